@@ -1,0 +1,54 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { SpikeloomError } from '../core/errors.ts';
+
+/** A data file that is missing, damaged or of another format. */
+export class DataError extends SpikeloomError {
+  override name = 'DataError';
+  /** The file, as it was asked for. */
+  readonly file: string;
+  /** The byte where reading went wrong (after decompression), where that is known. */
+  readonly offset: number | undefined;
+
+  constructor(file: string, message: string, options: { offset?: number; cause?: unknown } = {}) {
+    const place = options.offset === undefined ? '' : ` at byte ${options.offset}`;
+    super(`${file}${place}: ${message}`, { cause: options.cause });
+    this.file = file;
+    this.offset = options.offset;
+  }
+}
+
+/** Reads a whole regular file of at most `maxBytes`; every failure is a {@link DataError}. */
+export function readDataFile(file: string, maxBytes: number): Buffer {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+    if (stat.size > maxBytes) {
+      throw new DataError(file, `files of this kind hold at most ${maxBytes} bytes, but this one has ${stat.size}`);
+    }
+    return readFileSync(file);
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+  }
+}
+
+/**
+ * Finds the folder that holds all of `files` (each entry lists the accepted spellings of one file).
+ * @param root where the user says the data is
+ * @param inside folders below `root` to try after `root` itself: the names under which archives unpack
+ * @returns the full path of every file, in order
+ */
+export function locate(name: string, root: string, inside: string[], files: string[][], remedy: string): string[] {
+  const folders = [root, ...inside.map((folder) => join(root, folder))];
+  const missing: string[] = [];
+  for (const folder of folders) {
+    const found = files.map((spellings) =>
+      spellings.map((file) => join(folder, file)).find((file) => existsSync(file)),
+    );
+    const absent = files.filter((_, i) => found[i] === undefined).map((spellings) => spellings.join(' or '));
+    if (absent.length === 0) return found as string[];
+    missing.push(`  ${folder}${existsSync(folder) ? '' : ' (no such folder)'} lacks ${absent.join(', ')}`);
+  }
+  throw new DataError(root, `the files of ${name} were not found.\n${missing.join('\n')}\n${remedy}`);
+}

@@ -1,0 +1,112 @@
+import { SpikeloomError } from '../core/errors.ts';
+
+/** Labelled images in shared memory, so that loader threads read them without a copy. */
+export interface ImageSet {
+  /** Short name of the data set: 'cifar10', 'mnist', ... It selects the augmentation. */
+  name: string;
+  /** Pixels [N,C,H,W], 0..255. */
+  images: Uint8Array<SharedArrayBuffer>;
+  /** Class of every image [N], 0..classes.length-1. */
+  labels: Int32Array<SharedArrayBuffer>;
+  /** N */
+  count: number;
+  /** C */
+  channels: number;
+  /** H in pixels */
+  height: number;
+  /** W in pixels */
+  width: number;
+  /** Names of the classes. */
+  classes: string[];
+  /** Mean of every channel [C], in units where 255 is 1. */
+  mean: number[];
+  /** Standard deviation of every channel [C], in units where 255 is 1. */
+  std: number[];
+}
+
+/** The two halves of a data set. */
+export interface ImageSplits {
+  train: ImageSet;
+  test: ImageSet;
+}
+
+/** What {@link imageSet} takes: an {@link ImageSet} whose arrays need not be shared yet. */
+export type ImageSetInit = Omit<ImageSet, 'images' | 'labels'> & { images: Uint8Array; labels: ArrayLike<number> };
+
+/** New shared memory for `length` pixels. */
+export function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
+  return new Uint8Array(new SharedArrayBuffer(length));
+}
+
+/** New shared memory for `length` labels. */
+export function sharedLabels(length: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(4 * length));
+}
+
+function isShared(array: ArrayBufferView): boolean {
+  return array.buffer instanceof SharedArrayBuffer;
+}
+
+/**
+ * Makes an image set of your own arrays; they are copied only where they do not lie in shared memory yet.
+ * @throws SpikeloomError if sizes, labels or statistics do not fit together
+ */
+export function imageSet(init: ImageSetInit): ImageSet {
+  const { images, labels } = init;
+  let sharedImages = images as Uint8Array<SharedArrayBuffer>;
+  if (!isShared(images)) {
+    sharedImages = sharedBytes(images.length);
+    sharedImages.set(images);
+  }
+  let sharedClasses = labels as Int32Array<SharedArrayBuffer>;
+  if (!(labels instanceof Int32Array) || !isShared(labels)) {
+    sharedClasses = sharedLabels(labels.length);
+    sharedClasses.set(labels);
+  }
+  const set = { ...init, images: sharedImages, labels: sharedClasses };
+  checkImageSet(set);
+  return set;
+}
+
+/** Checks that the parts of an image set fit together. */
+export function checkImageSet(set: ImageSet): void {
+  const fail = (text: string): never => {
+    throw new SpikeloomError(`image set '${set.name}': ${text}`);
+  };
+  for (const key of ['count', 'channels', 'height', 'width'] as const) {
+    if (!Number.isInteger(set[key]) || set[key] < 1) fail(`${key} must be a positive integer, but is ${set[key]}`);
+  }
+  const { count, channels, height, width } = set;
+  const pixels = count * channels * height * width;
+  if (!(set.images instanceof Uint8Array) || !isShared(set.images)) {
+    fail('images must be a Uint8Array over a SharedArrayBuffer; imageSet(...) copies them into one');
+  }
+  if (!(set.labels instanceof Int32Array) || !isShared(set.labels)) {
+    fail('labels must be an Int32Array over a SharedArrayBuffer; imageSet(...) copies them into one');
+  }
+  if (set.images.length !== pixels) {
+    fail(`images [${count},${channels},${height},${width}] need ${pixels} bytes, but there are ${set.images.length}`);
+  }
+  if (set.labels.length !== count) fail(`${count} images need ${count} labels, but there are ${set.labels.length}`);
+  for (const key of ['mean', 'std'] as const) {
+    if (set[key].length !== channels || !set[key].every(Number.isFinite)) {
+      fail(`${key} must hold one finite number per channel (${channels}), but is [${set[key].join(', ')}]`);
+    }
+  }
+  if (!set.std.every((value) => value > 0)) fail(`std must be positive, but is [${set.std.join(', ')}]`);
+  const bad = set.labels.findIndex((label) => label < 0 || label >= set.classes.length);
+  if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
+}
+
+/**
+ * The first `n` images in file order (all of them where the set holds fewer), as a view of the same memory.
+ * @throws SpikeloomError unless n is a positive integer
+ */
+export function limit(set: ImageSet, n: number): ImageSet {
+  if (!Number.isInteger(n) || n < 1) {
+    throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${n}`);
+  }
+  const count = Math.min(n, set.count);
+  const size = set.channels * set.height * set.width;
+  return { ...set, count, images: set.images.subarray(0, count * size), labels: set.labels.subarray(0, count) };
+}

@@ -1,0 +1,188 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { SpikeloomError } from '../core/errors.ts';
+import { philox, STREAM } from '../core/random.ts';
+import { type AugmentName, augmentation } from './augment.ts';
+import { type BatchArrays, type BatchJob, type BatchSource, batchMaker } from './batch.ts';
+import { checkImageSet, type ImageSet } from './image-set.ts';
+import { WorkerPool } from './pool.ts';
+
+export interface LoaderOptions {
+  /** B, images a batch. */
+  batch: number;
+  /** Seed of shuffling and augmentation, an integer from 0 to 2^53 - 1. */
+  seed?: number;
+  /** Draw a new order every epoch; otherwise file order. */
+  shuffle?: boolean;
+  augment?: AugmentName;
+  /** Threads that make batches; 0 makes them in the calling thread. */
+  workers?: number;
+  /** Leave out the last batch of an epoch where it is smaller than `batch`. */
+  dropLast?: boolean;
+  /** Batches made ahead of the consumer, at most (with workers); at least `workers` keeps every thread busy. */
+  prefetch?: number;
+}
+
+const DEFAULTS = { seed: 0, shuffle: false, augment: 'none', workers: 1, dropLast: false, prefetch: 2 } as const;
+
+export interface Batch {
+  /** Normalised pixels [B,C,H,W]; the consumer's own. */
+  images: Float32Array<ArrayBuffer>;
+  /** Classes [B]. */
+  labels: Int32Array<ArrayBuffer>;
+  /** Indices into the set [B]. */
+  indices: Int32Array<ArrayBuffer>;
+  shape: [batch: number, channels: number, height: number, width: number];
+  /** Number of the batch in its epoch, from 0. */
+  index: number;
+}
+
+/** Where batches come from: this thread or a pool. */
+interface Producer {
+  make(job: BatchJob): Promise<BatchArrays>;
+  hold(): void;
+  release(): void;
+}
+
+const WORKER = new URL(`./batch-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
+
+/** Feeds a data set to a training loop in batches; made by {@link loader}. */
+export class Loader {
+  readonly options: Required<LoaderOptions>;
+  /** Batches in an epoch. */
+  readonly batches: number;
+  readonly #source: BatchSource;
+  readonly #makeHere: (job: BatchJob) => BatchArrays;
+  #pool: WorkerPool<BatchJob, BatchArrays> | undefined;
+  #closed = false;
+  #waitMs = 0;
+
+  constructor(set: ImageSet, options: LoaderOptions) {
+    checkImageSet(set);
+    this.options = resolveOptions(options);
+    const { batch, dropLast, seed, augment } = this.options;
+    this.#source = { set, seed, augmentation: augmentation(set.name, augment) };
+    this.#makeHere = batchMaker(this.#source);
+    this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
+    if (this.batches === 0) {
+      throw new SpikeloomError(
+        `with dropLast a batch of ${batch} is never full: the set '${set.name}' has ${set.count} images; use a smaller batch`,
+      );
+    }
+  }
+
+  /** Milliseconds that the consumer has spent waiting for batches since the loader was made. */
+  get waitMs(): number {
+    return this.#waitMs;
+  }
+
+  /** The images' order in an epoch [N], a pure function of (seed, epoch). */
+  order(epoch: number): Int32Array {
+    checkCount('epoch', epoch, 0, 2 ** 32 - 1);
+    const { count } = this.#source.set;
+    if (!this.options.shuffle) return Int32Array.from({ length: count }, (_, i) => i);
+    return philox(this.options.seed, STREAM.shuffle, epoch).permutation(count);
+  }
+
+  /**
+   * The batches of one epoch, from number `startBatch` on (to resume inside an epoch).
+   * Batch b holds the same samples with the same augmentation whatever the workers, the prefetch and `startBatch`.
+   * @throws SpikeloomError from the iterator if a thread fails or the loader is closed meanwhile
+   * @example for await (const { images, labels, shape } of loader.epoch(0)) ...
+   */
+  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<Batch> {
+    this.#refuseIfClosed();
+    checkCount('startBatch', startBatch, 0, this.batches);
+    return this.#iterate(epoch, this.order(epoch), startBatch);
+  }
+
+  /** Ends the threads; an iteration under way gets an error. The process can exit without it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async *#iterate(epoch: number, order: Int32Array, startBatch: number): AsyncGenerator<Batch, void, void> {
+    const { batch: size, workers, prefetch } = this.options;
+    const { channels, height, width } = this.#source.set;
+    const ahead = workers === 0 ? 0 : prefetch;
+    const queue: { indices: Int32Array<ArrayBuffer>; arrays: Promise<BatchArrays> }[] = [];
+    let next = startBatch;
+    const fill = (producer: Producer, room: number): void => {
+      for (; queue.length < room && next < this.batches; next++) {
+        const indices = order.slice(next * size, (next + 1) * size);
+        const arrays = producer.make({ epoch, indices });
+        arrays.catch(() => {}); // seen when its turn comes; an abandoned one is nobody's concern
+        queue.push({ indices, arrays });
+      }
+    };
+    for (let index = startBatch; index < this.batches; index++) {
+      this.#refuseIfClosed();
+      const started = performance.now();
+      const producer = this.#producer();
+      fill(producer, Math.max(ahead, 1));
+      const { indices, arrays } = queue.shift()!;
+      producer.hold();
+      let made: BatchArrays;
+      try {
+        made = await arrays;
+      } finally {
+        producer.release();
+        this.#waitMs += performance.now() - started;
+      }
+      fill(producer, ahead);
+      yield { ...made, indices, shape: [indices.length, channels, height, width], index };
+    }
+  }
+
+  #producer(): Producer {
+    if (this.options.workers === 0) {
+      const make = async (job: BatchJob) => {
+        await nextTurn();
+        return this.#makeHere(job);
+      };
+      return { make, hold() {}, release() {} };
+    }
+    if (!this.#pool || this.#pool.failure) this.#pool = new WorkerPool(WORKER, this.#source, this.options.workers);
+    const pool = this.#pool;
+    return { make: (job) => pool.run(job), hold: () => pool.hold(), release: () => pool.release() };
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closed) throw new SpikeloomError('this loader is closed: make a new one to go on');
+  }
+}
+
+function checkCount(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new SpikeloomError(`${name} must be an integer from ${least} to ${most}, but is ${value}`);
+  }
+}
+
+function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const known = ['batch', ...Object.keys(DEFAULTS)];
+  const unknown = given.map(([key]) => key).filter((key) => !known.includes(key));
+  if (unknown.length > 0) {
+    throw new SpikeloomError(`loader has no option ${unknown.join(', ')}; it has ${known.join(', ')}`);
+  }
+  const all = { ...DEFAULTS, ...Object.fromEntries(given) } as Required<LoaderOptions>;
+  checkCount('batch', all.batch, 1, 2 ** 20);
+  checkCount('seed', all.seed, 0, Number.MAX_SAFE_INTEGER);
+  checkCount('workers', all.workers, 0, 64);
+  checkCount('prefetch', all.prefetch, 1, 1024);
+  return all;
+}
+
+/**
+ * Makes a loader: seeded shuffling, augmentation and normalisation, off the event loop where `workers` > 0.
+ * @example
+ * const batches = loader(fashionMnist('datasets/fashion-mnist-small').train, { batch: 64, seed: 1, shuffle: true });
+ * for await (const batch of batches.epoch(0)) console.log(batch.index, batch.shape);
+ */
+export function loader(set: ImageSet, options: LoaderOptions): Loader {
+  return new Loader(set, options);
+}

@@ -1,0 +1,105 @@
+import { Worker } from 'node:worker_threads';
+import { SpikeloomError } from '../core/errors.ts';
+
+/** A message to a worker: do `job` and answer under its number. */
+export interface PoolRequest<Job> {
+  id: number;
+  job: Job;
+}
+
+/** A worker's answer: a result, or the message of what went wrong. */
+export interface PoolReply<Result = unknown> {
+  id: number;
+  result?: Result;
+  error?: string;
+}
+
+interface Waiting<Result> {
+  worker: number;
+  resolve(result: Result): void;
+  reject(error: SpikeloomError): void;
+}
+
+/**
+ * A fixed number of worker threads that answer jobs one for one.
+ *
+ * Every promise given out is settled: by the answer, or, when any thread fails or ends or the pool is closed, by an error.
+ * Idle threads do not keep the process alive; `hold()` and `release()` bracket the time in which someone waits.
+ */
+export class WorkerPool<Job, Result> {
+  readonly #workers: Worker[];
+  readonly #waiting = new Map<number, Waiting<Result>>();
+  #nextId = 0;
+  #holders = 0;
+  #failure: SpikeloomError | undefined;
+
+  /**
+   * @param script the worker's module; a TypeScript source is loaded through tsx
+   * @param workerData structured-cloned to every worker; shared memory stays shared
+   */
+  constructor(script: URL, workerData: unknown, count: number) {
+    const execArgv = script.pathname.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
+    this.#workers = Array.from({ length: count }, () => this.#start(new Worker(script, { workerData, execArgv })));
+  }
+
+  /** Why the pool no longer works; undefined while it does. */
+  get failure(): SpikeloomError | undefined {
+    return this.#failure;
+  }
+
+  /** Sends a job to the thread with the fewest jobs. */
+  run(job: Job): Promise<Result> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const load = this.#workers.map(() => 0);
+    for (const { worker } of this.#waiting.values()) load[worker]! += 1;
+    const worker = load.indexOf(Math.min(...load));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { worker, resolve, reject });
+      this.#workers[worker]!.postMessage({ id, job } satisfies PoolRequest<Job>);
+    });
+  }
+
+  /** Keeps the process alive until the matching {@link release}. */
+  hold(): void {
+    if (this.#holders++ === 0) for (const worker of this.#workers) worker.ref();
+  }
+
+  release(): void {
+    if (--this.#holders === 0) for (const worker of this.#workers) worker.unref();
+  }
+
+  /** Ends the threads and rejects what is still open. */
+  async close(): Promise<void> {
+    this.#fail(new SpikeloomError('the loader was closed while a batch was awaited'));
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #start(worker: Worker): Worker {
+    worker.unref();
+    worker.on('message', (reply: PoolReply<Result>) => this.#settle(reply));
+    worker.on('messageerror', (cause) => this.#fail(failed('sent a message that cannot be read', cause)));
+    worker.on('error', (cause) => this.#fail(failed(`failed: ${(cause as Error)?.message ?? cause}`, cause)));
+    worker.on('exit', (code) => this.#fail(failed(`ended with exit code ${code}`)));
+    return worker;
+  }
+
+  #settle({ id, result, error }: PoolReply<Result>): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error === undefined) waiting?.resolve(result as Result);
+    else waiting?.reject(new SpikeloomError(`a loader thread could not make a batch: ${error}`));
+  }
+
+  #fail(error: SpikeloomError): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+    for (const worker of this.#workers) void worker.terminate();
+  }
+}
+
+function failed(what: string, cause?: unknown): SpikeloomError {
+  return new SpikeloomError(`a loader thread ${what}; workers: 0 loads in the calling thread`, { cause });
+}
