@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { SpikeloomError } from './errors.ts';
+
+/** The largest number of bytes given to one read or write call: the system refuses 2 GiB and more. */
+export const IO_CHUNK_BYTES = 2 ** 30;
+
+/** What an atomic write accepts: the whole content, or its parts in order (made one at a time, never held together). */
+export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
+
+/**
+ * Write a file that is either the old one or the complete new one, whenever the process or the machine stops:
+ * a temporary file in the same folder, written, synced, renamed over `path`, and the folder synced.
+ * Synchronous on purpose: nothing can change what is being saved while it is saved.
+ *
+ * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is a folder. The temporary
+ * file is removed and a former file under `path` stays as it was. Errors thrown by the iterable pass through unchanged.
+ */
+export function writeFileAtomic(path: string, content: FileContent, { chunkBytes = IO_CHUNK_BYTES } = {}): void {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path).slice(0, 200)}.${randomBytes(6).toString('hex')}.tmp`);
+  const fd = attempt(path, () => openSync(temporary, 'wx'));
+  try {
+    try {
+      for (const part of parts(content)) attempt(path, () => writeFully(fd, part, chunkBytes));
+      attempt(path, () => fsyncSync(fd));
+    } finally {
+      closeSync(fd);
+    }
+    attempt(path, () => renameSync(temporary, path));
+  } catch (error) {
+    removeIfThere(temporary);
+    throw error;
+  }
+  attempt(path, () => syncFolder(folder));
+}
+
+/** Write `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
+export function writeJsonAtomic(path: string, value: unknown): void {
+  const text = JSON.stringify(value, null, 2);
+  if (text === undefined) throw new SpikeloomError(`${path}: only values that JSON can hold are written, not ${value}`);
+  writeFileAtomic(path, `${text}\n`);
+}
+
+/** Make the names in a folder durable: a rename or a new file survives a power cut once its folder is synced. */
+export function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return; // a folder cannot be opened there
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parts(content: FileContent): Iterable<Uint8Array> {
+  if (typeof content === 'string') return [Buffer.from(content)];
+  return content instanceof Uint8Array ? [content] : content;
+}
+
+function writeFully(fd: number, bytes: Uint8Array, chunkBytes: number): void {
+  for (let at = 0; at < bytes.byteLength; ) {
+    at += writeSync(fd, bytes, at, Math.min(chunkBytes, bytes.byteLength - at));
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // the error that brought us here says more than a failed clean-up
+  }
+}
+
+function attempt<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw new SpikeloomError(`cannot write ${path}: ${reason(error as NodeJS.ErrnoException)}`, { cause: error });
+  }
+}
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'its folder does not exist. Create the folder first',
+  ENOTDIR: 'a part of its path is not a folder. Choose another place',
+  EISDIR: 'there is a folder of that name. Choose another name',
+  EACCES: 'permission denied. Choose a folder that you may write to',
+  EROFS: 'the file system is read-only. Choose another place',
+  ENOSPC: 'the disk is full. Free some space and try again',
+  EDQUOT: 'the disk quota is used up. Free some space and try again',
+  EFBIG: 'the file is larger than the system allows here. Raise the limit or choose another disk',
+};
+
+function reason(error: NodeJS.ErrnoException): string {
+  return REASONS[error.code ?? ''] ?? error.message;
+}
