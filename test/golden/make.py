@@ -4,7 +4,8 @@ A fixture is refused, with the seed to change, where its numbers would hang on t
 """
 import os
 
-os.environ.setdefault('ATEN_CPU_CAPABILITY', 'default')    # the same instructions, so the same bytes, on every x86 machine
+# The same instructions, so the same bytes, on every x86 machine.
+os.environ.setdefault('ATEN_CPU_CAPABILITY', 'default')
 os.environ.setdefault('MKL_CBWR', 'COMPATIBLE')
 
 import argparse
@@ -232,7 +233,8 @@ PLAN = {  # file: kind, program, seed, options
     'network-resnet20': ('network', network_fixture, 1, dict(model=R20, image=(16, 16), width=2)),
     'network-resnet20-frames': ('network', network_fixture, 1, dict(model=R20, image=(15, 17), frames=True, steps=4,
                                                                     channels=2, width=3, basis=3)),
-    'network-resnet20-plain': ('network', network_fixture, 1, dict(model=R20, image=(17, 15), width=3, attention=False)),
+    'network-resnet20-plain': ('network', network_fixture, 1, dict(model=R20, image=(17, 15), width=3,
+                                                                   attention=False)),
     'network-resnet19': ('network', network_fixture, 1, dict(model=R19, image=(9, 11), width=2)),
     'network-resnet18': ('network', network_fixture, 1, dict(model=R18, image=(33, 35), width=2, steps=3, basis=3,
                                                              reduction=4)),

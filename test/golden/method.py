@@ -1,7 +1,7 @@
 """FSTA-SNN stated in PyTorch: the independent truth behind the fixtures of this folder.
 
-Activations are (T, B, C, H, W); nothing here is optimised and nothing is shared with the engine. Every module is named so
-that `state_dict()` yields the parameter names of the authors' released checkpoints (conv1.0.pool.weight,
+Activations are (T, B, C, H, W); nothing here is optimised and nothing is shared with the engine. Every module is named
+so that `state_dict()` yields the parameter names of the authors' released checkpoints (conv1.0.pool.weight,
 layer1.0.relu1.dct.fc_t.weight, fc.conv.bias), so no name map is needed.
 
 Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks",
@@ -75,7 +75,7 @@ class FrequencyMixer(nn.Module):
 
 
 class Fsta(nn.Module):
-    """y = x (1 + a[t,b]) (t + s + s G[b,h,w]) / 2, with the two scalars `t` and `s` named as in the released checkpoints.
+    """y = x (1 + a[t,b]) (t + s + s G[b,h,w]) / 2, the scalars `t` and `s` named as in the released checkpoints.
 
     a = sigmoid(fc_t mean_c(alpha mean_hw x + beta max_hw x)); G = sigmoid(mixer(D_k (*) sum_c mean_t x (1 + a))).
     `form` 'expanded' materialises every gate over the whole tensor and repeats the filters over all channels, as the
@@ -173,7 +173,7 @@ def convolution(inputs, outputs, kernel, stride=1):
 
 
 class Residual(nn.Module):
-    """out = N(BN(conv(N(BN(conv x)))) + shortcut(x)), N the neurons; the identity shortcut adds x's spikes to the current."""
+    """out = N(BN(conv(N(BN(conv x)))) + shortcut(x)), N the neurons; the identity adds x's spikes to the current."""
 
     def __init__(self, inputs, outputs, stride, pooled, neurons):
         super().__init__()

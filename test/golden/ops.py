@@ -125,8 +125,8 @@ def max_pool2d(g):
 def cross_entropy(g):
     """Mean over the batch; `labels` are class numbers, `target` holds probabilities. tet: mean over steps too."""
     plan = {'hard': ((3, 5), 0.0, 'hard', 1), 'smooth': ((3, 5), 0.1, 'hard', 1), 'soft': ((4, 3), 0.0, 'soft', 1),
-            'softsmooth': ((4, 7), 0.2, 'soft', 1), 'large': ((3, 4), 0.1, 'hard', 400), 'one': ((1, 2), 0.0, 'hard', 1),
-            'tet': ((3, 2, 5), 0.1, 'hard', 1)}
+            'softsmooth': ((4, 7), 0.2, 'soft', 1), 'large': ((3, 4), 0.1, 'hard', 400),
+            'one': ((1, 2), 0.0, 'hard', 1), 'tet': ((3, 2, 5), 0.1, 'hard', 1)}
     cases = {}
     for case, (shape, smoothing, kind, scale) in plan.items():
         batch, classes = shape[-2:]
@@ -158,7 +158,8 @@ def bce_with_logits(g):
             labels = torch.randint(0, classes, (batch,), generator=g)
             target = F.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
         logits = draw(g, *shape, scale=scale)
-        named = traced(g, lambda logits: F.binary_cross_entropy_with_logits(logits, target), dict(logits=logits), 'loss')
+        run = lambda logits: F.binary_cross_entropy_with_logits(logits, target)
+        named = traced(g, run, dict(logits=logits), 'loss')
         cases[case] = {}, {'target': target, **named}
     return gathered('bce_with_logits', cases)
 
@@ -201,7 +202,7 @@ OPTIMIZERS = {
 
 
 def optimizers(g, steps=5):
-    """Trajectories: weight (7,5) and zero (3,2), which starts at 0, decay; bias (5) does not. lr has one value a step."""
+    """Trajectories: weight (7,5) and zero (3,2), starting at 0, decay; bias (5) does not. lr has one value a step."""
     cases = {}
     for case, (rule, options, decay) in OPTIMIZERS.items():
         start = dict(weight=draw(g, 7, 5), zero=torch.zeros(3, 2), bias=draw(g, 5))
@@ -245,7 +246,7 @@ def clip_grad_norm(g):
 
 def schedules(_):
     """Learning rate of every epoch e: from + e (lr - from) / warmup for e < warmup; floor from e = epochs on, for the
-    cooldown; between them floor + (lr - floor) (1 + cos(pi e / epochs)) / 2. The cosine is not shifted by the warm-up."""
+    cooldown; between them floor + (lr - floor) (1 + cos(pi e / epochs)) / 2. The warm-up does not shift the cosine."""
     plan = {'warm': dict(lr=0.1, floor=1e-5, warmup=10, warmup_from=1e-5, epochs=60, cooldown=10),
             'cold': dict(lr=0.1, floor=1e-5, warmup=0, warmup_from=1e-5, epochs=60, cooldown=10),
             'short': dict(lr=1.5e-3, floor=1.5e-5, warmup=5, warmup_from=1e-5, epochs=7, cooldown=0),
