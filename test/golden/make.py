@@ -4,7 +4,7 @@ A fixture is refused, with the seed to change, where its numbers would hang on t
 """
 import os
 
-# The same instructions, so the same bytes, on every x86 machine.
+# The random numbers and the order of sums depend on the instruction set: ask for the baseline everywhere.
 os.environ.setdefault('ATEN_CPU_CAPABILITY', 'default')
 os.environ.setdefault('MKL_CBWR', 'COMPATIBLE')
 
