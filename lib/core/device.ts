@@ -1,0 +1,72 @@
+// Devices by name: 'cpu', 'cuda', 'cuda:1'. A device is a stream of queued work and the memory it works on.
+import { existsSync } from 'node:fs';
+import { SpikeloomError } from './errors.ts';
+import { type BackendInfo, buildFolders, type MemoryStats, native } from './native.ts';
+
+export class Device {
+  /** @internal use device() */
+  constructor(
+    readonly name: string,
+    readonly id: number,
+    readonly backend: BackendInfo,
+  ) {}
+
+  /** Memory and queue of this device, now. */
+  stats(): MemoryStats {
+    return native().stats(this.id);
+  }
+
+  /** Starts a new measurement of `peakBytes`. */
+  resetPeak(): void {
+    native().resetPeak(this.id);
+  }
+
+  /** Resolves when all work queued so far is done; rejects with the first failure in it. */
+  async finish(): Promise<void> {
+    await native().finish(this.id);
+  }
+
+  /** Threads of the CPU stream; results do not depend on it. */
+  setThreads(threads: number): void {
+    native().setThreads(this.id, threads);
+  }
+}
+
+let cuda: BackendInfo | undefined;
+
+/** The CUDA backend, or why there is none (score 0 and the reason). Never throws. */
+export function cudaBackend(): BackendInfo {
+  if (cuda) return cuda;
+  const file = buildFolders()
+    .map((folder) => `${folder}libspikeloom_cuda.so`)
+    .find((path) => existsSync(path));
+  const absent = (reason: string): BackendInfo => ({ index: -1, name: 'cuda', score: 0, reason, description: '' });
+  if (!file) {
+    cuda = absent(`libspikeloom_cuda.so is not in ${buildFolders().join(' or ')}; 'npm run build:cuda' makes it where nvcc is found`);
+    return cuda;
+  }
+  try {
+    cuda = native().addBackend(file);
+  } catch (error) {
+    cuda = absent((error as Error).message);
+  }
+  return cuda;
+}
+
+const open = new Map<string, Device>();
+
+/**
+ * The device of this name, opened at first use: 'cpu', 'cuda' (the first GPU) or 'cuda:N'.
+ * Throws SpikeloomError when it does not exist here, with the reason.
+ */
+export function device(name = 'cpu'): Device {
+  const known = open.get(name);
+  if (known) return known;
+  const match = /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);
+  if (!match) throw new SpikeloomError(`'${name}' is no device: use 'cpu', 'cuda' or 'cuda:N'`);
+  const backend = name === 'cpu' ? native().cpu : cudaBackend();
+  if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
+  const made = new Device(name, native().openDevice(backend.index, Number(match[1] ?? 0)), backend);
+  open.set(name, made);
+  return made;
+}

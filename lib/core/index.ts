@@ -1,0 +1,7 @@
+// What the layers above see of core.
+export { cudaBackend, type Device, device } from './device.ts';
+export { SpikeloomError } from './errors.ts';
+export { type BackendInfo, type MemoryStats, native } from './native.ts';
+export { NativeOp, nativeOp, opTable } from './op.ts';
+export { backward, isRecording, needsGrad, noGrad, record } from './tape.ts';
+export * from './tensor.ts';

@@ -1,0 +1,90 @@
+// Finds and loads the addon, and describes what it exports. Nothing outside lib/core sees it.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { SpikeloomError } from './errors.ts';
+
+export interface BackendInfo {
+  index: number;
+  name: string;
+  /** 0: cannot run here; `reason` says why. */
+  score: number;
+  reason: string;
+  description: string;
+}
+
+export interface MemoryStats {
+  /** Tensors that are alive in this environment, on any device. */
+  handles: number;
+  bytesInUse: number;
+  peakBytes: number;
+  bytesReserved: number;
+  /** Blocks asked from the system so far; constant once a loop has found its rhythm. */
+  systemAllocations: number;
+  queued: number;
+}
+
+export interface Native {
+  abi: number;
+  cpu: BackendInfo;
+  level: string;
+  bestLevel: string;
+  levelProblem: string;
+  ops(): string[];
+  bind(op: number, tensors: number): (...numbers: number[]) => void;
+  supports(backend: number, op: string): number;
+  empty(device: number, dtype: number, ...shape: number[]): number;
+  alias(handle: number, ...shape: number[]): number;
+  free(handle: number): boolean;
+  write(handle: number, data: ArrayBufferView): void;
+  read(handle: number): Promise<ArrayBuffer>;
+  finish(device: number): Promise<ArrayBuffer>;
+  addBackend(path: string): BackendInfo;
+  openDevice(backend: number, number: number): number;
+  stats(device: number): MemoryStats;
+  resetPeak(device: number): void;
+  setThreads(device: number, threads: number): void;
+  setPlace(place: number): void;
+}
+
+/** The contract this side speaks; the addon reports its own. */
+const abi = 1;
+
+/** Where build products may lie, the package's own build first. `SPIKELOOM_BUILD` names another folder. */
+export function buildFolders(): string[] {
+  const root = new URL('../../', import.meta.url);
+  const folders = ['build/Release/', 'build/cmake/Release/'].map((folder) => fileURLToPath(new URL(folder, root)));
+  const chosen = process.env.SPIKELOOM_BUILD;
+  return chosen ? [chosen.endsWith('/') ? chosen : `${chosen}/`] : folders;
+}
+
+function loadNative(): Native {
+  const require = createRequire(import.meta.url);
+  const tried: string[] = [];
+  for (const folder of buildFolders()) {
+    const file = `${folder}spikeloom.node`;
+    if (!existsSync(file)) {
+      tried.push(`  ${file}: not there`);
+      continue;
+    }
+    try {
+      const addon = require(file) as Native;
+      if (addon.abi !== abi) throw new Error(`contract version ${addon.abi}, expected ${abi}`);
+      if (addon.levelProblem) throw new Error(addon.levelProblem);
+      return addon;
+    } catch (error) {
+      tried.push(`  ${file}: ${(error as Error).message}`);
+    }
+  }
+  throw new SpikeloomError(
+    `the native addon could not be loaded. Tried:\n${tried.join('\n')}\nBuild it with 'npm run build' (needs Python 3, g++ and make).`,
+  );
+}
+
+let loaded: Native | undefined;
+
+/** The addon, loaded at first use. Throws SpikeloomError that lists what was tried and how to build. */
+export function native(): Native {
+  loaded ??= loadNative();
+  return loaded;
+}

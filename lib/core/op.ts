@@ -1,0 +1,100 @@
+// Native ops as functions of named tensors and numbers.
+import { device } from './device.ts';
+import { SpikeloomError } from './errors.ts';
+import { native } from './native.ts';
+import { type AttributeSpec, bindInputs, outputShape, parseSignature, type Signature, type TensorSpec } from './signature.ts';
+import { type DType, empty, markPlace, type RealType, type Tensor } from './tensor.ts';
+
+export interface RunOptions {
+  /** Sizes that the inputs do not fix, by their names in the signature. */
+  dims?: Record<string, number>;
+  /** The dtype of an output whose signature offers several. */
+  types?: Record<string, DType>;
+  /** Which optional outputs to compute (default: none). */
+  want?: readonly string[];
+  /** The real type when no input fixes it (default f32). */
+  real?: RealType;
+}
+
+function attributeValue(signature: Signature, spec: AttributeSpec, given: number | boolean | undefined): number {
+  const value = typeof given === 'boolean' ? Number(given) : given;
+  if (value === undefined) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is missing`);
+  const whole = spec.type === 'float' || Number.isSafeInteger(value);
+  if (Number.isNaN(value) || !whole) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${value}`);
+  return value;
+}
+
+function outputType(signature: Signature, spec: TensorSpec, real: RealType, options: RunOptions): DType {
+  const chosen = options.types?.[spec.name] ?? (spec.types.length === 1 ? spec.types[0] : undefined);
+  if (chosen === undefined) throw new SpikeloomError(`${signature.name}: output '${spec.name}' may be ${spec.types.join(' or ')}; say which`);
+  return chosen === 'real' ? real : chosen;
+}
+
+/** An op of the addon. `Output` lists the names of its outputs. */
+export class NativeOp<Output extends string = string> {
+  private bound: { signature: Signature; call: (...numbers: number[]) => void } | undefined;
+
+  constructor(readonly name: string) {}
+
+  get signature(): Signature {
+    return this.bind().signature;
+  }
+
+  private bind() {
+    if (this.bound) return this.bound;
+    const found = opTable().get(this.name);
+    if (!found) throw new SpikeloomError(`the addon has no op '${this.name}'; build it anew with 'npm run build'`);
+    const { signature, index } = found;
+    this.bound = { signature, call: native().bind(index, signature.inputs.length + signature.outputs.length) };
+    return this.bound;
+  }
+
+  /**
+   * Checks the inputs, makes the outputs and queues the call. Returns at once.
+   * @throws SpikeloomError for wrong shapes, dtypes or attributes; what fails later surfaces at the next read
+   */
+  run(
+    inputs: Record<string, Tensor | undefined>,
+    attributes: Record<string, number | boolean> = {},
+    options: RunOptions = {},
+  ): Record<Output, Tensor> {
+    const { signature, call } = this.bind();
+    const binding = bindInputs(signature, inputs);
+    const numbers = signature.inputs.map((spec) => inputs[spec.name]?.handle ?? 0);
+    const given = Object.values(inputs).find((t) => t !== undefined);
+    const on = given?.device ?? device();
+    const made: Record<string, Tensor> = {};
+    for (const spec of signature.outputs) {
+      if (spec.optional && !options.want?.includes(spec.name)) {
+        numbers.push(0);
+        continue;
+      }
+      const real = binding.real ?? options.real ?? 'f32';
+      const output = empty(outputShape(signature, spec, binding, options.dims ?? {}), outputType(signature, spec, real, options), on);
+      made[spec.name] = output;
+      numbers.push(output.handle);
+    }
+    for (const spec of signature.attributes) numbers.push(attributeValue(signature, spec, attributes[spec.name]));
+    markPlace();
+    call(...numbers);
+    return made as Record<Output, Tensor>;
+  }
+}
+
+let table: Map<string, { signature: Signature; index: number }> | undefined;
+
+/** Every op of the addon with its signature and number. */
+export function opTable(): Map<string, { signature: Signature; index: number }> {
+  table ??= new Map(
+    native()
+      .ops()
+      .map((text, index) => {
+        const signature = parseSignature(text);
+        return [signature.name, { signature, index }];
+      }),
+  );
+  return table;
+}
+
+/** Declares an op by its name; it is looked up when first run. */
+export const nativeOp = <Output extends string>(name: string): NativeOp<Output> => new NativeOp<Output>(name);

@@ -1,0 +1,131 @@
+// The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in order.
+import { SpikeloomError } from './errors.ts';
+import { describe, keep, scope, type Tensor } from './tensor.ts';
+
+/** Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none). */
+export type Backward = (grads: (Tensor | undefined)[], needs: boolean[]) => (Tensor | undefined)[];
+
+export interface Node {
+  order: number;
+  inputs: (Tensor | undefined)[];
+  outputs: Tensor[];
+  backward: Backward;
+  done: boolean;
+}
+
+let recording = true;
+let order = 0;
+
+/** Runs `body` without recording: for evaluation and for updates. */
+export function noGrad<R>(body: () => R): R {
+  const before = recording;
+  recording = false;
+  try {
+    return body();
+  } finally {
+    recording = before;
+  }
+}
+
+export const isRecording = (): boolean => recording;
+
+/** Whether a gradient will be asked for through any of these. */
+export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean => recording && inputs.some((t) => t?.requiresGrad);
+
+/** Enters `outputs = f(inputs)` on the tape, if any input needs a gradient. */
+export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
+  if (!needsGrad(...inputs)) return;
+  const node: Node = { order: order++, inputs, outputs, backward, done: false };
+  for (const output of outputs) {
+    output.requiresGrad = true;
+    output.node = node;
+  }
+}
+
+function reachable(from: Tensor): Node[] {
+  const found = new Set<Node>();
+  const open = [from.node];
+  while (open.length > 0) {
+    const node = open.pop();
+    if (!node || found.has(node)) continue;
+    found.add(node);
+    for (const input of node.inputs) if (input?.node) open.push(input.node);
+  }
+  return [...found].sort((a, b) => b.order - a.order);
+}
+
+/** How gradients are summed and how 1 is made; set by lib/ops/add.ts, since core knows no op. */
+export interface Sums {
+  add(a: Tensor, b: Tensor): Tensor;
+  one(like: Tensor): Tensor;
+}
+let sums: Sums | undefined;
+/** @internal */
+export const provideSums = (provided: Sums): void => {
+  sums = provided;
+};
+
+function deliver(arrived: Map<Tensor, Tensor>, input: Tensor, grad: Tensor): void {
+  const before = arrived.get(input);
+  if (!before) {
+    arrived.set(input, grad);
+    return;
+  }
+  arrived.set(input, sums!.add(before, grad));
+  before.dispose();
+  grad.dispose();
+}
+
+/** Calls one node's gradient; what it made beside the results is freed, and every result is a handle of its own. */
+function gradientsOf(node: Node, grads: (Tensor | undefined)[]): (Tensor | undefined)[] {
+  const needs = node.inputs.map((input) => input?.requiresGrad ?? false);
+  return scope(() => {
+    const results = node.backward(grads, needs);
+    const seen = new Set<Tensor | undefined>(grads);
+    return results.map((grad, i) => {
+      if (!grad || !needs[i]) return undefined;
+      const shared = seen.has(grad);
+      seen.add(grad);
+      return shared ? grad.alias(grad.shape) : grad;
+    });
+  });
+}
+
+/**
+ * Computes the derivative of `loss` with respect to every tensor it was computed from that has requiresGrad and was not computed itself
+ * (parameters), and adds it to their `grad`. The way back can be walked once.
+ *
+ * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
+ */
+export function backward(loss: Tensor, gradient?: Tensor): void {
+  if (!loss.requiresGrad) throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
+  if (!gradient && loss.size !== 1) {
+    throw new SpikeloomError(`backward() starts at one number, not at ${describe(loss)}; reduce it or give the gradient to start with`);
+  }
+  if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it anew');
+  noGrad(() => {
+    const arrived = new Map<Tensor, Tensor>([[loss, gradient ? gradient.alias(gradient.shape) : sums!.one(loss)]]);
+    for (const node of reachable(loss)) {
+      if (node.done) throw new SpikeloomError('backward() reached a part that was walked before; compute it anew');
+      const grads = node.outputs.map((output) => arrived.get(output));
+      node.done = true;
+      if (grads.every((grad) => grad === undefined)) continue;
+      const results = gradientsOf(node, grads);
+      node.inputs.forEach((input, i) => {
+        const grad = results[i];
+        if (input && grad) deliver(arrived, input, grad);
+      });
+      for (const output of node.outputs) {
+        arrived.get(output)?.dispose();
+        arrived.delete(output);
+      }
+    }
+    for (const [leaf, grad] of arrived) {
+      const before = leaf.grad;
+      leaf.grad = keep(before ? sums!.add(before, grad) : grad);
+      if (!before) continue;
+      before.dispose();
+      grad.dispose();
+    }
+  });
+}

@@ -1,0 +1,215 @@
+// Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
+import { type Device, device } from './device.ts';
+import { SpikeloomError } from './errors.ts';
+import { native } from './native.ts';
+import type { Node } from './tape.ts';
+
+/** The order is the addon's numbering. */
+export const dtypes = ['f32', 'f64', 'bf16', 'u8', 'i32', 'spike'] as const;
+export type DType = (typeof dtypes)[number];
+/** The types arithmetic is done in. */
+export type RealType = 'f32' | 'f64';
+export type Shape = readonly number[];
+export type HostArray = Float32Array | Float64Array | Uint16Array | Uint8Array | Int32Array;
+
+const hostArrays = {
+  f32: Float32Array,
+  f64: Float64Array,
+  bf16: Uint16Array,
+  u8: Uint8Array,
+  i32: Int32Array,
+  spike: Uint8Array,
+} as const;
+
+export const elements = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+
+/** A readable type and shape: 'f32[2,8,16,16]'. */
+export const describe = (t: { dtype: DType; shape: Shape }): string => `${t.dtype}[${t.shape.join(',')}]`;
+
+// ---- lifetimes
+
+type Scope = Set<Tensor>;
+const scopes: Scope[] = [];
+
+// The safety net for tensors that live outside of scopes and are dropped without dispose().
+const dropped = new FinalizationRegistry<number>((handle) => native().free(handle));
+
+function adopt(tensor: Tensor): void {
+  const scope = scopes.at(-1);
+  if (scope) scope.add(tensor);
+  else dropped.register(tensor, tensor.handle, tensor);
+}
+
+/**
+ * Takes a tensor out of every scope: it lives until dispose(), or until it is garbage.
+ * Parameters and the optimizer's state are kept.
+ */
+export function keep<X extends Tensor>(tensor: X): X {
+  for (const scope of scopes) scope.delete(tensor);
+  dropped.unregister(tensor);
+  dropped.register(tensor, tensor.handle, tensor);
+  return tensor;
+}
+
+function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth = 0): Set<Tensor> {
+  if (value instanceof Tensor) found.add(value);
+  else if (Array.isArray(value) && depth < 4) for (const item of value) tensorsIn(item, found, depth + 1);
+  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && depth < 4) {
+    for (const item of Object.values(value)) tensorsIn(item, found, depth + 1);
+  }
+  return found;
+}
+
+/**
+ * Runs `body` and frees every tensor it made except those it returns (a tensor, or arrays and plain objects of tensors), which pass to
+ * the scope around, if there is one. `body` is synchronous: a promise is refused, since its tensors would be freed under it.
+ *
+ * @example const loss = scope(() => { const l = crossEntropy(net(x), y); backward(l); optimizer.step(); return l; });
+ */
+export function scope<R>(body: () => R): R {
+  const mine: Scope = new Set();
+  scopes.push(mine);
+  try {
+    const result = body();
+    if (result !== null && typeof result === 'object' && 'then' in result && typeof result.then === 'function') {
+      throw new SpikeloomError('scope() frees its tensors when the function returns, so the function must not be async; read numbers outside of it');
+    }
+    for (const tensor of tensorsIn(result)) {
+      if (!mine.delete(tensor)) continue;
+      const outer = scopes.at(-2);
+      if (outer) outer.add(tensor);
+      else dropped.register(tensor, tensor.handle, tensor);
+    }
+    return result;
+  } finally {
+    scopes.pop();
+    for (const tensor of mine) tensor.dispose();
+  }
+}
+
+// ---- tensors
+
+export interface TensorOptions {
+  shape?: Shape;
+  dtype?: DType;
+  device?: Device;
+}
+
+export class Tensor implements Disposable {
+  /** Whether backward() computes the derivative of the loss with respect to this tensor. */
+  requiresGrad = false;
+  /** The derivative that backward() left, for tensors that were not computed from others. Owned by this tensor. */
+  grad: Tensor | undefined;
+  /** @internal how the tape reaches the tensors this one was computed from */
+  node: Node | undefined;
+
+  /** @internal use tensor(), zeros(), empty() or an op */
+  constructor(
+    readonly handle: number,
+    readonly dtype: DType,
+    readonly shape: Shape,
+    readonly device: Device,
+  ) {
+    adopt(this);
+  }
+
+  get size(): number {
+    return elements(this.shape);
+  }
+
+  /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1). Waits for the work that makes them. */
+  async array(): Promise<HostArray> {
+    const bytes = await native().read(this.handle).catch(explain);
+    return new hostArrays[this.dtype](bytes);
+  }
+
+  /** The only element of a tensor of size 1. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new SpikeloomError(`item() reads a tensor of one element, this one is ${describe(this)}; use array()`);
+    return (await this.array())[0]!;
+  }
+
+  /** Replaces the elements by a copy of `data`, in row-major order of `shape`. */
+  set(data: HostArray): void {
+    const Kind = hostArrays[this.dtype];
+    if (!(data instanceof Kind) || data.length !== this.size) {
+      throw new SpikeloomError(`${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`);
+    }
+    native().write(this.handle, data);
+  }
+
+  /** The same elements under another shape, sharing the memory. The order at rest must not change: see reshape() in lib/ops. */
+  alias(shape: Shape): Tensor {
+    return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
+  }
+
+  /** Frees the memory (of this view of it). Harmless when done already. */
+  dispose(): void {
+    for (const scope of scopes) scope.delete(this);
+    dropped.unregister(this);
+    this.node = undefined;
+    this.grad?.dispose();
+    this.grad = undefined;
+    native().free(this.handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Memory without content. */
+export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
+  for (const d of shape) {
+    if (!Number.isSafeInteger(d) || d < 1) throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
+  }
+  return new Tensor(native().empty(on.id, dtypes.indexOf(dtype), ...shape), dtype, [...shape], on);
+}
+
+/**
+ * A tensor from numbers, in row-major order of `shape` (default: one axis).
+ * @throws SpikeloomError when the count does not fit the shape
+ */
+export function tensor(data: HostArray | readonly number[], options: TensorOptions = {}): Tensor {
+  const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
+  const shape = options.shape ?? [data.length];
+  if (elements(shape) !== data.length) throw new SpikeloomError(`${data.length} numbers do not fill the shape [${shape.join(',')}]`);
+  const made = empty(shape, dtype, options.device);
+  const Kind = hostArrays[dtype];
+  made.set(data instanceof Kind ? data : Kind.from(data as readonly number[]));
+  return made;
+}
+
+export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
+  const made = empty(shape, dtype, on);
+  made.set(new hostArrays[dtype](elements(shape)));
+  return made;
+}
+
+/** Marks a tensor as trainable and keeps it: backward() fills its `grad`. */
+export function parameter(t: Tensor): Tensor {
+  t.requiresGrad = true;
+  return keep(t);
+}
+
+// ---- where queued work was asked for (SPIKELOOM_DEBUG=1)
+
+const debug = process.env.SPIKELOOM_DEBUG === '1';
+const places: string[] = [];
+let calls = 0;
+
+/** @internal numbers the call that is about to be queued, so that a failure can name its line */
+export function markPlace(): void {
+  if (!debug) return;
+  calls++;
+  const lines = (new Error().stack ?? '').split('\n').slice(1);
+  places[calls % 4096] = (lines.find((line) => !/[/\\](core|ops|nn)[/\\]/.test(line)) ?? '').trim();
+  native().setPlace(calls);
+}
+
+function explain(error: Error): never {
+  const call = / \[call (\d+)\]$/.exec(error.message);
+  const message = call ? error.message.slice(0, call.index) : error.message;
+  const place = call ? places[Number(call[1]) % 4096] : '';
+  throw new SpikeloomError(place ? `${message} (${place})` : message);
+}

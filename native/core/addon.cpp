@@ -1,0 +1,371 @@
+// The only file that knows N-API: tensors by handle, one generic body for every op, transfers that answer with promises.
+#include <napi.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/layout.h"
+#include "core/registry.h"
+#include "core/store.h"
+#include "core/tensor.h"
+#include "cpu/backend.h"
+
+namespace spikeloom {
+namespace {
+
+// All state of one Node environment.
+struct Engine {
+  explicit Engine(Napi::Env env) : env(env) {}
+  ~Engine();
+  Device& device(int32_t index);
+
+  Napi::Env env;
+  Store store;
+  std::vector<const Backend*> backends = {cpuBackend()};
+  std::vector<std::unique_ptr<Device>> devices;
+  Napi::ThreadSafeFunction answers;  // carries finished transfers to the JavaScript thread
+  int pending = 0;                   // reads on their way; the process stays alive for them
+  int64_t place = 0;
+};
+
+struct PendingRead {
+  explicit PendingRead(Napi::Env env) : promise(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise::Deferred promise;
+  Transfer transfer;
+};
+
+Engine& engineOf(Napi::Env env) { return *env.GetInstanceData<Engine>(); }
+
+[[noreturn]] void refuse(Napi::Env env, const std::string& message) { throw Napi::Error::New(env, message); }
+
+Device& Engine::device(int32_t index) {
+  if (index < 0 || index >= static_cast<int32_t>(devices.size()) || !devices[static_cast<size_t>(index)]) refuse(env, "no such device");
+  return *devices[static_cast<size_t>(index)];
+}
+
+Engine::~Engine() {
+  devices.clear();
+  answers.Release();
+}
+
+int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
+
+// ---- tensors
+
+void setShape(TensorView& view, const Napi::CallbackInfo& info, size_t first) {
+  const size_t rank = info.Length() - first;
+  if (rank > kMaxRank) refuse(info.Env(), "a tensor has at most " + std::to_string(kMaxRank) + " dimensions, not " + std::to_string(rank));
+  view.rank = static_cast<int32_t>(rank);
+  double elements = 1;
+  for (size_t i = 0; i < rank; i++) {
+    view.dims[i] = integer(info[first + i]);
+    if (view.dims[i] < 1) refuse(info.Env(), "a dimension is at least 1, not " + std::to_string(view.dims[i]));
+    elements *= static_cast<double>(view.dims[i]);
+  }
+  if (elements > 1e12) refuse(info.Env(), "a tensor of more than 10^12 elements cannot be held");
+}
+
+Napi::Value empty(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int32_t index = static_cast<int32_t>(integer(info[0]));
+  Device& device = engine.device(index);
+  TensorView view{nullptr, static_cast<DType>(integer(info[1])), 0, {}};
+  setShape(view, info, 2);
+  Status status{};
+  const size_t bytes = storedBytes(view);
+  view.data = device.arena->take(bytes, &status);
+  if (!view.data) {
+    refuse(info.Env(), "out of memory: " + std::to_string(bytes) + " bytes for one tensor, " + std::to_string(device.arena->bytesInUse()) +
+                           " in use (" + status.message + "); make the batch, the width or the steps smaller");
+  }
+  return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, new Storage{view.data, bytes, index, 0})));
+}
+
+const TensorView& viewOf(Engine& engine, int64_t handle) {
+  const TensorView* view = engine.store.view(handle);
+  if (!view) refuse(engine.env, "this tensor was freed (its scope has ended, or dispose() was called); return it from the scope or keep() it");
+  return *view;
+}
+
+Napi::Value alias(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int64_t handle = integer(info[0]);
+  TensorView view = viewOf(engine, handle);
+  setShape(view, info, 1);
+  if (storedBytes(view) != storedBytes(viewOf(engine, handle))) refuse(info.Env(), "a view keeps the number of bytes of its tensor");
+  return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, engine.store.storage(handle))));
+}
+
+Napi::Value release(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  bool known = false;
+  Storage* storage = engine.store.remove(integer(info[0]), &known);
+  if (storage) {
+    engine.device(storage->device).arena->give(storage->data, storage->bytes);
+    delete storage;
+  }
+  return Napi::Boolean::New(info.Env(), known);
+}
+
+// ---- transfers
+
+void enqueue(Device& device, Transfer* transfer) {
+  Task& task = device.stream->next();
+  task.control = nullptr;
+  task.transfer = transfer;
+  device.stream->push();
+}
+
+Napi::Value write(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int64_t handle = integer(info[0]);
+  const TensorView& view = viewOf(engine, handle);
+  const auto array = info[1].As<Napi::TypedArray>();
+  const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  if (array.ByteLength() != hostBytes(view)) {
+    refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
+  }
+  auto transfer = std::make_unique<Transfer>();
+  transfer->kind = Transfer::Kind::write;
+  transfer->tensor = view;
+  transfer->host.assign(data, data + array.ByteLength());
+  enqueue(engine.device(engine.store.storage(handle)->device), transfer.release());
+  return info.Env().Undefined();
+}
+
+void answer(Napi::Env env, Napi::Function, PendingRead* read) {
+  const std::unique_ptr<PendingRead> owned(read);
+  if (env == nullptr) return;  // the environment is being torn down
+  const Napi::HandleScope scope(env);
+  Engine& engine = engineOf(env);
+  if (--engine.pending == 0) engine.answers.Unref(env);
+  if (!read->transfer.error.empty()) {
+    read->promise.Reject(Napi::Error::New(env, read->transfer.error).Value());
+    return;
+  }
+  auto buffer = Napi::ArrayBuffer::New(env, read->transfer.host.size());
+  std::copy(read->transfer.host.begin(), read->transfer.host.end(), static_cast<char*>(buffer.Data()));
+  read->promise.Resolve(buffer);
+}
+
+Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const TensorView& view) {
+  auto* read = new PendingRead(engine.env);
+  read->transfer.kind = kind;
+  read->transfer.tensor = view;
+  Napi::ThreadSafeFunction answers = engine.answers;
+  read->transfer.done = [answers, read](Transfer*) {
+    answers.BlockingCall(read, [](Napi::Env env, Napi::Function f, PendingRead* r) { answer(env, f, r); });
+  };
+  if (engine.pending++ == 0) engine.answers.Ref(engine.env);
+  const Napi::Value promise = read->promise.Promise();
+  enqueue(device, &read->transfer);
+  return promise;
+}
+
+// The tensor's elements in the host's order, as an ArrayBuffer, when all work queued before is done.
+Napi::Value read(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int64_t handle = integer(info[0]);
+  const TensorView& view = viewOf(engine, handle);
+  return ask(engine, engine.device(engine.store.storage(handle)->device), Transfer::Kind::read, view);
+}
+
+Napi::Value finish(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  return ask(engine, engine.device(static_cast<int32_t>(integer(info[0]))), Transfer::Kind::marker, TensorView{});
+}
+
+// ---- ops
+
+// call(op, tensors, attributes, ...numbers): the numbers are `tensors` handles (0: not given), then the attributes. Bound once per op.
+napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
+  napi_value argv[kMaxTensors + kMaxAttributes];
+  size_t argc = kMaxTensors + kMaxAttributes;
+  void* bound = nullptr;
+  napi_get_cb_info(rawEnv, rawInfo, &argc, argv, nullptr, &bound);
+  const Napi::Env env(rawEnv);
+  try {
+    Engine& engine = engineOf(env);
+    const size_t code = reinterpret_cast<size_t>(bound);
+    const size_t op = code >> 8;
+    const size_t tensors = code & 0xff;
+    Device* device = nullptr;
+    int32_t index = -1;
+    DType real = DType::f32;
+    TensorView views[kMaxTensors];
+    for (size_t i = 0; i < tensors; i++) {
+      int64_t handle = 0;
+      napi_get_value_int64(rawEnv, argv[i], &handle);
+      views[i] = handle == 0 ? TensorView{} : viewOf(engine, handle);
+      if (handle == 0) continue;
+      const int32_t home = engine.store.storage(handle)->device;
+      if (index < 0) {
+        index = home;
+        device = &engine.device(home);
+      }
+      if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; move them to one with to()");
+      if (views[i].dtype == DType::f64) real = DType::f64;
+    }
+    if (!device) refuse(env, ops()[op].name + ": no tensor was given");
+    const Kernel kernel = device->kernel(op, real);
+    if (!kernel) {
+      refuse(env, ops()[op].name + ": no kernel for " + (real == DType::f64 ? "f64" : "f32") + " on device '" + device->backend->name + "'");
+    }
+    Task& task = device->stream->next();
+    task.kernel = kernel;
+    task.op = ops()[op].name.c_str();
+    task.transfer = nullptr;
+    task.control = nullptr;
+    task.place = engine.place;
+    for (size_t i = 0; i < tensors; i++) task.tensors[i] = views[i];
+    for (size_t i = tensors; i < argc; i++) napi_get_value_double(rawEnv, argv[i], &task.attributes[i - tensors]);
+    device->stream->push();
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  }
+  return nullptr;
+}
+
+// bind(op, tensors): the function that queues this op; `tensors` counts inputs, outputs and saved of the signature.
+Napi::Value bind(const Napi::CallbackInfo& info) {
+  const size_t op = static_cast<size_t>(integer(info[0]));
+  const size_t tensors = static_cast<size_t>(integer(info[1]));
+  if (op >= ops().size()) refuse(info.Env(), "no such op");
+  if (tensors > kMaxTensors) refuse(info.Env(), ops()[op].name + ": more than " + std::to_string(kMaxTensors) + " tensors in the signature");
+  napi_value function = nullptr;
+  napi_create_function(info.Env(), ops()[op].name.c_str(), NAPI_AUTO_LENGTH, callOp, reinterpret_cast<void*>((op << 8) | tensors), &function);
+  return Napi::Value(info.Env(), function);
+}
+
+Napi::Value describeOps(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!registrationErrors().empty()) refuse(env, "the addon is not sound: " + registrationErrors().front());
+  auto list = Napi::Array::New(env, ops().size());
+  for (size_t i = 0; i < ops().size(); i++) list[static_cast<uint32_t>(i)] = Napi::String::New(env, ops()[i].signature);
+  return list;
+}
+
+// Which dtypes of an op a backend has kernels for: bit 0 f32, bit 1 f64.
+Napi::Value supports(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const size_t backend = static_cast<size_t>(integer(info[0]));
+  const std::string op = info[1].As<Napi::String>();
+  if (backend >= engine.backends.size()) refuse(info.Env(), "no such backend");
+  int bits = 0;
+  if (engine.backends[backend]->find(op.c_str(), DType::f32)) bits |= 1;
+  if (engine.backends[backend]->find(op.c_str(), DType::f64)) bits |= 2;
+  return Napi::Number::New(info.Env(), bits);
+}
+
+// ---- backends and devices
+
+Napi::Object describe(Napi::Env env, const Backend* backend, size_t index) {
+  auto object = Napi::Object::New(env);
+  object["index"] = Napi::Number::New(env, static_cast<double>(index));
+  object["name"] = Napi::String::New(env, backend->name);
+  object["score"] = Napi::Number::New(env, backend->score);
+  object["reason"] = Napi::String::New(env, backend->reason);
+  object["description"] = Napi::String::New(env, backend->description);
+  return object;
+}
+
+// addBackend(path): loads a backend library and describes it; throws when it cannot be loaded.
+Napi::Value addBackend(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  std::string why;
+  const Backend* backend = loadBackend(info[0].As<Napi::String>(), &why);
+  if (!backend) refuse(info.Env(), why);
+  engine.backends.push_back(backend);
+  return describe(info.Env(), backend, engine.backends.size() - 1);
+}
+
+// openDevice(backend, number): the number by which tensors name the device.
+Napi::Value openDevice(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const size_t backend = static_cast<size_t>(integer(info[0]));
+  if (backend >= engine.backends.size()) refuse(info.Env(), "no such backend");
+  Status status{};
+  auto device = Device::open(engine.backends[backend], static_cast<int32_t>(integer(info[1])), &status);
+  if (!device) refuse(info.Env(), status.message);
+  engine.devices.push_back(std::move(device));
+  return Napi::Number::New(info.Env(), static_cast<double>(engine.devices.size() - 1));
+}
+
+Napi::Value stats(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  Device& device = engine.device(static_cast<int32_t>(integer(info[0])));
+  auto object = Napi::Object::New(info.Env());
+  const auto set = [&](const char* name, double value) { object[name] = Napi::Number::New(info.Env(), value); };
+  set("handles", static_cast<double>(engine.store.live()));
+  set("bytesInUse", static_cast<double>(device.arena->bytesInUse()));
+  set("peakBytes", static_cast<double>(device.arena->peakBytes()));
+  set("bytesReserved", static_cast<double>(device.arena->bytesReserved()));
+  set("systemAllocations", static_cast<double>(device.arena->systemAllocations()));
+  set("queued", static_cast<double>(device.stream->queued()));
+  return object;
+}
+
+Napi::Value resetPeak(const Napi::CallbackInfo& info) {
+  engineOf(info.Env()).device(static_cast<int32_t>(integer(info[0]))).arena->resetPeak();
+  return info.Env().Undefined();
+}
+
+Napi::Value setThreads(const Napi::CallbackInfo& info) {
+  Device& device = engineOf(info.Env()).device(static_cast<int32_t>(integer(info[0])));
+  const int threads = static_cast<int>(integer(info[1]));
+  if (device.backend != cpuBackend()) refuse(info.Env(), "threads belong to the device 'cpu'");
+  if (threads < 1 || threads > 256) refuse(info.Env(), "threads are 1 to 256, not " + std::to_string(threads));
+  Task& task = device.stream->next();
+  task.transfer = nullptr;
+  task.control = setCpuThreads;
+  task.argument = threads;
+  device.stream->push();
+  return info.Env().Undefined();
+}
+
+Napi::Value setPlace(const Napi::CallbackInfo& info) {
+  engineOf(info.Env()).place = integer(info[0]);
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* engine = new Engine(env);
+  env.SetInstanceData<Engine>(engine);
+  const auto nothing = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
+  engine->answers = Napi::ThreadSafeFunction::New(env, nothing, "spikeloom", 0, 1);
+  engine->answers.Unref(env);
+
+  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports[name] = Napi::Function::New(env, function, name);
+  };
+  add("ops", describeOps);
+  add("bind", bind);
+  add("supports", supports);
+  add("empty", empty);
+  add("alias", alias);
+  add("free", release);
+  add("write", write);
+  add("read", read);
+  add("finish", finish);
+  add("addBackend", addBackend);
+  add("openDevice", openDevice);
+  add("stats", stats);
+  add("resetPeak", resetPeak);
+  add("setThreads", setThreads);
+  add("setPlace", setPlace);
+  exports["abi"] = Napi::Number::New(env, kAbi);
+  exports["cpu"] = describe(env, cpuBackend(), 0);
+  exports["level"] = Napi::String::New(env, levelName(activeLevel()));
+  exports["bestLevel"] = Napi::String::New(env, levelName(bestLevel()));
+  exports["levelProblem"] = Napi::String::New(env, levelProblem());
+  return exports;
+}
+
+}  // namespace
+}  // namespace spikeloom
+
+static Napi::Object initSpikeloom(Napi::Env env, Napi::Object exports) { return spikeloom::init(env, exports); }
+NODE_API_MODULE(spikeloom, initSpikeloom)

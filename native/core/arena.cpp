@@ -1,0 +1,57 @@
+#include "core/arena.h"
+
+namespace spikeloom {
+
+Arena::~Arena() { releaseIdle(); }
+
+// Four classes per power of two from 256 bytes on: at most a fifth of a block is unused.
+size_t Arena::sizeClass(size_t bytes) {
+  constexpr size_t kSmallest = 256;
+  if (bytes <= kSmallest) return kSmallest;
+  size_t power = kSmallest;
+  while (power * 2 < bytes) power *= 2;
+  const size_t quarter = power / 4;
+  return power + (bytes - power + quarter - 1) / quarter * quarter;
+}
+
+void* Arena::take(size_t bytes, Status* status) {
+  const size_t size = sizeClass(bytes);
+  auto& blocks = idle_[size];
+  void* data = nullptr;
+  if (!blocks.empty()) {
+    data = blocks.back();
+    blocks.pop_back();
+  } else {
+    data = backend_->allocate(context_, size, status);
+    if (!data) {  // idle blocks of other sizes may make room
+      releaseIdle();
+      *status = {};
+      data = backend_->allocate(context_, size, status);
+      if (!data) return nullptr;
+    }
+    allocations_++;
+    reserved_ += size;
+  }
+  inUse_ += size;
+  if (inUse_ > peak_) peak_ = inUse_;
+  return data;
+}
+
+void Arena::give(void* data, size_t bytes) {
+  const size_t size = sizeClass(bytes);
+  idle_[size].push_back(data);
+  inUse_ -= size;
+}
+
+void Arena::releaseIdle() {
+  drain_();
+  for (auto& [size, blocks] : idle_) {
+    for (void* data : blocks) {
+      backend_->release(context_, data);
+      reserved_ -= size;
+    }
+    blocks.clear();
+  }
+}
+
+}  // namespace spikeloom

@@ -1,0 +1,46 @@
+// Device memory by size class. A block freed on the JavaScript thread may be handed out again at once: the work that still uses it
+// is queued before the work that will use it next, and a stream runs in order.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "core/abi.h"
+
+namespace spikeloom {
+
+class Arena {
+ public:
+  // `drain` waits until the stream is idle: memory goes back to the system only then.
+  Arena(const Backend* backend, void* context, std::function<void()> drain)
+      : backend_(backend), context_(context), drain_(std::move(drain)) {}
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Null, with status set, when the system has no more.
+  void* take(size_t bytes, Status* status);
+  void give(void* data, size_t bytes);
+
+  size_t bytesInUse() const { return inUse_; }
+  size_t peakBytes() const { return peak_; }
+  size_t bytesReserved() const { return reserved_; }
+  int64_t systemAllocations() const { return allocations_; }
+  void resetPeak() { peak_ = inUse_; }
+
+  static size_t sizeClass(size_t bytes);
+
+ private:
+  void releaseIdle();
+
+  const Backend* backend_;
+  void* context_;
+  std::function<void()> drain_;
+  std::map<size_t, std::vector<void*>> idle_;
+  size_t inUse_ = 0, peak_ = 0, reserved_ = 0;
+  int64_t allocations_ = 0;
+};
+
+}  // namespace spikeloom

@@ -1,0 +1,70 @@
+#include "core/registry.h"
+
+#include <algorithm>
+
+namespace spikeloom {
+namespace {
+
+std::vector<Op>& table() {
+  static std::vector<Op> ops;
+  return ops;
+}
+
+std::vector<std::string>& errors() {
+  static std::vector<std::string> found;
+  return found;
+}
+
+}  // namespace
+
+const char* levelName(Level level) {
+  static const char* const kNames[kLevels] = {"baseline", "avx2", "avx512"};
+  return kNames[static_cast<int>(level)];
+}
+
+Level bestLevel() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512) return Level::avx512;
+  if (avx2) return Level::avx2;
+#endif
+  return Level::baseline;
+}
+
+std::string opName(const char* signature) {
+  const std::string text(signature);
+  return text.substr(0, text.find('('));
+}
+
+bool registerCpuKernel(const char* signature, Level level, Kernel f32, Kernel f64) {
+  const std::string name = opName(signature);
+  auto& all = table();
+  auto it = std::find_if(all.begin(), all.end(), [&](const Op& op) { return op.name == name; });
+  if (it == all.end()) {
+    all.push_back(Op{name, signature, {}});
+    it = all.end() - 1;
+  } else if (it->signature != signature) {
+    errors().push_back("op '" + name + "' is registered with two signatures");
+  }
+  Kernel(&slot)[2] = it->cpu[static_cast<int>(level)];
+  if (slot[0] || slot[1]) errors().push_back("op '" + name + "' is registered twice for level " + levelName(level));
+  slot[0] = f32;
+  slot[1] = f64;
+  return true;
+}
+
+const std::vector<Op>& ops() { return table(); }
+const std::vector<std::string>& registrationErrors() { return errors(); }
+
+Kernel findCpuKernel(const Op& op, Level level, DType real) {
+  const int column = real == DType::f64 ? 1 : 0;
+  for (int i = static_cast<int>(level); i >= 0; i--) {
+    if (op.cpu[i][column]) return op.cpu[i][column];
+  }
+  return nullptr;
+}
+
+}  // namespace spikeloom

@@ -1,0 +1,43 @@
+// Tensors by integer handle. A handle names a view (dtype and shape) of a storage; storages are shared by views and counted.
+// A handle carries the generation of its slot, so a handle that was freed is recognised and never reaches another tensor.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "core/abi.h"
+
+namespace spikeloom {
+
+struct Storage {
+  void* data;
+  size_t bytes;
+  int32_t device;
+  int32_t views;
+};
+
+class Store {
+ public:
+  // Handles are positive and stay below 2^53.
+  int64_t add(const TensorView& view, Storage* storage);
+  // Null: no such tensor (freed, or never made).
+  const TensorView* view(int64_t handle) const;
+  Storage* storage(int64_t handle) const;
+  // Forgets the handle; returns the storage if that was its last view, for the caller to give back. `known`: was it live.
+  Storage* remove(int64_t handle, bool* known);
+  int64_t live() const { return live_; }
+
+ private:
+  struct Slot {
+    TensorView view;
+    Storage* storage = nullptr;
+    uint32_t generation = 1;
+  };
+  static constexpr int64_t kSlotBits = 24;
+  const Slot* find(int64_t handle) const;
+
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> idle_;
+  int64_t live_ = 0;
+};
+
+}  // namespace spikeloom

@@ -1,0 +1,115 @@
+#include "core/stream.h"
+
+#include <new>
+
+#include "core/layout.h"
+
+namespace spikeloom {
+
+Stream::Stream(const Backend* backend, void* context)
+    : backend_(backend), context_(context), ring_(new Task[kCapacity]), thread_([this] { loop(); }) {}
+
+Stream::~Stream() {
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    quit_ = true;
+  }
+  work_.notify_all();
+  thread_.join();
+  for (; head_ != tail_; head_++) {
+    Transfer* left = ring_[head_ % kCapacity].transfer;
+    if (left) delete left;
+  }
+}
+
+Task& Stream::next() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  room_.wait(guard, [this] { return tail_ - head_ < kCapacity; });
+  return ring_[tail_ % kCapacity];
+}
+
+void Stream::push() {
+  bool wake;
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    tail_++;
+    wake = sleeping_;
+  }
+  if (wake) work_.notify_one();
+}
+
+void Stream::drain() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  room_.wait(guard, [this] { return head_ == tail_; });
+}
+
+size_t Stream::queued() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return tail_ - head_;
+}
+
+void Stream::loop() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  for (;;) {
+    sleeping_ = true;
+    work_.wait(guard, [this] { return quit_ || head_ != tail_; });
+    sleeping_ = false;
+    if (quit_) return;
+    Task& task = ring_[head_ % kCapacity];
+    guard.unlock();
+    run(task);
+    guard.lock();
+    head_++;
+    room_.notify_all();
+  }
+}
+
+void Stream::run(Task& task) {
+  if (task.control) {
+    task.control(context_, task.argument);
+  } else if (task.transfer) {
+    Transfer* pending = task.transfer;
+    task.transfer = nullptr;
+    transfer(pending);
+  } else if (failure_.empty()) {
+    const Call call{task.tensors, task.attributes, context_, &status_};
+    try {
+      task.kernel(call);
+    } catch (const std::bad_alloc&) {
+      status_.failed = true;
+      __builtin_strcpy(status_.message, "out of memory");
+    }
+    if (status_.failed) {
+      failure_ = std::string(task.op) + ": " + status_.message;
+      if (task.place != 0) failure_ += " [call " + std::to_string(task.place) + "]";
+    }
+    status_ = {};
+  }
+}
+
+void Stream::transfer(Transfer* t) {
+  using Kind = Transfer::Kind;
+  if (failure_.empty() && t->kind != Kind::marker) {
+    const size_t bytes = storedBytes(t->tensor);
+    if (rest_.size() < bytes) rest_.resize(bytes);
+    if (t->kind == Kind::write) {
+      fromHost(t->tensor, t->host.data(), rest_.data());
+      backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);
+    } else {
+      backend_->copyOut(context_, rest_.data(), t->tensor.data, bytes, &status_);
+      t->host.resize(hostBytes(t->tensor));
+      toHost(t->tensor, rest_.data(), t->host.data());
+    }
+    if (status_.failed) failure_ = std::string("copy: ") + status_.message;
+    status_ = {};
+  }
+  if (t->kind == Kind::write) {
+    delete t;
+    return;
+  }
+  t->error.swap(failure_);
+  failure_.clear();
+  t->done(t);
+}
+
+}  // namespace spikeloom

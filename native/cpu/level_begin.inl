@@ -1,0 +1,22 @@
+// Opens the namespace and the compiler target of the level that is being compiled (see cpu/levels.h).
+#if SPIKELOOM_LEVEL_NOW == 2
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
+namespace spikeloom::avx512 {
+namespace {
+constexpr Level kLevel = Level::avx512;
+constexpr int kVectorBytes = 64;
+#elif SPIKELOOM_LEVEL_NOW == 1
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c")
+namespace spikeloom::avx2 {
+namespace {
+constexpr Level kLevel = Level::avx2;
+constexpr int kVectorBytes = 32;
+#else
+namespace spikeloom::baseline {
+namespace {
+constexpr Level kLevel = Level::baseline;
+constexpr int kVectorBytes = 16;
+#endif
+#include "cpu/simd.inl"

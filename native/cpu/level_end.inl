@@ -1,0 +1,6 @@
+// Closes what cpu/level_begin.inl opened.
+}  // namespace
+}  // namespace spikeloom::<level>
+#if SPIKELOOM_LEVEL_NOW > 0
+#pragma GCC pop_options
+#endif

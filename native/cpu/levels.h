@@ -1,0 +1,46 @@
+// Compiles a kernel file once per instruction-set level, with no compiler flags and no build-system support:
+//
+//   #define SPIKELOOM_FILE "ops/relu/cpu.cpp"      // the file's own path below native/
+//   #include "cpu/levels.h"                        // re-includes the file for every level but the last
+//   #include "ops/relu/relu.h"                     // ordinary headers: guarded, compiled for the baseline
+//   #include "cpu/level_begin.inl"                 // opens namespace spikeloom::<level> with that level's target
+//   template <class T> void relu(const Call& call) { ... }
+//   SPIKELOOM_KERNEL(kRelu, relu)                  // registers relu<float> and relu<double>
+//   #include "cpu/level_end.inl"
+//
+// Code between begin and end may use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is
+// included once per level). Everything of the standard library must be included above `begin`, so that no inline function of a
+// shared header is ever compiled for a machine that this one may not be.
+#ifndef SPIKELOOM_CPU_LEVELS_H
+#define SPIKELOOM_CPU_LEVELS_H
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "core/registry.h"
+#include "core/tensor.h"
+#include "cpu/parallel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define SPIKELOOM_JOIN_(a, b) a##b
+#define SPIKELOOM_JOIN(a, b) SPIKELOOM_JOIN_(a, b)
+#define SPIKELOOM_KERNEL(signature, function)                     \
+  [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
+      ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, &function<double>);
+
+#if defined(__x86_64__)
+#define SPIKELOOM_LEVEL_NOW 1
+#include SPIKELOOM_FILE
+#undef SPIKELOOM_LEVEL_NOW
+#define SPIKELOOM_LEVEL_NOW 2
+#include SPIKELOOM_FILE
+#undef SPIKELOOM_LEVEL_NOW
+#endif
+#define SPIKELOOM_LEVEL_NOW 0
+
+#endif

@@ -1,0 +1,140 @@
+#include "cpu/thread_pool.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+namespace spikeloom {
+namespace {
+
+constexpr int kSpins = 4000;  // about 50 us before a thread goes to sleep
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+void ThreadPool::start(int threads) {
+  quit_ = false;
+  for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { workerLoop(i); });
+}
+
+void ThreadPool::stop() {
+  quit_ = true;
+  job_.fetch_add(1);
+  job_.notify_all();
+  for (auto& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+void ThreadPool::resize(int threads) {
+  if (threads == size()) return;
+  stop();
+  start(threads);
+}
+
+void ThreadPool::takeTasks(int thread) {
+  for (;;) {
+    const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= tasks_) return;
+    try {
+      body_(closure_, task, thread);
+    } catch (const std::bad_alloc&) {
+      outOfMemory_.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
+bool ThreadPool::run(int64_t tasks, TaskBody body, void* closure) {
+  tasks_ = tasks;
+  body_ = body;
+  closure_ = closure;
+  next_.store(0, std::memory_order_relaxed);
+  outOfMemory_.store(false, std::memory_order_relaxed);
+  if (tasks <= 1 || workers_.empty()) {
+    takeTasks(0);
+    return !outOfMemory_.load(std::memory_order_relaxed);
+  }
+  const uint32_t number = job_.load(std::memory_order_relaxed) + 1;
+  gate_.store((uint64_t{number} << 32) | kOpen, std::memory_order_release);
+  job_.store(number, std::memory_order_release);
+  job_.notify_all();
+  takeTasks(0);
+  gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  while ((gate_.load(std::memory_order_acquire) & (kOpen - 1)) != 0) pause();
+  return !outOfMemory_.load(std::memory_order_relaxed);
+}
+
+// Joins job `number` unless it is closed already.
+bool ThreadPool::enter(uint32_t number) {
+  uint64_t gate = gate_.load(std::memory_order_acquire);
+  while ((gate >> 32) == number && (gate & kOpen)) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
+}
+
+void ThreadPool::workerLoop(int thread) {
+  uint32_t seen = job_.load(std::memory_order_acquire);
+  while (!quit_.load(std::memory_order_acquire)) {
+    uint32_t now = job_.load(std::memory_order_acquire);
+    for (int i = 0; now == seen && i < kSpins; i++) {
+      pause();
+      now = job_.load(std::memory_order_acquire);
+    }
+    if (now == seen) {
+      job_.wait(seen, std::memory_order_acquire);
+      continue;
+    }
+    seen = now;
+    if (!enter(now)) continue;
+    takeTasks(thread);
+    gate_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+CpuContext::~CpuContext() {
+  for (auto& buffer : buffers_) std::free(buffer.data);
+}
+
+void* CpuContext::scratch(int thread, int slot, size_t bytes) {
+  Buffer& buffer = buffers_[static_cast<size_t>(thread * kSlots + slot)];
+  if (buffer.bytes < bytes) {
+    const size_t grown = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    void* data = std::aligned_alloc(64, grown);
+    if (!data) throw std::bad_alloc();
+    std::free(buffer.data);
+    buffer = {data, grown};
+  }
+  return buffer.data;
+}
+
+void runTasks(const Call& call, int64_t tasks, TaskBody body, void* closure) {
+  if (!static_cast<CpuContext*>(call.context)->pool.run(tasks, body, closure)) fail(call, "out of memory for scratch buffers");
+}
+
+void* scratchBytes(const Call& call, int thread, int slot, size_t bytes) {
+  return static_cast<CpuContext*>(call.context)->scratch(thread, slot, bytes);
+}
+
+int threadCount(const Call& call) { return static_cast<CpuContext*>(call.context)->pool.size(); }
+
+void fail(const Call& call, const char* format, ...) {
+  static std::mutex lock;
+  const std::lock_guard<std::mutex> guard(lock);
+  if (call.status->failed) return;
+  call.status->failed = true;
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(call.status->message, sizeof call.status->message, format, args);
+  va_end(args);
+}
+
+}  // namespace spikeloom
