@@ -76,8 +76,6 @@ export interface PlanContext {
 export interface Run {
   readonly steps: number;
   readonly training: boolean;
-  /** How many equal time steps x stands for: T while an image has not been repeated over time yet, else 1. */
-  readonly repeats: number;
   /** Number of the forward pass in training, on the device: names the random numbers of dropout. */
   readonly counter: Tensor;
   /** Seed of the network, and one of this layer alone. */
@@ -108,11 +106,7 @@ export interface LayerKind<L extends Layer = Layer> {
 export const MAX_WIDTH = 2 ** 20;
 
 /** An integer from `min` to `max`. */
-export const integer = (min: number, max: number) =>
-  z
-    .int(`must be an integer from ${min} to ${max}`)
-    .min(min, `must be at least ${min}`)
-    .max(max, `must be at most ${max}`);
+export const integer = (min: number, max: number) => z.int().min(min).max(max);
 
 const name = z
   .string()
@@ -139,9 +133,22 @@ export function schemaProblems(error: z.ZodError, value: unknown, keys: readonly
         (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
         value,
       );
-      return `${at ? `'${at}' ` : ''}${issue.message}, but is ${shown(given)}`;
+      return `${at ? `'${at}' ` : 'it '}${ruleOf(issue)}, but is ${shown(given)}`;
     })
     .join('; ');
+}
+
+function ruleOf(issue: z.core.$ZodIssue): string {
+  const isNumber = 'origin' in issue && (issue.origin === 'number' || issue.origin === 'int');
+  if (issue.code === 'too_small' && isNumber)
+    return `must be ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+  if (issue.code === 'too_big' && isNumber)
+    return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+  if (issue.code === 'invalid_type')
+    return `must be ${issue.expected === 'int' ? 'an integer' : `of type ${issue.expected}`}`;
+  if (issue.code === 'invalid_value')
+    return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+  return issue.message;
 }
 
 function shown(value: unknown): string {

@@ -57,10 +57,8 @@ const Callable = class {
 };
 
 /** `net(x)` is `net.forward(x)`. */
-// biome-ignore lint/style/useShorthandFunctionType: it merges with the class
-export interface Net {
-  (x: Tensor): Tensor;
-}
+export interface Net extends Compute {}
+type Compute = (x: Tensor) => Tensor;
 
 /** How far an image has gone before it was repeated over time. */
 interface Pass {
@@ -213,7 +211,7 @@ export class Net extends Callable {
     for (const planned of layers) {
       const kind = layerKinds.get(planned.layer.kind)!;
       if (kind.overTime === 'all' && pass.repeats > 1) current = this.#repeated(current, x, pass);
-      const run = this.#run(planned, pass);
+      const run = this.#run(planned);
       const y = isRecording()
         ? kind.forward(planned.layer, current, run)
         : scope(() => kind.forward(planned.layer, current, run));
@@ -237,11 +235,10 @@ export class Net extends Callable {
     this.firing.push({ name: path, spikes, neurons });
   }
 
-  #run(planned: PlannedLayer, pass: Pass): Run {
+  #run(planned: PlannedLayer): Run {
     return {
       steps: this.plan.steps,
       training: this.training,
-      repeats: pass.repeats,
       counter: this.counter,
       seed: (this.seed ^ hashName(planned.path)) >>> 0,
       children: planned.children,

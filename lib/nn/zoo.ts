@@ -36,8 +36,8 @@ const own = z.strictObject({
   reduction: z.int().optional(),
   basis: z.int().optional(),
   filters: z.any().optional(),
-  attention: z.enum(['fsta', 'none'], "must be 'fsta' or 'none'").default('fsta'),
-  neuron: z.looseObject({ kind: z.enum(['lif', 'if', 'plif'], "must be 'lif', 'if' or 'plif'") }).optional(),
+  attention: z.enum(['fsta', 'none']).default('fsta'),
+  neuron: z.looseObject({ kind: z.enum(['lif', 'if', 'plif']) }).optional(),
 });
 
 interface Parts {

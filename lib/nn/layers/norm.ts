@@ -21,7 +21,8 @@ export const normKind: LayerKind<z.output<typeof schema>> = {
   kind: 'norm',
   label: 'norm',
   schema,
-  overTime: 'each',
+  // the running variance is unbiased for T B H W values, so an image is repeated before it
+  overTime: 'all',
   released: { weight: 'bn.weight', bias: 'bn.bias', running_mean: 'bn.running_mean', running_var: 'bn.running_var' },
   plan(_layer, input, context) {
     const [channels] = imageOf(input, context);
@@ -41,7 +42,6 @@ export const normKind: LayerKind<z.output<typeof schema>> = {
       training: run.training,
       momentum,
       eps,
-      repeats: run.repeats,
     });
   },
 };
