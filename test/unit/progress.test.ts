@@ -1,5 +1,5 @@
-import { expect } from 'chai';
 import { PassThrough } from 'node:stream';
+import { expect } from 'chai';
 import fc from 'fast-check';
 import { Progress, type ProgressOptions } from '../../lib/train/progress.ts';
 

@@ -1,8 +1,8 @@
-import { expect } from 'chai';
-import fc from 'fast-check';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'chai';
+import fc from 'fast-check';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { nearestKey } from '../../lib/train/nearest-key.ts';
 import { formatSettings, loadRecipe, MAX_RECIPE_BYTES, parseRecipe, resolveSettings } from '../../lib/train/recipe.ts';
