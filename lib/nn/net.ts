@@ -240,7 +240,7 @@ export class Net extends Callable {
       steps: this.plan.steps,
       training: this.training,
       counter: this.counter,
-      seed: (this.seed ^ hashName(planned.path)) >>> 0,
+      seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
       list: (layers, x) => this.#list(layers, x, { repeats: 1 }),
