@@ -54,11 +54,10 @@ function check(settings: ScheduleSettings): void {
   }
 }
 
-const defaults: { [S in ScheduleSettings as S['kind']]: Omit<S, 'epochs'> } = {
-  constant: { kind: 'constant', warmup: 0, warmupLr: 1e-5 },
-  step: { kind: 'step', warmup: 0, warmupLr: 1e-5, stepSize: 30, gamma: 0.1 },
-  cosine: { kind: 'cosine', warmup: 0, warmupLr: 1e-5, minLr: 1e-5, cooldown: 0 },
-};
+const warmDefaults = { warmup: 0, warmupLr: 1e-5 };
+const stepDefaults = { ...warmDefaults, stepSize: 30, gamma: 0.1 };
+const cosineDefaults = { ...warmDefaults, minLr: 1e-5, cooldown: 0 };
+const kinds = ['constant', 'step', 'cosine'];
 
 /** The rate without warm-up. */
 function plainRate(settings: ScheduleSettings, epoch: number, lr: number): number {
@@ -71,7 +70,6 @@ function plainRate(settings: ScheduleSettings, epoch: number, lr: number): numbe
 
 /** The schedule of these settings. @throws SpikeloomError naming the setting and its rule */
 export function scheduleFrom(settings: ScheduleSettings): Schedule {
-  const kinds = Object.keys(defaults);
   if (!kinds.includes(settings.kind)) {
     throw new SpikeloomError(`a schedule is one of ${kinds.join(', ')}, not '${settings.kind}'`);
   }
@@ -87,17 +85,19 @@ export function scheduleFrom(settings: ScheduleSettings): Schedule {
   };
 }
 
-function make<S extends ScheduleSettings>(base: Omit<S, 'epochs'>, options: Options<S>): Schedule {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  return scheduleFrom({ ...base, ...given } as S);
+/** The options over the defaults; an option that is undefined counts as not given. */
+function filled<S extends object>(defaults: S, options: Partial<S>): S {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.assign({ ...defaults }, Object.fromEntries(given));
 }
 
 /** The top rate in every epoch. Defaults: warmup 0, warmupLr 1e-5. */
 export const constant = (options: Options<ConstantSettings>): Schedule =>
-  make<ConstantSettings>(defaults.constant, options);
+  scheduleFrom({ kind: 'constant', epochs: options.epochs, ...filled(warmDefaults, options) });
 
 /** lr gamma^floor(e / stepSize). Defaults: stepSize 30, gamma 0.1, warmup 0, warmupLr 1e-5. */
-export const step = (options: Options<StepSettings>): Schedule => make<StepSettings>(defaults.step, options);
+export const step = (options: Options<StepSettings>): Schedule =>
+  scheduleFrom({ kind: 'step', epochs: options.epochs, ...filled(stepDefaults, options) });
 
 /**
  * Cosine by epoch, not shifted by the warm-up, in epoch e of E:
@@ -110,4 +110,5 @@ export const step = (options: Options<StepSettings>): Schedule => make<StepSetti
  *
  * @example cosine({ epochs: 600, warmup: 10, cooldown: 10 }).lrAt(0, 0.1)   // 1e-5
  */
-export const cosine = (options: Options<CosineSettings>): Schedule => make<CosineSettings>(defaults.cosine, options);
+export const cosine = (options: Options<CosineSettings>): Schedule =>
+  scheduleFrom({ kind: 'cosine', epochs: options.epochs, ...filled(cosineDefaults, options) });

@@ -7,7 +7,7 @@
 namespace spikeloom {
 
 inline constexpr char kCrossEntropy[] =
-    "crossEntropy(x:real[T,B,K], labels?:i32[B], target?:real[B,K]; smoothing:float) -> loss:real[1] | p?:real[T,B,K]";
+    "crossEntropy(x:real[T,B,K], labels?:i32[B], target?:real[B,K]; smoothing:float) -> loss:real[1], p?:real[T,B,K]";
 inline constexpr char kCrossEntropyGrad[] =
     "crossEntropyGrad(gloss:real[1], p:real[T,B,K], labels?:i32[B], target?:real[B,K]; smoothing:float) -> gx:real[T,B,K]";
 
