@@ -38,8 +38,9 @@ export class WorkerPool<Job, Result> {
    * @param workerData structured-cloned to every worker; shared memory stays shared
    */
   constructor(script: URL, workerData: unknown, count: number) {
-    const execArgv = script.pathname.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
-    this.#workers = Array.from({ length: count }, () => this.#start(new Worker(script, { workerData, execArgv })));
+    const entry = script.pathname.endsWith('.ts') ? new URL('./source-worker.mjs', import.meta.url) : script;
+    const options = { workerData, argv: [script.href], execArgv: [] };
+    this.#workers = Array.from({ length: count }, () => this.#start(new Worker(entry, options)));
   }
 
   /** Why the pool no longer works; undefined while it does. */

@@ -35,13 +35,13 @@ inline Vec<T> splat(T x) {
 template <class T>
 inline Vec<T> loadPart(const T* p, int n) {
   Vec<T> v{};
-  __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
+  for (int i = 0; i < n; i++) v[i] = p[i];
   return v;
 }
 
 template <class T>
 inline void storePart(T* p, Vec<T> v, int n) {
-  __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
+  for (int i = 0; i < n; i++) p[i] = v[i];
 }
 
 // a * b + c, fused where the level has the instruction.

@@ -1,8 +1,8 @@
-import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'chai';
 import { writeFileAtomic, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 

@@ -1,8 +1,8 @@
-import { expect } from 'chai';
-import fc from 'fast-check';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'chai';
+import fc from 'fast-check';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import {
   openSafetensors,

@@ -1,0 +1,17 @@
+// Models: layers, the language that puts them together, networks ready made, weights.
+export { loadWeights, matchWeights, releasedNames, saveWeights, type WeightsReport } from './checkpoint.ts';
+export { define, type Factory, type FactoryOptions, type ModelOptions } from './define.ts';
+export type { Layer } from './layer.ts';
+export { block, type BlockOptions, stage, type StageOptions } from './layers/block.ts';
+export { conv2d } from './layers/conv2d.ts';
+export { dropout, flatten, meanOverTime, relu } from './layers/elementwise.ts';
+export { fsta } from './layers/fsta.ts';
+export { linear } from './layers/linear.ts';
+export { ifNode, lif, type NeuronLayer, plif } from './layers/neurons.ts';
+export { norm } from './layers/norm.ts';
+export { avgPool2d, globalAvgPool, maxPool2d } from './layers/pooling.ts';
+export { residual, type ResidualLayer } from './layers/residual.ts';
+export { type FiringCount, type NamedTensor, Net, type NetOptions } from './net.ts';
+export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';
+export { renderSummary, type Summary, type SummaryOptions, type SummaryRow, type SummaryTotals } from './summary.ts';
+export { model, zoo, type ZooName, type ZooOptions } from './zoo.ts';

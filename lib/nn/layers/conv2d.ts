@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { conv2d as convolve } from '../../ops/conv2d.ts';
+import { imageOf, integer, type LayerKind, layerSchema, MAX_WIDTH, type Options } from '../layer.ts';
+import { windowSize } from '../window.ts';
+
+const schema = layerSchema('conv2d', {
+  channels: integer(1, MAX_WIDTH),
+  kernel: integer(1, 255),
+  stride: integer(1, 255).default(1),
+  /** Zeros on each side. Default: floor(kernel / 2), which keeps the size for odd kernels and stride 1. */
+  padding: integer(0, 254).optional(),
+  bias: z.boolean().default(false),
+});
+
+export type Conv2dLayer = z.input<typeof schema>;
+type Checked = z.output<typeof schema>;
+
+/**
+ * Convolution of every time step: y[t,b,o] = sum_c w[o,c] (*) x[t,b,c] (+ bias[o]), square kernel, zero padding.
+ * [C,H,W] -> [channels, P, Q], P = floor((H + 2 padding - kernel) / stride) + 1. Weights start from N(0, sqrt(2 / (kernel^2 channels))), the
+ * square root being the standard deviation, biases at 0.
+ * @example conv2d(64, { kernel: 3 })
+ */
+export const conv2d = (channels: number, options: Options<typeof schema, 'channels'>): Conv2dLayer => ({
+  kind: 'conv2d',
+  channels,
+  ...options,
+});
+
+const paddingOf = ({ kernel, padding }: Checked): number => padding ?? Math.floor(kernel / 2);
+
+export const conv2dKind: LayerKind<Checked> = {
+  kind: 'conv2d',
+  label: 'conv',
+  schema,
+  overTime: 'each',
+  released: { weight: 'pool.weight', bias: 'pool.bias' },
+  plan(layer, input, context) {
+    const [inputs, height, width] = imageOf(input, context);
+    const { channels, kernel, stride, bias } = layer;
+    const padding = paddingOf(layer);
+    const size = { kernel, stride, padding };
+    const shape = [channels, windowSize(height, size, context), windowSize(width, size, context)];
+    const weight = {
+      role: 'weight',
+      shape: [channels, inputs, kernel, kernel],
+      init: { std: Math.sqrt(2 / (kernel * kernel * channels)) },
+    };
+    return {
+      output: { shape, spikes: false, timed: true },
+      parameters: bias ? [weight, { role: 'bias', shape: [channels], init: { constant: 0 } }] : [weight],
+      macs: channels * shape[1]! * shape[2]! * inputs * kernel * kernel,
+    };
+  },
+  forward(layer, x, run) {
+    const bias = layer.bias ? run.tensor('bias') : undefined;
+    return convolve(x, run.tensor('weight'), { bias, stride: layer.stride, padding: paddingOf(layer) });
+  },
+};

@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { ifNode as fireWithoutLeak, lif as fire, plif as fireLearned } from '../../ops/lif.ts';
+import {
+  type LayerKind,
+  layerSchema,
+  needTime,
+  type Options,
+  type PlanContext,
+  product,
+  type Signal,
+} from '../layer.ts';
+
+const positive = z.number().positive();
+
+/** What every neuron has. */
+const common = {
+  /** The membrane is divided by it before it meets the threshold. */
+  vth: positive.default(1),
+  /** A neuron fires where u / vth exceeds it. */
+  threshold: positive.default(0.5),
+  /** After a spike: to zero, or minus the firing level. */
+  reset: z.enum(['hard', 'soft']).default('hard'),
+  /** Keep the gradient from flowing through the reset. */
+  detachReset: z.boolean().default(false),
+  /** Shape of the gradient that stands in for that of the step. */
+  surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle']).default('tanh'),
+  /** Steepness of the surrogate. */
+  temperature: positive.default(1),
+};
+
+const lifSchema = layerSchema('lif', { decay: z.number().min(0).max(1).default(0.25), ...common });
+const ifSchema = layerSchema('if', common);
+/** The decay is the sigmoid of a learned number, so its start lies strictly between 0 and 1. */
+const plifSchema = layerSchema('plif', { decay: z.number().gt(0).lt(1).default(0.25), ...common });
+
+export type LifLayer = z.input<typeof lifSchema>;
+export type IfLayer = z.input<typeof ifSchema>;
+export type PlifLayer = z.input<typeof plifSchema>;
+export type NeuronLayer = LifLayer | IfLayer | PlifLayer;
+
+/**
+ * Leaky integrate-and-fire neurons over T: u[t] = decay v[t-1] + x[t]; s[t] = 1 where u[t] / vth > threshold, else 0;
+ * v[t] = u[t] (1 - s[t]) (hard reset) or u[t] - threshold vth s[t] (soft). Gives spikes, the shape stays.
+ */
+export const lif = (options: Options<typeof lifSchema> = {}): LifLayer => ({ kind: 'lif', ...options });
+
+/** Integrate-and-fire neurons: lif with decay 1. */
+export const ifNode = (options: Options<typeof ifSchema> = {}): IfLayer => ({ kind: 'if', ...options });
+
+/** lif whose decay = sigmoid(logit) is learned, one number a layer; `decay` is where it starts. */
+export const plif = (options: Options<typeof plifSchema> = {}): PlifLayer => ({ kind: 'plif', ...options });
+
+function spikesOf(input: Signal, context: PlanContext) {
+  needTime(input, context);
+  return { output: { ...input, spikes: true }, neurons: product(input.shape) };
+}
+
+export const lifKind: LayerKind<z.output<typeof lifSchema>> = {
+  kind: 'lif',
+  label: 'lif',
+  schema: lifSchema,
+  overTime: 'all',
+  plan(_layer, input, context) {
+    return spikesOf(input, context);
+  },
+  forward({ kind: _kind, name: _name, ...options }, x) {
+    return fire(x, options);
+  },
+};
+
+export const ifKind: LayerKind<z.output<typeof ifSchema>> = {
+  kind: 'if',
+  label: 'if',
+  schema: ifSchema,
+  overTime: 'all',
+  plan(_layer, input, context) {
+    return spikesOf(input, context);
+  },
+  forward({ kind: _kind, name: _name, ...options }, x) {
+    return fireWithoutLeak(x, options);
+  },
+};
+
+export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
+  kind: 'plif',
+  label: 'plif',
+  schema: plifSchema,
+  overTime: 'all',
+  plan({ decay }, input, context) {
+    const logit = { role: 'logit', shape: [1], init: { constant: Math.log(decay / (1 - decay)) } };
+    return { ...spikesOf(input, context), parameters: [logit] };
+  },
+  forward({ kind: _kind, name: _name, decay: _decay, ...options }, x, run) {
+    return fireLearned(x, run.tensor('logit'), options);
+  },
+};

@@ -1,0 +1,249 @@
+/** A model with memory: parameters, running statistics and the forward pass. The gradients are the tape's. */
+import {
+  type Device,
+  describe,
+  device,
+  isRecording,
+  keep,
+  noGrad,
+  parameter,
+  type RealType,
+  scope,
+  type Tensor,
+  tensor,
+} from '../core/index.ts';
+import { SpikeloomError } from '../core/errors.ts';
+import { repeatOverTime } from '../ops/repeat-over-time.ts';
+import { reshape } from '../ops/reshape.ts';
+import { spikeCount } from '../ops/spike-count.ts';
+import { hashName, initialValues } from './init.ts';
+import { layerKinds } from './kinds.ts';
+import type { PlannedLayer, Run } from './layer.ts';
+import { type ModelJson, ModelPlan } from './plan.ts';
+import type { Summary, SummaryOptions } from './summary.ts';
+
+export interface NetOptions {
+  /** Of the start values and of dropout; an integer from 0 to 2^53 - 1. Default 0. */
+  seed?: number | undefined;
+  /** Type of parameters and arithmetic. Default 'f32'. */
+  dtype?: RealType | undefined;
+  /** Default 'cpu'. */
+  device?: string | Device | undefined;
+}
+
+export interface NamedTensor {
+  /** Path of the layer and role, e.g. `layer1.0.conv1.weight`. */
+  name: string;
+  tensor: Tensor;
+}
+
+/** Spikes of one neuron layer in the last forward pass. */
+export interface FiringCount {
+  /** Path of the layer. */
+  name: string;
+  /** Their number, over T and the batch, on the device: see spikeCount() in the ops. */
+  spikes: Tensor;
+  /** Neurons; the firing rate is spikes / (T batch neurons). */
+  neurons: number;
+}
+
+/** Functions that are instances of their class: what makes `net(x)` work. */
+const Callable = class {
+  constructor() {
+    const call = (x: Tensor): Tensor => (call as unknown as Net).forward(x);
+    // biome-ignore lint/correctness/noConstructorReturn: the instance is the function
+    return Object.setPrototypeOf(call, new.target.prototype);
+  }
+};
+
+/** `net(x)` is `net.forward(x)`. */
+export interface Net extends Compute {}
+type Compute = (x: Tensor) => Tensor;
+
+/** How far an image has gone before it was repeated over time. */
+interface Pass {
+  /** How many equal time steps the only one stands for: T at first, then 1. */
+  repeats: number;
+}
+
+/**
+ * A network that computes. Made by a factory of define(), by Net.fromJSON(), or from a plan.
+ * @example const logits = net(images); backward(crossEntropy(logits, labels));
+ */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the call signature is Callable's
+export class Net extends Callable {
+  readonly plan: ModelPlan;
+  readonly dtype: RealType;
+  readonly device: Device;
+  readonly seed: number;
+  /** Whether batch norm uses the batch's statistics and dropout drops: train() and eval(). */
+  training = true;
+  /** Whether forward() counts spikes into `firing`. */
+  trackFiring = false;
+  /** Spikes per neuron layer of the last forward pass with trackFiring. The net owns the tensors until the next one. */
+  firing: FiringCount[] = [];
+  /** Called with the path and output of every layer as it is queued. Under noGrad() the output is freed soon after the call. */
+  onLayer: ((path: string, output: Tensor) => void) | undefined;
+  /** @internal number of training passes, for dropout; saved with a run */
+  readonly counter: Tensor;
+  readonly #tensors = new Map<string, Tensor>();
+  readonly #parameters: NamedTensor[] = [];
+  readonly #buffers: NamedTensor[] = [];
+
+  constructor(plan: ModelPlan, options: NetOptions = {}) {
+    super();
+    const { seed = 0, dtype = 'f32', device: on = 'cpu' } = options;
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+    if (dtype !== 'f32' && dtype !== 'f64')
+      throw new SpikeloomError(`a network computes in 'f32' or 'f64', not ${JSON.stringify(dtype)}`);
+    this.plan = plan;
+    this.dtype = dtype;
+    this.device = typeof on === 'string' ? device(on) : on;
+    this.seed = seed;
+    this.counter = keep(tensor(Int32Array.of(0), { device: this.device }));
+    for (const planned of plan.walk()) this.#allocate(planned);
+  }
+
+  /** A network from what toJSON() gave. @throws SpikeloomError that names the layer, for anything else */
+  static fromJSON(json: unknown, options: NetOptions = {}): Net {
+    return new Net(new ModelPlan(json), options);
+  }
+
+  /** The model, without weights: JSON.stringify(net) is a model file. */
+  toJSON(): ModelJson {
+    return this.plan.toJSON();
+  }
+
+  summary(options: SummaryOptions = {}): Summary {
+    return this.plan.summary({ dtype: this.dtype, ...options });
+  }
+
+  /** Trainable tensors, in the order of the layers. */
+  parameters(): readonly NamedTensor[] {
+    return this.#parameters;
+  }
+
+  /** Running statistics. */
+  buffers(): readonly NamedTensor[] {
+    return this.#buffers;
+  }
+
+  train(): this {
+    this.training = true;
+    return this;
+  }
+
+  eval(): this {
+    this.training = false;
+    return this;
+  }
+
+  /**
+   * @param x images [B,C,H,W], shown at every time step, or frames [T,B,C,H,W]; of the net's dtype, frames also as spikes
+   * @returns what the last layer makes: [B,...] behind meanOverTime(), else [T,B,...]
+   */
+  forward(x: Tensor): Tensor {
+    this.#check(x);
+    this.#forget();
+    const isImage = x.shape.length === 4;
+    const pass: Pass = { repeats: isImage ? this.plan.steps : 1 };
+    const start = isImage ? reshape(x, [1, ...x.shape]) : x;
+    let y = this.#list(this.plan.layers, start, pass);
+    if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, start, pass);
+    if (start !== x && !isRecording()) start.dispose();
+    return y;
+  }
+
+  /** Frees parameters, gradients and statistics. The net computes no more. */
+  dispose(): void {
+    this.#forget();
+    this.counter.dispose();
+    for (const held of this.#tensors.values()) held.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #allocate({ parameters, buffers }: PlannedLayer): void {
+    const make = ({ name, shape, init }: PlannedLayer['parameters'][number]) =>
+      tensor(initialValues(name, shape, init, this.seed, this.dtype), {
+        shape,
+        dtype: this.dtype,
+        device: this.device,
+      });
+    for (const plan of parameters) this.#hold(this.#parameters, plan.name, parameter(make(plan)));
+    for (const plan of buffers) this.#hold(this.#buffers, plan.name, keep(make(plan)));
+  }
+
+  #hold(list: NamedTensor[], name: string, made: Tensor): void {
+    list.push({ name, tensor: made });
+    this.#tensors.set(name, made);
+  }
+
+  #forget(): void {
+    for (const { spikes } of this.firing) spikes.dispose();
+    this.firing = [];
+  }
+
+  #check(x: Tensor): void {
+    const { steps, input } = this.plan;
+    const size = [input.channels, input.height, input.width];
+    const isImage = x.shape.length === 4;
+    const fits =
+      (isImage || (x.shape.length === 5 && x.shape[0] === steps)) && x.shape.slice(-3).join() === size.join();
+    if (!fits) {
+      throw new SpikeloomError(
+        `${this.plan.model}: takes images [B,${size}] or frames [${steps},B,${size}] (T = ${steps}), not ${describe(x)}; resize the input or make the model for it`,
+      );
+    }
+    if (x.dtype !== this.dtype && !(x.dtype === 'spike' && !isImage)) {
+      throw new SpikeloomError(
+        `${this.plan.model}: computes in ${this.dtype}, but the input is ${x.dtype}; make both the same type`,
+      );
+    }
+  }
+
+  /** Runs layers one after the other. Without the tape, what one layer made is freed as soon as the next one is queued. */
+  #list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass): Tensor {
+    let current = x;
+    for (const planned of layers) {
+      const kind = layerKinds.get(planned.layer.kind)!;
+      if (kind.overTime === 'all' && pass.repeats > 1) current = this.#repeated(current, x, pass);
+      const run = this.#run(planned);
+      const y = isRecording()
+        ? kind.forward(planned.layer, current, run)
+        : scope(() => kind.forward(planned.layer, current, run));
+      if (planned.neurons > 0 && this.trackFiring) this.#count(planned, y);
+      this.onLayer?.(planned.path, y);
+      if (!isRecording() && current !== x && current !== y) current.dispose();
+      current = y;
+    }
+    return current;
+  }
+
+  #repeated(current: Tensor, x: Tensor, pass: Pass): Tensor {
+    const y = repeatOverTime(current, pass.repeats);
+    pass.repeats = 1;
+    if (!isRecording() && current !== x) current.dispose();
+    return y;
+  }
+
+  #count({ path, neurons }: PlannedLayer, y: Tensor): void {
+    const spikes = noGrad(() => keep(spikeCount(y)));
+    this.firing.push({ name: path, spikes, neurons });
+  }
+
+  #run(planned: PlannedLayer): Run {
+    return {
+      steps: this.plan.steps,
+      training: this.training,
+      counter: this.counter,
+      seed: hashName(`${this.seed} ${planned.path}`),
+      children: planned.children,
+      tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
+      list: (layers, x) => this.#list(layers, x, { repeats: 1 }),
+    };
+  }
+}

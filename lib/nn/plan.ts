@@ -1,0 +1,216 @@
+/** Models before they hold any memory: checked layers, shapes and counts. Needs no addon. */
+import { z } from 'zod';
+import { SpikeloomError } from '../core/errors.ts';
+import { layerKinds } from './kinds.ts';
+import {
+  integer,
+  type Layer,
+  type LayerKind,
+  type PlanContext,
+  type PlannedLayer,
+  product,
+  refuse,
+  type Signal,
+  schemaProblems,
+  type TensorPlan,
+} from './layer.ts';
+import { type Summary, type SummaryOptions, summarize } from './summary.ts';
+
+/** Size of an input image or frame. */
+export interface ImageSize {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** A model in full, as JSON holds it. */
+export interface ModelJson {
+  format: 'spikeloom-model';
+  version: 1;
+  /** Its name. */
+  model: string;
+  steps: number;
+  input: ImageSize;
+  layers: readonly Layer[];
+}
+
+/** Parameters of a model, and elements of one layer's output for one sample over all time steps. */
+export const MAX_ELEMENTS = 2 ** 31;
+const MAX_LAYERS = 10_000;
+const MAX_DEPTH = 16;
+
+export const modelSize = {
+  steps: integer(1, 1024),
+  input: z.strictObject({ channels: integer(1, 65_536), height: integer(1, 65_536), width: integer(1, 65_536) }),
+};
+
+const modelSchema = z.strictObject({
+  format: z.literal('spikeloom-model'),
+  version: z.literal(1),
+  model: z.string().min(1).max(200),
+  ...modelSize,
+  layers: z.array(z.unknown()).min(1, 'must hold at least one layer'),
+});
+
+/** What a whole model may not exceed. */
+interface Budget {
+  layers: number;
+  parameters: number;
+  readonly names: Set<string>;
+}
+
+/** A checked model: its layers with their shapes, what they hold and what they cost. */
+export class ModelPlan {
+  readonly model: string;
+  readonly steps: number;
+  readonly input: ImageSize;
+  readonly layers: readonly PlannedLayer[];
+  /** Shape of the output per sample (and per step, if `timed`). */
+  readonly output: Signal;
+
+  /** @throws SpikeloomError that names the layer by its path, for whatever is wrong in `json` */
+  constructor(json: unknown) {
+    const parsed = modelSchema.safeParse(json);
+    if (!parsed.success) {
+      throw new SpikeloomError(
+        `this is no model: ${schemaProblems(parsed.error, json, Object.keys(modelSchema.shape))}`,
+      );
+    }
+    const { model, steps, input, layers } = parsed.data;
+    this.model = model;
+    this.steps = steps;
+    this.input = input;
+    const budget = { layers: 0, parameters: 0, names: new Set<string>() };
+    const start = { shape: [input.channels, input.height, input.width], spikes: false, timed: true };
+    const planned = planList(layers, start, { steps, budget, prefix: '', defaultPrefix: '', depth: 0 });
+    this.layers = planned.layers;
+    this.output = planned.output;
+  }
+
+  /** Every layer, those inside of others too, in the order they are run. */
+  *walk(layers = this.layers): Generator<PlannedLayer> {
+    for (const planned of layers) {
+      for (const inner of Object.values(planned.children)) yield* this.walk(inner);
+      yield planned;
+    }
+  }
+
+  /** Shapes, parameters, multiply-accumulates, neurons and bytes of every layer and in all. */
+  summary(options: SummaryOptions = {}): Summary {
+    return summarize(this, options);
+  }
+
+  /** The model with every option filled in; `new ModelPlan(json)` gives the same plan. */
+  toJSON(): ModelJson {
+    const { model, steps, input } = this;
+    return { format: 'spikeloom-model', version: 1, model, steps, input, layers: this.layers.map(layerJson) };
+  }
+}
+
+function layerJson({ layer, children }: PlannedLayer): Layer {
+  const inner = Object.entries(children).map(([role, list]) => [role, list.map(layerJson)]);
+  return { ...layer, ...Object.fromEntries(inner) };
+}
+
+interface Place {
+  steps: number;
+  budget: Budget;
+  /** Before every name. */
+  prefix: string;
+  /** Between the prefix and a name that was not given. */
+  defaultPrefix: string;
+  depth: number;
+}
+
+function planList(layers: readonly unknown[], input: Signal, place: Place): { layers: PlannedLayer[]; output: Signal } {
+  const planned: PlannedLayer[] = [];
+  const used = new Map<string, number>();
+  let signal = input;
+  layers.forEach((value, i) => {
+    place.budget.layers++;
+    if (place.budget.layers > MAX_LAYERS)
+      throw new SpikeloomError(`a model has at most ${MAX_LAYERS} layers, but this has more`);
+    const { layer, kind } = checkedLayer(value, `${place.prefix}${place.defaultPrefix}[${i}]`);
+    const count = (used.get(kind.label) ?? 0) + 1;
+    used.set(kind.label, count);
+    const path = place.prefix + (layer.name ?? `${place.defaultPrefix}${kind.label}${count}`);
+    const next = planLayer(layer, kind, path, signal, place);
+    planned.push(next);
+    signal = next.output;
+  });
+  return { layers: planned, output: signal };
+}
+
+function checkedLayer(value: unknown, at: string): { layer: Layer; kind: LayerKind } {
+  const name = typeof value === 'object' && value !== null ? (value as { kind?: unknown }).kind : undefined;
+  const kind = typeof name === 'string' ? layerKinds.get(name) : undefined;
+  if (!kind) {
+    const fact = typeof name === 'string' ? `there is no kind ${JSON.stringify(name.slice(0, 60))}` : 'this is none';
+    throw new SpikeloomError(
+      `${at}: a layer is an object with a 'kind', but ${fact}; the kinds are ${[...layerKinds.keys()].join(', ')}`,
+    );
+  }
+  const parsed = kind.schema.safeParse(value);
+  if (parsed.success) return { layer: parsed.data as unknown as Layer, kind };
+  const given = (value as { name?: unknown }).name;
+  const shown = typeof given === 'string' && given.length <= 60 ? `${at.replace(/\[\d+\]$/, '')}${given}` : at;
+  return refuse(shown, kind.kind, schemaProblems(parsed.error, value, Object.keys(kind.schema.shape)));
+}
+
+function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, place: Place): PlannedLayer {
+  const { steps, budget, depth } = place;
+  const context: PlanContext = {
+    steps,
+    list(layers, start, defaultPrefix = '') {
+      if (depth + 1 > MAX_DEPTH)
+        refuse(path, kind.kind, `layers lie at most ${MAX_DEPTH} deep inside of others, but this lies deeper`);
+      return planList(layers, start, { steps, budget, prefix: `${path}.`, defaultPrefix, depth: depth + 1 });
+    },
+    fail: (message) => refuse(path, kind.kind, message),
+  };
+  claim(path, kind, budget);
+  const {
+    output,
+    parameters = [],
+    buffers = [],
+    macs = 0,
+    attentionMacs = 0,
+    neurons = 0,
+    children = {},
+  } = kind.plan(layer, input, context);
+  const named = (tensors: readonly TensorPlan[]) => tensors.map((t) => ({ ...t, name: `${path}.${t.role}` }));
+  for (const { shape } of parameters) budget.parameters += product(shape);
+  if (budget.parameters > MAX_ELEMENTS) {
+    refuse(
+      path,
+      kind.kind,
+      `a model has at most 2^31 parameters, but up to here there are ${budget.parameters}; use fewer channels or a smaller input`,
+    );
+  }
+  if (product(output.shape) * steps > MAX_ELEMENTS) {
+    refuse(
+      path,
+      kind.kind,
+      `one sample may make 2^31 elements in a layer, but here makes ${steps} x [${output.shape}]; use fewer channels or a smaller input`,
+    );
+  }
+  return {
+    path,
+    layer,
+    input,
+    output,
+    parameters: named(parameters),
+    buffers: named(buffers),
+    macs,
+    attentionMacs,
+    neurons,
+    children,
+  };
+}
+
+/** Paths name parameters, firing rates and files, so each is used once. */
+function claim(path: string, kind: LayerKind, budget: Budget): void {
+  if (budget.names.has(path))
+    refuse(path, kind.kind, 'another layer has this path already; give one of them another name');
+  budget.names.add(path);
+}

@@ -1,0 +1,27 @@
+import type { PlanContext } from './layer.ts';
+
+/** A square window that slides over an image. */
+export interface Window {
+  kernel: number;
+  stride: number;
+  padding: number;
+  /** Let the last window hang over the end, if it starts inside the image or its left padding. */
+  ceilMode?: boolean;
+}
+
+/** Places of a window along an axis of `size` pixels, or a refusal where it does not fit once. */
+export function windowSize(
+  size: number,
+  { kernel, stride, padding, ceilMode = false }: Window,
+  context: PlanContext,
+): number {
+  const room = size + 2 * padding - kernel;
+  if (room < 0) {
+    const padded = padding > 0 ? ` (${size + 2 * padding} with padding ${padding} on each side)` : '';
+    context.fail(
+      `a window of ${kernel} does not fit into ${size} pixels${padded}; use a smaller kernel, fewer strides before it or a larger image`,
+    );
+  }
+  const places = Math.floor((room + (ceilMode ? stride - 1 : 0)) / stride) + 1;
+  return ceilMode && (places - 1) * stride >= size + padding ? places - 1 : places;
+}

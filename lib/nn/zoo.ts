@@ -1,0 +1,134 @@
+/**
+ * The four networks of FSTA-SNN, layer for layer and name for name as released.
+ * Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks", AAAI 2025.
+ */
+import { z } from 'zod';
+import { SpikeloomError } from '../core/errors.ts';
+import { define, type Factory, type ModelOptions } from './define.ts';
+import { integer, type Layer } from './layer.ts';
+import { neuronsWithAttention, stage } from './layers/block.ts';
+import { conv2d } from './layers/conv2d.ts';
+import { meanOverTime } from './layers/elementwise.ts';
+import { type FstaLayer, fsta } from './layers/fsta.ts';
+import { linear } from './layers/linear.ts';
+import type { NeuronLayer } from './layers/neurons.ts';
+import { norm } from './layers/norm.ts';
+import { avgPool2d, globalAvgPool } from './layers/pooling.ts';
+
+/** Options of the zoo's networks beside steps, input (or channels and size) and classes. */
+export interface ZooOptions {
+  /** Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128. */
+  width?: number | undefined;
+  /** FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16. */
+  reduction?: number | undefined;
+  /** FSTA: side of the DCT filters, odd. Default 7. */
+  basis?: number | undefined;
+  /** FSTA: which filters. Default 'all'. */
+  filters?: FstaLayer['filters'];
+  /** Default 'fsta'. */
+  attention?: 'fsta' | 'none' | undefined;
+  /** Any of lif(), ifNode(), plif(). Default lif(). */
+  neuron?: NeuronLayer | undefined;
+}
+
+const own = z.strictObject({
+  width: integer(1, 4096).optional(),
+  reduction: z.int().optional(),
+  basis: z.int().optional(),
+  filters: z.any().optional(),
+  attention: z.enum(['fsta', 'none']).default('fsta'),
+  neuron: z.looseObject({ kind: z.enum(['lif', 'if', 'plif']) }).optional(),
+});
+
+interface Parts {
+  attention: Layer | 'none';
+  neuron: Layer | undefined;
+}
+
+function parts({ attention, reduction, basis, filters, neuron }: ZooOptions, blockReduction = reduction): Parts {
+  return {
+    attention: attention === 'none' ? 'none' : fsta({ reduction: blockReduction, basis, filters }),
+    neuron: neuron && withoutName(neuron),
+  };
+}
+
+/** A neuron's options serve every layer, so they carry no name; neurons without leak ignore the decay. */
+function withoutName({ name: _name, ...layer }: NeuronLayer): Layer {
+  if (layer.kind !== 'if') return layer;
+  const { decay: _decay, ...rest } = layer as typeof layer & { decay?: number };
+  return rest;
+}
+
+const head = (classes: number): Layer[] => [
+  globalAvgPool({ name: 'pool' }),
+  linear(classes, { name: 'fc' }),
+  meanOverTime({ name: 'mean' }),
+];
+
+function stages(width: number, blocks: readonly number[], shortcut: 'pooled' | 'strided', used: Parts): Layer[] {
+  return blocks.flatMap((count, i) => {
+    const options = { ...used, blocks: count, stride: i === 0 ? 1 : 2, shortcut, name: `layer${i + 1}` };
+    return stage(width * 2 ** i, options);
+  });
+}
+
+function resnet20({ width = 64, ...options }: ModelOptions & ZooOptions): Layer[] {
+  const used = parts(options);
+  const stem = [0, 3, 6].flatMap((i) => [
+    conv2d(width, { kernel: 3, name: `conv1.${i}` }),
+    norm({ name: `conv1.${i + 1}` }),
+    ...neuronsWithAttention(`conv1.${i + 2}`, used),
+  ]);
+  return [
+    ...stem,
+    avgPool2d(2, { name: 'conv1.9' }),
+    ...stages(width, [2, 2, 2, 2], 'pooled', used),
+    ...head(options.classes),
+  ];
+}
+
+/** As released, the option `reduction` reaches the stem alone (default 1); the blocks always use 16. */
+function resnet19({ width = 128, ...options }: ModelOptions & ZooOptions): Layer[] {
+  return [
+    conv2d(width, { kernel: 3, name: 'conv1' }),
+    norm({ name: 'bn1' }),
+    ...neuronsWithAttention('relu', parts(options)),
+    ...stages(width, [3, 3, 2], 'strided', parts(options, 16)),
+    ...head(options.classes),
+  ];
+}
+
+/** ResNets for 224x224: the stem halves the size twice. */
+const deepResnet =
+  (blocks: readonly number[]) =>
+  ({ width = 64, ...options }: ModelOptions & ZooOptions): Layer[] => {
+    const used = parts(options);
+    return [
+      conv2d(width, { kernel: 7, stride: 2, padding: 3, name: 'conv1' }),
+      norm({ name: 'bn1' }),
+      ...neuronsWithAttention('relu', used),
+      avgPool2d(3, { stride: 2, padding: 1, name: 'avgpool' }),
+      ...stages(width, blocks, 'strided', used),
+      ...head(options.classes),
+    ];
+  };
+
+const image = (side: number) => ({ channels: 3, height: side, width: side });
+const small = { defaults: { steps: 2, input: image(32), classes: 10 }, own };
+const large = { defaults: { steps: 4, input: image(224), classes: 1000 }, own };
+
+/** Networks by name. */
+export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
+  'fsta-resnet18': define<ZooOptions>('fsta-resnet18', deepResnet([2, 2, 2, 2]), large),
+  'fsta-resnet19': define<ZooOptions>('fsta-resnet19', resnet19, small),
+  'fsta-resnet20': define<ZooOptions>('fsta-resnet20', resnet20, small),
+  'fsta-resnet34': define<ZooOptions>('fsta-resnet34', deepResnet([3, 4, 6, 3]), large),
+};
+
+export type ZooName = 'fsta-resnet18' | 'fsta-resnet19' | 'fsta-resnet20' | 'fsta-resnet34';
+
+/** The factory of this name. @throws SpikeloomError that lists what exists */
+export function model(name: string): Factory<ZooOptions> {
+  if (Object.hasOwn(zoo, name)) return zoo[name as ZooName];
+  throw new SpikeloomError(`there is no network ${JSON.stringify(name)}; there are ${Object.keys(zoo).join(', ')}`);
+}

@@ -1,0 +1,56 @@
+import { nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+
+const forward = nativeOp<'y'>('conv2d');
+const gradX = nativeOp<'gx'>('conv2dGradX');
+const gradW = nativeOp<'gw' | 'gb'>('conv2dGradW');
+
+/** One number for both axes, or [vertical, horizontal]. */
+export type Pair = number | readonly [number, number];
+
+export const pair = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+
+export interface Conv2dOptions {
+  /** One number per output channel, [O]. */
+  bias?: Tensor;
+  stride?: Pair;
+  /** Zeros around the picture. */
+  padding?: Pair;
+}
+
+/** Output size along one axis: floor((size + 2 padding - kernel) / stride) + 1. */
+export function convolvedSize(size: number, kernel: number, stride: number, padding: number): number {
+  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
+}
+
+/**
+ * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside of the picture
+ * (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
+ *
+ * @param x [..., C, H, W], real or spikes: a spike's product with a weight is the weight itself, so nothing is rounded but the sum
+ * @param w [O, C, kh, kw]
+ * @returns [..., O, P, Q] of the weights' type
+ * @throws SpikeloomError when the kernel does not fit into the padded picture
+ */
+export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor {
+  const { bias } = options;
+  const [sh, sw] = pair(options.stride ?? 1);
+  const [ph, pw] = pair(options.padding ?? 0);
+  const [H, W] = x.shape.slice(-2) as [number, number];
+  const [kh, kw] = w.shape.slice(-2) as [number, number];
+  if (![sh, sw].every((s) => Number.isSafeInteger(s) && s >= 1) || ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0)) {
+    throw new SpikeloomError(`conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${sh},${sw}, padding ${ph},${pw}`);
+  }
+  const dims = { P: convolvedSize(H, kh, sh, ph), Q: convolvedSize(W, kw, sw, pw) };
+  if (dims.P < 1 || dims.Q < 1) {
+    throw new SpikeloomError(`conv2d: a ${kh}x${kw} kernel does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`);
+  }
+  const attributes = { sh, sw, ph, pw };
+  const { y } = forward.run({ x, w, bias }, attributes, { dims });
+  record([y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
+    const gx = needX ? gradX.run({ gy, w }, attributes, { dims: { H, W } }).gx : undefined;
+    if (!needW && !needBias) return [gx];
+    const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: { kh, kw }, want: needBias ? ['gb'] : [], real: w.dtype as RealType });
+    return [gx, gw, gb];
+  });
+  return y;
+}

@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+
+/** Where and how a run was started: enough to tell two runs apart and to start one again. */
+export interface Environment {
+  /** Version of this package. */
+  spikeloom: string;
+  /** Commit of the working folder, and whether tracked files differ from it; null outside a repository. */
+  git: { commit: string; modified: boolean } | null;
+  node: string;
+  platform: string;
+  arch: string;
+  os: string;
+  cpu: string;
+  cores: number;
+  memory_bytes: number;
+  /** ISO 8601, UTC. */
+  date: string;
+  command: readonly string[];
+}
+
+/** Describe this process and machine. Facts that cannot be had are 'unknown' or null, never an error. */
+export function describeEnvironment({
+  command = process.argv,
+  date = new Date(),
+  folder = process.cwd(),
+} = {}): Environment {
+  return {
+    spikeloom: packageVersion(),
+    git: gitState(folder),
+    node: process.version,
+    platform: process.platform,
+    arch: process.arch,
+    os: release(),
+    cpu: cpus()[0]?.model.trim() || 'unknown',
+    cores: availableParallelism(),
+    memory_bytes: totalmem(),
+    date: date.toISOString(),
+    command,
+  };
+}
+
+function packageVersion(): string {
+  try {
+    return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+  } catch {
+    return 'unknown';
+  }
+}
+
+function gitState(folder: string): Environment['git'] {
+  try {
+    const commit = git(folder, 'rev-parse', '--verify', 'HEAD');
+    return { commit, modified: git(folder, 'status', '--porcelain', '--untracked-files=no') !== '' };
+  } catch {
+    return null;
+  }
+}
+
+function git(folder: string, ...args: string[]): string {
+  const text = execFileSync('git', args, {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 5000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return text.trim();
+}

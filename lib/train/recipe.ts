@@ -1,0 +1,235 @@
+import { readFileSync, statSync } from 'node:fs';
+import { inspect } from 'node:util';
+import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from 'yaml';
+import { SpikeloomError } from '../core/errors.ts';
+import { nearestKey } from './nearest-key.ts';
+import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
+
+/** Recipes are short; more than this is not a recipe. */
+export const MAX_RECIPE_BYTES = 256 * 1024;
+
+/** How often the aliases of a recipe may be followed in all; more is an attempt to fill the memory. */
+const MAX_ALIASES = 100;
+
+const MAX_PROBLEMS = 10;
+
+/** Where in the input a path of keys stands, for messages: a file and its line. */
+type Locate = (path: readonly string[]) => string;
+
+interface Found {
+  values: Map<string, unknown>;
+  origins: Map<string, string>;
+  problems: string[];
+}
+
+/**
+ * Read a recipe (YAML 1.2) and apply `key=value` overrides, the later ones winning.
+ * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value.
+ */
+export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {
+  return parseRecipe(readRecipe(file), file, overrides);
+}
+
+/** {@link loadRecipe} for a text in memory; `file` only serves messages. */
+export function parseRecipe(text: string, file: string, overrides: readonly string[] = []): Settings {
+  const { value, locate } = parseYaml(text, file);
+  return resolveSettings(value, overrides, locate);
+}
+
+/**
+ * Fill in the defaults of settings given as a plain object and check every key.
+ * @throws SpikeloomError that lists what is wrong and what exists.
+ */
+export function resolveSettings(
+  input: unknown,
+  overrides: readonly string[] = [],
+  locate: Locate = () => 'settings',
+): Settings {
+  const found: Found = { values: new Map(), origins: new Map(), problems: [] };
+  if (!isRecord(input)) throw new SpikeloomError(notAGroup([], input, locate));
+  flatten(input, [], locate, found);
+  for (const override of overrides) applyOverride(override, found);
+  const result = settingsSchema.safeParse(nest(found.values));
+  const wrong = new Set(result.error?.issues.map(({ path }) => leafOf(path)));
+  for (const key of wrong) found.problems.push(wrongValue(key, found, locate));
+  if (found.problems.length > 0) throw new SpikeloomError(report(found.problems));
+  return result.data!;
+}
+
+/** The settings as a recipe that resolves to the same settings again. */
+export function formatSettings(settings: Settings): string {
+  return stringify(settings, { lineWidth: 0 });
+}
+
+function readRecipe(file: string): string {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) throw new SpikeloomError(`${file}: a recipe is a YAML file, not a folder or device`);
+    if (stat.size > MAX_RECIPE_BYTES) {
+      throw new SpikeloomError(`${file}: a recipe has ${MAX_RECIPE_BYTES} bytes at most, but this has ${stat.size}`);
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+  } catch (error) {
+    if (error instanceof SpikeloomError) throw error;
+    throw new SpikeloomError(`cannot read the recipe ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function parseYaml(text: string, file: string): { value: unknown; locate: Locate } {
+  const lines = new LineCounter();
+  const at = (offset: number) => `${file}:${lines.linePos(offset).line}`;
+  try {
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      schema: 'core',
+      logLevel: 'error',
+    });
+    const [first] = [...document.errors, ...document.warnings];
+    if (first !== undefined) throw new SpikeloomError(`${at(first.pos[0])}: ${syntaxProblem(first.message)}`);
+    const value = document.toJS({ maxAliasCount: MAX_ALIASES });
+    return { value, locate: (path) => locateNode(document, path, file, at) };
+  } catch (error) {
+    if (error instanceof SpikeloomError) throw error;
+    const what = error instanceof RangeError ? 'it is nested too deeply' : (error as Error).message;
+    throw new SpikeloomError(`${file}: cannot read this YAML: ${what}`, { cause: error });
+  }
+}
+
+function locateNode(document: Document, path: readonly string[], file: string, at: (offset: number) => string): string {
+  const node = document.getIn(path, true);
+  return isNode(node) && node.range ? at(node.range[0]) : file;
+}
+
+function syntaxProblem(message: string): string {
+  if (/call stack/.test(message)) return 'this YAML is nested too deeply';
+  return `this is not valid YAML: ${message.replace(/; please use.*/, '')}`;
+}
+
+/** Collect the values of known keys from nested objects; only known keys are ever copied. */
+function flatten(group: Record<string, unknown>, path: readonly string[], locate: Locate, found: Found): void {
+  for (const [name, value] of Object.entries(group)) {
+    const inner = [...path, name];
+    const key = inner.join('.');
+    const known = SETTING_GROUPS.get(path.join('.'))!.includes(name);
+    if (!known) found.problems.push(`${locate(inner)}: ${unknownKey(key, path.join('.'))}`);
+    else if (SETTING_KEYS.has(key)) {
+      found.values.set(key, value);
+      found.origins.set(key, locate(inner));
+    } else if (isRecord(value)) flatten(value, inner, locate, found);
+    else found.problems.push(notAGroup(inner, value, locate));
+  }
+}
+
+function notAGroup(path: readonly string[], value: unknown, locate: Locate): string {
+  const what = path.length === 0 ? 'settings are' : `'${path.join('.')}' is`;
+  const fact = value === null || value === undefined ? 'nothing' : brief(value);
+  return `${locate(path)}: ${what} a group of keys (${namesOf(path.join('.'))}), but it is ${fact}`;
+}
+
+function applyOverride(override: string, found: Found): void {
+  const split = override.indexOf('=');
+  if (split < 1) {
+    found.problems.push(`command line: settings are given as key=value, but this is ${brief(override)}`);
+    return;
+  }
+  const given = override.slice(0, split).trim();
+  const known = SETTING_KEYS.get(Object.hasOwn(ALIASES, given) ? ALIASES[given]! : given);
+  if (known !== undefined) {
+    found.values.set(known.key, overrideValue(known, override.slice(split + 1)));
+    found.origins.set(known.key, 'command line');
+  } else if (SETTING_GROUPS.has(given)) {
+    found.problems.push(`command line: '${given}' is a group; give one of its keys: ${namesOf(given)}`);
+  } else {
+    const parent = given.slice(0, Math.max(0, given.lastIndexOf('.')));
+    found.problems.push(`command line: ${unknownKey(given, SETTING_GROUPS.has(parent) ? parent : '')}`);
+  }
+}
+
+/** The text itself for keys that take text (`a=b`, 007), else what YAML reads in it: numbers, true, [32, 32]. */
+function overrideValue({ schema }: SettingKey, text: string): unknown {
+  if (schema.safeParse(text).success) return text;
+  try {
+    return parse(text, { schema: 'core', logLevel: 'error', maxAliasCount: 0 });
+  } catch {
+    return text;
+  }
+}
+
+function nest(values: ReadonlyMap<string, unknown>): Record<string, unknown> {
+  const made = new Map<string, Record<string, unknown>>();
+  for (const group of SETTING_GROUPS.keys()) {
+    const own: Record<string, unknown> = {};
+    made.set(group, own);
+    if (group !== '') parentOf(made, group)[lastName(group)] = own;
+  }
+  for (const [key, value] of values) parentOf(made, key)[lastName(key)] = value;
+  return made.get('')!;
+}
+
+function parentOf(made: ReadonlyMap<string, Record<string, unknown>>, key: string): Record<string, unknown> {
+  return made.get(key.slice(0, Math.max(0, key.lastIndexOf('.'))))!;
+}
+
+function lastName(key: string): string {
+  return key.slice(key.lastIndexOf('.') + 1);
+}
+
+/** The known key that a path of the schema's report lies in: a part of a list counts for the list. */
+function leafOf(path: readonly PropertyKey[]): string {
+  for (let length = path.length; length > 0; length--) {
+    const key = path.slice(0, length).join('.');
+    if (SETTING_KEYS.has(key)) return key;
+  }
+  return path.join('.');
+}
+
+function wrongValue(key: string, { values, origins }: Found, locate: Locate): string {
+  const { type, description } = SETTING_KEYS.get(key)!;
+  if (!values.has(key)) return `${locate([])}: '${key}' (${description}) is missing; it must be ${type}`;
+  return `${origins.get(key)}: '${key}' (${description}) must be ${type}, but it is ${brief(values.get(key))}`;
+}
+
+function unknownKey(key: string, group: string): string {
+  const shown = brief(key);
+  if (Object.hasOwn(ALIASES, key))
+    return `${shown} is a short form for the command line; write ${nested(ALIASES[key]!)}`;
+  if (SETTING_KEYS.has(key)) return `there is no key ${shown} with a dot in it; write ${nested(key)}`;
+  const near = nearestKey(key, [...SETTING_KEYS.keys(), ...Object.keys(ALIASES)]);
+  const hint = near === undefined ? '.' : `; did you mean '${near}'?`;
+  const where = group === '' ? 'The keys are' : `The keys of '${group}' are`;
+  return `there is no key ${shown}${hint} ${where} ${namesOf(group)}`;
+}
+
+/** `a.b` as YAML writes it on one line. */
+function nested(key: string): string {
+  const [last, ...groups] = key.split('.').reverse();
+  return groups.reduce((inner, group) => `${group}: { ${inner} }`, `${last}: ...`);
+}
+
+function namesOf(group: string): string {
+  const names = SETTING_GROUPS.get(group)!;
+  return names
+    .map((name) => (SETTING_GROUPS.has(group === '' ? name : `${group}.${name}`) ? `${name}.*` : name))
+    .join(', ');
+}
+
+function report(problems: readonly string[]): string {
+  const shown = problems.slice(0, MAX_PROBLEMS);
+  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`);
+  return shown.join('\n');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function brief(value: unknown): string {
+  const text = inspect(value, {
+    depth: 1,
+    breakLength: Number.POSITIVE_INFINITY,
+    maxArrayLength: 6,
+    maxStringLength: 60,
+  });
+  return text.length <= 120 ? text : `${text.slice(0, 117)}...`;
+}

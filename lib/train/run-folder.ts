@@ -1,0 +1,144 @@
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
+import { SpikeloomError } from '../core/errors.ts';
+import { describeEnvironment, type Environment } from './environment.ts';
+import { MetricsLog } from './metrics-log.ts';
+import { formatSettings, loadRecipe } from './recipe.ts';
+import { RUN_NAME, type Settings } from './settings.ts';
+
+/** Where everything of a run lies. */
+export interface RunPaths {
+  readonly folder: string;
+  /** The settings with all defaults, a recipe in itself. */
+  readonly settings: string;
+  readonly environment: string;
+  /** One JSON record a line. */
+  readonly metrics: string;
+  /** Weights at the best test accuracy so far, and after the last epoch. */
+  readonly best: string;
+  readonly last: string;
+  /** Everything that resuming needs, in one file so that no crash can mix two checkpoints. */
+  readonly state: string;
+}
+
+export interface RunFolder {
+  /** Name with number, e.g. `quickstart-0003`. */
+  readonly name: string;
+  readonly settings: Settings;
+  readonly paths: RunPaths;
+  readonly metrics: MetricsLog;
+}
+
+const MAX_ATTEMPTS = 1000;
+
+/** The places of a run's files; nothing is touched. */
+export function runPaths(folder: string): RunPaths {
+  return {
+    folder,
+    settings: join(folder, 'settings.yaml'),
+    environment: join(folder, 'environment.json'),
+    metrics: join(folder, 'metrics.jsonl'),
+    best: join(folder, 'weights', 'best.safetensors'),
+    last: join(folder, 'weights', 'last.safetensors'),
+    state: join(folder, 'state.safetensors'),
+  };
+}
+
+/**
+ * Make the next run folder, `OUT/NAME-0001` and so on, and write its settings and environment. Two processes that do
+ * this at once get two folders.
+ * @throws SpikeloomError if the folder cannot be made or the name is not one for files.
+ */
+export function createRun(settings: Settings, environment: Environment = describeEnvironment()): RunFolder {
+  if (!RUN_NAME.test(settings.name)) {
+    throw new SpikeloomError(
+      `a run is named with letters, digits, ".", "_" and "-", not ${JSON.stringify(settings.name)}`,
+    );
+  }
+  const folder = claimFolder(settings.out, settings.name);
+  const paths = runPaths(folder);
+  makeFolder(join(folder, 'weights'));
+  writeJsonAtomic(paths.environment, environment);
+  writeFileAtomic(paths.settings, formatSettings(settings));
+  syncFolder(settings.out);
+  return { name: basename(folder), settings, paths, metrics: new MetricsLog(paths.metrics) };
+}
+
+/**
+ * Open a run folder made by {@link createRun}, to continue or to look at. The environment of its start stays as it is.
+ * @throws SpikeloomError if there is no such folder, it is no run folder, or its settings are damaged.
+ */
+export function openRun(folder: string): RunFolder {
+  const paths = runPaths(folder);
+  if (!isFolder(folder))
+    throw new SpikeloomError(`there is no run folder ${folder}. Give the folder of a run, such as runs/NAME-0001`);
+  if (!exists(paths.settings)) {
+    throw new SpikeloomError(
+      `${folder} is not a run folder: it has no settings.yaml. Give the folder of a run, such as runs/NAME-0001`,
+    );
+  }
+  return {
+    name: basename(resolve(folder)),
+    settings: readSettings(paths),
+    paths,
+    metrics: new MetricsLog(paths.metrics),
+  };
+}
+
+function readSettings({ folder, settings }: RunPaths): Settings {
+  try {
+    return loadRecipe(settings);
+  } catch (error) {
+    const remedy = 'Repair the file or start a new run';
+    throw new SpikeloomError(`the settings of the run ${folder} are damaged. ${remedy}:\n${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function claimFolder(out: string, name: string): string {
+  makeFolder(out);
+  let number = highestNumber(out, name);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const folder = join(out, `${name}-${String(++number).padStart(4, '0')}`);
+    try {
+      mkdirSync(folder); // fails if the folder exists: whoever makes it owns it
+      return folder;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotMake(folder, error);
+    }
+  }
+  throw new SpikeloomError(`cannot find a free number for ${join(out, name)}: others take every one. Use another name`);
+}
+
+function highestNumber(out: string, name: string): number {
+  const numbers = readdirSync(out)
+    .filter((entry) => entry.startsWith(`${name}-`))
+    .map((entry) => entry.slice(name.length + 1))
+    .filter((rest) => /^\d{4,9}$/.test(rest));
+  return numbers.reduce((highest, text) => Math.max(highest, Number(text)), 0);
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw cannotMake(folder, error);
+  }
+}
+
+function cannotMake(folder: string, error: unknown): SpikeloomError {
+  const remedy = 'Choose a place that can be written with out=FOLDER';
+  return new SpikeloomError(`cannot make the folder ${folder}: ${(error as Error).message}. ${remedy}`, {
+    cause: error,
+  });
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,83 @@
+import { conv2d, convolvedSize, pair, type Pair } from '../../lib/ops/conv2d.ts';
+import { type HostInputs, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
+
+interface Options {
+  stride?: Pair;
+  padding?: Pair;
+}
+
+function twin({ x, w, bias }: HostInputs, options: Options) {
+  const [sh, sw] = pair(options.stride ?? 1);
+  const [ph, pw] = pair(options.padding ?? 0);
+  const [C, H, W] = x!.shape.slice(-3) as [number, number, number];
+  const [O, , kh, kw] = w!.shape as [number, number, number, number];
+  const P = convolvedSize(H, kh, sh, ph);
+  const Q = convolvedSize(W, kw, sw, pw);
+  const lead = x!.shape.slice(0, -3);
+  const N = lead.reduce((n, d) => n * d, 1);
+  const y = host([...lead, O, P, Q], new Float64Array(N * O * P * Q));
+  for (let n = 0, at = 0; n < N; n++) {
+    for (let o = 0; o < O; o++) {
+      for (let p = 0; p < P; p++) {
+        for (let q = 0; q < Q; q++, at++) {
+          let sum = bias ? bias.data[o]! : 0;
+          for (let c = 0; c < C; c++) {
+            for (let i = 0; i < kh; i++) {
+              for (let j = 0; j < kw; j++) {
+                const h = p * sh + i - ph;
+                const v = q * sw + j - pw;
+                if (h < 0 || h >= H || v < 0 || v >= W) continue;
+                sum += w!.data[((o * C + c) * kh + i) * kw + j]! * x!.data[((n * C + c) * H + h) * W + v]!;
+              }
+            }
+          }
+          y.data[at] = sum;
+        }
+      }
+    }
+  }
+  return [y];
+}
+
+function item(name: string, x: number[], w: number[], options: Options = {}, rate?: number, bias = false): OpCase {
+  return {
+    name,
+    options: { ...options },
+    inputs: () => ({
+      x: rate === undefined ? noise(x, 3) : spikes(x, rate, 3),
+      w: noise(w, 5),
+      ...(bias ? { bias: noise([w[0]!], 7) } : {}),
+    }),
+  };
+}
+
+const same = { padding: 1 };
+
+export const table: OpTable = {
+  name: 'conv2d',
+  natives: ['conv2d', 'conv2dGradX', 'conv2dGradW'],
+  cases: [
+    item('1x1, one channel', [1, 1, 1, 3, 3], [1, 1, 1, 1]),
+    item('3x3 stem', [2, 2, 3, 9, 7], [16, 3, 3, 3], same, undefined, true),
+    item('3x3, 31 to 33 channels', [1, 2, 31, 5, 4], [33, 31, 3, 3], same),
+    item('3x3, 64 to 64', [1, 1, 64, 4, 4], [64, 64, 3, 3], same),
+    item('3x3 stride 2', [2, 1, 5, 8, 9], [6, 5, 3, 3], { stride: 2, padding: 1 }),
+    item('1x1 stride 2 (a shortcut)', [1, 2, 33, 5, 5], [17, 33, 1, 1], { stride: 2 }),
+    item('7x7 stride 2', [1, 1, 2, 11, 13], [4, 2, 7, 7], { stride: 2, padding: 3 }),
+    item('7x7, one to 49 channels', [2, 1, 7, 8], [49, 1, 7, 7], { padding: 3 }),
+    item('7x7, 49 channels to one', [2, 49, 7, 5], [1, 49, 7, 7], { padding: 3 }),
+    item('7x7, 49 channels to three', [1, 49, 5, 5], [3, 49, 7, 7], { padding: 3 }, undefined, true),
+    item('2x3 kernel, uneven stride and padding', [1, 1, 4, 7, 9], [5, 4, 2, 3], { stride: [3, 2], padding: [0, 2] }),
+    item('stride over the kernel', [1, 1, 3, 7, 7], [2, 3, 2, 2], { stride: 3 }),
+    item('kernel larger than the picture', [1, 1, 2, 2, 2], [3, 2, 5, 5], { padding: 2 }),
+    item('many small pictures', [3, 50, 8, 2, 2], [9, 8, 3, 3], same),
+    item('several units of rows', [1, 1, 2, 40, 17], [3, 2, 3, 3], same),
+    ...[1, 31, 32, 33, 64].map((c) => item(`spikes, ${c} channels`, [2, 1, c, 5, 4], [10, c, 3, 3], same, 0.3)),
+    item('spikes, 65 channels, stride 2', [1, 2, 65, 5, 5], [34, 65, 3, 3], { stride: 2, padding: 1 }, 0.2),
+    item('silent', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 0),
+    item('all firing', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 1, true),
+  ],
+  run: ({ x, w, bias }, options) => [conv2d(x!, w!, { ...options, bias })],
+  twin,
+  gradients: ['x', 'w', 'bias'],
+};
