@@ -67,7 +67,7 @@ export function parseSignature(text: string): Signature {
   if (!match) throw new SpikeloomError(`a signature reads name(inputs; attributes) -> outputs | saved, not '${text}'`);
   const [, name, front, back] = match;
   const [inputs = '', attributes = ''] = front!.split(';');
-  const [outputs = '', saved = ''] = back!.split(/\|(?![^[\]]*\[)/);
+  const [outputs = '', saved = ''] = back!.split(/(?<=\])\s*\|/);
   return {
     name: name!,
     text,

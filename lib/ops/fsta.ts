@@ -1,0 +1,150 @@
+import { nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { conv2d } from './conv2d.ts';
+import { relu } from './relu.ts';
+
+const stats = nativeOp<'mean' | 'peak' | 'plane' | 'argmax'>('fstaStats');
+const statsGrad = nativeOp<'gx'>('fstaStatsGrad');
+const temporal = nativeOp<'a'>('fstaTemporal');
+const temporalGrad = nativeOp<'gmean' | 'gpeak' | 'galpha' | 'gbeta' | 'gweight'>('fstaTemporalGrad');
+const plane = nativeOp<'S'>('fstaPlane');
+const planeGrad = nativeOp<'gplane' | 'ga'>('fstaPlaneGrad');
+const gate = nativeOp<'y'>('fstaGate');
+const gateGrad = nativeOp<'gx' | 'ga' | 'gF' | 'gm' | 'gn'>('fstaGateGrad');
+
+export interface FstaStats {
+  /** [T,B]: the mean over c, h, w. */
+  mean: Tensor;
+  /** [T,B]: the mean over c of the maximum over h, w. */
+  peak: Tensor;
+  /** [T,B,1,H,W]: the sum over c. */
+  plane: Tensor;
+  /** i32[T,B,C]: h·W + w of the first maximum, row by row; it alone gets the gradient of that maximum. */
+  argmax: Tensor;
+}
+
+/** What FSTA reads off the current x [T,B,C,H,W], in one pass: see {@link FstaStats}. `argmax` carries no gradient. */
+export function fstaStats(x: Tensor): FstaStats {
+  const made = stats.run({ x });
+  const { mean, peak, argmax } = made;
+  record([mean, peak, made.plane], [x], ([gmean, gpeak, gplane]) => [
+    statsGrad.run({ gmean, gpeak, gplane, argmax }, {}, { dims: sizes(x) }).gx,
+  ]);
+  return made;
+}
+
+const sizes = (x: Tensor) => ({ H: x.shape[3]!, W: x.shape[4]! });
+
+/**
+ * FSTA's gate over time: z = alpha·mean + beta·peak, a = sigmoid(weight z).
+ *
+ * @param mean,peak [T,B]
+ * @param alpha,beta [1]
+ * @param weight [T,T], row t the weights of the steps s for step t
+ * @returns a [T,B]
+ */
+export function fstaTemporal(mean: Tensor, peak: Tensor, alpha: Tensor, beta: Tensor, weight: Tensor): Tensor {
+  const { a } = temporal.run({ mean, peak, alpha, beta, weight });
+  record([a], [mean, peak, alpha, beta, weight], ([ga]) => {
+    const g = temporalGrad.run({ ga, a, mean, peak, alpha, beta, weight });
+    return [g.gmean, g.gpeak, g.galpha, g.gbeta, g.gweight];
+  });
+  return a;
+}
+
+/** The map that FSTA filters: S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b]); plane [T,B,1,H,W], a [T,B], S [B,1,H,W]. */
+export function fstaPlane(sums: Tensor, a: Tensor): Tensor {
+  const { S } = plane.run({ plane: sums, a });
+  record([S], [sums, a], ([gS]) => {
+    const g = planeGrad.run({ gS, plane: sums, a });
+    return [g.gplane, g.ga];
+  });
+  return S;
+}
+
+/**
+ * FSTA's product: y = x (1 + a[t,b]) (m + n + n sigmoid(F[b,h,w])) / 2.
+ *
+ * @param x [T,B,C,H,W]
+ * @param a [T,B]
+ * @param F [B,1,H,W], before its sigmoid
+ * @param m,n [1]
+ */
+export function fstaGate(x: Tensor, a: Tensor, F: Tensor, m: Tensor, n: Tensor): Tensor {
+  const { y } = gate.run({ x, a, F, m, n });
+  record([y], [x, a, F, m, n], ([gy], needs) => {
+    const g = gateGrad.run({ gy, x, a, F, m, n }, {}, { want: needs[0] ? ['gx'] : [] });
+    return [g.gx, g.ga, g.gF, g.gm, g.gn];
+  });
+  return y;
+}
+
+/** The trainable parameters of one FSTA instance. */
+export interface FstaParams {
+  /** [1]: weight of the mean in z (starts at 0.5). */
+  alpha: Tensor;
+  /** [1]: weight of the maximum in z (starts at 0.5). */
+  beta: Tensor;
+  /** [1]: share of the current that passes without the spatial gate (starts at 0.6). */
+  m: Tensor;
+  /** [1]: share of the current that passes with it (starts at 0.5). */
+  n: Tensor;
+  /** [T,T]: how the steps weigh on each other; it fixes T. */
+  time: Tensor;
+  /** [1,F,7,7] for reduction 1, else [hidden,F,7,7]. */
+  freq1: Tensor;
+  /** [1,hidden,7,7]; only with a reduction above 1. */
+  freq2?: Tensor;
+}
+
+export interface FstaOptions {
+  /** [F,1,k,k]: the DCT filters, from dctBasis(k). Not trained. */
+  basis: Tensor;
+}
+
+const half = (kernel: Tensor): number => (kernel.shape[2]! - 1) / 2;
+
+function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
+  for (const [name, w] of Object.entries({ basis, freq1, freq2 })) {
+    if (!w) continue;
+    const [, , height, width] = w.shape;
+    if (w.shape.length !== 4 || height !== width || height! % 2 === 0) {
+      throw new SpikeloomError(`fsta: '${name}' holds square filters of odd size [O,C,k,k], not [${w.shape.join(',')}]`);
+    }
+  }
+  const last = freq2 ?? freq1;
+  if (last.shape[0] !== 1) {
+    throw new SpikeloomError(
+      `fsta: the spatial gate is one map, '${freq2 ? 'freq2' : 'freq1'}' makes ${last.shape[0]}; ${freq2 ? 'give it one output' : "add 'freq2' [1,hidden,7,7] behind it"}`,
+    );
+  }
+}
+
+/**
+ * Frequency-based spatial-temporal attention on the current x, before the neuron:
+ *
+ *     z[t,b] = mean over c of (alpha mean_hw x + beta max_hw x)          a = sigmoid(time z)
+ *     S[b]   = sum over c of mean over t of x (1 + a[t,b])               an H x W map
+ *     P_k    = D_k (*) S                                                 DCT filters, zero padding
+ *     F      = freq1 (*) P,  or  freq2 (*) relu(freq1 (*) P)
+ *     y      = x (1 + a[t,b]) (m + n + n sigmoid(F[b,h,w])) / 2
+ *
+ * This is the collapsed form: it equals the published one, which repeats the filters and gates over all channels, since everything
+ * before the sigmoids is linear. x is read twice and everything between is C times smaller. It looks at all steps, so it is not causal.
+ *
+ * @param x [T,B,C,H,W]
+ * @returns y [T,B,C,H,W]
+ * @throws SpikeloomError for shapes that do not fit, or filters that are not square and odd
+ * @see Yu et al., FSTA-SNN, AAAI 2025 (arXiv 2501.14744)
+ * @example const y = fsta(x, params, { basis: tensor(dctBasis(7), { shape: [49, 1, 7, 7] }) });
+ */
+export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tensor {
+  const { basis } = options;
+  const { alpha, beta, m, n, time, freq1, freq2 } = params;
+  checkKernels(params, basis);
+  const seen = fstaStats(x);
+  const a = fstaTemporal(seen.mean, seen.peak, alpha, beta, time);
+  const maps = conv2d(fstaPlane(seen.plane, a), basis, { padding: half(basis) });
+  const mixed = conv2d(maps, freq1, { padding: half(freq1) });
+  const F = freq2 ? conv2d(relu(mixed), freq2, { padding: half(freq2) }) : mixed;
+  return fstaGate(x, a, F, m, n);
+}
