@@ -36,35 +36,41 @@ const combinations: OpCase[] = surrogates.flatMap((surrogate) =>
   })),
 );
 
-const learned = { logit: host([1], [-0.4]) };
+const learned = () => ({ logit: host([1], [-0.4]) });
 
 const cases: OpCase[] = [
   ...[1, 2, 3, 4, 5].map((steps) => ({ name: `T = ${steps}`, inputs: () => ({ x: noise([steps, 2, 3, 3, 2], steps) }) })),
   ...[1, 31, 32, 33, 64].map((channels) => ({ name: `${channels} channels`, inputs: () => ({ x: noise([2, 2, channels, 1, 3], 4) }) })),
   ...[1, 31, 33, 64, 300].map((features) => ({ name: `[3,2,${features}]`, inputs: () => ({ x: noise([3, 2, features], 5), v0: noise([2, features], 6) }) })),
   { name: '[4,7]', inputs: () => ({ x: noise([4, 7], 9) }) },
-  { name: 'more than one task', inputs: () => ({ x: noise([2, 2, 33, 9, 9], 5), ...learned }), options: { surrogate: 'atan' } },
+  { name: 'more than one task', inputs: () => ({ x: noise([2, 2, 33, 9, 9], 5), ...learned() }), options: { surrogate: 'atan' } },
   { name: 'silent', inputs: () => ({ x: between([3, 1, 33, 2, 2], -0.3, -0.1) }) },
   { name: 'all firing', inputs: () => ({ x: between([3, 1, 33, 2, 2], 0.55, 0.95) }) },
   { name: 'far outside of the surrogate', inputs: () => ({ x: between([3, 1, 33, 2, 2], 40, 900) }) },
   { name: 'integrate and fire', inputs: () => ({ x: noise([4, 2, 5], 11) }), options: { decay: 1, reset: 'soft' } },
-  { name: 'learned decay, hard', inputs: () => ({ x: noise([4, 2, 33], 12), v0: noise([2, 33], 13), ...learned }) },
-  { name: 'learned decay, soft', inputs: () => ({ x: noise([4, 1, 3, 2, 2], 14), v0: noise([1, 3, 2, 2], 15), ...learned }), options: { reset: 'soft' } },
+  { name: 'learned decay, hard', inputs: () => ({ x: noise([4, 2, 33], 12), v0: noise([2, 33], 13), ...learned() }) },
+  { name: 'learned decay, soft', inputs: () => ({ x: noise([4, 1, 3, 2, 2], 14), v0: noise([1, 3, 2, 2], 15), ...learned() }), options: { reset: 'soft' } },
   { name: 'negative threshold', inputs: () => ({ x: noise([3, 2, 5], 16) }), options: { threshold: -0.2, surrogate: 'sigmoid' } },
   { name: 'temperature 3', inputs: () => ({ x: noise([3, 2, 5], 17) }), options: { temperature: 3 } },
   ...combinations,
 ];
 
-// Two calls, one for each output: backward() walks back from one output at a time.
-export const table: OpTable = {
+export const spikesTable: OpTable = {
   name: 'lif',
   natives: ['lif', 'lifGrad', 'lifSmooth', 'lifSmoothGrad'],
   cases,
-  run: (inputs, options) => [lif(inputs.x!, given(inputs, options)), lifWithState(inputs.x!, given(inputs, options)).v],
-  smooth: (inputs, options) => [lifSmooth(inputs.x!, given(inputs, options)).s, lifSmooth(inputs.x!, given(inputs, options)).v],
-  twin: (inputs, options) => {
-    const { s, v } = lifTwin(inputs, options);
-    return [s, v];
-  },
+  run: (inputs, options) => [lif(inputs.x!, given(inputs, options))],
+  smooth: (inputs, options) => [lifSmooth(inputs.x!, given(inputs, options)).s],
+  twin: (inputs, options) => [lifTwin(inputs, options).s],
+  gradients: ['x', 'v0', 'logit'],
+};
+
+export const stateTable: OpTable = {
+  name: 'lifWithState, the last membrane',
+  natives: ['lif', 'lifGrad', 'lifSmooth', 'lifSmoothGrad'],
+  cases,
+  run: (inputs, options) => [lifWithState(inputs.x!, given(inputs, options)).v],
+  smooth: (inputs, options) => [lifSmooth(inputs.x!, given(inputs, options)).v],
+  twin: (inputs, options) => [lifTwin(inputs, options).v],
   gradients: ['x', 'v0', 'logit'],
 };
