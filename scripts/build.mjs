@@ -62,14 +62,25 @@ export function buildCmake() {
 }
 
 // sm_80, sm_90 and PTX for what comes later, with the CUDA runtime linked in.
+function cudaArguments(output) {
+  const targets = ['80', '90'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
+  const flags = ['-shared', '-std=c++20', '-O3', '-lineinfo', '-fmad=false', '-cudart=static', '-Xcompiler=-fPIC,-fvisibility=hidden'];
+  const ptx = ['-gencode', 'arch=compute_90,code=compute_90'];
+  return [...flags, '--threads', jobs, ...targets, ...ptx, '-Inative', '-o', output, ...sources('cuda')];
+}
+
 export function buildCuda() {
   const nvcc = find('nvcc');
   if (!nvcc) return console.log('CUDA: nvcc was not found, the CUDA backend is left out (the CPU does everything)');
-  mkdirSync(join(root, 'build/Release'), { recursive: true });
-  const targets = ['80', '90'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
   const output = 'build/Release/libspikeloom_cuda.so';
-  const flags = ['-shared', '-std=c++20', '-O3', '-lineinfo', '-fmad=false', '-cudart=static', '-Xcompiler=-fPIC,-fvisibility=hidden', '--threads', jobs];
-  run(nvcc, [...flags, ...targets, '-gencode', 'arch=compute_90,code=compute_90', '-Inative', '-o', output, ...sources('cuda')]);
+  if (isNewer(output, ['scripts/build.mjs', ...sources('cuda'), ...sources('headers')])) return;
+  mkdirSync(join(root, 'build/Release'), { recursive: true });
+  run(nvcc, cudaArguments(output));
+}
+
+function isNewer(product, files) {
+  const time = (file) => statSync(join(root, file)).mtimeMs;
+  return existsSync(join(root, product)) && files.every((file) => time(file) < time(product));
 }
 
 export function buildJs() {
@@ -81,6 +92,10 @@ export function buildJs() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const parts = { '--addon': buildAddon, '--cuda': buildCuda, '--js': buildJs, '--cmake': buildCmake };
   const named = process.argv.slice(2);
+  if (named[0] === '--cuda-command') {
+    console.log(['nvcc', ...cudaArguments(named[1])].join(' '));
+    process.exit(0);
+  }
   const unknown = named.find((name) => !(name in parts));
   try {
     if (unknown) throw new Error(`unknown part '${unknown}'; known: ${Object.keys(parts).join(', ')}`);

@@ -3,8 +3,9 @@
 //   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool) -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
 //
 // Tensors: name, '?' optional, '!' updated in place, types joined by '|' ('real': f32 or f64, the same for all of a call), dimensions in
-// brackets: a letter or word stands for one size wherever it appears, a number for itself, '...N' for any number of leading axes (the
-// same wherever it appears). Then, after ';', the attributes (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
+// brackets: a letter or word stands for one size wherever it appears, a number for itself, '...N' (once in a tensor, at any place: before,
+// behind or between others, as in [T,...R]) for any number of axes, the same wherever it appears. Then, after ';', the attributes
+// (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
 import { SpikeloomError } from './errors.ts';
 import { type DType, describe, type RealType, type Tensor } from './tensor.ts';
 
@@ -97,23 +98,23 @@ function bindType(signature: Signature, spec: TensorSpec, t: Tensor, binding: Bi
 
 function bindShape(signature: Signature, spec: TensorSpec, t: Tensor, binding: Binding): void {
   const shown = `${describe(t)} vs ${spec.text}`;
-  const first = spec.dims[0];
-  const rest = typeof first === 'string' && first.startsWith('...') ? first : undefined;
-  const fixed = rest ? spec.dims.slice(1) : spec.dims;
-  const lead = t.shape.length - fixed.length;
-  if (lead < 0 || (!rest && lead !== 0)) {
-    fail(signature, `'${spec.name}' has ${t.shape.length} dimensions, expected ${rest ? 'at least ' : ''}${fixed.length} (${shown})`);
+  const at = spec.dims.findIndex((dim) => typeof dim === 'string' && dim.startsWith('...'));
+  const fixed = spec.dims.filter((_, i) => i !== at);
+  const spare = t.shape.length - fixed.length;
+  if (spare < 0 || (at < 0 && spare !== 0)) {
+    fail(signature, `'${spec.name}' has ${t.shape.length} dimensions, expected ${at < 0 ? '' : 'at least '}${fixed.length} (${shown})`);
   }
-  if (rest) {
-    const axes = t.shape.slice(0, lead);
+  if (at >= 0) {
+    const rest = spec.dims[at] as string;
+    const axes = t.shape.slice(at, at + spare);
     const before = binding.rests.get(rest);
     if (before && before.join() !== axes.join()) {
-      fail(signature, `the leading axes ${rest} are [${before.join(',')}] elsewhere but [${axes.join(',')}] in '${spec.name}' (${shown})`);
+      fail(signature, `the axes ${rest} are [${before.join(',')}] elsewhere but [${axes.join(',')}] in '${spec.name}' (${shown})`);
     }
     binding.rests.set(rest, axes);
   }
   fixed.forEach((dim, i) => {
-    const size = t.shape[lead + i]!;
+    const size = t.shape[at < 0 || i < at ? i : i + spare]!;
     const before = typeof dim === 'number' ? dim : binding.sizes.get(dim);
     if (before !== undefined && before !== size) {
       fail(signature, `dimension ${dim} is ${before} elsewhere but ${size} in '${spec.name}' (${shown})`);

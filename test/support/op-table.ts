@@ -1,6 +1,6 @@
 // One table per op gives all of its tests, on every device: see describeOp(). A table is a plain object, so benchmarks can read it too.
 import { expect } from 'chai';
-import { backward, device, noGrad, type RealType, scope, type Shape, Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, device, type RealType, scope, type Shape, Tensor, tensor } from '../../lib/core/index.ts';
 
 /** A tensor on the host, in float64: what twins compute with. `kind` says what it becomes on the device. */
 export interface HostTensor {
@@ -103,13 +103,14 @@ async function evaluate(table: OpTable, item: OpCase, real: RealType, on: string
 async function lossAt(table: OpTable, item: OpCase, inputs: HostInputs, on: string): Promise<number> {
   const run = table.smooth ?? table.run;
   const made = Object.fromEntries(Object.entries(inputs).map(([name, host]) => [name, toDevice(host, 'f64', on)]));
-  const outputs = noGrad(() => scope(() => run(made, item.options ?? {})));
+  for (const name of table.gradients ?? []) if (made[name]) made[name].requiresGrad = true;
+  const outputs = scope(() => run(made, item.options ?? {}));
+  const counted = outputs.map((y) => y.requiresGrad);
   let loss = 0;
   for (const [i, y] of outputs.entries()) {
-    const isReal = y.dtype === 'f64';
     const values = await y.array();
     y.dispose();
-    if (isReal) weights(values.length, i).forEach((w, k) => { loss += w * values[k]!; });
+    if (counted[i]) weights(values.length, i).forEach((w, k) => { loss += w * values[k]!; });
   }
   for (const t of Object.values(made)) t.dispose();
   return loss;

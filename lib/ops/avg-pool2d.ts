@@ -1,0 +1,28 @@
+import { nativeOp, type RealType, record, type Tensor } from '../core/index.ts';
+import { type PoolOptions, poolWindow } from './pool-window.ts';
+
+const forward = nativeOp<'y'>('avgPool2d');
+const gradient = nativeOp<'gx'>('avgPool2dGrad');
+
+export interface AvgPool2dOptions extends PoolOptions {
+  /** Divide by the window's size with its padding, as if zeros were there (default true), else by the pixels it holds. */
+  countIncludePad?: boolean;
+  /** Type of the means of spikes (default f32). */
+  real?: RealType;
+}
+
+/**
+ * y[p,q] = mean of x over the window whose first row is p*stride - padding and whose first column alike (PyTorch's avg_pool2d). What hangs
+ * over the end of the padding (ceilMode) counts neither in the sum nor in the divisor.
+ *
+ * @param x [T,B,C,H,W], real or spikes
+ * @returns [T,B,C,P,Q], real; the sizes: pooledSize() in pool-window.ts
+ * @throws SpikeloomError for a kernel or stride below 1, padding over half of the kernel, or no room for a window
+ */
+export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
+  const { countIncludePad = true, real } = options;
+  const { attributes, dims, inputDims } = poolWindow('avgPool2d', x, options);
+  const { y } = forward.run({ x }, { ...attributes, countIncludePad }, { dims, real });
+  record([y], [x], ([gy]) => [gradient.run({ gy }, { ...attributes, countIncludePad }, { dims: inputDims }).gx]);
+  return y;
+}

@@ -1,0 +1,50 @@
+import { nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+
+const training = nativeOp<'y' | 'mean' | 'invStd'>('batchNorm');
+const trainingGrad = nativeOp<'gx' | 'ggamma' | 'gbeta'>('batchNormGrad');
+const evaluation = nativeOp<'y' | 'invStd'>('batchNormEval');
+const evaluationGrad = nativeOp<'gx' | 'ggamma' | 'gbeta'>('batchNormEvalGrad');
+
+export interface BatchNormOptions {
+  /** Scale and shift, [C]. */
+  gamma: Tensor;
+  beta: Tensor;
+  /** Running statistics, [C]: read in evaluation, updated in place in training. */
+  runningMean: Tensor;
+  runningVar: Tensor;
+  /** Statistics of this batch (true) or the running ones (false). */
+  training: boolean;
+  /** Share of the new statistics in the running ones; default 0.1. */
+  momentum?: number;
+  /** Added to the variance; default 1e-5. */
+  eps?: number;
+}
+
+/**
+ * y = (x - mean) / sqrt(var + eps) * gamma + beta, with mean and variance per channel over every other axis (T, B, H and W).
+ * The running variance takes the unbiased variance, as in PyTorch.
+ *
+ * @param x [..., C, H, W]
+ * @returns the shape of x
+ * @throws SpikeloomError when one value per channel is all there is to train on
+ */
+export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = options;
+  if (!options.training) {
+    const { y, invStd } = evaluation.run({ x, gamma, beta, runningMean, runningVar }, { eps });
+    record([y], [x, gamma, beta], ([gy]) => {
+      const { gx, ggamma, gbeta } = evaluationGrad.run({ gy, x, gamma, mean: runningMean, invStd });
+      return [gx, ggamma, gbeta];
+    });
+    return y;
+  }
+  if (x.size === gamma.size) {
+    throw new SpikeloomError(`batchNorm: training needs more than one value per channel, the input is [${x.shape.join(',')}]; use a larger batch`);
+  }
+  const { y, mean, invStd } = training.run({ x, gamma, beta, runningMean, runningVar }, { eps, momentum });
+  record([y], [x, gamma, beta], ([gy]) => {
+    const { gx, ggamma, gbeta } = trainingGrad.run({ gy, x, gamma, mean, invStd });
+    return [gx, ggamma, gbeta];
+  });
+  return y;
+}

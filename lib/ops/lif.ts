@@ -1,0 +1,139 @@
+import { isRecording, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+
+const forward = nativeOp<'s' | 'v'>('lif');
+const gradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifGrad');
+const smoothForward = nativeOp<'s' | 'v'>('lifSmooth');
+const smoothGradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifSmoothGrad');
+
+/** The surrogate gradients (the order is the native numbering) and the temperature each has unless told. */
+const surrogateTemperatures = { tanh: 1, atan: 2, sigmoid: 4, triangle: 1, rectangle: 1 } as const;
+export type Surrogate = keyof typeof surrogateTemperatures;
+export const surrogates = Object.keys(surrogateTemperatures) as Surrogate[];
+
+export type Reset = 'hard' | 'soft';
+
+export interface IfOptions {
+  /** Unit of the membrane, above 0. Default 1. */
+  vth?: number;
+  /** A neuron fires where u/vth is above this. Default 0.5. */
+  threshold?: number;
+  /** After a spike: 'hard' (default) sets the membrane to 0, 'soft' subtracts threshold·vth. */
+  reset?: Reset;
+  /** Whether the gradient stops at the reset. Default false. */
+  detachReset?: boolean;
+  /** What stands for the derivative of the spike. Default 'tanh'. */
+  surrogate?: Surrogate;
+  /** k of tanh (default 1), alpha of atan (2) and sigmoid (4), width of triangle (1) and rectangle (1); above 0. */
+  temperature?: number;
+  /** The membrane before the first step, of the shape of x without T. Default 0. */
+  v0?: Tensor;
+}
+
+export interface LifOptions extends IfOptions {
+  /** What is left of the membrane after a step, 0 to 1. Default 0.25. */
+  decay?: number;
+  /** One number: decay = sigmoid(logit), learned (PLIF). Takes the place of `decay`. */
+  logit?: Tensor;
+}
+
+const defaults = { decay: 0.25, vth: 1, threshold: 0.5, reset: 'hard', detachReset: false, surrogate: 'tanh' } as const;
+
+function fail(message: string): never {
+  throw new SpikeloomError(`lif: ${message}`);
+}
+
+function finite(name: string, value: number): void {
+  if (typeof value !== 'number' || !Number.isFinite(value)) fail(`${name} is a finite number, not ${String(value)}`);
+}
+
+function aboveZero(name: string, value: number): void {
+  finite(name, value);
+  if (value <= 0) fail(`${name} is above 0, not ${value}`);
+}
+
+function settings(x: Tensor, options: LifOptions) {
+  if (![2, 3, 5].includes(x.shape.length)) {
+    fail(`x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
+  }
+  if (options.logit && options.decay !== undefined) fail('decay and logit both say how the membrane decays; give one of them');
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as LifOptions;
+  const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given };
+  if (!surrogates.includes(surrogate)) fail(`the surrogate is one of ${surrogates.join(', ')}, not '${String(surrogate)}'`);
+  if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not '${String(reset)}'`);
+  const temperature = given.temperature ?? surrogateTemperatures[surrogate];
+  finite('decay', decay);
+  if (decay < 0 || decay > 1) fail(`decay is between 0 and 1, not ${decay}`);
+  finite('threshold', threshold);
+  aboveZero('vth', vth);
+  aboveZero('temperature', temperature);
+  const shared = { decay, vth, threshold, soft: reset === 'soft' };
+  const slope = { surrogate: surrogates.indexOf(surrogate), temperature };
+  return { shared, slope, detachReset };
+}
+
+/** Spikes, and the membrane after the last step where it was asked for. */
+function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): { s: Tensor; v: Tensor | undefined } {
+  const { shared, slope, detachReset } = settings(x, options);
+  const { v0, logit } = options;
+  const want = wantV ? ['v'] : [];
+  const { s, v } = smooth
+    ? smoothForward.run({ x, v0, logit }, { ...shared, ...slope }, { want })
+    : forward.run({ x, v0, logit }, shared, { want });
+  if (!isRecording()) return { s, v };
+  record(wantV && v ? [s, v] : [s], [x, v0, logit], ([gs, gv], [, needsV0, needsLogit]) => {
+    const wanted = [...(needsV0 ? ['gv0'] : []), ...(needsLogit ? ['glogit'] : [])];
+    const op = smooth ? smoothGradient : gradient;
+    const { gx, gv0, glogit } = op.run({ gs, gv, x, s, v0, logit }, { ...shared, detachReset, ...slope }, { want: wanted });
+    return [gx, gv0, glogit];
+  });
+  return { s, v };
+}
+
+/**
+ * Leaky integrate-and-fire neurons over all time steps:
+ *
+ *     u[t] = decay·v[t-1] + x[t]
+ *     s[t] = 1 where u[t]/vth > threshold, else 0
+ *     v[t] = u[t]·(1 - s[t])  (hard reset)   or   u[t] - s[t]·threshold·vth  (soft reset),   v[-1] = v0 or 0
+ *
+ * Going back, ds/du = d(u/vth - threshold)/vth with the surrogate d:
+ * tanh k(1 - tanh²(kz))/(2 tanh(k/2)) for |z| <= 1/2; atan (α/2)/(1 + (παz/2)²); sigmoid α·σ(αz)·(1 - σ(αz));
+ * triangle max(0, 1 - |z|/w)/w; rectangle 1/w for |z| < w/2.
+ * The gradient also flows through the reset, unless detachReset. A NaN never fires.
+ *
+ * The defaults are the neuron of Yu et al., "FSTA-SNN", AAAI 2025; atan and sigmoid follow SpikingJelly (Fang et al., 2023), triangle
+ * Bellec et al., 2018, rectangle Wu et al., 2018.
+ *
+ * @param x current: real [T,B,C,H,W], [T,B,F] or [T,F]
+ * @returns spikes of the shape of x, packed bits
+ * @throws SpikeloomError for another rank, an option out of its range, v0 or logit of a wrong shape or dtype
+ * @example const s = lif(current, { reset: 'soft', surrogate: 'atan' });
+ */
+export function lif(x: Tensor, options: LifOptions = {}): Tensor {
+  return run(x, options, false, false).s;
+}
+
+/** lif() with the membrane after the last step, of the shape of x without T: give it as v0 to go on. Both carry gradients. */
+export function lifWithState(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
+  return run(x, options, true, false) as { s: Tensor; v: Tensor };
+}
+
+/** Integrate-and-fire neurons: lif() with decay 1. */
+export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
+  return lif(x, { ...options, decay: 1 });
+}
+
+/**
+ * Parametric leaky integrate-and-fire neurons: lif() with decay = sigmoid(logit), shared by all neurons and learned.
+ * Fang et al., "Incorporating Learnable Membrane Time Constant", ICCV 2021.
+ *
+ * @param logit real [1], of the dtype of x
+ */
+export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor {
+  return lif(x, { ...options, logit });
+}
+
+/** @internal lifWithState() with the primitive of the surrogate as spike (real): differentiable, for finite differences in tests */
+export function lifSmooth(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
+  return run(x, options, true, true) as { s: Tensor; v: Tensor };
+}

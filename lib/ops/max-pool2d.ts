@@ -1,0 +1,21 @@
+import { nativeOp, needsGrad, record, type Tensor } from '../core/index.ts';
+import { type PoolOptions, poolWindow } from './pool-window.ts';
+
+const forward = nativeOp<'y' | 'index'>('maxPool2d');
+const gradient = nativeOp<'gx'>('maxPool2dGrad');
+
+/**
+ * y[p,q] = largest x in the window whose first row is p*stride - padding and whose first column alike (PyTorch's max_pool2d); padding never
+ * wins. Of equal pixels the first one, row by row, gets the whole gradient.
+ *
+ * @param x [T,B,C,H,W], real or spikes
+ * @returns [T,B,C,P,Q] of the kind of x: spikes stay spikes; the sizes: pooledSize() in pool-window.ts
+ * @throws SpikeloomError for a kernel or stride below 1, padding over half of the kernel, or no room for a window
+ */
+export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
+  const { attributes, dims, inputDims } = poolWindow('maxPool2d', x, options);
+  const types = { y: x.dtype };
+  const { y, index } = forward.run({ x }, attributes, { dims, types, want: needsGrad(x) ? ['index'] : [] });
+  record([y], [x], ([gy]) => [gradient.run({ gy, index }, attributes, { dims: inputDims }).gx]);
+  return y;
+}

@@ -1,0 +1,4 @@
+// Optimizers and schedules.
+export * from './optimizer.ts';
+export * from './schedule.ts';
+export type { MomentOptions, MomentSettings, OptimizerSettings, SgdOptions, SgdSettings } from './settings.ts';

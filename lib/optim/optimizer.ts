@@ -1,0 +1,201 @@
+import { describe, empty, type HostArray, keep, SpikeloomError, scope, type Tensor, zeros } from '../core/index.ts';
+import { clipFactor } from '../ops/optimizer-updates.ts';
+import { type Rule, ruleOf } from './rules.ts';
+import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
+
+export interface NamedParameter {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** Makes the optimizer of a network's parameters; `settings` is plain data from which optimizerFrom() makes the same again. */
+export interface OptimizerFactory {
+  (parameters: readonly NamedParameter[]): Optimizer;
+  readonly settings: OptimizerSettings;
+}
+
+interface Slot extends NamedParameter {
+  readonly weightDecay: number;
+  readonly buffers: readonly Tensor[];
+}
+
+/**
+ * Updates parameters by the gradients that backward() left in them. Weight decay leaves out parameters of one dimension or none.
+ * The bias corrections of AdamW and LAMB count the optimizer's steps, those in which a parameter had no gradient too.
+ */
+export class Optimizer implements Disposable {
+  readonly settings: OptimizerSettings;
+  private readonly rule: Rule;
+  private readonly slots: readonly Slot[];
+  private readonly hyper: Tensor;
+  private rate: number;
+  private steps = 0;
+
+  /** @throws SpikeloomError for no parameters, a name given twice, parameters of several types or on several devices */
+  constructor(parameters: readonly NamedParameter[], settings: OptimizerSettings) {
+    this.settings = settings;
+    this.rate = settings.lr;
+    this.rule = ruleOf(settings);
+    const like = checkParameters(parameters);
+    this.hyper = keep(zeros([this.rule.hyper(0, 1).length], like.dtype, like.device));
+    this.slots = parameters.map(({ name, tensor }) => ({
+      name,
+      tensor,
+      weightDecay: tensor.shape.length > 1 ? settings.weightDecay : 0,
+      buffers: this.rule.buffers.map(() => keep(zeros(tensor.shape, tensor.dtype, tensor.device))),
+    }));
+  }
+
+  /** The learning rate of the next step. */
+  get lr(): number {
+    return this.rate;
+  }
+
+  set lr(value: number) {
+    checkRate(this.settings, value);
+    this.rate = value;
+  }
+
+  /** How many steps were made. */
+  get stepCount(): number {
+    return this.steps;
+  }
+
+  /**
+   * Makes one step and consumes the gradients: they are freed, and the parameters have none afterwards. A parameter without a
+   * gradient stays as it is. Everything is queued, nothing is waited for.
+   * @throws SpikeloomError when no parameter has a gradient
+   */
+  step(): void {
+    const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
+    if (ready.length === 0)
+      throw new SpikeloomError('step() found no gradient in any parameter; call backward() first');
+    this.steps++;
+    this.hyper.set(hostNumbers(this.hyper, this.rule.hyper(this.rate, this.steps)));
+    scope(() => {
+      const factor = this.clipping(ready);
+      for (const { tensor, weightDecay, buffers } of ready) {
+        this.rule.update(this.hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
+      }
+    });
+    for (const { tensor } of ready) {
+      tensor.grad!.dispose();
+      tensor.grad = undefined;
+    }
+  }
+
+  private clipping(ready: readonly Slot[]): Tensor | undefined {
+    if (this.settings.clipNorm === 0) return undefined;
+    const gradients = ready.map(({ tensor }) => tensor.grad!);
+    const norms = empty([gradients.length], this.hyper.dtype, this.hyper.device);
+    return clipFactor(gradients, norms, this.settings.clipNorm).factor;
+  }
+
+  /** What the next steps depend on besides the parameters: the buffers as `BUFFER.PARAMETER` ('m.head.weight'). They stay the optimizer's. */
+  state(): Record<string, Tensor> {
+    const named = this.slots.flatMap(({ name, buffers }) =>
+      buffers.map((buffer, i) => [`${this.rule.buffers[i]}.${name}`, buffer] as const),
+    );
+    return Object.fromEntries(named);
+  }
+
+  /**
+   * Continues where another optimizer of the same settings and parameters stood.
+   *
+   * @param state the numbers of its state(), as array() gave them
+   * @param stepCount its stepCount
+   * @throws SpikeloomError when a tensor is missing, unknown or of another size or type; nothing is changed then
+   */
+  load(state: Readonly<Record<string, HostArray>>, stepCount: number): void {
+    if (!Number.isSafeInteger(stepCount) || stepCount < 0) {
+      throw new SpikeloomError(`an optimizer's step count is a whole number of at least 0, not ${stepCount}`);
+    }
+    const mine = this.state();
+    const problems = [
+      ...Object.keys(mine)
+        .filter((name) => !Object.hasOwn(state, name))
+        .map((name) => `'${name}' is missing`),
+      ...Object.keys(state)
+        .filter((name) => !Object.hasOwn(mine, name))
+        .map((name) => `there is no '${name}'`),
+      ...Object.entries(mine).flatMap(([name, tensor]) => mismatch(name, tensor, state[name])),
+    ];
+    if (problems.length > 0) {
+      const more = problems.length > 5 ? ` and ${problems.length - 5} more` : '';
+      const shown = problems.slice(0, 5).join('; ');
+      throw new SpikeloomError(`this is not the state of this optimizer (${this.settings.kind}): ${shown}${more}`);
+    }
+    for (const [name, tensor] of Object.entries(mine)) tensor.set(state[name]!);
+    this.steps = stepCount;
+  }
+
+  /** Frees the buffers. The parameters are left alone. */
+  dispose(): void {
+    this.hyper.dispose();
+    for (const { buffers } of this.slots) for (const buffer of buffers) buffer.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function checkParameters(parameters: readonly NamedParameter[]): Tensor {
+  const first = parameters[0]?.tensor;
+  if (!first) throw new SpikeloomError('an optimizer needs at least one parameter');
+  const names = new Set<string>();
+  for (const { name, tensor } of parameters) {
+    if (names.has(name))
+      throw new SpikeloomError(`an optimizer needs distinct names, but two parameters are called '${name}'`);
+    names.add(name);
+    if (tensor.dtype !== 'f32' && tensor.dtype !== 'f64') {
+      throw new SpikeloomError(`an optimizer updates f32 or f64, but '${name}' is ${describe(tensor)}`);
+    }
+    if (tensor.dtype !== first.dtype || tensor.device !== first.device) {
+      const [a, b] = [first, tensor].map((t) => `${t.dtype} on ${t.device.name}`);
+      throw new SpikeloomError(
+        `an optimizer's parameters are of one type and on one device, but '${name}' is ${b} where another is ${a}`,
+      );
+    }
+  }
+  return first;
+}
+
+const hostNumbers = (like: Tensor, numbers: number[]): HostArray =>
+  like.dtype === 'f64' ? Float64Array.from(numbers) : Float32Array.from(numbers);
+
+function mismatch(name: string, tensor: Tensor, data: HostArray | undefined): string[] {
+  if (!data) return [];
+  const fits = data.length === tensor.size && data instanceof (tensor.dtype === 'f64' ? Float64Array : Float32Array);
+  return fits ? [] : [`'${name}' is ${describe(tensor)}, the data a ${data.constructor.name} of ${data.length}`];
+}
+
+function factory(settings: OptimizerSettings): OptimizerFactory {
+  const make = (parameters: readonly NamedParameter[]) => new Optimizer(parameters, settings);
+  return Object.assign(make, { settings });
+}
+
+/**
+ * Stochastic gradient descent as PyTorch has it: d = g + weightDecay w, m = momentum m + d, w -= lr m (Nesterov: lr (d + momentum m)).
+ * Defaults: lr 0.1, momentum 0, no Nesterov, no decay, no clipping.
+ *
+ * @example const optimizer = sgd({ lr: 0.1, momentum: 0.9, nesterov: true })(parameters);
+ */
+export const sgd = (options: SgdOptions = {}): OptimizerFactory =>
+  factory(resolveSettings({ ...options, kind: 'sgd' }));
+
+/** AdamW (arXiv 1711.05101). Defaults: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, weightDecay 0.01, no clipping. */
+export const adamw = (options: MomentOptions = {}): OptimizerFactory =>
+  factory(resolveSettings({ ...options, kind: 'adamw' }));
+
+/**
+ * LAMB (arXiv 1904.00962) with bias correction; parameters without decay skip the trust ratio.
+ * Defaults: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, weightDecay 0.01, no clipping.
+ */
+export const lamb = (options: MomentOptions = {}): OptimizerFactory =>
+  factory(resolveSettings({ ...options, kind: 'lamb' }));
+
+/** The factory that these settings came from. */
+export function optimizerFrom(settings: OptimizerSettings): OptimizerFactory {
+  return factory(settings.kind === 'sgd' ? resolveSettings(settings) : resolveSettings(settings));
+}

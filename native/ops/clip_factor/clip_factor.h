@@ -1,0 +1,12 @@
+// Clipping by the global norm over many gradients, without reading anything back:
+//   gradNorm:    norms[slot] = |g|, for each gradient
+//   clipFactor:  norm = |norms|,  factor = min(1, limit / (norm + 1e-6)), which the updates multiply their gradients by
+// A norm that is NaN gives a factor that is NaN.
+#pragma once
+
+namespace spikeloom {
+
+inline constexpr char kGradNorm[] = "gradNorm(g:real[...N], norms!:real[P]; slot:int) ->";
+inline constexpr char kClipFactor[] = "clipFactor(norms:real[P]; limit:float) -> norm:real[1], factor:real[1]";
+
+}  // namespace spikeloom

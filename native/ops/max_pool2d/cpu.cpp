@@ -1,0 +1,96 @@
+// One task per row of a picture; channels side by side.
+#define SPIKELOOM_FILE "ops/max_pool2d/cpu.cpp"
+#include "cpu/levels.h"
+#include "ops/max_pool2d/max_pool2d.h"
+
+#include "cpu/level_begin.inl"
+
+// Calls body(output pixel, picture, rows, columns) for every window.
+template <class F>
+void forWindows(const Call& call, const PoolWindow& s, F&& body) {
+  parallelFor(call, s.N * s.h.places, [&](int64_t task, int) {
+    const PoolSpan rows = s.h.inside(task % s.h.places);
+    for (int64_t q = 0; q < s.w.places; q++) body(task * s.w.places + q, task / s.h.places, rows, s.w.inside(q));
+  });
+}
+
+template <class T>
+void maxReal(const Call& call, const PoolWindow& s) {
+  forWindows(call, s, [&](int64_t pixel, int64_t n, PoolSpan rows, PoolSpan columns) {
+    const T* x = as<T>(call.tensors[0]) + n * s.h.size * s.w.size * s.C;
+    T* y = as<T>(call.tensors[1]) + pixel * s.C;
+    int32_t* index = call.tensors[2].data ? as<int32_t>(call.tensors[2]) + pixel * s.C : nullptr;
+    const int64_t first = rows.begin * s.w.size + columns.begin;
+    for (int64_t c = 0; c < s.C; c++) y[c] = x[first * s.C + c];
+    for (int64_t c = 0; index && c < s.C; c++) index[c] = static_cast<int32_t>(first);
+    for (int64_t h = rows.begin; h < rows.end; h++) {
+      for (int64_t w = columns.begin; w < columns.end; w++) {
+        const int32_t here = static_cast<int32_t>(h * s.w.size + w);
+        const T* row = x + here * s.C;
+        for (int64_t c = 0; c < s.C; c++) {
+          const bool larger = row[c] > y[c] || row[c] != row[c];
+          if (index) index[c] = larger ? here : index[c];
+          y[c] = larger ? row[c] : y[c];
+        }
+      }
+    }
+  });
+}
+
+// The first pixel that fires wins; where none does, the first pixel.
+void maxSpikes(const Call& call, const PoolWindow& s) {
+  const int64_t words = spikeWords(s.C);
+  forWindows(call, s, [&](int64_t pixel, int64_t n, PoolSpan rows, PoolSpan columns) {
+    const uint32_t* x = as<uint32_t>(call.tensors[0]) + n * s.h.size * s.w.size * words;
+    uint32_t* y = as<uint32_t>(call.tensors[1]) + pixel * words;
+    int32_t* index = call.tensors[2].data ? as<int32_t>(call.tensors[2]) + pixel * s.C : nullptr;
+    const int32_t first = static_cast<int32_t>(rows.begin * s.w.size + columns.begin);
+    for (int64_t c = 0; index && c < s.C; c++) index[c] = first;
+    for (int64_t k = 0; k < words; k++) y[k] = 0;
+    for (int64_t h = rows.begin; h < rows.end; h++) {
+      for (int64_t w = columns.begin; w < columns.end; w++) {
+        const int32_t here = static_cast<int32_t>(h * s.w.size + w);
+        for (int64_t k = 0; k < words; k++) {
+          const uint32_t word = x[here * words + k];
+          for (uint32_t fresh = index ? word & ~y[k] : 0; fresh != 0; fresh &= fresh - 1) index[k * 32 + __builtin_ctz(fresh)] = here;
+          y[k] |= word;
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void maxPool2d(const Call& call) {
+  const PoolWindow s = poolWindow(call.tensors[0], call.tensors[1], call.attributes);
+  if (call.tensors[0].dtype == DType::spike) return maxSpikes(call, s);
+  maxReal<T>(call, s);
+}
+
+template <class T>
+void maxPool2dGrad(const Call& call) {
+  const PoolWindow s = poolWindow(call.tensors[2], call.tensors[0], call.attributes);
+  parallelFor(call, s.N * s.h.size, [&](int64_t task, int) {
+    const int64_t n = task / s.h.size, h = task % s.h.size;
+    const PoolSpan rows = s.h.covering(h);
+    for (int64_t w = 0; w < s.w.size; w++) {
+      T* gx = as<T>(call.tensors[2]) + (task * s.w.size + w) * s.C;
+      const PoolSpan columns = s.w.covering(w);
+      const int32_t here = static_cast<int32_t>(h * s.w.size + w);
+      for (int64_t c = 0; c < s.C; c++) gx[c] = 0;
+      for (int64_t p = rows.begin; p < rows.end; p++) {
+        for (int64_t q = columns.begin; q < columns.end; q++) {
+          const int64_t at = ((n * s.h.places + p) * s.w.places + q) * s.C;
+          const T* gy = as<T>(call.tensors[0]) + at;
+          const int32_t* index = as<int32_t>(call.tensors[1]) + at;
+          for (int64_t c = 0; c < s.C; c++) gx[c] += index[c] == here ? gy[c] : T(0);
+        }
+      }
+    }
+  });
+}
+
+SPIKELOOM_KERNEL(kMaxPool2d, maxPool2d)
+SPIKELOOM_KERNEL(kMaxPool2dGrad, maxPool2dGrad)
+
+#include "cpu/level_end.inl"

@@ -1,0 +1,40 @@
+// Unpacks and counts the bits; the unused ones are 0.
+#define SPIKELOOM_FILE "ops/to_real/cpu.cpp"
+#include "cpu/levels.h"
+#include "ops/to_real/to_real.h"
+
+#include "cpu/level_begin.inl"
+
+template <class T>
+void toReal(const Call& call) {
+  const uint32_t* x = as<uint32_t>(call.tensors[0]);
+  T* y = as<T>(call.tensors[1]);
+  const int64_t C = channels(call.tensors[0]), words = spikeWords(C), n = pixels(call.tensors[0]);
+  const int64_t grain = C < 16384 ? 16384 / C : 1;
+  parallelRange(call, n, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t pixel = begin; pixel < end; pixel++) unpackSpikes(x + pixel * words, C, y + pixel * C);
+  });
+}
+
+template <class T>
+void spikeCount(const Call& call) {
+  const uint32_t* x = as<uint32_t>(call.tensors[0]);
+  const int64_t n = pixels(call.tensors[0]) * spikeWords(channels(call.tensors[0]));
+  constexpr int64_t kGrain = 65536;
+  const int64_t tasks = (n + kGrain - 1) / kGrain;
+  int64_t* parts = scratch<int64_t>(call, 0, 0, tasks);
+  parallelFor(call, tasks, [&](int64_t task, int) {
+    const int64_t begin = task * kGrain, end = begin + kGrain < n ? begin + kGrain : n;
+    int64_t sum = 0;
+    for (int64_t i = begin; i < end; i++) sum += __builtin_popcount(x[i]);
+    parts[task] = sum;
+  });
+  int64_t total = 0;
+  for (int64_t task = 0; task < tasks; task++) total += parts[task];
+  *as<double>(call.tensors[1]) = static_cast<double>(total);
+}
+
+SPIKELOOM_KERNEL(kToReal, toReal)
+SPIKELOOM_KERNEL(kSpikeCount, spikeCount)
+
+#include "cpu/level_end.inl"

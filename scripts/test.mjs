@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this machine, and the op
+// tables and whole networks again on the lower ones. Ends with 'N passed, N failed, N skipped'.
+//   npm test                 everything
+//   npm test -- FILE ...     these test files only, on the best level
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, checkNode, install, root, run } from './prepare.mjs';
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const folder = mkdtempSync(join(tmpdir(), 'spikeloom-test-'));
+
+function tests(path) {
+  return readdirSync(join(root, path), { withFileTypes: true }).flatMap((entry) => {
+    if (entry.isDirectory()) return tests(`${path}/${entry.name}`);
+    return entry.name.endsWith('.test.ts') ? [`${path}/${entry.name}`] : [];
+  });
+}
+
+function mocha(title, files, env = {}) {
+  console.log(`\n== ${title}`);
+  const counts = join(folder, 'counts.json');
+  rmSync(counts, { force: true });
+  const args = ['--import', 'tsx', 'node_modules/mocha/bin/mocha.js', '--no-config', '--timeout', '120000', '--exit'];
+  const status = run(process.execPath, [...args, '--reporter', 'test/support/reporter.cjs', ...files], {
+    env: { ...process.env, ...env, SPIKELOOM_TEST_COUNTS: counts },
+  });
+  const result = existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };
+  if (status !== 0 && result.failed === 0) result.failed = 1;
+  for (const name of Object.keys(total)) total[name] += result[name];
+}
+
+function lowerLevels() {
+  const addon = createRequire(import.meta.url)(join(root, 'build/Release/spikeloom.node'));
+  const levels = ['baseline', 'avx2', 'avx512'];
+  return levels.slice(0, levels.indexOf(addon.bestLevel));
+}
+
+try {
+  checkNode();
+  install();
+  build();
+  const chosen = process.argv.slice(2);
+  mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
+  if (chosen.length === 0) {
+    const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts'];
+    for (const level of lowerLevels()) mocha(`op tables and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
+  }
+} catch (error) {
+  console.error(`test: ${error.message}`);
+  total.failed++;
+}
+rmSync(folder, { recursive: true, force: true });
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
