@@ -1,4 +1,5 @@
 import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
 import { relu } from './relu.ts';
 
