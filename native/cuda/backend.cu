@@ -1,0 +1,197 @@
+// The CUDA backend: what libspikeloom_cuda.so exports, which kernels it has, and whether it can run here.
+//
+// Built with a static CUDA runtime, so that the only thing wanted of a machine is NVIDIA's driver. Without one the library still
+// loads and answers with score 0 and a reason. Seen to work so far: loading, the score and the reason where there is no driver.
+// Contexts, memory and copies have not run on a GPU yet.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cuda/kernel.h"
+
+namespace spikeloom::cuda {
+namespace {
+
+constexpr int kOldestMajor = 8;  // compute capability that scripts/build.mjs compiles for (sm_80)
+
+struct Entry {
+  std::string op;
+  Kernel f32, f64;
+};
+
+std::vector<Entry>& entries() {
+  static std::vector<Entry> all;
+  return all;
+}
+
+std::string& registrationProblem() {
+  static std::string problem;
+  return problem;
+}
+
+std::string versionText(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+
+// ---- can it run here
+
+struct Probe {
+  int score = 0;
+  std::string reason, description;
+};
+
+std::string whyNoDevices(cudaError_t error, int driver) {
+  const std::string answer = std::string(" (") + cudaGetErrorString(error) + ")";
+  const std::string wanted = "one that supports CUDA " + versionText(CUDART_VERSION / 1000 * 1000) + " or newer";
+  if (driver == 0) {
+    return "there is no NVIDIA driver" + answer + "; install " + wanted +
+           " (Debian: apt install nvidia-driver) or, in a container, start it with the GPU (docker: --gpus all)";
+  }
+  if (error == cudaErrorInsufficientDriver) {
+    return "the NVIDIA driver is too old: it supports CUDA " + versionText(driver) + answer + "; install " + wanted;
+  }
+  if (error == cudaErrorNoDevice) {
+    return "the NVIDIA driver finds no GPU" + answer + "; see nvidia-smi and CUDA_VISIBLE_DEVICES";
+  }
+  return "the GPUs could not be counted" + answer + "; see nvidia-smi";
+}
+
+bool newEnough(const cudaDeviceProp& p) { return p.major >= kOldestMajor; }
+
+std::string deviceText(const cudaDeviceProp& p) {
+  return std::string(p.name) + ", compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) + ", " +
+         std::to_string(p.totalGlobalMem >> 20) + " MiB";
+}
+
+Probe probe() {
+  Probe result;
+  if (!registrationProblem().empty()) {
+    result.reason = "the CUDA library is not sound: " + registrationProblem();
+    return result;
+  }
+  int driver = 0, devices = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
+  cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaSuccess && devices == 0) error = cudaErrorNoDevice;
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    result.reason = whyNoDevices(error, driver);
+    return result;
+  }
+  for (int i = 0; i < devices; i++) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    if (!result.description.empty()) result.description += "; ";
+    result.description += "cuda:" + std::to_string(i) + " " + deviceText(properties);
+    if (newEnough(properties)) result.score = 10;
+  }
+  if (result.score == 0) {
+    result.reason = "no GPU has compute capability " + std::to_string(kOldestMajor) + ".0 or above: " + result.description;
+  }
+  return result;
+}
+
+// ---- context, memory, copies
+
+void* createContext(int32_t device, Status* status) {
+  int devices = 0;
+  if (!check(status, cudaGetDeviceCount(&devices), "counting the GPUs")) return nullptr;
+  if (device < 0 || device >= devices) {
+    fail(status, "there is no GPU 'cuda:%d': this machine has %d, numbered from 0", device, devices);
+    return nullptr;
+  }
+  cudaDeviceProp properties;
+  if (!check(status, cudaGetDeviceProperties(&properties, device), "asking the GPU what it is")) return nullptr;
+  if (!newEnough(properties)) {
+    fail(status, "'cuda:%d' is a %s; compute capability %d.0 or above is needed", device, deviceText(properties).c_str(), kOldestMajor);
+    return nullptr;
+  }
+  cudaStream_t stream = nullptr;
+  if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
+  if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
+  return new Context{device, stream, nullptr, 0};
+}
+
+void destroyContext(void* data) {
+  Context* context = static_cast<Context*>(data);
+  cudaSetDevice(context->device);
+  cudaStreamSynchronize(context->stream);
+  if (context->scratch) cudaFree(context->scratch);
+  cudaStreamDestroy(context->stream);
+  delete context;
+}
+
+void* allocate(void* context, size_t bytes, Status* status) {
+  void* data = nullptr;
+  if (!check(status, cudaSetDevice(static_cast<Context*>(context)->device), "choosing the GPU")) return nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
+  if (error == cudaSuccess) return data;
+  cudaGetLastError();
+  size_t left = 0, all = 0;
+  cudaMemGetInfo(&left, &all);
+  fail(status, "the GPU has %zu of %zu MiB left: %s", left >> 20, all >> 20, cudaGetErrorString(error));
+  return nullptr;
+}
+
+// cudaFree waits for the device, so no kernel still works on the memory.
+void release(void* context, void* data) {
+  cudaSetDevice(static_cast<Context*>(context)->device);
+  cudaFree(data);
+}
+
+// Both copies wait: the host's buffer is used again as soon as they return. The wait also brings up the errors of earlier kernels.
+void copy(void* data, void* to, const void* from, size_t bytes, cudaMemcpyKind kind, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  if (!check(status, cudaSetDevice(context.device), "choosing the GPU")) return;
+  if (bytes > 0 && !check(status, cudaMemcpyAsync(to, from, bytes, kind, context.stream), "copying")) return;
+  check(status, cudaStreamSynchronize(context.stream), "the work queued before this");
+}
+
+void copyIn(void* context, void* data, const void* host, size_t bytes, Status* status) {
+  copy(context, data, host, bytes, cudaMemcpyHostToDevice, status);
+}
+
+void copyOut(void* context, void* host, const void* data, size_t bytes, Status* status) {
+  copy(context, host, data, bytes, cudaMemcpyDeviceToHost, status);
+}
+
+Kernel find(const char* op, DType real) {
+  for (const Entry& entry : entries()) {
+    if (entry.op == op) return real == DType::f64 ? entry.f64 : entry.f32;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool registerKernel(const char* signature, Kernel f32, Kernel f64) {
+  const char* end = std::strchr(signature, '(');
+  const std::string op = end ? std::string(signature, end) : std::string(signature);
+  if (find(op.c_str(), DType::f32)) registrationProblem() = "op '" + op + "' is registered twice";
+  entries().push_back({op, f32, f64});
+  return true;
+}
+
+void* scratchBytes(const Call& call, size_t bytes) {
+  Context& context = contextOf(call);
+  if (context.scratchBytes >= bytes) return context.scratch;
+  Status* status = call.status;
+  if (!check(status, cudaSetDevice(context.device), "choosing the GPU")) return nullptr;
+  if (!check(status, cudaStreamSynchronize(context.stream), "the work queued before this")) return nullptr;
+  if (context.scratch) cudaFree(context.scratch);
+  context.scratch = nullptr;
+  context.scratchBytes = 0;
+  if (!check(status, cudaMalloc(&context.scratch, bytes), "taking scratch memory")) return nullptr;
+  context.scratchBytes = bytes;
+  return context.scratch;
+}
+
+}  // namespace spikeloom::cuda
+
+extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spikeloomBackend() {
+  using namespace spikeloom::cuda;
+  static const Probe kProbe = probe();
+  static const spikeloom::Backend kBackend = {
+      spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
+      allocate,        release, copyIn,       copyOut,               find,
+  };
+  return &kBackend;
+}

@@ -1,0 +1,86 @@
+// What cuda.cu files share: registering a kernel, launching it with checks, scratch memory, sums of a block.
+//
+// Nothing here waits for the device: a kernel is launched on the stream of the call's context and the next copy to the host finds out
+// how it went. None of the CUDA code has run on a GPU yet; it was compiled and read only.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+
+#include "core/abi.h"
+#include "core/tensor.h"
+
+namespace spikeloom::cuda {
+
+// One device and the stream its work is queued on. Made by createContext, used by one stream thread and by allocate and release.
+struct Context {
+  int device;
+  cudaStream_t stream;
+  void* scratch;
+  size_t scratchBytes;
+};
+
+inline Context& contextOf(const Call& call) { return *static_cast<Context*>(call.context); }
+
+// Records why something cannot go on (printf style). The first message stays.
+__attribute__((format(printf, 2, 3))) inline void fail(Status* status, const char* format, ...) {
+  if (status->failed) return;
+  status->failed = true;
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(status->message, sizeof status->message, format, args);
+  va_end(args);
+}
+
+// True if fine; otherwise the status says what was tried and what the runtime answered.
+inline bool check(Status* status, cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return true;
+  fail(status, "%s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
+  return false;
+}
+
+// Called by SPIKELOOM_CUDA_KERNEL, once per op. Returns true so that it can initialise a constant.
+bool registerKernel(const char* signature, Kernel f32, Kernel f64);
+
+// Memory of the context that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
+void* scratchBytes(const Call& call, size_t bytes);
+
+constexpr int kThreads = 256;  // of a block; kernels may count on it
+constexpr int kWarps = kThreads / 32;
+
+inline int64_t blocksFor(int64_t threads) { return (threads + kThreads - 1) / kThreads; }
+
+// Launches `blocks` blocks of kThreads threads on the call's stream.
+template <class... Parameters, class... Arguments>
+void launch(const Call& call, void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) {
+  if (call.status->failed || blocks == 0) return;
+  if (blocks > 0x7fffffff) return fail(call.status, "%lld blocks are more than a grid holds; make the batch smaller", static_cast<long long>(blocks));
+  const Context& context = contextOf(call);
+  if (!check(call.status, cudaSetDevice(context.device), "choosing the GPU")) return;
+  kernel<<<static_cast<unsigned>(blocks), kThreads, 0, context.stream>>>(arguments...);
+  check(call.status, cudaGetLastError(), "launching the kernel");
+}
+
+// The sum over the threads of a block, always in the same order; the result is valid in thread 0. All threads call it; `shared` holds
+// kWarps numbers and may be used again after a __syncthreads().
+__device__ inline double blockSum(double value, double* shared) {
+  for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(0xffffffffu, value, step);
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
+  __syncthreads();
+  double sum = 0;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kWarps; i++) sum += shared[i];
+  }
+  return sum;
+}
+
+}  // namespace spikeloom::cuda
+
+#define SPIKELOOM_CUDA_JOIN_(a, b) a##b
+#define SPIKELOOM_CUDA_JOIN(a, b) SPIKELOOM_CUDA_JOIN_(a, b)
+// Registers function<float> and function<double>, both `void (const Call&)` on the host, for the op of this signature.
+#define SPIKELOOM_CUDA_KERNEL(signature, function)                     \
+  [[maybe_unused]] static const bool SPIKELOOM_CUDA_JOIN(kRegistered_, function) = \
+      ::spikeloom::cuda::registerKernel(signature, &function<float>, &function<double>);
