@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
-import type { Tensor } from '../core/index.ts';
+import type { RealType, Tensor } from '../core/index.ts';
 
 /** A layer as written in a model: made by conv2d(), norm(), lif(), ... or read from JSON. */
 export interface Layer {
@@ -33,12 +33,20 @@ export interface TensorPlan {
   readonly init: Init;
 }
 
+/** A tensor that a layer needs and that never changes; it is neither trained nor saved. */
+export interface ConstantPlan {
+  readonly role: string;
+  readonly shape: readonly number[];
+  values(): Float64Array;
+}
+
 /** What a kind says of a layer once the shape of its input is known. Counts are per sample. */
 export interface LayerPlan {
   readonly output: Signal;
   readonly parameters?: readonly TensorPlan[];
   /** State that is saved but not trained: running statistics. */
   readonly buffers?: readonly TensorPlan[];
+  readonly constants?: readonly ConstantPlan[];
   /** Multiply-accumulates of dense convolutions and matrix products in one time step. */
   readonly macs?: number;
   /** Multiply-accumulates of attention over all time steps together. */
@@ -57,6 +65,7 @@ export interface PlannedLayer {
   readonly output: Signal;
   readonly parameters: readonly (TensorPlan & { name: string })[];
   readonly buffers: readonly (TensorPlan & { name: string })[];
+  readonly constants: readonly ConstantPlan[];
   readonly macs: number;
   readonly attentionMacs: number;
   readonly neurons: number;
@@ -76,12 +85,13 @@ export interface PlanContext {
 export interface Run {
   readonly steps: number;
   readonly training: boolean;
-  /** Number of the forward pass in training, on the device: names the random numbers of dropout. */
+  /** Type of the network's numbers: what spikes become where they are summed. */
+  readonly real: RealType;
+  /** Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random numbers of dropout. */
   readonly counter: Tensor;
-  /** Seed of the network, and one of this layer alone. */
   readonly seed: number;
   readonly children: Readonly<Record<string, readonly PlannedLayer[]>>;
-  /** A parameter or buffer of this layer. */
+  /** A parameter, buffer or constant of this layer. */
   tensor(role: string): Tensor;
   list(layers: readonly PlannedLayer[], x: Tensor): Tensor;
 }
@@ -171,6 +181,11 @@ export function imageOf(input: Signal, context: PlanContext): [channels: number,
 
 export function needTime(input: Signal, context: PlanContext): void {
   if (!input.timed) context.fail('needs the time axis, which meanOverTime() has removed; put it before meanOverTime()');
+}
+
+export function needReal(input: Signal, context: PlanContext): void {
+  if (input.spikes)
+    context.fail('needs a current of real numbers, but gets spikes; put conv2d() or linear() before it');
 }
 
 /** Elements of a shape as a plain product. */

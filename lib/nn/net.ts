@@ -62,6 +62,8 @@ type Compute = (x: Tensor) => Tensor;
 
 /** How far an image has gone before it was repeated over time. */
 interface Pass {
+  /** Number of this pass, for dropout. */
+  readonly counter: Tensor;
   /** How many equal time steps the only one stands for: T at first, then 1. */
   repeats: number;
 }
@@ -82,10 +84,13 @@ export class Net extends Callable {
   trackFiring = false;
   /** Spikes per neuron layer of the last forward pass with trackFiring. The net owns the tensors until the next one. */
   firing: FiringCount[] = [];
-  /** Called with the path and output of every layer as it is queued. Under noGrad() the output is freed soon after the call. */
+  /**
+   * Called with the path and output of every layer as it is queued (one time step, until an image is repeated over time). Under noGrad()
+   * the output is freed soon after the call.
+   */
   onLayer: ((path: string, output: Tensor) => void) | undefined;
-  /** @internal number of training passes, for dropout; saved with a run */
-  readonly counter: Tensor;
+  /** Training passes so far. It numbers the masks of dropout: a run that goes on elsewhere sets it to where it was. */
+  passes = 0;
   readonly #tensors = new Map<string, Tensor>();
   readonly #parameters: NamedTensor[] = [];
   readonly #buffers: NamedTensor[] = [];
@@ -101,7 +106,6 @@ export class Net extends Callable {
     this.dtype = dtype;
     this.device = typeof on === 'string' ? device(on) : on;
     this.seed = seed;
-    this.counter = keep(tensor(Int32Array.of(0), { device: this.device }));
     for (const planned of plan.walk()) this.#allocate(planned);
   }
 
@@ -147,18 +151,21 @@ export class Net extends Callable {
     this.#check(x);
     this.#forget();
     const isImage = x.shape.length === 4;
-    const pass: Pass = { repeats: isImage ? this.plan.steps : 1 };
+    const counter = this.#counter();
+    const pass: Pass = { counter, repeats: isImage ? this.plan.steps : 1 };
     const start = isImage ? reshape(x, [1, ...x.shape]) : x;
     let y = this.#list(this.plan.layers, start, pass);
     if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, start, pass);
-    if (start !== x && !isRecording()) start.dispose();
+    if (!isRecording()) {
+      counter.dispose();
+      if (start !== x && start !== y) start.dispose();
+    }
     return y;
   }
 
   /** Frees parameters, gradients and statistics. The net computes no more. */
   dispose(): void {
     this.#forget();
-    this.counter.dispose();
     for (const held of this.#tensors.values()) held.dispose();
   }
 
@@ -166,7 +173,7 @@ export class Net extends Callable {
     this.dispose();
   }
 
-  #allocate({ parameters, buffers }: PlannedLayer): void {
+  #allocate({ path, parameters, buffers, constants }: PlannedLayer): void {
     const make = ({ name, shape, init }: PlannedLayer['parameters'][number]) =>
       tensor(initialValues(name, shape, init, this.seed, this.dtype), {
         shape,
@@ -175,11 +182,20 @@ export class Net extends Callable {
       });
     for (const plan of parameters) this.#hold(this.#parameters, plan.name, parameter(make(plan)));
     for (const plan of buffers) this.#hold(this.#buffers, plan.name, keep(make(plan)));
+    for (const { role, shape, values } of constants) {
+      const made = tensor(Array.from(values()), { shape, dtype: this.dtype, device: this.device });
+      this.#tensors.set(`${path}.${role}`, keep(made));
+    }
   }
 
   #hold(list: NamedTensor[], name: string, made: Tensor): void {
     list.push({ name, tensor: made });
     this.#tensors.set(name, made);
+  }
+
+  #counter(): Tensor {
+    const number = this.training ? this.passes++ : 0;
+    return tensor(Int32Array.of(number, Math.floor(number / 2 ** 32)), { device: this.device });
   }
 
   #forget(): void {
@@ -211,7 +227,7 @@ export class Net extends Callable {
     for (const planned of layers) {
       const kind = layerKinds.get(planned.layer.kind)!;
       if (kind.overTime === 'all' && pass.repeats > 1) current = this.#repeated(current, x, pass);
-      const run = this.#run(planned);
+      const run = this.#run(planned, pass);
       const y = isRecording()
         ? kind.forward(planned.layer, current, run)
         : scope(() => kind.forward(planned.layer, current, run));
@@ -235,15 +251,16 @@ export class Net extends Callable {
     this.firing.push({ name: path, spikes, neurons });
   }
 
-  #run(planned: PlannedLayer): Run {
+  #run(planned: PlannedLayer, { counter }: Pass): Run {
     return {
       steps: this.plan.steps,
       training: this.training,
-      counter: this.counter,
+      real: this.dtype,
+      counter,
       seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
-      list: (layers, x) => this.#list(layers, x, { repeats: 1 }),
+      list: (layers, x) => this.#list(layers, x, { counter, repeats: 1 }),
     };
   }
 }

@@ -22,9 +22,12 @@ function chosenFilters(k: number, filters: FilterChoice): number[] {
   if (list.length === 0) throw new SpikeloomError('dctBasis: at least one filter is needed, the list is empty');
   for (const [at, index] of list.entries()) {
     if (!Number.isSafeInteger(index) || index < 0 || index >= k * k) {
-      throw new SpikeloomError(`dctBasis: a ${k}x${k} basis has the filters 0 to ${k * k - 1}, there is no filter ${index}`);
+      throw new SpikeloomError(
+        `dctBasis: a ${k}x${k} basis has the filters 0 to ${k * k - 1}, there is no filter ${index}`,
+      );
     }
-    if (list.indexOf(index) !== at) throw new SpikeloomError(`dctBasis: filter ${index} is named twice; name each filter once`);
+    if (list.indexOf(index) !== at)
+      throw new SpikeloomError(`dctBasis: filter ${index} is named twice; name each filter once`);
   }
   return list;
 }
@@ -42,7 +45,8 @@ function chosenFilters(k: number, filters: FilterChoice): number[] {
  * @see Yu et al., FSTA-SNN, AAAI 2025 (arXiv 2501.14744), the full-band spatial attention
  */
 export function dctBasis(k: number, filters: FilterChoice = 'all'): Float64Array {
-  if (!Number.isSafeInteger(k) || k < 1) throw new SpikeloomError(`dctBasis: the size is a whole number of at least 1, not ${k}`);
+  if (!Number.isSafeInteger(k) || k < 1)
+    throw new SpikeloomError(`dctBasis: the size is a whole number of at least 1, not ${k}`);
   if (k % 2 === 0) {
     throw new SpikeloomError(
       `dctBasis: the size ${k} is even; an even basis does not keep the size of the map (the filtered map would be one pixel short), use an odd size such as 7 or 3`,

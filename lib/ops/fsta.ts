@@ -1,4 +1,5 @@
-import { nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
 import { relu } from './relu.ts';
 
@@ -97,8 +98,31 @@ export interface FstaParams {
 }
 
 export interface FstaOptions {
-  /** [F,1,k,k]: the DCT filters, from dctBasis(k). Not trained. */
-  basis: Tensor;
+  /** [F,1,k,k]: the DCT filters of dctBasis(k), on the device or as numbers (then they go there once for each type). Not trained. */
+  basis: Tensor | Float64Array;
+}
+
+const uploaded = new WeakMap<Float64Array, Map<string, Tensor>>();
+
+/** The filters on the device of x, in its type. */
+function filtersOn(x: Tensor, basis: Tensor | Float64Array, freq1: Tensor): Tensor {
+  if (!(basis instanceof Float64Array)) return basis;
+  const count = freq1.shape[1] ?? 0;
+  const size = Math.sqrt(basis.length / count);
+  if (!Number.isSafeInteger(size)) {
+    throw new SpikeloomError(
+      `fsta: the ${basis.length} numbers of 'basis' are no ${count} square filters, as 'freq1' [${freq1.shape.join(',')}] wants`,
+    );
+  }
+  const dtype = x.dtype === 'f64' ? 'f64' : 'f32';
+  const copies = uploaded.get(basis) ?? new Map<string, Tensor>();
+  uploaded.set(basis, copies);
+  const key = `${x.device.name} ${dtype} ${count}`;
+  const made =
+    copies.get(key) ??
+    keep(tensor(Float64Array.from(basis), { shape: [count, 1, size, size], dtype, device: x.device }));
+  copies.set(key, made);
+  return made;
 }
 
 const half = (kernel: Tensor): number => (kernel.shape[2]! - 1) / 2;
@@ -108,7 +132,9 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
     if (!w) continue;
     const [, , height, width] = w.shape;
     if (w.shape.length !== 4 || height !== width || height! % 2 === 0) {
-      throw new SpikeloomError(`fsta: '${name}' holds square filters of odd size [O,C,k,k], not [${w.shape.join(',')}]`);
+      throw new SpikeloomError(
+        `fsta: '${name}' holds square filters of odd size [O,C,k,k], not [${w.shape.join(',')}]`,
+      );
     }
   }
   const last = freq2 ?? freq1;
@@ -135,11 +161,11 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
  * @returns y [T,B,C,H,W]
  * @throws SpikeloomError for shapes that do not fit, or filters that are not square and odd
  * @see Yu et al., FSTA-SNN, AAAI 2025 (arXiv 2501.14744)
- * @example const y = fsta(x, params, { basis: tensor(dctBasis(7), { shape: [49, 1, 7, 7] }) });
+ * @example const y = fsta(x, params, { basis: dctBasis(7) });
  */
 export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tensor {
-  const { basis } = options;
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
+  const basis = filtersOn(x, options.basis, freq1);
   checkKernels(params, basis);
   const seen = fstaStats(x);
   const a = fstaTemporal(seen.mean, seen.peak, alpha, beta, time);

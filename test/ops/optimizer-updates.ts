@@ -67,7 +67,7 @@ function eachElement(
   const results = ['w', ...buffers].map((name) => t[name]!.data.slice());
   t.w!.data.forEach((_, e) => {
     const state = results.map((data) => data[e]!);
-    rates.forEach((_, i) => update(state, factor * t[`g${i}`]!.data[e]!, i));
+    for (const i of rates.keys()) update(state, factor * t[`g${i}`]!.data[e]!, i);
     state.forEach((value, k) => {
       results[k]![e] = value;
     });

@@ -16,13 +16,9 @@ import {
   saveWeights,
 } from '../../lib/nn/index.ts';
 
-const small = define(
-  'small',
-  () => [conv2d(3, { kernel: 3, name: 'stem' }), norm(), fsta({ basis: 3 }), plif(), lif()],
-  {
-    defaults: { input: { channels: 1, height: 4, width: 5 } },
-  },
-);
+const small = define('small', () => [conv2d(3, { kernel: 3, name: 'stem' }), norm(), fsta({ basis: 3 }), plif()], {
+  defaults: { input: { channels: 1, height: 4, width: 5 } },
+});
 const released =
   'stem.pool.weight norm1.bn.weight norm1.bn.bias norm1.bn.running_mean norm1.bn.running_var fsta1.alpha fsta1.beta fsta1.t fsta1.s '
     .concat('fsta1.fc_t.weight fsta1.freq_attention.freq_attention.0.weight plif1.logit')

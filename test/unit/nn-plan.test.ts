@@ -60,6 +60,7 @@ describe('models: shapes', () => {
       conv2d(3, { kernel: 3 }),
       residual({ body: [norm(), conv2d(3, { kernel: 1 })], shortcut: [norm()] }),
       lif(),
+      conv2d(2, { kernel: 1 }),
       lif(),
     ];
     expect(Object.keys(shapes(layers))).to.deep.equal([
@@ -69,6 +70,7 @@ describe('models: shapes', () => {
       'residual1.shortcut.norm1',
       'residual1',
       'lif1',
+      'conv2',
       'lif2',
     ]);
   });
@@ -115,6 +117,14 @@ describe('models: messages name the layer, the rule and the remedy', () => {
     ['norm of features', [globalAvgPool(), norm()], /^norm1 \(norm\): needs an image/],
     ['neurons behind the mean', [meanOverTime(), lif()], /^lif1 \(lif\): needs the time axis/],
     ['twice the mean', [meanOverTime(), meanOverTime()], /^mean2 \(meanOverTime\): needs the time axis/],
+    ['neurons on spikes', [lif(), lif()], /^lif2 \(lif\): needs a current of real numbers, but gets spikes/],
+    ['norm of spikes', [lif(), maxPool2d(2), norm()], /^norm1 \(norm\): needs a current/],
+    ['attention to spikes', [lif(), fsta()], /^fsta1 \(fsta\): needs a current/],
+    [
+      'a filter twice',
+      [fsta({ filters: [2, 2] })],
+      /^fsta1 \(fsta\): 'filters' names each filter once, but is \[2,2\]/,
+    ],
     ['relu of spikes', [lif(), relu()], /^relu1 \(relu\): changes nothing on spikes/],
     ['even basis', [fsta({ basis: 8 })], /^\[0\] \(fsta\): 'basis' must be odd.*one pixel too small.*but is 8/],
     ['reduction', [fsta({ basis: 3, reduction: 16 })], /^fsta1 \(fsta\): reduction 16 leaves none of 9/],

@@ -49,7 +49,7 @@ function small() {
     { name: 'bias', tensor: tensor([1, -2, 3]) },
   ];
   const give = (i: number) => {
-    parameters.forEach(({ tensor: t }, k) => giveGradient(t, noise(t.shape, 100 + 10 * i + k)));
+    for (const [k, { tensor: t }] of parameters.entries()) giveGradient(t, noise(t.shape, 100 + 10 * i + k));
   };
   const dispose = () => {
     for (const { tensor: t } of parameters) t.dispose();
@@ -98,7 +98,7 @@ describe('optimizers', () => {
           name: names[k]!,
           tensor: tensorOf(shape, new Float64Array(data.length), 'f64'),
         }));
-        parameters.forEach((p, k) => giveGradient(p.tensor, gradients[k]!));
+        for (const [k, p] of parameters.entries()) giveGradient(p.tensor, gradients[k]!);
         const optimizer = sgd({ lr: 1, clipNorm: (attributes as { max_norm: number }).max_norm })(parameters);
         optimizer.step();
         for (const p of parameters) {

@@ -58,7 +58,7 @@ export const dropoutKind: LayerKind<z.output<typeof dropoutSchema>> = {
     return { output: { ...input, spikes: false } };
   },
   forward({ p }, x, run) {
-    return run.training && p > 0 ? drop(x, run.counter, { p, seed: run.seed }) : x;
+    return run.training && p > 0 ? drop(x, run.counter, { p, seed: run.seed, real: run.real }) : x;
   },
 };
 
@@ -86,7 +86,7 @@ export const meanOverTimeKind: LayerKind = {
     needTime(input, context);
     return { output: { shape: input.shape, spikes: false, timed: false } };
   },
-  forward(_layer, x) {
-    return meanOfSteps(x);
+  forward(_layer, x, run) {
+    return meanOfSteps(x, { real: run.real });
   },
 };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { dctBasis } from '../../ops/dct.ts';
 import { fsta as attend } from '../../ops/fsta.ts';
-import { imageOf, integer, type LayerKind, layerSchema, type Options, type TensorPlan } from '../layer.ts';
+import { imageOf, integer, type LayerKind, layerSchema, needReal, type Options, type TensorPlan } from '../layer.ts';
 
 const MAX_BASIS = 15;
 /** Side of the learned convolutions over the frequency maps. */
@@ -59,16 +59,6 @@ const uniform = (role: string, shape: number[], inputs: number): TensorPlan => (
 });
 const scalar = (role: string, constant: number): TensorPlan => ({ role, shape: [1], init: { constant } });
 
-const bases = new Map<string, Float64Array>();
-
-/** The DCT filters of a layer, computed once. */
-function basisOf({ basis, filters }: Checked): Float64Array {
-  const key = `${basis}:${filters}`;
-  const known = bases.get(key) ?? dctBasis(basis, filters);
-  bases.set(key, known);
-  return known;
-}
-
 export const fstaKind: LayerKind<Checked> = {
   kind: 'fsta',
   label: 'fsta',
@@ -83,12 +73,16 @@ export const fstaKind: LayerKind<Checked> = {
   },
   plan(layer, input, context) {
     const [, height, width] = imageOf(input, context);
+    needReal(input, context);
     const { basis, filters, reduction } = layer;
     const largest = typeof filters === 'number' ? filters : filters === 'all' ? 0 : Math.max(...filters);
     if (largest >= basis * basis) {
       context.fail(
         `a basis of ${basis}x${basis} has filters 0 to ${basis * basis - 1}, but 'filters' names ${largest}`,
       );
+    }
+    if (Array.isArray(filters) && new Set(filters).size < filters.length) {
+      context.fail(`'filters' names each filter once, but is [${filters}]`);
     }
     const count = filterCount(layer);
     const hidden = reduction === 1 ? 1 : Math.floor(count / reduction);
@@ -107,6 +101,7 @@ export const fstaKind: LayerKind<Checked> = {
     return {
       output: { ...input, spikes: false },
       parameters,
+      constants: [{ role: 'basis', shape: [count, 1, basis, basis], values: () => dctBasis(basis, filters) }],
       attentionMacs: perPixel * height * width + context.steps ** 2,
     };
   },
@@ -120,6 +115,6 @@ export const fstaKind: LayerKind<Checked> = {
       freq1: run.tensor('freq1'),
       freq2: layer.reduction > 1 ? run.tensor('freq2') : undefined,
     };
-    return attend(x, tensors, { basis: basisOf(layer) });
+    return attend(x, tensors, { basis: run.tensor('basis') });
   },
 };

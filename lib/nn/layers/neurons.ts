@@ -3,6 +3,7 @@ import { ifNode as fireWithoutLeak, lif as fire, plif as fireLearned } from '../
 import {
   type LayerKind,
   layerSchema,
+  needReal,
   needTime,
   type Options,
   type PlanContext,
@@ -24,8 +25,8 @@ const common = {
   detachReset: z.boolean().default(false),
   /** Shape of the gradient that stands in for that of the step. */
   surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle']).default('tanh'),
-  /** Steepness of the surrogate. */
-  temperature: positive.default(1),
+  /** Steepness or width of the surrogate. Default: the surrogate's own (tanh: 1). */
+  temperature: positive.optional(),
 };
 
 const lifSchema = layerSchema('lif', { decay: z.number().min(0).max(1).default(0.25), ...common });
@@ -52,6 +53,7 @@ export const plif = (options: Options<typeof plifSchema> = {}): PlifLayer => ({ 
 
 function spikesOf(input: Signal, context: PlanContext) {
   needTime(input, context);
+  needReal(input, context);
   return { output: { ...input, spikes: true }, neurons: product(input.shape) };
 }
 

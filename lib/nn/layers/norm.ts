@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { batchNorm } from '../../ops/batch-norm.ts';
-import { imageOf, type LayerKind, layerSchema, type Options } from '../layer.ts';
+import { imageOf, type LayerKind, layerSchema, needReal, type Options } from '../layer.ts';
 
 const schema = layerSchema('norm', {
   /** Share of the new statistics in the running ones. */
@@ -26,6 +26,7 @@ export const normKind: LayerKind<z.output<typeof schema>> = {
   released: { weight: 'bn.weight', bias: 'bn.bias', running_mean: 'bn.running_mean', running_var: 'bn.running_var' },
   plan(_layer, input, context) {
     const [channels] = imageOf(input, context);
+    needReal(input, context);
     const tensor = (role: string, constant: number) => ({ role, shape: [channels], init: { constant } });
     return {
       output: { ...input, spikes: false },

@@ -83,8 +83,8 @@ export const avgPool2dKind: LayerKind<z.output<typeof avgSchema>> = {
   plan(layer, input, context) {
     return { output: { shape: pooled(layer, input, context), spikes: false, timed: true } };
   },
-  forward(layer, x) {
-    return average(x, { ...windowOf(layer), countIncludePad: layer.countIncludePad });
+  forward(layer, x, run) {
+    return average(x, { ...windowOf(layer), countIncludePad: layer.countIncludePad, real: run.real });
   },
 };
 
@@ -109,7 +109,7 @@ export const globalAvgPoolKind: LayerKind<z.output<typeof globalSchema>> = {
   plan(_layer, input, context) {
     return { output: { shape: imageOf(input, context).slice(0, 1), spikes: false, timed: true } };
   },
-  forward(_layer, x) {
-    return averageAll(x);
+  forward(_layer, x, run) {
+    return averageAll(x, { real: run.real });
   },
 };

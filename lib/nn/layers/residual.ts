@@ -55,6 +55,6 @@ export const residualKind: LayerKind<Checked> = {
   },
   forward(_layer, x, run) {
     const { body = [], shortcut = [] } = run.children;
-    return add(run.list(body, x), run.list(shortcut, x));
+    return add(run.list(body, x), run.list(shortcut, x), { real: run.real });
   },
 };

@@ -6,9 +6,6 @@
 //   gx = gy (1 + a) k;   ga[t,b] = sum over p of q k;   gF = r n/2 G (1 - G);   gm = 1/2 sum of r;   gn = 1/2 sum of r (1 + G).
 // Sums over pixels are kept in f64.
 #pragma once
-#include <cmath>
-
-#include "core/shared.h"
 
 namespace spikeloom {
 

@@ -4,7 +4,6 @@
 //
 // Gradient: gplane[t,b,p] = gS[b,p] (1 + a[t,b]) / T;  ga[t,b] = 1/T sum over p of gS[b,p] plane[t,b,p], in f64.
 #pragma once
-#include "core/shared.h"
 
 namespace spikeloom {
 

@@ -8,7 +8,6 @@
 // Gradient: gx[t,b,c,p] = gmean[t,b] / (C H W) + gplane[t,b,p] + (p = argmax[t,b,c]) gpeak[t,b] / C; gradients that are absent count as 0.
 // Sums of mean and peak are kept in f64 for f32 as well.
 #pragma once
-#include "core/shared.h"
 
 namespace spikeloom {
 

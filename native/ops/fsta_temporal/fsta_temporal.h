@@ -7,9 +7,6 @@
 //   gmean = alpha gz;  gpeak = beta gz;  galpha = sum gz mean;  gbeta = sum gz peak;  gweight[t,s] = sum over b of d[t,b] z[s,b].
 // All sums are kept in f64.
 #pragma once
-#include <cmath>
-
-#include "core/shared.h"
 
 namespace spikeloom {
 

@@ -1,0 +1,6 @@
+// Data sets, augmentation and the loader.
+export { cifar10, cifar100 } from './cifar.ts';
+export { DataError } from './files.ts';
+export { fashionMnist, mnist, readIdx } from './idx.ts';
+export { type ImageSet, type ImageSplits, imageSet, limit } from './image-set.ts';
+export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';

@@ -1,0 +1,176 @@
+import { expect } from 'chai';
+import { backward, device, keep, noGrad, parameter, scope, type Tensor, tensor, zeros } from '../../lib/core/index.ts';
+import { add } from '../../lib/ops/add.ts';
+import { conv2d } from '../../lib/ops/conv2d.ts';
+import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
+import { mul } from '../../lib/ops/mul.ts';
+import { relu } from '../../lib/ops/relu.ts';
+import { noise, spikes, toDevice } from '../support/op-table.ts';
+
+const live = (): number => device().stats().handles;
+
+describe('tensors', () => {
+  it('come back as they went, whatever the order at rest', async () => {
+    for (const shape of [[1], [7], [3, 5], [2, 33, 3], [2, 3, 4, 5], [2, 1, 33, 3, 2], [2, 2, 2, 3, 1, 4]]) {
+      for (const made of [toDevice(noise(shape), 'f64', 'cpu'), toDevice(spikes(shape, 0.4), 'f32', 'cpu')]) {
+        const expected = made.dtype === 'spike' ? spikes(shape, 0.4).data : noise(shape).data;
+        expect([...(await made.array())], `${made.dtype}[${shape}]`).to.deep.equal([...expected]);
+        made.dispose();
+      }
+    }
+  });
+
+  it('refuse wrong shapes, counts and types', () => {
+    expect(() => tensor([1, 2, 3], { shape: [2, 2] })).to.throw('3 numbers do not fill the shape [2,2]');
+    expect(() => zeros([2, 0])).to.throw('whole numbers of at least 1');
+    expect(() => zeros([2 ** 30, 2 ** 30])).to.throw(/cannot be held|out of memory/);
+    const t = zeros([2]);
+    expect(() => t.set(new Float64Array(2))).to.throw('takes a Float32Array of 2 elements');
+    t.dispose();
+  });
+
+  it('that were freed are recognised', async () => {
+    const t = zeros([2]);
+    t.dispose();
+    t.dispose();
+    const other = zeros([2]);
+    expect(() => relu(t)).to.throw('this tensor was freed');
+    await t.array().then(
+      () => expect.fail('read a freed tensor'),
+      (error: Error) => expect(error.message).to.include('freed'),
+    );
+    other.dispose();
+  });
+
+  it('on a device that does not exist are refused', () => {
+    expect(() => device('gpu')).to.throw("'gpu' is no device");
+  });
+});
+
+describe('scope', () => {
+  it('frees all but what it returns, also when it throws', async () => {
+    const before = live();
+    const kept = scope(() => {
+      zeros([3]);
+      return { list: [zeros([1])], b: zeros([2]) };
+    });
+    expect(live()).to.equal(before + 2);
+    expect(() =>
+      scope(() => {
+        zeros([3]);
+        throw new Error('on purpose');
+      }),
+    ).to.throw('on purpose');
+    expect(live()).to.equal(before + 2);
+    kept.list[0]!.dispose();
+    kept.b.dispose();
+    expect(live()).to.equal(before);
+  });
+
+  it('passes results to the scope around, and keep() takes them out of all', () => {
+    const before = live();
+    let inner: Tensor | undefined;
+    let lasting: Tensor | undefined;
+    scope(() => {
+      inner = scope(() => zeros([1]));
+      lasting = keep(zeros([1]));
+      expect(live()).to.equal(before + 2);
+    });
+    expect(live()).to.equal(before + 1);
+    lasting!.dispose();
+    inner!.dispose();
+    expect(live()).to.equal(before);
+  });
+
+  it('refuses an async function', () => {
+    expect(() => scope(async () => 1)).to.throw('must not be async');
+  });
+});
+
+describe('backward', () => {
+  it('sums the ways a tensor is used, and over calls', async () => {
+    const x = parameter(tensor([3]));
+    const twice = () => scope(() => backward(add(mul(x, x), x))); // d/dx (x^2 + x) = 7
+    twice();
+    expect([...(await x.grad!.array())]).to.deep.equal([7]);
+    twice();
+    expect([...(await x.grad!.array())]).to.deep.equal([14]);
+    x.dispose();
+  });
+
+  it('leaves nothing but the gradients', () => {
+    const before = live();
+    const x = parameter(tensor([1, -2]));
+    scope(() => backward(relu(add(x, x)), tensor([1, 1])));
+    expect(live()).to.equal(before + 2);
+    x.dispose();
+    expect(live()).to.equal(before);
+  });
+
+  it('explains what it cannot do', () => {
+    const x = parameter(tensor([1, 2]));
+    scope(() => {
+      expect(() => backward(tensor([1]))).to.throw('computed from parameters');
+      expect(() => backward(noGrad(() => relu(x)))).to.throw('computed from parameters');
+      expect(() => backward(relu(x))).to.throw('starts at one number');
+      const y = relu(x);
+      backward(y, tensor([1, 1]));
+      expect(() => backward(y, tensor([1, 1]))).to.throw('called before');
+    });
+    x.dispose();
+  });
+});
+
+describe('the stream', () => {
+  it('reports a failure at the next read, runs nothing behind it, and then goes on', async () => {
+    const logits = toDevice(noise([2, 3]), 'f32', 'cpu');
+    const bad = tensor(Int32Array.from([0, 7]));
+    const good = tensor(Int32Array.from([0, 2]));
+    const failed = crossEntropy(logits, bad);
+    const message = await failed.array().then(
+      () => 'no failure',
+      (error: Error) => error.message,
+    );
+    expect(message).to.match(/^crossEntropy: .*7/);
+    const loss = crossEntropy(logits, good);
+    expect(await loss.item()).to.be.greaterThan(0);
+    for (const t of [logits, bad, good, failed, loss]) t.dispose();
+  });
+
+  it('keeps the event loop free while it works', async () => {
+    const x = toDevice(noise([2, 8, 64, 32, 32]), 'f32', 'cpu');
+    const w = toDevice(noise([64, 64, 3, 3]), 'f32', 'cpu');
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    noGrad(() => {
+      for (let i = 0; i < 12; i++) scope(() => void conv2d(x, w, { padding: 1 }));
+    });
+    expect(device().stats().queued, 'work is queued, not done, when the calls return').to.be.greaterThan(0);
+    await device().finish();
+    clearInterval(timer);
+    expect(ticks).to.be.greaterThan(3);
+    x.dispose();
+    w.dispose();
+  });
+
+  it('asks the system for no memory once a step has run', async () => {
+    const x = toDevice(noise([2, 4, 3, 8, 8]), 'f32', 'cpu');
+    const w = parameter(toDevice(noise([16, 3, 3, 3]), 'f32', 'cpu'));
+    const step = () =>
+      scope(() => {
+        const y = relu(conv2d(x, w, { padding: 1 }));
+        backward(y, y);
+        w.grad!.dispose();
+        w.grad = undefined;
+      });
+    step();
+    await device().finish();
+    const { systemAllocations, handles } = device().stats();
+    for (let i = 0; i < 20; i++) step();
+    await device().finish();
+    expect(device().stats().systemAllocations).to.equal(systemAllocations);
+    expect(device().stats().handles).to.equal(handles);
+    x.dispose();
+    w.dispose();
+  });
+});
