@@ -66,16 +66,20 @@ void productTile(const T* const* rows, const T* const* panels, int64_t taps, int
 template <class T>
 T productDot(const T* const* rows, int64_t rowStep, const T* const* weights, int64_t taps, int64_t K, T bias) {
   constexpr int L = kLanes<T>;
-  Vec<T> acc{};
+  Vec<T> acc{}, more[3] = {};
   T tail = bias;
   for (int64_t tap = 0; tap < taps; tap++) {
     const T* x = rows[tap * rowStep];
     const T* w = weights[tap];
     int64_t k = 0;
+    for (; k + 4 * L <= K; k += 4 * L) {
+      acc = mulAdd(load(x + k), load(w + k), acc);
+      for (int v = 0; v < 3; v++) more[v] = mulAdd(load(x + k + (v + 1) * L), load(w + k + (v + 1) * L), more[v]);
+    }
     for (; k + L <= K; k += L) acc = mulAdd(load(x + k), load(w + k), acc);
     for (; k < K; k++) tail += x[k] * w[k];
   }
-  return sumLanes<T>(acc) + tail;
+  return sumLanes<T>((acc + more[0]) + (more[1] + more[2])) + tail;
 }
 
 // The pixels of one unit of work: for each its output row, and per tap the row it reads. Stored in groups of kRows pixels.
@@ -84,28 +88,26 @@ class RowList {
  public:
   RowList(const Call& call, int thread, int64_t taps, int64_t capacity) : taps_(taps) {
     const int64_t groups = (capacity + kRows - 1) / kRows;
-    const int64_t pointers = groups * kRows * (taps + 1) + taps * 2;
+    const int64_t pointers = groups * kRows * (taps + 1) + taps;
     void* memory = scratchBytes(call, thread, 1, static_cast<size_t>(pointers) * sizeof(void*));
     rows_ = static_cast<const T**>(memory);
     out_ = const_cast<T**>(rows_ + groups * kRows * taps);
     panels_ = const_cast<const T**>(out_ + groups * kRows);
-    taken_ = reinterpret_cast<int64_t*>(panels_ + taps);
   }
 
   void pixel(T* out) { out_[pixels_++] = out; }
 
-  // The k-th of the listed taps of the last pixel, which is tap `tap` of the weights, reads `row`.
-  void tap(int64_t k, int64_t tap, const T* row) {
+  // The row that tap `tap` of the last pixel reads.
+  void tap(int64_t tap, const T* row) {
     const int64_t pixel = pixels_ - 1;
-    rows_[(pixel / kRows * taps_ + k) * kRows + pixel % kRows] = row;
-    taken_[k] = tap;
+    rows_[(pixel / kRows * taps_ + tap) * kRows + pixel % kRows] = row;
   }
 
   void multiply(const Panels<T>& panels, const T* bias) {
     if (pixels_ == 0) return;
     fillLastGroup();
     for (int64_t i = 0; i < panels.count; i++) {
-      for (int64_t k = 0; k < taps_; k++) panels_[k] = panels.panel(i, taken_[k]);
+      for (int64_t k = 0; k < taps_; k++) panels_[k] = panels.panel(i, k);
       const T* b = bias ? bias + i * panels.width : nullptr;
       const int64_t left = panels.N - i * panels.width;
       if (panels.dots) dots(panels, i, b);
@@ -147,5 +149,4 @@ class RowList {
   const T** rows_;
   T** out_;
   const T** panels_;
-  int64_t* taken_;
 };

@@ -1,12 +1,13 @@
-// Convolutions without an im2col matrix. Storage is channels-last, so what a tap reads of a pixel is one contiguous row of channels:
+// Convolutions without an im2col matrix. Storage is channels-last, so what one kernel row reads for a pixel, kw pixels of C channels, is
+// contiguous in a picture that is padded with zeros:
 //
-//   forward    y[pixel, :]  = sum over taps of  x_row(pixel, tap) * w_panel(tap)          rows of C, columns O
-//   gradient   gx[pixel, :] = sum over taps of gy_row(pixel, tap) * w_panel'(tap)         rows of O, columns C
+//   forward    y[pixel, :]  = sum over kernel rows of  x_row(pixel, i) * w_panel(i)         rows of kw*C, columns O
+//   gradient   gx[pixel, :] = sum over kernel rows of gy_row(pixel, i) * w_panel'(i)        rows of kw*O, columns C
+//   weights    gw[i, :, o]  = sum over pixels of       x_row(pixel, i) * gy[pixel, o]
 //
-// cpu/row_product.inl multiplies lists of such rows with packed panels; a tap outside of the picture points to a row of zeros, so every
-// pixel's sum has the same terms in the same order. With stride s the gradient visits pixels by their phase (h % sh, w % sw): the taps
-// that reach a pixel depend on its phase alone. Spikes are expanded to rows of 0 and 1 per unit of work, in scratch memory.
-// The weight gradient is a sum of outer products over pixels, one task per tap and block of channels.
+// A unit of work copies what it reads into padded scratch (spikes are expanded to 0 and 1 there); cpu/row_product.inl multiplies lists
+// of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With stride s the gradient takes the
+// pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a pixel depend on its phase alone.
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/conv2d/conv2d.h"
@@ -16,68 +17,80 @@
 #include "cpu/row_product.inl"
 #include "cpu/outer_product.inl"
 
-// The rows that a unit of work reads: of a real tensor in place, of spikes expanded into scratch.
+// A part of a picture in scratch: images n0 <= n < n1, rows h0 <= h < h1, columns w0 <= w < w1, zeros where these lie outside.
 template <class T>
 class Source {
  public:
   Source(const TensorView& t, int64_t H, int64_t W, int64_t C) : view_(t), H_(H), W_(W), C_(C) {}
 
-  // Makes rows h0 <= h < h1 of images n0 <= n < n1 readable. `zeros`, a row of C zeros, lies behind them.
-  void open(const Call& call, int thread, int64_t n0, int64_t n1, int64_t h0, int64_t h1) {
-    n0_ = n0;
-    h0_ = h0 < 0 ? 0 : h0;
-    rows_ = (h1 > H_ ? H_ : h1) - h0_;
-    const bool packed = view_.dtype == DType::spike;
-    const int64_t kept = packed ? (n1 - n0) * rows_ * W_ * C_ : 0;
-    T* memory = scratch<T>(call, thread, 0, kept + C_);
-    zeros_ = memory + kept;
-    for (int64_t c = 0; c < C_; c++) zeros_[c] = 0;
-    if (!packed) return;
-    base_ = memory;
-    const int64_t words = spikeWords(C_);
+  void open(const Call& call, int thread, int64_t n0, int64_t n1, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+    n0_ = n0, h0_ = h0, w0_ = w0, rows_ = h1 - h0, width_ = (w1 - w0) * C_;
+    constexpr int64_t kSlack = 16 * kLanes<T>;  // a vector may read past the last row
+    const int64_t size = (n1 - n0) * rows_ * width_;
+    data_ = scratch<T>(call, thread, 0, size + kSlack);
+    for (int64_t i = size; i < size + kSlack; i++) data_[i] = 0;
+    const int64_t first = w0 < 0 ? 0 : w0, last = w1 < W_ ? w1 : W_;
+    T* to = data_;
     for (int64_t n = n0; n < n1; n++) {
-      const uint32_t* from = as<uint32_t>(view_) + (n * H_ + h0_) * W_ * words;
-      T* to = memory + (n - n0) * rows_ * W_ * C_;
-      for (int64_t p = 0; p < rows_ * W_; p++) unpackSpikes(from + p * words, C_, to + p * C_);
+      for (int64_t h = h0; h < h1; h++, to += width_) {
+        if (h < 0 || h >= H_ || first >= last) {
+          clear(to, width_);
+          continue;
+        }
+        const int64_t before = (first - w0) * C_, inside = (last - first) * C_;
+        clear(to, before);
+        copy((n * H_ + h) * W_ + first, last - first, to + before);
+        clear(to + before + inside, width_ - before - inside);
+      }
     }
   }
 
-  const T* row(int64_t n, int64_t h, int64_t w) const {
-    if (h < 0 || h >= H_ || w < 0 || w >= W_) return zeros_;
-    if (view_.dtype == DType::spike) return base_ + (((n - n0_) * rows_ + h - h0_) * W_ + w) * C_;
-    return as<T>(view_) + ((n * H_ + h) * W_ + w) * C_;
-  }
+  const T* row(int64_t n, int64_t h, int64_t w) const { return data_ + ((n - n0_) * rows_ + h - h0_) * width_ + (w - w0_) * C_; }
 
  private:
+  static void clear(T* to, int64_t n) { __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(T)); }
+
+  void copy(int64_t pixel, int64_t count, T* to) const {
+    if (view_.dtype != DType::spike) {
+      __builtin_memcpy(to, as<T>(view_) + pixel * C_, static_cast<size_t>(count * C_) * sizeof(T));
+      return;
+    }
+    const int64_t words = spikeWords(C_);
+    for (int64_t p = 0; p < count; p++) unpackSpikes(as<uint32_t>(view_) + (pixel + p) * words, C_, to + p * C_);
+  }
+
   const TensorView view_;
   int64_t H_, W_, C_;
-  int64_t n0_ = 0, h0_ = 0, rows_ = 0;
-  T* base_ = nullptr;
-  T* zeros_ = nullptr;
+  int64_t n0_ = 0, h0_ = 0, w0_ = 0, rows_ = 0, width_ = 0;
+  T* data_ = nullptr;
 };
 
-// Scratch slots: 0 rows, 1 row pointers, 2 packed weights (thread 0's, shared), 3 outer products.
+// What output rows s of the forward pass read.
+template <class T>
+void openForward(const Call& call, int thread, const Geometry& g, const Span& s, Source<T>& source) {
+  source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph, (s.r1 - 1) * g.sh - g.ph + g.kh, -g.pw, (g.Q - 1) * g.sw - g.pw + g.kw);
+}
+
+// Scratch slots: 0 the padded picture, 1 row pointers, 2 packed weights (thread 0's, shared), 3 sums of outer products.
 template <class T>
 void conv2d(const Call& call) {
   const Geometry g = geometry(call.tensors[0], call.tensors[3], call.tensors[1], call.attributes);
   const T* w = as<T>(call.tensors[1]);
   const T* bias = as<T>(call.tensors[2]);
   T* y = as<T>(call.tensors[3]);
-  const int64_t taps = g.kh * g.kw;
-  const Panels<T> panels(call, taps, g.C, g.O, [=](int64_t tap, int64_t c, int64_t o) { return w[(o * taps + tap) * g.C + c]; });
-  const Split split = splitPixels(g.N, g.P, g.Q, g.O * g.C * taps);
+  const int64_t K = g.kw * g.C;
+  const Panels<T> panels(call, g.kh, K, g.O, [=](int64_t i, int64_t k, int64_t o) { return w[(o * g.kh + i) * K + k]; });
+  const Split split = splitPixels(g.N, g.P, g.Q, g.O * g.kh * K);
   parallelFor(call, split.tasks, [&](int64_t task, int thread) {
     const Span s = split.span(task);
     Source<T> source(call.tensors[0], g.H, g.W, g.C);
-    source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph, (s.r1 - 1) * g.sh - g.ph + g.kh);
-    RowList<T> rows(call, thread, taps, s.pixels(g.Q));
+    openForward(call, thread, g, s, source);
+    RowList<T> rows(call, thread, g.kh, s.pixels(g.Q));
     for (int64_t n = s.n0; n < s.n1; n++) {
       for (int64_t p = s.r0; p < s.r1; p++) {
         for (int64_t q = 0; q < g.Q; q++) {
           rows.pixel(y + ((n * g.P + p) * g.Q + q) * g.O);
-          for (int64_t tap = 0; tap < taps; tap++) {
-            rows.tap(tap, tap, source.row(n, p * g.sh - g.ph + tap / g.kw, q * g.sw - g.pw + tap % g.kw));
-          }
+          for (int64_t i = 0; i < g.kh; i++) rows.tap(i, source.row(n, p * g.sh - g.ph + i, q * g.sw - g.pw));
         }
       }
     }
@@ -85,42 +98,48 @@ void conv2d(const Call& call) {
   });
 }
 
+inline int64_t floorDivide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+// gx at the pixels with (h + ph) % sh == a and (w + pw) % sw == b: kernel rows a, a+sh, ... and columns b, b+sw, ... reach them.
+// The columns' pixels of gy run backwards, so the weights of a row are packed from the last column to the first.
 template <class T>
-void conv2dGradX(const Call& call) {
-  const Geometry g = geometry(call.tensors[2], call.tensors[0], call.tensors[1], call.attributes);
+void gradXPhase(const Call& call, const Geometry& g, int64_t a, int64_t b) {
   const T* w = as<T>(call.tensors[1]);
   T* gx = as<T>(call.tensors[2]);
-  const int64_t taps = g.kh * g.kw;
-  const Panels<T> panels(call, taps, g.O, g.C, [=](int64_t tap, int64_t o, int64_t c) { return w[(o * taps + tap) * g.C + c]; });
-  const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * taps);
+  const int64_t rowsUsed = a < g.kh ? (g.kh - a - 1) / g.sh + 1 : 0, columnsUsed = b < g.kw ? (g.kw - b - 1) / g.sw + 1 : 0;
+  const int64_t taps = columnsUsed == 0 ? 0 : rowsUsed, K = columnsUsed * g.O;
+  const Panels<T> panels(call, taps, K, g.C, [=](int64_t tap, int64_t k, int64_t c) {
+    const int64_t i = a + tap * g.sh, j = b + (columnsUsed - 1 - k / g.O) * g.sw;
+    return w[((k % g.O * g.kh + i) * g.kw + j) * g.C + c];
+  });
+  const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
   parallelFor(call, split.tasks, [&](int64_t task, int thread) {
     const Span s = split.span(task);
     Source<T> source(call.tensors[0], g.P, g.Q, g.O);
-    source.open(call, thread, s.n0, s.n1, 0, g.P);
-    for (int64_t phase = 0; phase < g.sh * g.sw; phase++) {
-      const int64_t a = phase / g.sw, b = phase % g.sw;  // pixels with (h + ph) % sh == a and (w + pw) % sw == b
-      int64_t used = 0;
-      for (int64_t tap = 0; tap < taps; tap++) used += (tap / g.kw) % g.sh == a && (tap % g.kw) % g.sw == b;
-      RowList<T> rows(call, thread, used, s.pixels(g.W));
-      for (int64_t n = s.n0; n < s.n1; n++) {
-        for (int64_t h = s.r0; h < s.r1; h++) {
-          if ((h + g.ph) % g.sh != a) continue;
-          for (int64_t x = 0; x < g.W; x++) {
-            if ((x + g.pw) % g.sw != b) continue;
-            rows.pixel(gx + ((n * g.H + h) * g.W + x) * g.C);
-            int64_t k = 0;
-            for (int64_t i = a; i < g.kh; i += g.sh) {
-              for (int64_t j = b; j < g.kw; j += g.sw, k++) {
-                const int64_t p = h + g.ph - i, q = x + g.pw - j;
-                rows.tap(k, i * g.kw + j, p < 0 || q < 0 ? source.row(n, -1, -1) : source.row(n, p / g.sh, q / g.sw));
-              }
-            }
-          }
+    source.open(call, thread, s.n0, s.n1, floorDivide(s.r0 + g.ph - g.kh + 1, g.sh), (s.r1 - 1 + g.ph) / g.sh + 1,
+                floorDivide(g.pw - g.kw + 1, g.sw), (g.W - 1 + g.pw) / g.sw + 1);
+    RowList<T> rows(call, thread, taps, s.pixels(g.W));
+    for (int64_t n = s.n0; n < s.n1; n++) {
+      for (int64_t h = s.r0; h < s.r1; h++) {
+        if ((h + g.ph) % g.sh != a) continue;
+        for (int64_t x = 0; x < g.W; x++) {
+          if ((x + g.pw) % g.sw != b) continue;
+          rows.pixel(gx + ((n * g.H + h) * g.W + x) * g.C);
+          const int64_t q = (x + g.pw - b) / g.sw - columnsUsed + 1;
+          for (int64_t tap = 0; tap < taps; tap++) rows.tap(tap, source.row(n, (h + g.ph - a) / g.sh - tap, q));
         }
       }
-      rows.multiply(panels, nullptr);
     }
+    rows.multiply(panels, nullptr);
   });
+}
+
+template <class T>
+void conv2dGradX(const Call& call) {
+  const Geometry g = geometry(call.tensors[2], call.tensors[0], call.tensors[1], call.attributes);
+  for (int64_t a = 0; a < g.sh; a++) {
+    for (int64_t b = 0; b < g.sw; b++) gradXPhase<T>(call, g, a, b);
+  }
 }
 
 // The part of gw that one task makes: a tap and channels c0 <= c < c1.
@@ -170,27 +189,62 @@ class PixelChunks {
   int64_t dh_, dw_, at_ = 0;
 };
 
+// gw of one kernel row where there are few outputs: the kw*C weights fill the vectors.
+template <class T>
+void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, T* gw) {
+  constexpr int kBlock = 8;
+  constexpr int64_t kStep = kBlock * kLanes<T>;
+  const T* gy = as<T>(call.tensors[0]);
+  const int64_t K = g.kw * g.C, width = (K + kStep - 1) / kStep * kStep;
+  T* sum = scratch<T>(call, thread, 3, g.O * width);
+  for (int64_t k = 0; k < g.O * width; k++) sum[k] = 0;
+  const Split split = splitPixels(g.N, g.P, g.Q, 0);
+  for (int64_t task = 0; task < split.tasks; task++) {
+    const Span s = split.span(task);
+    Source<T> source(call.tensors[1], g.H, g.W, g.C);
+    source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph + i, (s.r1 - 1) * g.sh - g.ph + i + 1, -g.pw,
+                (g.Q - 1) * g.sw - g.pw + g.kw);
+    for (int64_t o = 0; o < g.O; o++) {
+      for (int64_t k = 0; k < width; k += kStep) {
+        Vec<T> acc[kBlock];
+        T* total = sum + o * width + k;
+        for (int v = 0; v < kBlock; v++) acc[v] = load(total + v * kLanes<T>);
+        for (int64_t n = s.n0; n < s.n1; n++) {
+          for (int64_t p = s.r0; p < s.r1; p++) {
+            const T* row = source.row(n, p * g.sh - g.ph + i, -g.pw) + k;
+            const T* from = gy + (n * g.P + p) * g.Q * g.O + o;
+            for (int64_t q = 0; q < g.Q; q++, row += g.sw * g.C, from += g.O) {
+              const Vec<T> scale = splat(*from);
+              for (int v = 0; v < kBlock; v++) acc[v] = mulAdd(scale, load(row + v * kLanes<T>), acc[v]);
+            }
+          }
+        }
+        for (int v = 0; v < kBlock; v++) store(total + v * kLanes<T>, acc[v]);
+      }
+    }
+  }
+  for (int64_t o = 0; o < g.O; o++) {
+    for (int64_t k = 0; k < K; k++) gw[(o * g.kh + i) * K + k] = sum[o * width + k];
+  }
+}
+
 template <class T>
 void weightTask(const Call& call, int thread, const Geometry& g, const WeightTask& t, T* gw) {
   const int64_t C = t.c1 - t.c0, taps = g.kh * g.kw;
-  const bool swapped = g.O < 4 && C >= 4;  // few outputs: let the channels fill the vectors
-  const OuterShape shape = swapped ? outerShape<T>(g.O, C) : outerShape<T>(C, g.O);
-  const int64_t aWidth = swapped ? shape.columns : shape.rows, bWidth = swapped ? shape.rows : shape.columns;
+  const OuterShape shape = outerShape<T>(C, g.O);
   constexpr int64_t kChunk = PixelChunks<T>::kChunk;
-  const int64_t total = kChunk * (aWidth + bWidth) + shape.rows * shape.columns;
-  T* memory = scratch<T>(call, thread, 3, total);
-  for (int64_t i = 0; i < total; i++) memory[i] = 0;
-  T* a = memory;
-  T* b = a + kChunk * aWidth;
-  T* sum = b + kChunk * bWidth;
+  const int64_t total = kChunk * (shape.rows + shape.columns) + shape.rows * shape.columns;
+  T* a = scratch<T>(call, thread, 3, total);
+  T* b = a + kChunk * shape.rows;
+  T* sum = b + kChunk * shape.columns;
+  for (int64_t i = 0; i < total; i++) a[i] = 0;
   PixelChunks<T> chunks(call, g, t);
-  for (int64_t n = chunks.next(a, aWidth, b, bWidth); n > 0; n = chunks.next(a, aWidth, b, bWidth)) {
-    if (swapped) addOuterProducts(n, b, a, shape, sum);
-    else addOuterProducts(n, a, b, shape, sum);
+  for (int64_t n = chunks.next(a, shape.rows, b, shape.columns); n > 0; n = chunks.next(a, shape.rows, b, shape.columns)) {
+    addOuterProducts(n, a, b, shape, sum);
   }
   for (int64_t o = 0; o < g.O; o++) {
     T* to = gw + (o * taps + t.tap) * g.C + t.c0;
-    for (int64_t c = 0; c < C; c++) to[c] = swapped ? sum[o * shape.columns + c] : sum[c * shape.columns + o];
+    for (int64_t c = 0; c < C; c++) to[c] = sum[c * shape.columns + o];
   }
 }
 
@@ -200,9 +254,12 @@ void conv2dGradW(const Call& call) {
   const T* gy = as<T>(call.tensors[0]);
   T* gw = as<T>(call.tensors[2]);
   T* gb = as<T>(call.tensors[3]);
+  const bool few = g.O < 4 && g.kw * g.C >= 4;
   const int64_t taps = g.kh * g.kw, width = 64, blocks = (g.C + width - 1) / width;
-  parallelFor(call, taps * blocks + (gb ? 1 : 0), [&](int64_t task, int thread) {
-    if (task < taps * blocks) {
+  const int64_t tasks = few ? g.kh : taps * blocks;
+  parallelFor(call, tasks + (gb ? 1 : 0), [&](int64_t task, int thread) {
+    if (task < tasks) {
+      if (few) return fewOutputsTask(call, thread, g, task, gw);
       const int64_t c0 = task % blocks * width;
       weightTask(call, thread, g, WeightTask{task / blocks, c0, c0 + width < g.C ? c0 + width : g.C}, gw);
       return;

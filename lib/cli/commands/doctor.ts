@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import { EXIT } from '../exit.ts';
+import { coloured, table, writeJson, writeText } from '../output.ts';
+import { diagnose, type Report } from '../diagnosis.ts';
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('say what was found on this machine; exit status 0 if networks can be trained on the CPU')
+    .option('--json', 'one JSON document on stdout')
+    .action(async ({ json }: { json?: boolean }) => {
+      const report = await diagnose();
+      if (json) writeJson(report);
+      else writeText(render(report));
+      process.exitCode = report.ok ? EXIT.fine : EXIT.failure;
+    });
+}
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const mark = (good: boolean): string => (good ? coloured('ok', 'green') : coloured('FAIL', 'red'));
+
+function render({ spikeloom, node, platform, cpu, addon, training, cuda, tools, datasets, ok }: Report): string {
+  const levels =
+    cpu.level === null ? 'unknown without the addon' : `${cpu.level} in use, ${cpu.best_level} is the best here`;
+  const contract = `${addon.file}, contract version ${addon.contract}, ${addon.ops} ops`;
+  const facts = [
+    ['spikeloom', spikeloom],
+    ['Node.js', `${node.version} (needs ${node.required}): ${mark(node.ok)}`],
+    ['platform', `${platform.platform} ${platform.arch}, ${platform.os}, ${gib(platform.memory_bytes)} of memory`],
+    ['CPU', `${platform.cpu}; instructions: ${levels}`],
+    ['threads', `${cpu.threads}`],
+    ['addon', addon.ok ? `${contract}: ${mark(true)}` : `${mark(false)}: ${addon.problem}`],
+    [
+      'training step',
+      training.ok ? `a small network on the CPU: ${mark(true)}` : `${mark(false)}: ${training.problem}`,
+    ],
+    ['CUDA', cuda.score > 0 ? `score ${cuda.score}: ${cuda.description}` : `score 0: ${cuda.reason}`],
+    ...tools.map(({ name, path, adds }) => [name, path ?? `not found; it would add ${adds}`]),
+    ...datasets.map(({ name, folder, ok: good, images, problem }) => [
+      name,
+      good ? `${images.train} training and ${images.test} test images in ${folder}: ${mark(true)}` : `${problem}`,
+    ]),
+  ];
+  const verdict = ok ? 'Networks can be trained on the CPU.' : 'Networks cannot be trained here: see FAIL above.';
+  return `${table(facts as string[][])}\n${verdict}`;
+}

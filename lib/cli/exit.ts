@@ -1,0 +1,31 @@
+// Exit statuses, and what the user reads when something fails.
+import { SpikeloomError } from '../core/errors.ts';
+
+export const EXIT = { fine: 0, failure: 1, usage: 2 } as const;
+
+export const USAGE_HINT = "See 'spikeloom --help'.";
+
+/** The command line asks for what does not exist or cannot be: exit status 2. */
+export class UsageError extends SpikeloomError {
+  override name = 'UsageError';
+}
+
+/** Runs `body`; what it refuses on purpose counts as wrong usage. */
+export function asUsage<R>(body: () => R): R {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof SpikeloomError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}
+
+/** Errors raised on purpose say all in their message; anything else is a fault of the program, and says how to see more. */
+export function explainError(error: unknown): { message: string; status: number } {
+  if (error instanceof SpikeloomError) {
+    return { message: error.message, status: error instanceof UsageError ? EXIT.usage : EXIT.failure };
+  }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const more = process.env.SPIKELOOM_DEBUG === '1' ? stack : 'Set SPIKELOOM_DEBUG=1 to see where this happened.';
+  return { message: `${message}\n${more}`, status: EXIT.failure };
+}

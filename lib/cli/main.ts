@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+// The program `spikeloom`. Exit status: 0 fine, 1 failure, 2 wrong usage, 128 + number of the signal that stopped it.
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addDoctor } from './commands/doctor.ts';
+import { addSummary } from './commands/summary.ts';
+import { addVerify } from './commands/verify.ts';
+import { EXIT, explainError, USAGE_HINT } from './exit.ts';
+import { silenceClosedPipes, writeError } from './output.ts';
+
+const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
+function makeProgram(): Command {
+  const program = new Command('spikeloom')
+    .description('Train spiking neural networks, and look at what is trained')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ showGlobalOptions: false })
+    .exitOverride()
+    .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${USAGE_HINT}`) });
+  for (const add of [addSummary, addDoctor, addVerify]) add(program);
+  return program;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const program = makeProgram();
+    if (args.length === 0) program.help({ error: true });
+    await program.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.fine);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
+    const { message, status } = explainError(error);
+    writeError(message);
+    return status;
+  }
+}
+
+silenceClosedPipes();
+process.exitCode = await main(process.argv.slice(2));
