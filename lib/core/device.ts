@@ -42,15 +42,26 @@ export function cudaBackend(): BackendInfo {
     .find((path) => existsSync(path));
   const absent = (reason: string): BackendInfo => ({ index: -1, name: 'cuda', score: 0, reason, description: '' });
   if (!file) {
-    cuda = absent(`libspikeloom_cuda.so is not in ${buildFolders().join(' or ')}; 'npm run build:cuda' makes it where nvcc is found`);
+    cuda = absent(
+      `libspikeloom_cuda.so is not in ${buildFolders().join(' or ')}; 'npm run build:cuda' makes it where nvcc is found`,
+    );
     return cuda;
   }
   try {
     cuda = native().addBackend(file);
   } catch (error) {
-    cuda = absent((error as Error).message);
+    const why = (error as Error).message;
+    cuda = absent(`libspikeloom_cuda.so could not be loaded: ${why}; 'npm run build:cuda' makes it anew`);
   }
   return cuda;
+}
+
+function openDevice(name: string, backend: BackendInfo, number: number): number {
+  try {
+    return native().openDevice(backend.index, number);
+  } catch (error) {
+    throw new SpikeloomError(`device '${name}' cannot be opened: ${(error as Error).message}`);
+  }
 }
 
 const open = new Map<string, Device>();
@@ -66,7 +77,7 @@ export function device(name = 'cpu'): Device {
   if (!match) throw new SpikeloomError(`'${name}' is no device: use 'cpu', 'cuda' or 'cuda:N'`);
   const backend = name === 'cpu' ? native().cpu : cudaBackend();
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
-  const made = new Device(name, native().openDevice(backend.index, Number(match[1] ?? 0)), backend);
+  const made = new Device(name, openDevice(name, backend, Number(match[1] ?? 0)), backend);
   open.set(name, made);
   return made;
 }

@@ -51,6 +51,7 @@ struct Backend {
   void (*destroyContext)(void* context);
   void* (*allocate)(void* context, size_t bytes, Status* status);
   void (*release)(void* context, void* data);
+  // Both copies return when they and all work queued before them are done; with 0 bytes they only wait.
   void (*copyIn)(void* context, void* data, const void* host, size_t bytes, Status* status);
   void (*copyOut)(void* context, void* host, const void* data, size_t bytes, Status* status);
   Kernel (*find)(const char* op, DType real);

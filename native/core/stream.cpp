@@ -89,7 +89,11 @@ void Stream::run(Task& task) {
 
 void Stream::transfer(Transfer* t) {
   using Kind = Transfer::Kind;
-  if (failure_.empty() && t->kind != Kind::marker) {
+  if (failure_.empty() && t->kind == Kind::marker) {
+    backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
+    if (status_.failed) failure_ = status_.message;
+    status_ = {};
+  } else if (failure_.empty()) {
     const size_t bytes = storedBytes(t->tensor);
     if (rest_.size() < bytes) rest_.resize(bytes);
     if (t->kind == Kind::write) {

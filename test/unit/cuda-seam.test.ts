@@ -1,0 +1,237 @@
+// How the CUDA library is found, refused and asked. What needs a GPU is pending where there is none.
+import { expect } from 'chai';
+import { execFile, execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { cudaBackend, device, noGrad, scope, type Tensor } from '../../lib/core/index.ts';
+import { buildFolders, native } from '../../lib/core/native.ts';
+import { fstaStats } from '../../lib/ops/fsta.ts';
+import { lif } from '../../lib/ops/lif.ts';
+import { difference, noise, toDevice, toHost } from '../support/op-table.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const library = 'libspikeloom_cuda.so';
+const built = buildFolders()
+  .map((folder) => join(folder, library))
+  .find((path) => existsSync(path));
+
+/** A build folder of its own: the addon that is in use, and beside it whatever the test puts there. */
+function buildFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'spikeloom-cuda-'));
+  const addon = buildFolders().find((candidate) => existsSync(join(candidate, 'spikeloom.node')));
+  symlinkSync(join(addon!, 'spikeloom.node'), join(folder, 'spikeloom.node'));
+  return folder;
+}
+
+/** Runs `code` in a Node of its own that looks for its build in `folder`; what it gives to answer() comes back. */
+async function inNode(folder: string, code: string): Promise<unknown> {
+  const program = `
+    import { cudaBackend, device, tensor, native } from './lib/core/index.ts';
+    import { relu } from './lib/ops/relu.ts';
+    const answer = (value) => console.log(JSON.stringify(value));
+    const caught = async (body) => { try { await body(); return 'nothing was thrown'; } catch (e) { return e.name + ': ' + e.message; } };
+    ${code}`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '-e', program],
+    {
+      cwd: root,
+      env: { ...process.env, SPIKELOOM_BUILD: folder },
+      timeout: 60_000,
+    },
+  );
+  return JSON.parse(stdout);
+}
+
+interface Asked {
+  score: number;
+  reason: string;
+  error: string;
+}
+const ask = (folder: string) =>
+  inNode(folder, "answer({ ...cudaBackend(), error: await caught(() => device('cuda')) })") as Promise<Asked>;
+
+/** The reason is what device('cuda') says, and the CPU works on. */
+async function expectRefused(folder: string, reason: RegExp): Promise<void> {
+  const asked = await ask(folder);
+  expect(asked.score).to.equal(0);
+  expect(asked.reason).to.match(reason);
+  expect(asked.error).to.equal(`SpikeloomError: device 'cuda' cannot be used: ${asked.reason}`);
+  const onCpu = await inNode(folder, 'cudaBackend(); answer([...await relu(tensor([-1, 2])).array()])');
+  expect(onCpu).to.deep.equal([0, 2]);
+}
+
+function compiler(): string | undefined {
+  const program = process.env.CXX ?? 'g++';
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' });
+    return program;
+  } catch {
+    return undefined;
+  }
+}
+
+describe('the CUDA library', function () {
+  this.timeout(60_000);
+  let folder = '';
+  beforeEach(() => {
+    folder = buildFolder();
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('absent: says where it was looked for and how to build it', () =>
+    expectRefused(folder, /^libspikeloom_cuda\.so is not in .*spikeloom-cuda-.*'npm run build:cuda'/));
+
+  it('not a library: says so', async () => {
+    writeFileSync(
+      join(folder, library),
+      'this is no library, and long enough to hold a header that is wrong'.repeat(4),
+    );
+    await expectRefused(folder, /could not be loaded: .*invalid ELF header.*'npm run build:cuda' makes it anew/);
+  });
+
+  it('empty: says so', async () => {
+    writeFileSync(join(folder, library), '');
+    await expectRefused(folder, /could not be loaded: .*file too short/);
+  });
+
+  for (const share of [0.1, 0.5, 0.99]) {
+    it(`cut after ${100 * share} %: is not loaded`, async () => {
+      const bytes = readFileSync(join(folder, 'spikeloom.node'));
+      writeFileSync(join(folder, library), bytes.subarray(0, Math.floor(share * bytes.length)));
+      await expectRefused(folder, /could not be loaded: .* is cut short/);
+    });
+  }
+
+  it('a library of something else: says what it lacks', async () => {
+    copyFileSync(join(folder, 'spikeloom.node'), join(folder, library));
+    await expectRefused(folder, /is no Spikeloom backend: it does not export 'spikeloomBackend'/);
+  });
+
+  it('built, but cut in half: is not loaded', async function () {
+    if (!built) this.skip();
+    const bytes = readFileSync(built);
+    writeFileSync(join(folder, library), bytes.subarray(0, bytes.length >> 1));
+    await expectRefused(folder, /could not be loaded: .* is cut short/);
+  });
+
+  it('built: it runs here, or says why not', async function () {
+    if (!built) this.skip();
+    symlinkSync(built, join(folder, library));
+    const asked = await ask(folder);
+    if (asked.score > 0) expect(asked.error).to.equal('nothing was thrown');
+    else
+      await expectRefused(
+        folder,
+        /^(there is no NVIDIA driver|the NVIDIA driver|the GPUs could not|no GPU has) ?.*[;:] .+/,
+      );
+  });
+});
+
+describe('a backend library made for the test', function () {
+  this.timeout(60_000);
+  const program = compiler();
+  let folder = '';
+  before(function () {
+    if (!program) this.skip();
+  });
+  beforeEach(() => {
+    folder = buildFolder();
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  function build(abi: number, score: number): void {
+    const source = join(root, 'test/support/backend.cpp');
+    const defines = [`-DTEST_ABI=${abi}`, `-DTEST_SCORE=${score}`];
+    const flags = ['-shared', '-fPIC', '-std=c++20', `-I${join(root, 'native')}`, ...defines];
+    execFileSync(program!, [...flags, '-o', join(folder, library), source]);
+  }
+
+  it('of another contract version is refused with both numbers', async () => {
+    build(native().abi + 1, 1);
+    const { abi } = native();
+    await expectRefused(
+      folder,
+      new RegExp(`version ${abi + 1} of the contract, this addon version ${abi}: build both from the same sources`),
+    );
+  });
+
+  it('with score 0 is refused with its own reason', async () => {
+    build(native().abi, 0);
+    await expectRefused(folder, /^it is told not to$/);
+  });
+
+  it('that can run holds tensors; what it lacks is said', async () => {
+    build(native().abi, 1);
+    const results = await inNode(
+      folder,
+      `const cuda = device('cuda');
+       const x = tensor([1, -2, 3, 4, 5, 6], { shape: [1, 3, 2, 1], device: cuda });
+       answer([
+         [...await x.array()],
+         await caught(() => relu(x)),
+         await caught(() => device('cuda:1')),
+         await caught(() => cuda.setThreads(2)),
+       ]);`,
+    );
+    expect(results).to.deep.equal([
+      [1, -2, 3, 4, 5, 6],
+      "Error: relu: no kernel for f32 on device 'test'",
+      "SpikeloomError: device 'cuda:1' cannot be opened: there is no number 1 here",
+      "Error: threads belong to the device 'cpu'",
+    ]);
+  });
+
+  it('is waited for by finish(), which reports what went wrong once', async () => {
+    build(native().abi, 1);
+    const results = await inNode(
+      folder,
+      `const cuda = device('cuda');
+       const all = [];
+       for (let i = 0; i < 4; i++) all.push(await caught(() => cuda.finish()));
+       answer(all);`,
+    );
+    const fine = 'nothing was thrown';
+    expect(results).to.deep.equal([fine, fine, 'Error: the device fell silent', fine]);
+  });
+});
+
+describe('kernels on a GPU', () => {
+  before(function () {
+    if (cudaBackend().score === 0) this.skip();
+  });
+
+  async function onBoth(body: (on: string) => Tensor[]): Promise<void> {
+    const [cpu, gpu] = await Promise.all(
+      ['cpu', 'cuda'].map(async (on) => {
+        device(on);
+        const outputs = noGrad(() => scope(() => body(on)));
+        const read = await Promise.all(outputs.map(toHost));
+        for (const t of outputs) t.dispose();
+        return read;
+      }),
+    );
+    cpu!.forEach((expected, i) => {
+      const actual = gpu![i]!;
+      expect(actual.shape).to.deep.equal(expected.shape);
+      expect(difference(actual.data, expected.data), `output ${i}`).to.be.below(
+        expected.kind === 'real' ? 1e-12 : 1e-300,
+      );
+    });
+  }
+
+  for (const shape of [
+    [1, 1, 1, 1, 1],
+    [3, 2, 33, 5, 7],
+    [2, 2, 300, 3, 3],
+  ]) {
+    it(`lif and fstaStats equal the CPU, [${shape.join(',')}]`, () =>
+      onBoth((on) => {
+        const x = toDevice(noise(shape, 2), 'f64', on);
+        return [lif(x), ...(Object.values(fstaStats(x)) as Tensor[])];
+      }));
+  }
+});
