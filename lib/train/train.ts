@@ -16,7 +16,7 @@ import {
 } from './checkpoint.ts';
 import { type Evaluation, evaluateOver } from './evaluate.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
-import { divergence } from './trainer-divergence.ts';
+import { allFinite, divergence } from './trainer-divergence.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { queueGradients } from './trainer-step.ts';
@@ -215,15 +215,19 @@ export class Run implements AsyncIterable<EpochReport> {
     if (signal?.aborted) return false;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);
+    let last: Batch | undefined;
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
       await this.#step(batch, source, optimizer);
+      last = batch;
       stopwatch();
       this.#showStep();
       if (signal?.aborted) return false;
     }
     await this.#net.device.finish();
     stopwatch();
-    return true;
+    if (!last || (await allFinite(this.#net))) return true;
+    const fact = `epoch ${position.epoch + 1}: parameters and running statistics must stay finite, but are not at its end`;
+    throw await divergence(this.#net, last, fact, optimizer.lr);
   }
 
   /** Every call adds the time since the one before. */
@@ -244,7 +248,8 @@ export class Run implements AsyncIterable<EpochReport> {
     const position = this.#position;
     if (!Number.isFinite(loss)) {
       const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
-      throw await divergence(this.#net, batch, where, { loss, lr: optimizer.lr });
+      const fact = `${where}: the loss must be a finite number, but is ${loss}`;
+      throw await divergence(this.#net, batch, fact, optimizer.lr);
     }
     optimizer.step();
     const images = batch.labels.length;
