@@ -23,9 +23,11 @@ export interface DropoutOptions {
 export function dropout(x: Tensor, counter: Tensor, options: DropoutOptions): Tensor {
   const { p, seed, real } = options;
   if (!(p >= 0 && p < 1)) throw new SpikeloomError(`dropout: p is a probability from 0 to below 1, not ${p}`);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new SpikeloomError(`dropout: a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new SpikeloomError(`dropout: a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
   if (x.shape.length < 2) throw new SpikeloomError(`dropout: takes [T, ...] with two axes or more, not ${describe(x)}`);
-  if (counter.size > 2) throw new SpikeloomError(`dropout: the counter is one or two words, i32[1] or i32[2], not ${describe(counter)}`);
+  if (counter.size > 2)
+    throw new SpikeloomError(`dropout: the counter is one or two words, i32[1] or i32[2], not ${describe(counter)}`);
   const { y } = forward.run({ x, counter }, { p, seed }, { real });
   record([y], [x], ([gy]) => [forward.run({ x: gy, counter }, { p, seed }).y]);
   return y;

@@ -14,7 +14,10 @@ const gradW = nativeOp<'gw' | 'gb'>('linearGradW');
  * @throws SpikeloomError when the sizes or types do not fit, or x has more than three axes
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
-  if (x.shape.length > 3) throw new SpikeloomError(`linear: takes features [..., F] of up to three axes, not ${describe(x)}; flatten it with reshape()`);
+  if (x.shape.length > 3)
+    throw new SpikeloomError(
+      `linear: takes features [..., F] of up to three axes, not ${describe(x)}; flatten it with reshape()`,
+    );
   const { y } = forward.run({ x, w, b });
   record([y], [x, w, b], ([gy], [needX, needW, needB]) => {
     const gx = needX ? gradX.run({ gy, w }).gx : undefined;

@@ -17,7 +17,8 @@ export interface MeanOverTimeOptions {
  * @returns [...]
  */
 export function meanOverTime(x: Tensor, options: MeanOverTimeOptions = {}): Tensor {
-  if (x.shape.length < 2) throw new SpikeloomError(`meanOverTime: takes [T, ...] with two axes or more, not ${describe(x)}`);
+  if (x.shape.length < 2)
+    throw new SpikeloomError(`meanOverTime: takes [T, ...] with two axes or more, not ${describe(x)}`);
   if (x.dtype === 'spike') return meanOverTime(toReal(x, options));
   const [T, ...rest] = x.shape as [number, ...number[]];
   using flat = x.alias([T, x.size / T]);

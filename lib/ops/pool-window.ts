@@ -24,7 +24,8 @@ export function pooledSize(size: number, kernel: number, stride: number, padding
   return (places - 1) * stride >= size + padding ? places - 1 : places;
 }
 
-const whole = (from: number, ...values: number[]) => values.every((v) => Number.isSafeInteger(v) && v >= from && v < 2 ** 31);
+const whole = (from: number, ...values: number[]) =>
+  values.every((v) => Number.isSafeInteger(v) && v >= from && v < 2 ** 31);
 
 function check(op: string, kernel: readonly number[], stride: readonly number[], padding: readonly number[]): void {
   if (!whole(1, ...kernel) || !whole(1, ...stride) || !whole(0, ...padding)) {
@@ -33,7 +34,9 @@ function check(op: string, kernel: readonly number[], stride: readonly number[],
     );
   }
   if (padding.some((p, i) => 2 * p > kernel[i]!)) {
-    throw new SpikeloomError(`${op}: padding ${padding} is more than half of the kernel ${kernel}, so that windows could hold no pixel; make it smaller`);
+    throw new SpikeloomError(
+      `${op}: padding ${padding} is more than half of the kernel ${kernel}, so that windows could hold no pixel; make it smaller`,
+    );
   }
 }
 
@@ -43,9 +46,12 @@ export function poolWindow(op: string, x: Tensor, options: PoolOptions) {
   const stride = pair(options.stride ?? options.kernel);
   const padding = pair(options.padding ?? 0);
   check(op, kernel, stride, padding);
-  if (x.shape.length !== 5) throw new SpikeloomError(`${op}: takes [T,B,C,H,W], not ${describe(x)}; add the missing axes with reshape()`);
+  if (x.shape.length !== 5)
+    throw new SpikeloomError(`${op}: takes [T,B,C,H,W], not ${describe(x)}; add the missing axes with reshape()`);
   const [H, W] = x.shape.slice(-2) as [number, number];
-  const [P, Q] = [H, W].map((size, i) => pooledSize(size, kernel[i]!, stride[i]!, padding[i]!, options.ceilMode ?? false)) as [number, number];
+  const [P, Q] = [H, W].map((size, i) =>
+    pooledSize(size, kernel[i]!, stride[i]!, padding[i]!, options.ceilMode ?? false),
+  ) as [number, number];
   if (P < 1 || Q < 1) {
     throw new SpikeloomError(
       `${op}: a ${kernel.join('x')} window does not fit into ${H}x${W} with padding ${padding}; make the kernel smaller or the input larger`,

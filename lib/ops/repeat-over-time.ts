@@ -12,7 +12,10 @@ const sum = nativeOp<'y'>('sumOverTime');
  */
 export function repeatOverTime(x: Tensor, steps: number): Tensor {
   const [first, ...rest] = x.shape;
-  if (first !== 1) throw new SpikeloomError(`repeatOverTime: takes [1, ...], one time step, not ${describe(x)}; add the axis with reshape()`);
+  if (first !== 1)
+    throw new SpikeloomError(
+      `repeatOverTime: takes [1, ...], one time step, not ${describe(x)}; add the axis with reshape()`,
+    );
   if (!Number.isSafeInteger(steps) || steps < 1) {
     throw new SpikeloomError(`repeatOverTime: the number of time steps is a whole number from 1 on, not ${steps}`);
   }

@@ -41,7 +41,7 @@ export async function checkLif(
   const differing = y.filter((spike, i) => spike !== computed.y[i] && !brink.flipped.has(i % neurons)).length;
   const skip = (i: number) => brink.flipped.has(i % neurons) || brink.onEdge.has(i % neurons);
   return {
-    results: [compareExactly('y', differing, y.length), compare('grad.x', computed.grad, grad, tolerance, skip)],
+    results: [compareExactly('y', differing, y.length), compare('grad.x', computed.grad, grad, tolerance, { skip })],
     flipped: brink.flipped.size,
     onEdge: brink.onEdge.size,
   };

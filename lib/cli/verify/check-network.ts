@@ -2,7 +2,7 @@ import { backward, type Device, scope, type Tensor, tensor } from '../../core/in
 import { loadWeights, model, type ModelPlan, Net, releasedNames } from '../../nn/index.ts';
 import { crossEntropy } from '../../ops/cross-entropy.ts';
 import { sgd } from '../../optim/index.ts';
-import { type Comparison, compare } from './compare.ts';
+import { type Comparison, compare, negligibleBeside } from './compare.ts';
 import type { Fixture } from './fixture.ts';
 
 interface Prepared {
@@ -79,12 +79,17 @@ export async function checkNetwork(fixture: Fixture, device: Device, tolerance: 
       compared.push(compare(name, await made[name].array(), expected[name], tolerance));
       made[name].dispose();
     }
-    const entries: [string, Tensor | undefined][] = [
-      ...net.parameters().map(({ name, tensor: held }) => [`grad.${names.get(name)}`, held.grad] as [string, Tensor]),
-      ...net.buffers().map(({ name, tensor: held }) => [`after.${names.get(name)}`, held] as [string, Tensor]),
-    ];
-    for (const [name, held] of entries) {
-      compared.push(compare(name, held ? await held.array() : [], fixture.real(name), tolerance));
+    const gradients = net.parameters().map(({ name, tensor: held }) => {
+      return { name: `grad.${names.get(name)}`, held: held.grad };
+    });
+    const negligible = negligibleBeside(gradients.map(({ name }) => fixture.real(name)));
+    for (const { name, held } of gradients) {
+      const computed = held ? await held.array() : [];
+      compared.push(compare(name, computed, fixture.real(name), tolerance, { negligible }));
+    }
+    for (const { name, tensor: held } of net.buffers()) {
+      const after = `after.${names.get(name)}`;
+      compared.push(compare(after, await held.array(), fixture.real(after), tolerance));
     }
     return compared;
   } finally {

@@ -3,7 +3,7 @@
 /** One output or gradient of a fixture. */
 export interface Comparison {
   name: string;
-  /** |computed - expected| / |expected| over all elements (Euclidean norms); the plain |computed| where expected is 0. */
+  /** |computed - expected| / |expected| over all elements (Euclidean norms); |computed - expected| where expected counts as 0. */
   error: number;
   /** Whether `error` is the absolute one. */
   absolute: boolean;
@@ -12,13 +12,20 @@ export interface Comparison {
 
 type Numbers = ArrayLike<number>;
 
-/** NaN on either side never passes. `skip` leaves out elements that cannot be compared. */
+export interface CompareOptions {
+  /** Elements that cannot be compared. */
+  skip?: (index: number) => boolean;
+  /** Expected numbers of this norm or less count as 0. Default 0. */
+  negligible?: number;
+}
+
+/** NaN on either side never passes. */
 export function compare(
   name: string,
   computed: Numbers,
   expected: Numbers,
   tolerance: number,
-  skip: (index: number) => boolean = () => false,
+  { skip = () => false, negligible = 0 }: CompareOptions = {},
 ): Comparison {
   let difference = 0;
   let size = 0;
@@ -27,9 +34,21 @@ export function compare(
     difference = Math.hypot(difference, computed[i]! - expected[i]!);
     size = Math.hypot(size, expected[i]!);
   }
-  const absolute = size === 0;
+  const absolute = size <= negligible;
   const error = computed.length === expected.length ? (absolute ? difference : difference / size) : Number.NaN;
   return { name, error, absolute, ok: error <= tolerance };
+}
+
+/**
+ * What is no more than rounding beside the gradients of the whole network: some are 0 in exact arithmetic (such as that of a weight on
+ * channel means behind batch norm, for a batch of one), and two programs that round differently agree on no digit of them.
+ */
+export function negligibleBeside(gradients: Iterable<Numbers>): number {
+  let size = 0;
+  for (const gradient of gradients) {
+    for (let i = 0; i < gradient.length; i++) size = Math.hypot(size, gradient[i]!);
+  }
+  return Number.EPSILON * size;
 }
 
 /** Sets of numbers that must be the same one by one; the error is the share of those that differ. */

@@ -1,0 +1,38 @@
+// Stopping with care: the first signal asks, the second ends the process at once.
+import { constants } from 'node:os';
+import { writeError } from './output.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+export interface Stopping extends Disposable {
+  readonly signal: AbortSignal;
+  /** 128 + number of the signal that came; undefined when none did. */
+  readonly status: number | undefined;
+}
+
+/** Listens until disposed. */
+export function listenForStop(): Stopping {
+  const controller = new AbortController();
+  let status: number | undefined;
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (status !== undefined) {
+      stop();
+      process.kill(process.pid, name); // nobody listens any more, so this ends the process as if nobody ever had
+      return;
+    }
+    status = 128 + constants.signals[name];
+    writeError(`${name}: finishing this step and saving; once more ends it at once`);
+    controller.abort();
+  };
+  const stop = (): void => {
+    for (const name of SIGNALS) process.removeListener(name, onSignal);
+  };
+  for (const name of SIGNALS) process.on(name, onSignal);
+  return {
+    signal: controller.signal,
+    get status() {
+      return status;
+    },
+    [Symbol.dispose]: stop,
+  };
+}

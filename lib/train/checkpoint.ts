@@ -1,0 +1,181 @@
+// The state of a run in one safetensors file: everything that an exact continuation needs.
+import { z } from 'zod';
+import type { HostArray, Tensor } from '../core/index.ts';
+import { SpikeloomError } from '../core/errors.ts';
+import {
+  openSafetensors,
+  type SafetensorsDtype,
+  type SafetensorsFile,
+  type SafetensorsTensor,
+  writeSafetensors,
+} from '../core/safetensors.ts';
+import type { Net } from '../nn/index.ts';
+import type { Optimizer } from '../optim/index.ts';
+
+const FORMAT = 'spikeloom-state';
+const VERSION = '1';
+
+const count = z.int().min(0);
+const positionSchema = z.strictObject({
+  epoch: count,
+  batch: count,
+  lossSum: z.number(),
+  correct: count,
+  images: count,
+  seconds: z.number(),
+  best: z.strictObject({ epoch: count, accuracy: z.number() }).nullable(),
+  metricsBytes: count,
+});
+
+/** How far a run has come. */
+export interface Position {
+  /** Epoch to go on with, from 0. */
+  epoch: number;
+  /** Batch to go on with; where it is the number of batches, the epoch's evaluation comes next. */
+  batch: number;
+  /** Sums over the images of this epoch so far. */
+  lossSum: number;
+  correct: number;
+  images: number;
+  /** Time spent training in this epoch. */
+  seconds: number;
+  /** The epoch of the highest test accuracy so far. */
+  best: { epoch: number; accuracy: number } | null;
+  /** Length of the metrics file. */
+  metricsBytes: number;
+}
+
+export const startPosition = (): Position => ({
+  epoch: 0,
+  batch: 0,
+  lossSum: 0,
+  correct: 0,
+  images: 0,
+  seconds: 0,
+  best: null,
+  metricsBytes: 0,
+});
+
+/** What decides the course of a run, as plain data: a run goes on only under the settings it began with. */
+export type Course = Readonly<Record<string, unknown>>;
+
+const DTYPES: Partial<Record<Tensor['dtype'], SafetensorsDtype>> = { f32: 'F32', f64: 'F64', i32: 'I32' };
+
+/** Every tensor that training changes, by its name in the file. */
+function tensorsOf(net: Net, optimizer: Optimizer): [name: string, tensor: Tensor][] {
+  return [
+    ...[...net.parameters(), ...net.buffers()].map(({ name, tensor }): [string, Tensor] => [`net.${name}`, tensor]),
+    ...Object.entries(optimizer.state()).map(([name, tensor]): [string, Tensor] => [`optimizer.${name}`, tensor]),
+  ];
+}
+
+/** A state in host memory, known to be finite. */
+export type Snapshot = Record<string, SafetensorsTensor>;
+
+/**
+ * Copies everything that training changes. Waits for queued work.
+ * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth keeping
+ */
+export async function snapshot(net: Net, optimizer: Optimizer): Promise<Snapshot> {
+  const held = tensorsOf(net, optimizer);
+  const arrays = await Promise.all(held.map(([, tensor]) => tensor.array()));
+  const bad = arrays.findIndex((array) => !array.every(Number.isFinite));
+  if (bad >= 0) {
+    throw new SpikeloomError(
+      `a run keeps finite numbers only, but '${held[bad]![0]}' holds others; nothing was overwritten. Lower the learning rate or clip the gradient's norm`,
+    );
+  }
+  const named = held.map(([name, { dtype, shape }], i) => [
+    name,
+    { dtype: DTYPES[dtype]!, shape, data: arrays[i] as SafetensorsTensor['data'] },
+  ]);
+  return Object.fromEntries(named);
+}
+
+/** A state without its tensors. `passes` are the net's, `steps` the optimizer's. */
+export interface Progressed {
+  position: Position;
+  course: Course;
+  counts: { passes: number; steps: number };
+}
+
+/** Writes a state atomically. @throws SpikeloomError when it cannot be written; the former state is still there then */
+export function writeState(path: string, tensors: Snapshot, { position, course, counts }: Progressed): void {
+  writeSafetensors(path, tensors, {
+    format: FORMAT,
+    version: VERSION,
+    position: JSON.stringify(position),
+    course: JSON.stringify(course),
+    counts: JSON.stringify(counts),
+  });
+}
+
+/**
+ * Puts a saved state into a network and an optimizer.
+ * @returns where to go on
+ * @throws SpikeloomError for a damaged file, another network, optimizer or course; nothing is changed then
+ */
+export function readState(path: string, net: Net, optimizer: Optimizer, course: Course): Position {
+  const file = openSafetensors(path);
+  try {
+    const { format, version } = file.metadata;
+    if (format !== FORMAT || version !== VERSION) {
+      throw new SpikeloomError(`${path}: a state has format ${FORMAT} ${VERSION}, but this is ${format} ${version}`);
+    }
+    checkCourse(path, parsed(file, 'course', z.record(z.string(), z.unknown())), course);
+    const position = parsed(file, 'position', positionSchema);
+    const { passes, steps } = parsed(file, 'counts', z.strictObject({ passes: count, steps: count }));
+    const held = tensorsOf(net, optimizer);
+    const arrays = held.map(([name, tensor]) => readTensor(file, name, tensor));
+    const moments: Record<string, HostArray> = {};
+    held.forEach(([name, tensor], i) => {
+      if (name.startsWith('optimizer.')) moments[name.slice('optimizer.'.length)] = arrays[i]!;
+      else tensor.set(arrays[i]!);
+    });
+    optimizer.load(moments, steps);
+    net.passes = passes;
+    return position;
+  } finally {
+    file.close();
+  }
+}
+
+function readTensor(file: SafetensorsFile, name: string, tensor: Tensor): HostArray {
+  const entry = file.entries.get(name);
+  const wanted = `${DTYPES[tensor.dtype]}[${tensor.shape}]`;
+  const found = entry && `${entry.dtype}[${entry.shape}]`;
+  if (found !== wanted) {
+    throw new SpikeloomError(
+      `${file.path}: '${name}' must be ${wanted}, but is ${found ?? 'missing'}; this is the state of another network or optimizer`,
+    );
+  }
+  return file.read(name) as HostArray;
+}
+
+function parsed<S extends z.ZodType>(file: SafetensorsFile, key: string, schema: S): z.output<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(file.metadata[key] ?? '');
+  } catch {
+    value = undefined;
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new SpikeloomError(`${file.path}: the state's '${key}' is damaged; start a new run`);
+}
+
+function checkCourse(path: string, saved: Course, given: Course): void {
+  const plain = JSON.parse(JSON.stringify(given)) as Course;
+  const keys = [...new Set([...Object.keys(saved), ...Object.keys(plain)])];
+  const different = keys.filter((key) => JSON.stringify(saved[key]) !== JSON.stringify(plain[key]));
+  if (different.length === 0) return;
+  const lines = different.map((key) => `  ${key}: ${shown(saved[key])} then, ${shown(plain[key])} now`);
+  throw new SpikeloomError(
+    `${path}: a run goes on under the settings it began with, but these differ:\n${lines.join('\n')}\nRestore them or start a new run`,
+  );
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+}

@@ -1,0 +1,346 @@
+/** Training: epochs of steps, evaluated, saved, resumable to the bit. */
+import { SpikeloomError } from '../core/errors.ts';
+import type { AugmentName } from '../data/augment.ts';
+import type { ImageSplits } from '../data/image-set.ts';
+import { type Batch, type Loader, loader } from '../data/loader.ts';
+import { type Net, saveWeights } from '../nn/index.ts';
+import { constant, type Optimizer, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
+import {
+  type Course,
+  type Position,
+  readState,
+  type Snapshot,
+  snapshot,
+  startPosition,
+  writeState,
+} from './checkpoint.ts';
+import { type Evaluation, evaluateOver } from './evaluate.ts';
+import { Progress, type ProgressOptions } from './progress.ts';
+import { divergence } from './trainer-divergence.ts';
+import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
+import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
+import { queueGradients } from './trainer-step.ts';
+
+export interface TrainOptions {
+  data: ImageSplits;
+  /** Passes over the training images. Default: all epochs of the schedule. */
+  epochs?: number | undefined;
+  /** Images per update. Default 128. */
+  batch?: number | undefined;
+  /** Default sgd({ momentum: 0.9, nesterov: true }). */
+  optimizer?: OptimizerFactory | undefined;
+  /** The learning rate by epoch. Default: the optimizer's in every epoch. */
+  schedule?: Schedule | undefined;
+  /** Default: cross-entropy without smoothing. */
+  loss?: Partial<LossSettings> | undefined;
+  /** Of the images' order and augmentation. Default: the net's. */
+  seed?: number | undefined;
+  augment?: AugmentName | undefined;
+  /** Threads that prepare batches; 0: the calling thread. Default 1. */
+  workers?: number | undefined;
+  /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
+  clipNorm?: number | undefined;
+  /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */
+  out?: string | undefined;
+  run?: RunFiles | undefined;
+  /** Go on from the state in that folder. */
+  resume?: boolean | undefined;
+  /** true: a progress bar on stderr. */
+  progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
+  /** Aborted: the step under way is finished, the state saved, and the iteration ends with `interrupted`. */
+  signal?: AbortSignal | undefined;
+}
+
+/** An epoch with its evaluation on the test images; accuracies and rates are 0 to 1. */
+export interface EpochReport {
+  /** From 0. */
+  epoch: number;
+  /** Mean training loss over the epoch's images, each before the update it took part in. */
+  loss: number;
+  /** Share of the test images classified right. */
+  accuracy: number;
+  trainAccuracy: number;
+  /** Mean test loss, without label smoothing. */
+  testLoss: number;
+  /** Mean over all neurons on the test images: spikes / (T images neurons). */
+  firingRate: number;
+  /** The same for every neuron layer, by its path. */
+  firingRates: Record<string, number>;
+  lr: number;
+  /** Of the training steps, evaluation left out. */
+  imagesPerSecond: number;
+  /** Training and evaluation. */
+  seconds: number;
+  /** Whether the accuracy is the highest so far. */
+  best: boolean;
+}
+
+type Filled = Required<
+  Pick<TrainOptions, 'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers'>
+> &
+  Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings };
+
+function filled(net: Net, options: TrainOptions): Filled {
+  const { data, batch = 128, seed = net.seed, augment = 'none', workers = 1, clipNorm, signal } = options;
+  const { optimizer: given = sgd({ momentum: 0.9, nesterov: true }) } = options;
+  const optimizer = clipNorm === undefined ? given : optimizerFrom({ ...given.settings, clipNorm });
+  const epochs = options.epochs ?? options.schedule?.epochs;
+  if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
+    throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${epochs}`);
+  }
+  const schedule = options.schedule ?? constant({ epochs });
+  const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
+  const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
+  return { data, batch, optimizer, schedule, seed, augment, workers, signal, epochs, loss };
+}
+
+function checkData(net: Net, { data, loss }: Filled): void {
+  const { channels, height, width } = net.plan.input;
+  for (const [part, set] of Object.entries(data)) {
+    const size = [set.channels, set.height, set.width].join();
+    if (size !== [channels, height, width].join()) {
+      throw new SpikeloomError(
+        `${net.plan.model} takes images [${channels},${height},${width}], but the ${part} images of '${set.name}' are [${size}]; make the network for them`,
+      );
+    }
+    checkOutput(loss, net.plan, set.classes.length);
+  }
+}
+
+/** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
+function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, augment, loss }: Filled): Course {
+  const { train: images, test } = data;
+  return {
+    model: net.toJSON(),
+    dtype: net.dtype,
+    netSeed: net.seed,
+    data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length },
+    ...{ epochs, batch, seed, augment, loss },
+    optimizer: optimizer.settings,
+    schedule: schedule.settings,
+  };
+}
+
+/** A training run: iterate over it to make it go. One iteration, one run. */
+export class Run implements AsyncIterable<EpochReport> {
+  /** Whether the signal ended the run before its last epoch. */
+  interrupted = false;
+  readonly #net: Net;
+  readonly #options: Filled;
+  readonly #course: Course;
+  readonly #files: RunFiles | undefined;
+  readonly #resume: boolean;
+  readonly #wanted: TrainOptions['progress'];
+  readonly #seconds = { all: 0, waiting: 0 };
+  #position = startPosition();
+  #progress: Progress | undefined;
+  #started = false;
+
+  /** @internal use train() */
+  constructor(net: Net, options: TrainOptions) {
+    this.#net = net;
+    this.#options = filled(net, options);
+    checkData(net, this.#options);
+    this.#course = courseOf(net, this.#options);
+    this.#resume = options.resume ?? false;
+    this.#wanted = options.progress;
+    if (options.run) {
+      checkFresh(options.run.paths, this.#resume);
+      this.#files = options.run;
+    } else if (options.out !== undefined) {
+      this.#files = openFiles(options.out, net, this.#course, this.#resume);
+    } else if (this.#resume) {
+      throw new SpikeloomError('a run is resumed from its files: give the folder (out) or the run');
+    }
+  }
+
+  /** The epoch of the highest test accuracy so far; null before the first. */
+  get best(): Position['best'] {
+    return this.#position.best;
+  }
+
+  /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */
+  get waitShare(): number {
+    const { all, waiting } = this.#seconds;
+    return all === 0 ? 0 : waiting / all;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
+    if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
+    this.#started = true;
+    const { data, batch, seed, augment, workers, epochs, signal } = this.#options;
+    const optimizer = this.#options.optimizer(this.#net.parameters());
+    const source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
+    const test = loader(data.test, { batch, workers });
+    try {
+      await this.#restore(optimizer);
+      this.#openProgress(source.batches);
+      while (this.#position.epoch < epochs) {
+        const evaluation = (await this.#trainEpoch(source, optimizer)) && (await this.#evaluate(test));
+        if (!evaluation) {
+          this.interrupted = true;
+          await this.#save(optimizer);
+          return;
+        }
+        yield await this.#finishEpoch(evaluation, optimizer);
+        if (signal?.aborted && this.#position.epoch < epochs) {
+          this.interrupted = true;
+          return;
+        }
+      }
+    } finally {
+      this.#progress?.close();
+      this.#dropGradients();
+      optimizer.dispose();
+      this.#files?.metrics.close();
+      await Promise.all([source.close(), test.close()]);
+    }
+  }
+
+  /** Starts anew, with a first state so that the run can always be resumed, or where the saved state says. */
+  async #restore(optimizer: Optimizer): Promise<void> {
+    if (!this.#files) return;
+    const { paths, metrics } = this.#files;
+    if (!this.#resume) return this.#save(optimizer);
+    this.#position = readState(paths.state, this.#net, optimizer, this.#course);
+    metrics.rewind(this.#position.metricsBytes);
+  }
+
+  /** The steps of an epoch from where it stands. @returns false when the signal ended it */
+  async #trainEpoch(source: Loader, optimizer: Optimizer): Promise<boolean> {
+    const { schedule, optimizer: factory, signal } = this.#options;
+    const position = this.#position;
+    optimizer.lr = schedule.lrAt(position.epoch, factory.settings.lr);
+    this.#net.train();
+    if (signal?.aborted) return false;
+    if (position.batch === source.batches) return true;
+    const stopwatch = this.#stopwatch(source);
+    for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
+      await this.#step(batch, source, optimizer);
+      stopwatch();
+      this.#showStep();
+      if (signal?.aborted) return false;
+    }
+    await this.#net.device.finish();
+    stopwatch();
+    return true;
+  }
+
+  /** Every call adds the time since the one before. */
+  #stopwatch(source: Loader): () => void {
+    const last = { at: performance.now(), waited: source.waitMs };
+    return () => {
+      const now = { at: performance.now(), waited: source.waitMs };
+      const seconds = (now.at - last.at) / 1000;
+      this.#position.seconds += seconds;
+      this.#seconds.all += seconds;
+      this.#seconds.waiting += (now.waited - last.waited) / 1000;
+      Object.assign(last, now);
+    };
+  }
+
+  async #step(batch: Batch, source: Loader, optimizer: Optimizer): Promise<void> {
+    const { loss, correct } = await queueGradients(this.#net, batch, this.#options.loss);
+    const position = this.#position;
+    if (!Number.isFinite(loss)) {
+      const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
+      throw await divergence(this.#net, batch, where, { loss, lr: optimizer.lr });
+    }
+    optimizer.step();
+    const images = batch.labels.length;
+    position.lossSum += loss * images;
+    position.correct += correct;
+    position.images += images;
+    position.batch = batch.index + 1;
+  }
+
+  #evaluate(test: Loader): Promise<Evaluation | undefined> {
+    return evaluateOver(this.#net, test, { loss: this.#options.loss.kind, signal: this.#options.signal });
+  }
+
+  async #finishEpoch(evaluation: Evaluation, optimizer: Optimizer): Promise<EpochReport> {
+    const { epoch, best, ...sums } = this.#position;
+    if (!Number.isFinite(evaluation.loss)) {
+      throw new SpikeloomError(
+        `epoch ${epoch + 1}: the test loss must be a finite number, but is ${evaluation.loss}; lower the learning rate (${optimizer.lr} here)`,
+      );
+    }
+    const report: EpochReport = {
+      epoch,
+      loss: sums.lossSum / sums.images,
+      accuracy: evaluation.accuracy,
+      trainAccuracy: sums.correct / sums.images,
+      testLoss: evaluation.loss,
+      firingRate: evaluation.firingRate,
+      firingRates: evaluation.firingRates,
+      lr: optimizer.lr,
+      imagesPerSecond: sums.images / sums.seconds,
+      seconds: sums.seconds + evaluation.seconds,
+      best: best === null || evaluation.accuracy > best.accuracy,
+    };
+    await this.#record(report, optimizer);
+    this.#progress?.epoch({ ...report, accuracy: report.trainAccuracy, testAccuracy: report.accuracy });
+    return report;
+  }
+
+  /** Weights, then metrics, then the state: whatever a crash leaves undone, resuming from the former state does again. */
+  async #record(report: EpochReport, optimizer: Optimizer): Promise<void> {
+    const { epoch, accuracy } = report;
+    const next = { ...startPosition(), epoch: epoch + 1, best: report.best ? { epoch, accuracy } : this.best };
+    if (this.#files) {
+      const { paths, metrics } = this.#files;
+      const tensors = await snapshot(this.#net, optimizer);
+      const metadata = { epoch: String(epoch), accuracy: String(accuracy) };
+      if (report.best) await saveWeights(this.#net, paths.best, metadata);
+      await saveWeights(this.#net, paths.last, metadata);
+      metrics.append({ ...report });
+      next.metricsBytes = metrics.checkpoint();
+      this.#write(paths.state, tensors, next, optimizer);
+    }
+    this.#position = next;
+  }
+
+  async #save(optimizer: Optimizer): Promise<void> {
+    if (!this.#files) return;
+    const tensors = await snapshot(this.#net, optimizer);
+    this.#write(this.#files.paths.state, tensors, this.#position, optimizer);
+  }
+
+  #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): void {
+    const counts = { passes: this.#net.passes, steps: optimizer.stepCount };
+    writeState(path, tensors, { position, course: this.#course, counts });
+  }
+
+  #openProgress(steps: number): void {
+    const wanted = this.#wanted;
+    if (!wanted) return;
+    const { epoch: startEpoch, batch: startStep } = this.#position;
+    const own = { epochs: this.#options.epochs, steps, startEpoch, startStep };
+    this.#progress = wanted instanceof Progress ? wanted : new Progress({ ...own, ...(wanted === true ? {} : wanted) });
+  }
+
+  #showStep(): void {
+    const { epoch, batch, images, lossSum, correct } = this.#position;
+    this.#progress?.step({ epoch, step: batch, images, loss: lossSum / images, accuracy: correct / images });
+  }
+
+  #dropGradients(): void {
+    for (const { tensor } of this.#net.parameters()) {
+      tensor.grad?.dispose();
+      tensor.grad = undefined;
+    }
+  }
+}
+
+/**
+ * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over.
+ * With a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was interrupted,
+ * even within an epoch, goes on from its state to the same bits as one that was not.
+ * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss that is not finite
+ * @example
+ * const run = train(net, { data: fashionMnist('datasets/fashion-mnist-small'), epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
+ * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);
+ */
+export function train(net: Net, options: TrainOptions): Run {
+  return new Run(net, options);
+}

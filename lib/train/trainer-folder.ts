@@ -1,0 +1,50 @@
+// Where a run keeps its files.
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { writeJsonAtomic } from '../core/atomic-file.ts';
+import { SpikeloomError } from '../core/errors.ts';
+import { join } from 'node:path';
+import type { Net } from '../nn/index.ts';
+import type { Course } from './checkpoint.ts';
+import { describeEnvironment } from './environment.ts';
+import { MetricsLog } from './metrics-log.ts';
+import { type RunFolder, type RunPaths, runPaths } from './run-folder.ts';
+
+/** What training needs of a run's folder. */
+export type RunFiles = Pick<RunFolder, 'paths' | 'metrics'>;
+
+export const hasState = ({ state }: RunPaths): boolean => statSync(state, { throwIfNoEntry: false }) !== undefined;
+
+/**
+ * The files of a run in a folder of its own, made where it is missing. A new run leaves its environment, its model and its settings
+ * there (environment.json, model.json, training.json).
+ */
+export function openFiles(folder: string, net: Net, course: Course, resume: boolean): RunFiles {
+  const paths = runPaths(folder);
+  if (!resume) {
+    try {
+      mkdirSync(dirname(paths.last), { recursive: true });
+    } catch (error) {
+      throw new SpikeloomError(`cannot make the folder ${folder}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  checkFresh(paths, resume);
+  if (!resume) {
+    writeJsonAtomic(paths.environment, describeEnvironment());
+    writeJsonAtomic(join(folder, 'model.json'), net);
+    writeJsonAtomic(join(folder, 'training.json'), course);
+  }
+  return { paths, metrics: new MetricsLog(paths.metrics) };
+}
+
+/** @throws SpikeloomError when a new run would overwrite another one, or one to be resumed has no state */
+export function checkFresh(paths: RunPaths, resume: boolean): void {
+  if (!resume && hasState(paths)) {
+    throw new SpikeloomError(
+      `a new run needs a folder of its own, but ${paths.folder} holds one; go on with it by resume: true, or give another folder`,
+    );
+  }
+  if (resume && !hasState(paths)) {
+    throw new SpikeloomError(`a run goes on from its state, but ${paths.state} is not there; start a new run`);
+  }
+}
