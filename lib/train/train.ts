@@ -45,7 +45,7 @@ export interface TrainOptions {
   run?: RunFiles | undefined;
   /** Go on from the state in that folder. */
   resume?: boolean | undefined;
-  /** true: a progress bar on stderr. */
+  /** true: a progress bar on stderr. Your own Progress is left for you to close. */
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
   /** Aborted: the step under way is finished, the state saved, and the iteration ends with `interrupted`. */
   signal?: AbortSignal | undefined;
@@ -127,12 +127,16 @@ export class Run implements AsyncIterable<EpochReport> {
   interrupted = false;
   readonly #net: Net;
   readonly #options: Filled;
+  readonly #source: Loader;
+  readonly #test: Loader;
   readonly #course: Course;
   readonly #files: RunFiles | undefined;
   readonly #resume: boolean;
   readonly #wanted: TrainOptions['progress'];
   readonly #seconds = { all: 0, waiting: 0 };
   #position = startPosition();
+  /** Images of this epoch that another process has seen. */
+  #imagesBefore = 0;
   #progress: Progress | undefined;
   #started = false;
 
@@ -141,6 +145,9 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#net = net;
     this.#options = filled(net, options);
     checkData(net, this.#options);
+    const { data, batch, seed, augment, workers } = this.#options;
+    this.#source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
+    this.#test = loader(data.test, { batch, workers });
     this.#course = courseOf(net, this.#options);
     this.#resume = options.resume ?? false;
     this.#wanted = options.progress;
@@ -168,10 +175,9 @@ export class Run implements AsyncIterable<EpochReport> {
   async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
     if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
     this.#started = true;
-    const { data, batch, seed, augment, workers, epochs, signal } = this.#options;
+    const { epochs, signal } = this.#options;
+    const [source, test] = [this.#source, this.#test];
     const optimizer = this.#options.optimizer(this.#net.parameters());
-    const source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
-    const test = loader(data.test, { batch, workers });
     try {
       await this.#restore(optimizer);
       this.#openProgress(source.batches);
@@ -189,7 +195,7 @@ export class Run implements AsyncIterable<EpochReport> {
         }
       }
     } finally {
-      this.#progress?.close();
+      if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();
       optimizer.dispose();
       this.#files?.metrics.close();
@@ -203,6 +209,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const { paths, metrics } = this.#files;
     if (!this.#resume) return this.#save(optimizer);
     this.#position = readState(paths.state, this.#net, optimizer, this.#course);
+    this.#imagesBefore = this.#position.images;
     metrics.rewind(this.#position.metricsBytes);
   }
 
@@ -303,6 +310,7 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#write(paths.state, tensors, next, optimizer);
     }
     this.#position = next;
+    this.#imagesBefore = 0;
   }
 
   async #save(optimizer: Optimizer): Promise<void> {
@@ -325,8 +333,9 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   #showStep(): void {
-    const { epoch, batch, images, lossSum, correct } = this.#position;
-    this.#progress?.step({ epoch, step: batch, images, loss: lossSum / images, accuracy: correct / images });
+    const { epoch, batch: step, images: all, lossSum, correct } = this.#position;
+    const images = all - this.#imagesBefore;
+    this.#progress?.step({ epoch, step, images, loss: lossSum / all, accuracy: correct / all });
   }
 
   #dropGradients(): void {

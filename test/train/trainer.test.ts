@@ -224,6 +224,17 @@ describe('train()', function () {
     net.dispose();
   });
 
+  it('shows the progress of a resumed run from where it goes on', async () => {
+    const out = folder();
+    const net = makeNet();
+    await go(net, { out, signal: abortAfter(net, 8) });
+    let text = '';
+    const stream = { write: (more: string) => (text += more) };
+    await go(makeNet(), { out, resume: true, progress: { stream, quietMs: 0 } });
+    expect(text.split('\n')[0]).to.match(/^epoch 2\/3 {2}step 3\/6 /);
+    expect(text).to.match(/\nepoch 3\/3 {2}loss [\d.]+ .*test accuracy .*firing rate/);
+  });
+
   it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {
     const out = folder();
     await go(makeNet(), { out, epochs: 1 });
@@ -244,6 +255,7 @@ describe('train()', function () {
     expect(() => train(net, { data, epochs: 1, loss: { kind: 'tet' } })).to.throw(/'tet'.*meanOverTime/);
     expect(() => train(net, { data })).to.throw(/epochs/);
     expect(() => train(net, { data, epochs: 1.5 })).to.throw(/1\.5/);
+    expect(() => train(net, { data, epochs: 1, batch: 0 })).to.throw(/batch/);
     const four = tiny({ steps: 2, channels: 3, size: [7, 5], classes: 4 });
     expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);
     for (const made of [net, four]) made.dispose();
