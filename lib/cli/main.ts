@@ -3,7 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addDoctor } from './commands/doctor.ts';
+import { addEval } from './commands/eval.ts';
 import { addSummary } from './commands/summary.ts';
+import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { EXIT, explainError, USAGE_HINT } from './exit.ts';
 import { silenceClosedPipes, writeError } from './output.ts';
@@ -19,7 +21,7 @@ function makeProgram(): Command {
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${USAGE_HINT}`) });
-  for (const add of [addSummary, addDoctor, addVerify]) add(program);
+  for (const add of [addTrain, addEval, addSummary, addVerify, addDoctor]) add(program);
   return program;
 }
 

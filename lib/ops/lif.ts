@@ -55,10 +55,12 @@ function settings(x: Tensor, options: LifOptions) {
   if (![2, 3, 5].includes(x.shape.length)) {
     fail(`x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
   }
-  if (options.logit && options.decay !== undefined) fail('decay and logit both say how the membrane decays; give one of them');
+  if (options.logit && options.decay !== undefined)
+    fail('decay and logit both say how the membrane decays; give one of them');
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as LifOptions;
   const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given };
-  if (!surrogates.includes(surrogate)) fail(`the surrogate is one of ${surrogates.join(', ')}, not '${String(surrogate)}'`);
+  if (!surrogates.includes(surrogate))
+    fail(`the surrogate is one of ${surrogates.join(', ')}, not '${String(surrogate)}'`);
   if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not '${String(reset)}'`);
   const temperature = given.temperature ?? surrogateTemperatures[surrogate];
   finite('decay', decay);
@@ -83,7 +85,11 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
   record(wantV && v ? [s, v] : [s], [x, v0, logit], ([gs, gv], [, needsV0, needsLogit]) => {
     const wanted = [...(needsV0 ? ['gv0'] : []), ...(needsLogit ? ['glogit'] : [])];
     const op = smooth ? smoothGradient : gradient;
-    const { gx, gv0, glogit } = op.run({ gs, gv, x, s, v0, logit }, { ...shared, detachReset, ...slope }, { want: wanted });
+    const { gx, gv0, glogit } = op.run(
+      { gs, gv, x, s, v0, logit },
+      { ...shared, detachReset, ...slope },
+      { want: wanted },
+    );
     return [gx, gv0, glogit];
   });
   return { s, v };

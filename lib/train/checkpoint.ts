@@ -1,7 +1,7 @@
 // The state of a run in one safetensors file: everything that an exact continuation needs.
 import { z } from 'zod';
-import type { HostArray, Tensor } from '../core/index.ts';
 import { SpikeloomError } from '../core/errors.ts';
+import type { HostArray, Tensor } from '../core/index.ts';
 import {
   openSafetensors,
   type SafetensorsDtype,

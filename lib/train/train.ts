@@ -16,7 +16,7 @@ import {
 } from './checkpoint.ts';
 import { type Evaluation, evaluateOver } from './evaluate.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
-import { divergence } from './trainer-divergence.ts';
+import { allFinite, divergence } from './trainer-divergence.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { queueGradients } from './trainer-step.ts';
@@ -45,7 +45,7 @@ export interface TrainOptions {
   run?: RunFiles | undefined;
   /** Go on from the state in that folder. */
   resume?: boolean | undefined;
-  /** true: a progress bar on stderr. */
+  /** true: a progress bar on stderr. Your own Progress is left for you to close. */
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
   /** Aborted: the step under way is finished, the state saved, and the iteration ends with `interrupted`. */
   signal?: AbortSignal | undefined;
@@ -127,12 +127,16 @@ export class Run implements AsyncIterable<EpochReport> {
   interrupted = false;
   readonly #net: Net;
   readonly #options: Filled;
+  readonly #source: Loader;
+  readonly #test: Loader;
   readonly #course: Course;
   readonly #files: RunFiles | undefined;
   readonly #resume: boolean;
   readonly #wanted: TrainOptions['progress'];
   readonly #seconds = { all: 0, waiting: 0 };
   #position = startPosition();
+  /** Images of this epoch that another process has seen. */
+  #imagesBefore = 0;
   #progress: Progress | undefined;
   #started = false;
 
@@ -141,6 +145,9 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#net = net;
     this.#options = filled(net, options);
     checkData(net, this.#options);
+    const { data, batch, seed, augment, workers } = this.#options;
+    this.#source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
+    this.#test = loader(data.test, { batch, workers });
     this.#course = courseOf(net, this.#options);
     this.#resume = options.resume ?? false;
     this.#wanted = options.progress;
@@ -168,10 +175,9 @@ export class Run implements AsyncIterable<EpochReport> {
   async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
     if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
     this.#started = true;
-    const { data, batch, seed, augment, workers, epochs, signal } = this.#options;
+    const { epochs, signal } = this.#options;
+    const [source, test] = [this.#source, this.#test];
     const optimizer = this.#options.optimizer(this.#net.parameters());
-    const source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
-    const test = loader(data.test, { batch, workers });
     try {
       await this.#restore(optimizer);
       this.#openProgress(source.batches);
@@ -189,7 +195,7 @@ export class Run implements AsyncIterable<EpochReport> {
         }
       }
     } finally {
-      this.#progress?.close();
+      if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();
       optimizer.dispose();
       this.#files?.metrics.close();
@@ -203,6 +209,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const { paths, metrics } = this.#files;
     if (!this.#resume) return this.#save(optimizer);
     this.#position = readState(paths.state, this.#net, optimizer, this.#course);
+    this.#imagesBefore = this.#position.images;
     metrics.rewind(this.#position.metricsBytes);
   }
 
@@ -215,15 +222,19 @@ export class Run implements AsyncIterable<EpochReport> {
     if (signal?.aborted) return false;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);
+    let last: Batch | undefined;
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
       await this.#step(batch, source, optimizer);
+      last = batch;
       stopwatch();
       this.#showStep();
       if (signal?.aborted) return false;
     }
     await this.#net.device.finish();
     stopwatch();
-    return true;
+    if (!last || (await allFinite(this.#net))) return true;
+    const fact = `epoch ${position.epoch + 1}: parameters and running statistics must stay finite, but are not at its end`;
+    throw await divergence(this.#net, last, fact, optimizer.lr);
   }
 
   /** Every call adds the time since the one before. */
@@ -244,7 +255,8 @@ export class Run implements AsyncIterable<EpochReport> {
     const position = this.#position;
     if (!Number.isFinite(loss)) {
       const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
-      throw await divergence(this.#net, batch, where, { loss, lr: optimizer.lr });
+      const fact = `${where}: the loss must be a finite number, but is ${loss}`;
+      throw await divergence(this.#net, batch, fact, optimizer.lr);
     }
     optimizer.step();
     const images = batch.labels.length;
@@ -298,6 +310,7 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#write(paths.state, tensors, next, optimizer);
     }
     this.#position = next;
+    this.#imagesBefore = 0;
   }
 
   async #save(optimizer: Optimizer): Promise<void> {
@@ -320,8 +333,9 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   #showStep(): void {
-    const { epoch, batch, images, lossSum, correct } = this.#position;
-    this.#progress?.step({ epoch, step: batch, images, loss: lossSum / images, accuracy: correct / images });
+    const { epoch, batch: step, images: all, lossSum, correct } = this.#position;
+    const images = all - this.#imagesBefore;
+    this.#progress?.step({ epoch, step, images, loss: lossSum / all, accuracy: correct / all });
   }
 
   #dropGradients(): void {

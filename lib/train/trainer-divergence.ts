@@ -45,24 +45,29 @@ async function firstBadLayer(net: Net, batch: Batch): Promise<string | undefined
   return firstNotFinite(probes);
 }
 
+/** Whether all parameters and running statistics are finite. Spikes can hide from the loss that they are not. */
+export async function allFinite(net: Net): Promise<boolean> {
+  const probes = [...net.parameters(), ...net.buffers()].map(({ name, tensor }) => probe(name, tensor));
+  return (await firstNotFinite(probes)) === undefined;
+}
+
 /**
- * The error for a training step with a loss that is not finite. The forward pass of the batch is run again with every layer's output
+ * The error for a network that has left the finite numbers. The forward pass of the batch is run again with every layer's output
  * looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the parameters is changed.
- * @param where the step in words: 'epoch 3, step 17 of 390'
+ * @param fact where it was seen, and what: 'epoch 3, step 17 of 390: the loss must be ..., but is NaN'
  */
-export async function divergence(net: Net, batch: Batch, where: string, facts: { loss: number; lr: number }) {
+export async function divergence(net: Net, batch: Batch, fact: string, lr: number): Promise<SpikeloomError> {
   const parameters = net.parameters();
   const gradients = parameters.filter(({ tensor }) => tensor.grad !== undefined);
   const badGradient = firstNotFinite(gradients.map(({ name, tensor }) => probe(name, tensor.grad!)));
   const badParameter = firstNotFinite(parameters.map(({ name, tensor }) => probe(name, tensor)));
   const layer = await firstBadLayer(net, batch);
   const [gradient, parameter] = await Promise.all([badGradient, badParameter]);
-  const places = [
-    layer && `the output of layer '${layer}'`,
-    !layer && gradient && `the gradient of '${gradient}'`,
-    parameter && `the parameter '${parameter}'`,
-  ].filter((place) => place !== undefined && place !== false);
+  const places: string[] = [];
+  if (layer !== undefined) places.push(`the output of layer '${layer}'`);
+  else if (gradient !== undefined) places.push(`the gradient of '${gradient}'`);
+  if (parameter !== undefined) places.push(`the parameter '${parameter}'`);
   const found = places.length > 0 ? `The first that is not finite: ${places.join(', and ')}` : 'Every layer is finite';
-  const remedy = `Lower the learning rate (${facts.lr} here), clip the gradient's norm, or look at the data`;
-  return new SpikeloomError(`${where}: the loss must be a finite number, but is ${facts.loss}. ${found}. ${remedy}`);
+  const remedy = `Lower the learning rate (${lr} here), clip the gradient's norm, or look at the data`;
+  return new SpikeloomError(`${fact}. ${found}. ${remedy}`);
 }

@@ -1,9 +1,8 @@
 // Where a run keeps its files.
 import { mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
-import { join } from 'node:path';
 import type { Net } from '../nn/index.ts';
 import type { Course } from './checkpoint.ts';
 import { describeEnvironment } from './environment.ts';

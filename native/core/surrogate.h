@@ -28,7 +28,13 @@ enum class Surrogate : int { tanh = 0, atan = 1, sigmoid = 2, triangle = 3, rect
 
 template <class T>
 SPIKELOOM_HD T magnitude(T x) {
-  return x < 0 ? -x : x;
+  return std::fabs(x);
+}
+
+// 1 or 0 as a factor: a choice between results would leave a branch in the loop, since arithmetic may trap.
+template <class T>
+SPIKELOOM_HD T oneIf(bool condition) {
+  return condition ? T(1) : T(0);
 }
 
 // 2^n out of the low bits of n + magic, where magic = 1.5 * 2^mantissa rounds a sum to a whole number.
@@ -94,7 +100,7 @@ struct TanhSurrogate {
   SPIKELOOM_HD T derivative(T z) const {
     const T e = expNegative(T(-2) * k * magnitude(z));
     const T inside = scale * e / ((T(1) + e) * (T(1) + e));
-    return magnitude(z) <= T(0.5) ? inside : T(0);
+    return inside * oneIf<T>(magnitude(z) <= T(0.5));
   }
   SPIKELOOM_HD T primitive(T z) const {
     const T limited = z < T(-0.5) ? T(-0.5) : z > T(0.5) ? T(0.5) : z;
@@ -134,7 +140,7 @@ struct TriangleSurrogate {
   SPIKELOOM_HD explicit TriangleSurrogate(double width) : inverse(T(1 / width)) {}
   SPIKELOOM_HD T derivative(T z) const {
     const T height = T(1) - magnitude(z) * inverse;
-    return height > 0 ? height * inverse : T(0);
+    return (height > 0 ? height : T(0)) * inverse;
   }
   SPIKELOOM_HD T primitive(T z) const {
     const T height = T(1) - magnitude(z) * inverse;

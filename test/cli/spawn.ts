@@ -13,11 +13,11 @@ export interface Outcome {
 
 export interface SpawnOptions {
   env?: Record<string, string>;
-  /** Called with all of stderr so far; may send signals. */
-  onError?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  /** Called with all of stdout so far; may send signals. */
+  onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
-export function spikeloom(args: readonly string[], { env = {}, onError }: SpawnOptions = {}): Promise<Outcome> {
+export function spikeloom(args: readonly string[], { env = {}, onOutput }: SpawnOptions = {}): Promise<Outcome> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...env },
@@ -26,10 +26,10 @@ export function spikeloom(args: readonly string[], { env = {}, onError }: SpawnO
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data) => {
     stdout += data;
+    onOutput?.(stdout, (signal) => child.kill(signal));
   });
   child.stderr.on('data', (data) => {
     stderr += data;
-    onError?.(stderr, (signal) => child.kill(signal));
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);

@@ -1,10 +1,21 @@
 import { type LifOptions, lif, lifSmooth, lifWithState, surrogates } from '../../lib/ops/lif.ts';
-import { type HostInputs, type HostTensor, host, noise, type OpCase, type OpTable, type Tensors } from '../support/op-table.ts';
+import {
+  type HostInputs,
+  type HostTensor,
+  host,
+  noise,
+  type OpCase,
+  type OpTable,
+  type Tensors,
+} from '../support/op-table.ts';
 
 /** x between low and high, so that neurons are silent or always fire. */
 function between(shape: readonly number[], low: number, high: number): HostTensor {
   const x = noise(shape, 3, 0.5);
-  return host(shape, x.data.map((v) => Math.fround(low + (high - low) * (v + 1) / 2)));
+  return host(
+    shape,
+    x.data.map((v) => Math.fround(low + ((high - low) * (v + 1)) / 2)),
+  );
 }
 
 /** Spikes and the last membrane, neuron by neuron. */
@@ -39,18 +50,39 @@ const combinations: OpCase[] = surrogates.flatMap((surrogate) =>
 const learned = () => ({ logit: host([1], [-0.4]) });
 
 const cases: OpCase[] = [
-  ...[1, 2, 3, 4, 5].map((steps) => ({ name: `T = ${steps}`, inputs: () => ({ x: noise([steps, 2, 3, 3, 2], steps) }) })),
-  ...[1, 31, 32, 33, 64].map((channels) => ({ name: `${channels} channels`, inputs: () => ({ x: noise([2, 2, channels, 1, 3], 4) }) })),
-  ...[1, 31, 33, 64, 300].map((features) => ({ name: `[3,2,${features}]`, inputs: () => ({ x: noise([3, 2, features], 5), v0: noise([2, features], 6) }) })),
+  ...[1, 2, 3, 4, 5].map((steps) => ({
+    name: `T = ${steps}`,
+    inputs: () => ({ x: noise([steps, 2, 3, 3, 2], steps) }),
+  })),
+  ...[1, 31, 32, 33, 64].map((channels) => ({
+    name: `${channels} channels`,
+    inputs: () => ({ x: noise([2, 2, channels, 1, 3], 4) }),
+  })),
+  ...[1, 31, 33, 64, 300].map((features) => ({
+    name: `[3,2,${features}]`,
+    inputs: () => ({ x: noise([3, 2, features], 5), v0: noise([2, features], 6) }),
+  })),
   { name: '[4,7]', inputs: () => ({ x: noise([4, 7], 9) }) },
-  { name: 'more than one task', inputs: () => ({ x: noise([2, 2, 33, 9, 9], 5), ...learned() }), options: { surrogate: 'atan' } },
+  {
+    name: 'more than one task',
+    inputs: () => ({ x: noise([2, 2, 33, 9, 9], 5), ...learned() }),
+    options: { surrogate: 'atan' },
+  },
   { name: 'silent', inputs: () => ({ x: between([3, 1, 33, 2, 2], -0.3, -0.1) }) },
   { name: 'all firing', inputs: () => ({ x: between([3, 1, 33, 2, 2], 0.55, 0.95) }) },
   { name: 'far outside of the surrogate', inputs: () => ({ x: between([3, 1, 33, 2, 2], 40, 900) }) },
   { name: 'integrate and fire', inputs: () => ({ x: noise([4, 2, 5], 11) }), options: { decay: 1, reset: 'soft' } },
   { name: 'learned decay, hard', inputs: () => ({ x: noise([4, 2, 33], 12), v0: noise([2, 33], 13), ...learned() }) },
-  { name: 'learned decay, soft', inputs: () => ({ x: noise([4, 1, 3, 2, 2], 14), v0: noise([1, 3, 2, 2], 15), ...learned() }), options: { reset: 'soft' } },
-  { name: 'negative threshold', inputs: () => ({ x: noise([3, 2, 5], 16) }), options: { threshold: -0.2, surrogate: 'sigmoid' } },
+  {
+    name: 'learned decay, soft',
+    inputs: () => ({ x: noise([4, 1, 3, 2, 2], 14), v0: noise([1, 3, 2, 2], 15), ...learned() }),
+    options: { reset: 'soft' },
+  },
+  {
+    name: 'negative threshold',
+    inputs: () => ({ x: noise([3, 2, 5], 16) }),
+    options: { threshold: -0.2, surrogate: 'sigmoid' },
+  },
   { name: 'temperature 3', inputs: () => ({ x: noise([3, 2, 5], 17) }), options: { temperature: 3 } },
   ...combinations,
 ];

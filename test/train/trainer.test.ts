@@ -1,26 +1,18 @@
 // Training of a tiny network on random images: reports, files, interruption, resuming to the bit.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { device } from '../../lib/core/index.ts';
+import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { type ImageSplits, imageSet } from '../../lib/data/image-set.ts';
-import {
-  conv2d,
-  define,
-  dropout,
-  globalAvgPool,
-  lif,
-  linear,
-  meanOverTime,
-  type Net,
-  norm,
-} from '../../lib/nn/index.ts';
-import { adamw, cosine } from '../../lib/optim/index.ts';
+import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, Net, norm } from '../../lib/nn/index.ts';
+import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
+import { evaluate } from '../../lib/train/evaluate.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { type EpochReport, type TrainOptions, train } from '../../lib/train/train.ts';
+import { randomSet } from '../support/image-sets.ts';
 import { noise } from '../support/op-table.ts';
 
 const CLASSES = 3;
@@ -79,6 +71,18 @@ function abortAfter(net: Net, steps: number): AbortSignal {
     if (path === 'mean1' && net.training && ++seen === steps) controller.abort();
   };
   return controller.signal;
+}
+
+/** A net with a parameter that becomes NaN in the second forward pass in training, before its layer is reached. */
+function poisoned(parameter: string): Net {
+  const net = makeNet();
+  let passes = 0;
+  net.onLayer = (path) => {
+    if (path !== 'conv1' || !net.training || ++passes !== 2) return;
+    const { tensor } = net.parameters().find(({ name }) => name === parameter)!;
+    tensor.set(new Float32Array(tensor.size).fill(Number.NaN));
+  };
+  return net;
 }
 
 interface Outcome {
@@ -163,4 +167,129 @@ describe('train()', function () {
       expect(readMetrics(runPaths(parts).metrics).map(numbers)).to.deep.equal(reports);
     });
   }
+
+  it('goes on where only the evaluation of an epoch was missing, and not beyond the last epoch', async () => {
+    const [whole, parts] = [folder(), folder()];
+    const expected = await go(makeNet(), { out: whole, epochs: 1 });
+    const net = makeNet();
+    const controller = new AbortController();
+    net.onLayer = () => {
+      if (!net.training) controller.abort();
+    };
+    const first = await go(net, { out: parts, epochs: 1, signal: controller.signal });
+    expect(first).to.deep.equal({ reports: [], interrupted: true });
+    const second = await go(makeNet(), { out: parts, epochs: 1, resume: true });
+    expect(numbers({ ...second.reports[0] })).to.deep.equal(numbers({ ...expected.reports[0] }));
+    expect(await go(makeNet(), { out: parts, epochs: 1, resume: true })).to.deep.equal({
+      reports: [],
+      interrupted: false,
+    });
+  });
+
+  it('allocates nothing after the first epoch and leaves no handle', async () => {
+    const before = device().stats().handles;
+    const net = makeNet();
+    const seen: { handles: number; systemAllocations: number }[] = [];
+    for await (const _ of train(net, { data, ...usual, epochs: 5 })) {
+      const { handles, systemAllocations } = device().stats();
+      seen.push({ handles, systemAllocations });
+    }
+    expect(seen.slice(1)).to.deep.equal(Array.from({ length: 4 }, () => seen[1]));
+    expect(seen[1]!.handles).to.equal(seen[0]!.handles);
+    net.dispose();
+    expect(device().stats().handles).to.equal(before);
+  });
+
+  it('stops at a loss that is not finite and says where it began; what was saved stays', async () => {
+    const out = folder();
+    const net = makeNet();
+    const first = abortAfter(net, 8);
+    await go(net, { out, signal: first });
+    const saved = { state: readFileSync(runPaths(out).state), last: readFileSync(runPaths(out).last) };
+    const inTheHead = await failure(go(poisoned('linear1.weight'), { out, resume: true }));
+    expect(inTheHead).to.match(/^epoch 2, step 4 of 6: the loss must be a finite number, but is NaN/);
+    expect(inTheHead).to.contain("the output of layer 'linear1'").and.to.contain("the parameter 'linear1.weight'");
+    const behindSpikes = await failure(go(poisoned('conv2.weight'), { out, resume: true }));
+    expect(behindSpikes).to.match(/^epoch 2: parameters and running statistics must stay finite/);
+    expect(behindSpikes).to.match(/the output of layer '\w+', and the parameter/);
+    expect(readFileSync(runPaths(out).state)).to.deep.equal(saved.state);
+    expect(readFileSync(runPaths(out).last)).to.deep.equal(saved.last);
+  });
+
+  it('stops when a step too large made the numbers overflow', async () => {
+    const net = makeNet();
+    const error = await failure(go(net, { optimizer: sgd({ lr: 3e38 }), schedule: undefined, epochs: 2 }));
+    expect(error).to.match(/^epoch 1, step \d of 6: .* The first that is not finite: the output of layer '\w+'/);
+    expect(error).to.contain('3e+38');
+    net.dispose();
+  });
+
+  it('shows the progress of a resumed run from where it goes on', async () => {
+    const out = folder();
+    const net = makeNet();
+    await go(net, { out, signal: abortAfter(net, 8) });
+    let text = '';
+    const stream = { write: (more: string) => (text += more) };
+    await go(makeNet(), { out, resume: true, progress: { stream, quietMs: 0 } });
+    expect(text.split('\n')[0]).to.match(/^epoch 2\/3 {2}step 3\/6 /);
+    expect(text).to.match(/\nepoch 3\/3 {2}loss [\d.]+ .*test accuracy .*firing rate/);
+  });
+
+  it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {
+    const out = folder();
+    await go(makeNet(), { out, epochs: 1 });
+    const net = makeNet();
+    expect(await failure(go(net, { out, epochs: 1, resume: true, batch: 5 }))).to.match(/batch: 4 then, 5 now/);
+    expect(() => train(net, { data, ...usual, out })).to.throw(/needs a folder of its own/);
+    expect(() => train(net, { data, ...usual, out: folder(), resume: true })).to.throw(/is not there/);
+    expect(() => train(net, { data, ...usual, resume: true })).to.throw(/give the folder/);
+    truncateSync(runPaths(out).state, 1000);
+    expect(await failure(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
+    net.dispose();
+  });
+
+  it('refuses options and data that do not fit', () => {
+    const net = makeNet();
+    const wide = { ...data, test: randomSet('cifar10', [4, 3, 8, 7]) };
+    expect(() => train(net, { data: wide, epochs: 1 })).to.throw(/images \[3,7,5\].*\[3,8,7\]/);
+    expect(() => train(net, { data, epochs: 1, loss: { kind: 'tet' } })).to.throw(/'tet'.*meanOverTime/);
+    expect(() => train(net, { data })).to.throw(/epochs/);
+    expect(() => train(net, { data, epochs: 1.5 })).to.throw(/1\.5/);
+    expect(() => train(net, { data, epochs: 1, batch: 0 })).to.throw(/batch/);
+    const four = tiny({ steps: 2, channels: 3, size: [7, 5], classes: 4 });
+    expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);
+    for (const made of [net, four]) made.dispose();
+  });
+
+  for (const [kind, clipNorm] of [
+    ['bce', 0.5],
+    ['tet', 0],
+  ] as const) {
+    it(`trains with the loss ${kind} in float64, and is iterated over once`, async () => {
+      const layers = tiny.plan({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES }).toJSON();
+      if (kind === 'tet') layers.layers = layers.layers.slice(0, -1);
+      const net = Net.fromJSON(layers, { dtype: 'f64' });
+      const run = train(net, { data, ...usual, epochs: 4, loss: { kind, smoothing: 0.1 }, clipNorm, augment: 'none' });
+      const losses = [];
+      for await (const { loss } of run) losses.push(loss);
+      expect(losses.at(-1)).to.be.below(losses[0]!);
+      expect(run.waitShare).to.be.within(0, 1);
+      expect(await failure(run[Symbol.asyncIterator]().next())).to.match(/iterated over once/);
+      const { accuracy, firingRate } = await evaluate(net, data.test, { batch: 3, loss: kind, workers: 0 });
+      expect(accuracy).to.be.within(0, 1);
+      expect(firingRate).to.be.within(0, 1);
+      expect(net.training).to.equal(true);
+      net.dispose();
+    });
+  }
 });
+
+async function failure(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    expect(error).to.be.instanceOf(SpikeloomError);
+    return (error as Error).message;
+  }
+  throw new Error('it should have failed');
+}

@@ -33,8 +33,8 @@ inline constexpr char kLifSmoothGrad[] =
     " decay:float, vth:float, threshold:float, soft:bool, detachReset:bool, surrogate:int, temperature:float)"
     " -> gx:real[T,...R], gv0?:real[...R], glogit?:real[1]";
 
-// One neuron at one step. kSmooth: s is a real number of [0, 1]; else it is 0 or 1, and the reset selects, so that an infinite u resets
-// to 0 as well.
+// One neuron at one step. kSmooth: s is a real number of [0, 1]; else it is 0 or 1, and the hard reset selects, so that an
+// infinite u resets to 0 as well.
 template <class T, bool kSmooth, bool kSoft>
 struct LifNeuron {
   T decay, vth, threshold, drop, through;
@@ -46,8 +46,9 @@ struct LifNeuron {
   SPIKELOOM_HD T distance(T u) const { return u / vth - threshold; }
   SPIKELOOM_HD T fire(T u) const { return u / vth > threshold ? T(1) : T(0); }
   SPIKELOOM_HD T reset(T u, T s) const {
-    if constexpr (kSmooth) return kSoft ? u - s * drop : u * (T(1) - s);
-    return s > 0 ? (kSoft ? u - drop : T(0)) : u;
+    if constexpr (kSoft) return u - s * drop;
+    if constexpr (kSmooth) return u * (T(1) - s);
+    return s > 0 ? T(0) : u;
   }
   // gu of step t; d = ds/du.
   SPIKELOOM_HD T gradient(T gs, T G, T u, T s, T d) const {

@@ -1,0 +1,111 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { readMetrics } from '../../train/metrics-log.ts';
+import { loadRecipe } from '../../train/recipe.ts';
+import { openRun, runPaths } from '../../train/run-folder.ts';
+import { renderSettingKeys, type Settings } from '../../train/settings.ts';
+import type { EpochReport } from '../../train/train.ts';
+import { asUsage, UsageError } from '../exit.ts';
+import { writeJson, writeText } from '../output.ts';
+import { firingTable, percent, snakeCase } from '../results.ts';
+import { listenForStop } from '../signals.ts';
+
+interface Options {
+  resume?: string;
+  json?: boolean;
+}
+
+export function addTrain(program: Command): void {
+  program
+    .command('train')
+    .description('train a network as a recipe says, in a run folder of its own')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2 lr=0.05 model.width=16")
+    .option('--resume <run>', "go on with an interrupted run: its folder, or 'last' for the newest of this recipe")
+    .option('--json', 'JSON lines on stdout: start, epoch, and end or interrupted')
+    .addHelpText('after', () => `\nKeys of a recipe (in brackets: short forms for key=value):\n${renderSettingKeys()}`)
+    .action(trainCommand);
+}
+
+async function trainCommand(recipe: string, overrides: string[], { resume, json }: Options): Promise<void> {
+  const settings = asUsage(() => loadRecipe(recipe, overrides));
+  const folder = resume === 'last' ? lastRun(settings) : resume;
+  if (folder !== undefined) asUsage(() => openRun(folder)).metrics.close();
+  const { trainRecipe } = await import('../../train/assemble.ts');
+  using stopping = listenForStop();
+  const result = await trainRecipe(settings, {
+    resume: folder,
+    progress: true,
+    signal: stopping.signal,
+    onStart: (run) => announce(run, settings, { resume: folder, json }),
+    onEpoch: (report) => {
+      if (json) writeJson({ event: 'epoch', ...epochJson(report) });
+    },
+  });
+  if (result.interrupted) {
+    sayInterrupted(result.folder, json);
+    process.exitCode = stopping.status ?? 1;
+    return;
+  }
+  sayEnd(result.folder, result.best, result.epochs.at(-1) ?? lastReport(result.folder), json);
+}
+
+function announce(run: string, settings: Settings, { resume, json }: Options): void {
+  if (json) writeJson({ event: 'start', run, resumed: resume !== undefined, settings });
+  else writeText(`${resume === undefined ? 'run folder' : 'going on in'} ${run}`);
+}
+
+function sayInterrupted(run: string, json: boolean | undefined): void {
+  const resume = `npx spikeloom train ${quoted(runPaths(run).settings)} --resume ${quoted(run)}`;
+  if (json) writeJson({ event: 'interrupted', run, resume });
+  else writeText(`interrupted, and saved; to go on:\n  ${resume}`);
+}
+
+type Best = { epoch: number; accuracy: number } | null;
+
+function sayEnd(run: string, best: Best, report: EpochReport, json: boolean | undefined): void {
+  if (json) {
+    const { epoch, test_accuracy, firing_rate, firing_rates } = epochJson(report);
+    const top = best && { epoch: best.epoch + 1, test_accuracy: best.accuracy };
+    writeJson({ event: 'end', run, epoch, test_accuracy, best: top, firing_rate, firing_rates });
+    return;
+  }
+  writeText(firingTable(report.firingRates, report.firingRate));
+  if (best && best.epoch !== report.epoch) {
+    writeText(`best test accuracy ${percent(best.accuracy)} after epoch ${best.epoch + 1}`);
+  }
+  writeText(`test accuracy ${percent(report.accuracy)}`);
+  writeText(`run folder ${run}`);
+}
+
+/** Epochs count from 1 in what users read. */
+function epochJson({ epoch, accuracy, ...rest }: EpochReport): Record<string, unknown> {
+  return { epoch: epoch + 1, test_accuracy: accuracy, ...snakeCase(rest) };
+}
+
+/** The report of the last epoch of a run that was complete before it was resumed. */
+function lastReport(run: string): EpochReport {
+  const record = readMetrics(runPaths(run).metrics).at(-1);
+  if (record === undefined) throw new UsageError(`the run ${run} has no epoch to report; start a new run`);
+  return record as unknown as EpochReport;
+}
+
+/** The folder with the highest number that this recipe's runs have. */
+function lastRun({ out, name }: Settings): string {
+  const numberOf = (entry: string) => (entry.startsWith(`${name}-`) ? entry.slice(name.length + 1) : '');
+  let entries: string[] = [];
+  try {
+    entries = readdirSync(out).filter((entry) => /^\d{4,9}$/.test(numberOf(entry)));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const last = entries.sort((a, b) => Number(numberOf(a)) - Number(numberOf(b))).at(-1);
+  if (last !== undefined) return join(out, last);
+  throw new UsageError(`there is no run ${join(out, name)}-NNNN to go on with; start one without --resume`);
+}
+
+/** An argument as a shell takes it. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,167 @@
+// Training and evaluation by settings: data, network, optimizer and schedule from one recipe.
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { SpikeloomError } from '../core/errors.ts';
+import { device } from '../core/index.ts';
+import { cifar10, cifar100 } from '../data/cifar.ts';
+import { fashionMnist, mnist } from '../data/idx.ts';
+import { type ImageSet, type ImageSplits, limit } from '../data/image-set.ts';
+import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
+import {
+  adamw,
+  lamb,
+  type OptimizerFactory,
+  type Schedule,
+  type ScheduleSettings,
+  scheduleFrom,
+  sgd,
+} from '../optim/index.ts';
+import { type Evaluation, evaluate } from './evaluate.ts';
+import { createRun, openRun } from './run-folder.ts';
+import type { Settings } from './settings.ts';
+import { type EpochReport, type Run, type TrainOptions, train } from './train.ts';
+import { hasState } from './trainer-folder.ts';
+
+const readers: Record<Settings['data']['name'], (root: string) => ImageSplits> = {
+  cifar10,
+  cifar100,
+  mnist,
+  'fashion-mnist': fashionMnist,
+};
+
+/** The data set of the settings, cut to their limits. */
+export function dataOf({ data }: Pick<Settings, 'data'>): ImageSplits {
+  const { train: images, test } = readers[data.name](data.root);
+  const cut = (set: ImageSet, n: number) => (n > 0 ? limit(set, n) : set);
+  return { train: cut(images, data.train_limit), test: cut(test, data.test_limit) };
+}
+
+/** The value that the data has, unless the settings say another one: then an error with both. */
+function agreed<V>(key: string, given: V | undefined, found: V, name: string): V {
+  if (given === undefined || String(given) === String(found)) return found;
+  throw new SpikeloomError(
+    `model.${key} must be the data's, but it is ${given} and '${name}' has ${found}; leave model.${key} out`,
+  );
+}
+
+/**
+ * The network of the settings for a data set, with start values. Under the loss 'tet' it keeps its time axis to the end.
+ * @throws SpikeloomError where settings and data differ
+ */
+export function netOf(settings: Settings, data: ImageSplits): Net {
+  const { name, steps, width, reduction, basis, attention, neuron } = settings.model;
+  const { train: set } = data;
+  const options = {
+    classes: agreed('classes', settings.model.classes, set.classes.length, set.name),
+    channels: agreed('channels', settings.model.channels, set.channels, set.name),
+    size: agreed<[number, number]>('size', settings.model.size, [set.height, set.width], set.name),
+    ...{ steps, width, reduction, basis, attention, neuron: neuron as NeuronLayer },
+  };
+  const plan = model(name).plan(options);
+  const { layers, ...rest } = plan.toJSON();
+  const kept = settings.loss.kind === 'tet' && layers.at(-1)?.kind === 'meanOverTime' ? layers.slice(0, -1) : layers;
+  const dtype = settings.precision === 'fp64' ? 'f64' : 'f32';
+  return Net.fromJSON({ ...rest, layers: kept }, { seed: settings.seed, dtype, device: settings.device });
+}
+
+/** The optimizer of the settings. Nesterov's rule needs a momentum and is left out without one. */
+export function optimizerOf({ optimizer }: Pick<Settings, 'optimizer'>): OptimizerFactory {
+  const { kind, lr, momentum, nesterov, weight_decay: weightDecay, betas, eps, clip_norm: clipNorm } = optimizer;
+  if (kind === 'sgd') return sgd({ lr, momentum, nesterov: nesterov && momentum > 0, weightDecay, clipNorm });
+  return (kind === 'adamw' ? adamw : lamb)({ lr, betas, eps, weightDecay, clipNorm });
+}
+
+export function scheduleOf({ epochs, schedule }: Pick<Settings, 'epochs' | 'schedule'>): Schedule {
+  const warm = { epochs, warmup: schedule.warmup, warmupLr: schedule.warmup_lr };
+  const byKind: Record<Settings['schedule']['kind'], ScheduleSettings> = {
+    constant: { kind: 'constant', ...warm },
+    step: { kind: 'step', ...warm, stepSize: schedule.step_size, gamma: schedule.gamma },
+    cosine: { kind: 'cosine', ...warm, minLr: schedule.min_lr, cooldown: schedule.cooldown },
+  };
+  return scheduleFrom(byKind[schedule.kind]);
+}
+
+/** Opens the settings' device and gives it their threads; 0: all cores. */
+function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'threads'>): void {
+  const used = device(name);
+  if (name === 'cpu') used.setThreads(threads || availableParallelism());
+}
+
+export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
+  /** The folder of a run to go on with, in place of a new one. */
+  resume?: string | undefined;
+  /** Called with the folder before the first step. */
+  onStart?: ((folder: string, run: Run) => void) | undefined;
+  /** Called after every epoch; what it returns is awaited. */
+  onEpoch?: ((report: EpochReport, run: Run) => unknown) | undefined;
+}
+
+export interface RecipeResult {
+  folder: string;
+  /** The epochs of this call; those before a resumption stand in the metrics. */
+  epochs: EpochReport[];
+  best: { epoch: number; accuracy: number } | null;
+  /** Whether the signal ended it; resume goes on. */
+  interrupted: boolean;
+  /** The part of the training time that was spent waiting for data, 0 to 1. */
+  waitShare: number;
+}
+
+/**
+ * Trains by settings in a new run folder, or goes on in one.
+ * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not change the numbers
+ * (device, threads, workers), else the state refuses them
+ * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws
+ */
+export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
+  const { resume, progress, signal, onStart, onEpoch } = options;
+  let folder = resume === undefined ? undefined : openRun(resume);
+  const used = settings ?? folder?.settings;
+  if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
+  try {
+    prepareDevice(used);
+    const data = dataOf(used);
+    using net = netOf(used, data);
+    const { batch, seed, loss } = used;
+    const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
+    const { augment, workers } = used.data;
+    folder ??= createRun(used);
+    const run = train(net, { ...parts, augment, workers, run: folder, resume: resume !== undefined, progress, signal });
+    onStart?.(folder.paths.folder, run);
+    const epochs: EpochReport[] = [];
+    for await (const report of run) {
+      epochs.push(report);
+      await onEpoch?.(report, run);
+    }
+    const { best, interrupted, waitShare } = run;
+    return { folder: folder.paths.folder, epochs, best, interrupted, waitShare };
+  } finally {
+    folder?.metrics.close();
+  }
+}
+
+export interface EvaluateRunOptions {
+  /** Default 'best'. */
+  weights?: 'best' | 'last' | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Evaluates the saved weights of a run on its test images.
+ * @throws SpikeloomError when the folder is no run folder or has no such weights yet
+ */
+export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
+  const { weights = 'best', signal } = options;
+  const { settings, paths, metrics } = openRun(folder);
+  metrics.close();
+  if (!existsSync(paths[weights])) {
+    const stage = hasState(paths) ? 'its first epoch is not over yet' : 'it was never started';
+    throw new SpikeloomError(`${paths[weights]} is not there: ${stage}`);
+  }
+  prepareDevice(settings);
+  const data = dataOf(settings);
+  using net = netOf(settings, data);
+  loadWeights(net, paths[weights]);
+  const { batch, loss, data: source } = settings;
+  return await evaluate(net, data.test, { batch, loss: loss.kind, workers: source.workers, signal });
+}

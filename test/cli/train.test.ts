@@ -1,0 +1,91 @@
+// Tiny runs through the program: train, eval, stop, resume.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { type Outcome, spikeloom } from './spawn.ts';
+
+const tiny = ['model.width=2', 'data.train_limit=64', 'data.test_limit=30', 'batch=8', 'threads=1'];
+const train = (out: string, ...more: string[]) => ['train', 'recipes/quickstart.yaml', ...tiny, `out=${out}`, ...more];
+const linesOf = ({ stdout }: Outcome) =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+const weights = (out: string, run = 'quickstart-0001') => readFileSync(join(out, run, 'weights/last.safetensors'));
+
+describe('spikeloom train and eval', function () {
+  this.timeout(60_000);
+  let folder = '';
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'spikeloom runs-')); // the space is meant
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('trains, reports in JSON lines, and eval finds the same accuracy', async () => {
+    const outcome = await spikeloom(train(folder, 'epochs=1', '--json'));
+    expect(outcome.status, outcome.stderr).to.equal(0);
+    const [start, epoch, end, ...more] = linesOf(outcome);
+    expect(more).to.deep.equal([]);
+    const run = join(folder, 'quickstart-0001');
+    expect(start).to.include({ event: 'start', run, resumed: false });
+    expect(epoch).to.include({ event: 'epoch', epoch: 1, test_accuracy: end.test_accuracy, lr: 0.1 });
+    expect(epoch.loss).to.be.within(1, 4);
+    expect(end).to.include({ event: 'end', run, epoch: 1 });
+    expect(Object.keys(end.firing_rates)).to.have.length(19).and.include('layer1.0.relu1');
+    const evaluated = await spikeloom(['eval', run, '--weights', 'last', '--json']);
+    expect(evaluated.status, evaluated.stderr).to.equal(0);
+    const { test_accuracy, firing_rates, images } = JSON.parse(evaluated.stdout);
+    expect({ test_accuracy, firing_rates, images }).to.deep.equal({
+      test_accuracy: end.test_accuracy,
+      firing_rates: end.firing_rates,
+      images: 30,
+    });
+  });
+
+  for (const [signal, status] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`stops at ${signal} with ${status}, and the command it prints goes on to the same bits`, async () => {
+      const [whole, parts] = [`whole-${signal}`, `parts-${signal}`].map((name) => join(folder, name)) as [
+        string,
+        string,
+      ];
+      let sent = false;
+      const stopped = await spikeloom(train(parts, 'epochs=2'), {
+        onOutput(text, kill) {
+          if (!sent && text.includes('run folder')) kill(signal);
+          sent ||= text.includes('run folder');
+        },
+      });
+      expect(stopped.status, stopped.stderr).to.equal(status);
+      expect(stopped.stderr).to.contain(`${signal}: finishing this step`);
+      const command = /npx spikeloom (train '(.*)' --resume '(.*)')$/m.exec(stopped.stdout)!;
+      expect(command, stopped.stdout).to.not.equal(null);
+      const [resumed, uninterrupted] = await Promise.all([
+        spikeloom(['train', command[2]!, '--resume', command[3]!]),
+        spikeloom(train(whole, 'epochs=2')),
+      ]);
+      expect(resumed.status, resumed.stderr).to.equal(0);
+      expect(resumed.stdout).to.contain(`going on in ${join(parts, 'quickstart-0001')}`);
+      expect(resumed.stdout).to.match(/neuron layer +firing rate\n[\s\S]*^test accuracy \d+\.\d %$/m);
+      expect(uninterrupted.status, uninterrupted.stderr).to.equal(0);
+      expect(weights(parts).equals(weights(whole))).to.equal(true);
+    });
+  }
+
+  it('reports a complete run again, and refuses to go on where there is none', async () => {
+    const [again, none, other] = await Promise.all([
+      spikeloom(train(folder, 'epochs=1', '--resume', 'last', '--json')),
+      spikeloom(train(join(folder, 'empty'), '--resume', 'last')),
+      spikeloom(['eval', folder]),
+    ]);
+    expect(again.status, again.stderr).to.equal(0);
+    expect(linesOf(again).map(({ event }) => event)).to.deep.equal(['start', 'end']);
+    expect(none.status).to.equal(2);
+    expect(none.stderr).to.match(/^spikeloom: there is no run .*empty/);
+    expect(other.status).to.equal(2);
+    expect(other.stderr).to.match(/is not a run folder/);
+  });
+});

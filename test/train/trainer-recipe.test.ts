@@ -1,0 +1,101 @@
+// Training by settings on the images that ship with the project.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { SpikeloomError } from '../../lib/core/errors.ts';
+import { evaluateRun, netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
+import { resolveSettings } from '../../lib/train/recipe.ts';
+import { runPaths } from '../../lib/train/run-folder.ts';
+import { randomSet } from '../support/image-sets.ts';
+
+const root = fileURLToPath(new URL('../../datasets/fashion-mnist-small', import.meta.url));
+
+const settingsOf = (...overrides: string[]) =>
+  resolveSettings(
+    {
+      name: 'small',
+      epochs: 2,
+      batch: 16,
+      threads: 2,
+      model: { name: 'fsta-resnet20', width: 2 },
+      data: { name: 'fashion-mnist', root, train_limit: 32, test_limit: 20, augment: 'basic' },
+      optimizer: { lr: 0.05 },
+    },
+    overrides,
+  );
+
+async function failure(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    expect(error).to.be.instanceOf(SpikeloomError);
+    return (error as Error).message;
+  }
+  throw new Error('it should have failed');
+}
+
+describe('trainRecipe()', function () {
+  this.timeout(60_000);
+  let out = '';
+  before(() => {
+    out = mkdtempSync(join(tmpdir(), 'recipe-'));
+  });
+  after(() => rmSync(out, { recursive: true }));
+
+  it('trains, is interrupted, goes on, and its weights evaluate to what was reported', async () => {
+    const controller = new AbortController();
+    const first = await trainRecipe(settingsOf(`out=${out}`), {
+      signal: controller.signal,
+      onEpoch: () => controller.abort(),
+    });
+    expect(first).to.include({ interrupted: true, folder: join(out, 'small-0001') });
+    expect(first.epochs).to.have.length(1);
+    const second = await trainRecipe(undefined, { resume: first.folder });
+    expect(second.interrupted).to.equal(false);
+    expect(second.epochs.map(({ epoch }) => epoch)).to.deep.equal([1]);
+    const last = second.epochs[0]!;
+    const evaluation = await evaluateRun(first.folder, { weights: 'last' });
+    expect(evaluation).to.include({ accuracy: last.accuracy, loss: last.testLoss, firingRate: last.firingRate });
+    expect(evaluation.firingRates).to.deep.equal(last.firingRates);
+    expect((await evaluateRun(first.folder)).accuracy).to.equal(second.best!.accuracy);
+    const changed = settingsOf(`out=${out}`, 'optimizer.lr=0.01');
+    expect(await failure(trainRecipe(changed, { resume: first.folder }))).to.match(
+      /optimizer: .*0\.05.*then.*0\.01.*now/,
+    );
+  });
+
+  it('says both values where model and data differ, and makes no folder for it', async () => {
+    const message = await failure(trainRecipe(settingsOf(`out=${out}/none`, 'model.classes=7')));
+    expect(message).to.match(/model\.classes.* 7 .*10/);
+    expect(await failure(trainRecipe(settingsOf('model.size=32')))).to.match(/32,32.*28,28/);
+    expect(await failure(evaluateRun(join(out, 'none')))).to.contain('no run folder');
+    expect(await failure(trainRecipe(undefined))).to.contain('settings');
+  });
+
+  it('names the weights that are not there yet', async () => {
+    const { folder } = await trainRecipe(settingsOf(`out=${out}`, 'name=early'), { signal: AbortSignal.abort() });
+    expect(await failure(evaluateRun(folder))).to.equal(
+      `${runPaths(folder).best} is not there: its first epoch is not over yet`,
+    );
+  });
+
+  it('follows every setting of optimizer, schedule and model', () => {
+    const optimizer = (...overrides: string[]) => optimizerOf(settingsOf(...overrides)).settings;
+    expect(optimizer('optimizer.clip_norm=2', 'optimizer.weight_decay=0.1')).to.deep.equal({
+      ...{ kind: 'sgd', lr: 0.05, momentum: 0.9, nesterov: true, weightDecay: 0.1, clipNorm: 2 },
+    });
+    expect(optimizer('optimizer.momentum=0')).to.include({ nesterov: false, momentum: 0 });
+    expect(optimizer('optimizer.kind=lamb', 'optimizer.eps=0.5')).to.include({ kind: 'lamb', eps: 0.5 });
+    expect(scheduleOf(settingsOf('schedule.cooldown=3', 'warmup=1')).epochs).to.equal(5);
+    expect(scheduleOf(settingsOf('schedule.kind=step', 'schedule.step_size=1')).lrAt(2, 1)).to.be.closeTo(0.01, 1e-12);
+    const set = randomSet('mnist', [4, 1, 28, 28]);
+    const settings = settingsOf('loss.kind=tet', 'precision=fp64', 'model.neuron.kind=plif', 'seed=9');
+    const net = netOf(settings, { train: set, test: set });
+    expect(net.plan.output).to.include({ timed: true });
+    expect([net.dtype, net.seed]).to.deep.equal(['f64', 9]);
+    expect(net.parameters().some(({ name }) => name.endsWith('.logit'))).to.equal(true);
+    net.dispose();
+  });
+});
