@@ -1,0 +1,8 @@
+// Training, evaluation, runs and their files.
+export { evaluateRun, type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
+export { type Evaluation, type EvaluateOptions, evaluate } from './evaluate.ts';
+export { Progress } from './progress.ts';
+export { loadRecipe } from './recipe.ts';
+export { createRun, openRun, type RunFolder } from './run-folder.ts';
+export type { Settings } from './settings.ts';
+export { type EpochReport, Run, type TrainOptions, train } from './train.ts';
