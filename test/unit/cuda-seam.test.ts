@@ -1,11 +1,12 @@
 // How the CUDA library is found, refused and asked. What needs a GPU is pending where there is none.
-import { expect } from 'chai';
+
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { expect } from 'chai';
 import { cudaBackend, device, noGrad, scope, type Tensor } from '../../lib/core/index.ts';
 import { buildFolders, native } from '../../lib/core/native.ts';
 import { fstaStats } from '../../lib/ops/fsta.ts';

@@ -1,6 +1,6 @@
-import { expect } from 'chai';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
 import { backward, SpikeloomError, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { dctBasis, type FilterChoice } from '../../lib/ops/dct.ts';
