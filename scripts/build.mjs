@@ -3,7 +3,7 @@
 //   node scripts/build.mjs [--addon] [--cuda] [--js] [--cmake]      no part named: all of them
 // Needs Python 3, g++ and make; nothing is fetched: Node's own headers are not needed, Node-API's come with the npm packages.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -17,7 +17,8 @@ const jobs = String(Math.max(1, availableParallelism()));
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
   if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
-  if (result.status !== 0) throw new Error(`${command} ${args[0] ?? ''} ended with ${result.signal ?? `status ${result.status}`}`);
+  if (result.status !== 0)
+    throw new Error(`${command} ${args[0] ?? ''} ended with ${result.signal ?? `status ${result.status}`}`);
 }
 
 export function find(program) {
@@ -30,26 +31,37 @@ function need(program, purpose, remedy) {
 }
 
 // node-gyp wants a folder of Node headers and would download one. An addon that speaks only Node-API needs no more than this.
+function writeIfChanged(file, text) {
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+}
+
 function headers() {
   const folder = join(root, 'build/node-headers');
   const include = join(folder, 'include/node');
   mkdirSync(include, { recursive: true });
-  cpSync(require('node-api-headers').include_dir, include, { recursive: true });
+  cpSync(require('node-api-headers').include_dir, include, { recursive: true, preserveTimestamps: true });
   const [major, minor, patch] = process.versions.node.split('.');
   const version = { MAJOR: major, MINOR: minor, PATCH: patch };
   const lines = Object.entries(version).map(([part, value]) => `#define NODE_${part}_VERSION ${value}\n`);
-  writeFileSync(join(include, 'node_version.h'), lines.join(''));
-  writeFileSync(join(include, 'config.gypi'), JSON.stringify({ variables: {}, target_defaults: {} }));
-  const defaults = { target_defaults: { default_configuration: 'Release', cflags: ['-fPIC', '-pthread'], ldflags: ['-pthread'],
-    configurations: { Release: { cflags: ['-O2'] }, Debug: { cflags: ['-g', '-O0'] } } } };
-  writeFileSync(join(include, 'common.gypi'), JSON.stringify(defaults));
+  writeIfChanged(join(include, 'node_version.h'), lines.join(''));
+  writeIfChanged(join(include, 'config.gypi'), JSON.stringify({ variables: {}, target_defaults: {} }));
+  const defaults = {
+    target_defaults: {
+      default_configuration: 'Release',
+      cflags: ['-fPIC', '-pthread'],
+      ldflags: ['-pthread'],
+      configurations: { Release: { cflags: ['-O2'] }, Debug: { cflags: ['-g', '-O0'] } },
+    },
+  };
+  writeIfChanged(join(include, 'common.gypi'), JSON.stringify(defaults));
   return folder;
 }
 
 export function buildAddon() {
   need('python3', 'node-gyp', 'install Python 3 (Debian: apt install python3)');
   need('make', 'node-gyp', 'install make (Debian: apt install make)');
-  if (!process.env.CXX) need('g++', 'the addon', 'install a C++20 compiler (Debian: apt install g++) or name one in CXX');
+  if (!process.env.CXX)
+    need('g++', 'the addon', 'install a C++20 compiler (Debian: apt install g++) or name one in CXX');
   const gyp = join(require.resolve('node-gyp/package.json'), '../bin/node-gyp.js');
   const common = ['--loglevel', 'warn', `--nodedir=${headers()}`, '--release'];
   run(process.execPath, [gyp, 'configure', ...common]);
@@ -58,13 +70,28 @@ export function buildAddon() {
 
 export function buildCmake() {
   need('cmake', 'cmake-js', 'install CMake (Debian: apt install cmake) or use npm run build, which needs none');
-  run(process.execPath, [join(require.resolve('cmake-js/package.json'), '../bin/cmake-js'), 'compile', '--out', 'build/cmake', '--parallel', jobs]);
+  run(process.execPath, [
+    join(require.resolve('cmake-js/package.json'), '../bin/cmake-js'),
+    'compile',
+    '--out',
+    'build/cmake',
+    '--parallel',
+    jobs,
+  ]);
 }
 
 // sm_80, sm_90 and PTX for what comes later, with the CUDA runtime linked in.
 function cudaArguments(output) {
   const targets = ['80', '90'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
-  const flags = ['-shared', '-std=c++20', '-O3', '-lineinfo', '-fmad=false', '-cudart=static', '-Xcompiler=-fPIC,-fvisibility=hidden'];
+  const flags = [
+    '-shared',
+    '-std=c++20',
+    '-O3',
+    '-lineinfo',
+    '-fmad=false',
+    '-cudart=static',
+    '-Xcompiler=-fPIC,-fvisibility=hidden',
+  ];
   const ptx = ['-gencode', 'arch=compute_90,code=compute_90'];
   return [...flags, '--threads', jobs, ...targets, ...ptx, '-Inative', '-o', output, ...sources('cuda')];
 }

@@ -11,7 +11,10 @@ const budget = 330; // seconds for everything; the second net is left out when i
 
 /** Runs a command of Spikeloom and hands each JSON line to `listen`. The progress bar goes to stderr. */
 function spikeloom(args, listen) {
-  const child = spawn(process.execPath, ['dist/cli/main.js', ...args, '--json'], { cwd: root, stdio: ['inherit', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...args, '--json'], {
+    cwd: root,
+    stdio: ['inherit', 'pipe', 'inherit'],
+  });
   createInterface({ input: child.stdout }).on('line', (line) => listen(JSON.parse(line)));
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal === 'SIGINT' ? 0 : signal));
   return new Promise((resolve, reject) => {
@@ -36,7 +39,8 @@ async function train(title, ...settings) {
 function table(fsta, plain) {
   const row = (name, a, b) => console.log(`  ${name.padEnd(20)}${a.padStart(10)}${b.padStart(14)}`);
   row('firing rate', 'FSTA', plain ? 'without FSTA' : '');
-  for (const [layer, rate] of Object.entries(fsta.firing_rates)) row(layer, percent(rate), plain ? percent(plain.firing_rates[layer]) : '');
+  for (const [layer, rate] of Object.entries(fsta.firing_rates))
+    row(layer, percent(rate), plain ? percent(plain.firing_rates[layer]) : '');
   row('all neurons', percent(fsta.firing_rate), plain ? percent(plain.firing_rate) : '');
 }
 
@@ -49,7 +53,10 @@ try {
   console.log(`ready after ${before.toFixed(0)} s`);
   const fsta = await train('FSTA-ResNet-20, width 16, T = 2, on 12,000 images of Fashion-MNIST');
   const took = seconds() - before;
-  const plain = seconds() + took < budget ? await train('the same without FSTA', 'model.attention=none', 'name=quickstart-plain') : undefined;
+  const plain =
+    seconds() + took < budget
+      ? await train('the same without FSTA', 'model.attention=none', 'name=quickstart-plain')
+      : undefined;
   console.log('\n== result');
   table(fsta, plain);
   if (plain) console.log(`without FSTA: accuracy ${percent(plain.test_accuracy)}, run folder ${plain.run}`);

@@ -46,7 +46,8 @@ try {
   mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
   if (chosen.length === 0) {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts'];
-    for (const level of lowerLevels()) mocha(`op tables and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
+    for (const level of lowerLevels())
+      mocha(`op tables and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
   }
 } catch (error) {
   console.error(`test: ${error.message}`);

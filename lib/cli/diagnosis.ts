@@ -1,11 +1,16 @@
 // What there is on this machine to train with. Every finding is a fact or the reason why not; nothing here throws.
+
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cudaBackend } from '../core/device.ts';
+import { backward, scope, tensor, zeros } from '../core/index.ts';
 import { type Native, native } from '../core/native.ts';
+import { model } from '../nn/index.ts';
+import { crossEntropy } from '../ops/cross-entropy.ts';
+import { sgd } from '../optim/index.ts';
 import { describeEnvironment } from '../train/environment.ts';
 
 export interface Report {
@@ -96,10 +101,6 @@ function checkAddon(): { addon: Report['addon']; levels: Pick<Report['cpu'], 'le
 
 /** Forward, backward and update of a network with every part of the large ones. */
 async function trainOneStep(): Promise<void> {
-  const { backward, scope, tensor, zeros } = await import('../core/index.ts');
-  const { model } = await import('../nn/index.ts');
-  const { crossEntropy } = await import('../ops/cross-entropy.ts');
-  const { sgd } = await import('../optim/index.ts');
   using net = model('fsta-resnet20')({ width: 2, size: 16, seed: 1 });
   using optimizer = sgd({ lr: 0.1, momentum: 0.9 })(net.parameters());
   using loss = scope(() => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
 
@@ -94,4 +94,20 @@ const REASONS: Record<string, string> = {
 
 function reason(error: NodeJS.ErrnoException): string {
   return REASONS[error.code ?? ''] ?? error.message;
+}
+
+/**
+ * Makes a folder and its missing parents. Parents are made one by one: Node's own recursive way never returns where a parent exists
+ * but nothing can be made in it (below /proc).
+ * @throws the system's error
+ */
+export function makeFolders(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(folder);
+  if (parent !== folder) makeFolders(parent);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(folder).isDirectory()) throw error;
+  }
 }

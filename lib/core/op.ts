@@ -2,7 +2,14 @@
 import { device } from './device.ts';
 import { SpikeloomError } from './errors.ts';
 import { native } from './native.ts';
-import { type AttributeSpec, bindInputs, outputShape, parseSignature, type Signature, type TensorSpec } from './signature.ts';
+import {
+  type AttributeSpec,
+  bindInputs,
+  outputShape,
+  parseSignature,
+  type Signature,
+  type TensorSpec,
+} from './signature.ts';
 import { type DType, empty, markPlace, type RealType, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
@@ -20,13 +27,15 @@ function attributeValue(signature: Signature, spec: AttributeSpec, given: number
   const value = typeof given === 'boolean' ? Number(given) : given;
   if (value === undefined) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is missing`);
   const whole = spec.type === 'float' || Number.isSafeInteger(value);
-  if (Number.isNaN(value) || !whole) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${value}`);
+  if (Number.isNaN(value) || !whole)
+    throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${value}`);
   return value;
 }
 
 function outputType(signature: Signature, spec: TensorSpec, real: RealType, options: RunOptions): DType {
   const chosen = options.types?.[spec.name] ?? (spec.types.length === 1 ? spec.types[0] : undefined);
-  if (chosen === undefined) throw new SpikeloomError(`${signature.name}: output '${spec.name}' may be ${spec.types.join(' or ')}; say which`);
+  if (chosen === undefined)
+    throw new SpikeloomError(`${signature.name}: output '${spec.name}' may be ${spec.types.join(' or ')}; say which`);
   return chosen === 'real' ? real : chosen;
 }
 
@@ -70,7 +79,11 @@ export class NativeOp<Output extends string = string> {
         continue;
       }
       const real = binding.real ?? options.real ?? 'f32';
-      const output = empty(outputShape(signature, spec, binding, options.dims ?? {}), outputType(signature, spec, real, options), on);
+      const output = empty(
+        outputShape(signature, spec, binding, options.dims ?? {}),
+        outputType(signature, spec, real, options),
+        on,
+      );
       made[spec.name] = output;
       numbers.push(output.handle);
     }

@@ -91,9 +91,11 @@ function fail(signature: Signature, message: string): never {
 function bindType(signature: Signature, spec: TensorSpec, t: Tensor, binding: Binding): void {
   if (spec.types.includes(t.dtype)) return;
   const isReal = t.dtype === 'f32' || t.dtype === 'f64';
-  if (!isReal || !spec.types.includes('real')) fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}`);
+  if (!isReal || !spec.types.includes('real'))
+    fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}`);
   binding.real ??= t.dtype as RealType;
-  if (binding.real !== t.dtype) fail(signature, `'${spec.name}' is ${t.dtype} where another input is ${binding.real}; make them the same type`);
+  if (binding.real !== t.dtype)
+    fail(signature, `'${spec.name}' is ${t.dtype} where another input is ${binding.real}; make them the same type`);
 }
 
 function bindShape(signature: Signature, spec: TensorSpec, t: Tensor, binding: Binding): void {
@@ -102,14 +104,20 @@ function bindShape(signature: Signature, spec: TensorSpec, t: Tensor, binding: B
   const fixed = spec.dims.filter((_, i) => i !== at);
   const spare = t.shape.length - fixed.length;
   if (spare < 0 || (at < 0 && spare !== 0)) {
-    fail(signature, `'${spec.name}' has ${t.shape.length} dimensions, expected ${at < 0 ? '' : 'at least '}${fixed.length} (${shown})`);
+    fail(
+      signature,
+      `'${spec.name}' has ${t.shape.length} dimensions, expected ${at < 0 ? '' : 'at least '}${fixed.length} (${shown})`,
+    );
   }
   if (at >= 0) {
     const rest = spec.dims[at] as string;
     const axes = t.shape.slice(at, at + spare);
     const before = binding.rests.get(rest);
     if (before && before.join() !== axes.join()) {
-      fail(signature, `the axes ${rest} are [${before.join(',')}] elsewhere but [${axes.join(',')}] in '${spec.name}' (${shown})`);
+      fail(
+        signature,
+        `the axes ${rest} are [${before.join(',')}] elsewhere but [${axes.join(',')}] in '${spec.name}' (${shown})`,
+      );
     }
     binding.rests.set(rest, axes);
   }
@@ -136,16 +144,25 @@ export function bindInputs(signature: Signature, inputs: Record<string, Tensor |
     bindShape(signature, spec, t, binding);
   }
   for (const name of Object.keys(inputs)) {
-    if (!signature.inputs.some((spec) => spec.name === name)) fail(signature, `there is no input '${name}'; the op reads ${signature.text}`);
+    if (!signature.inputs.some((spec) => spec.name === name))
+      fail(signature, `there is no input '${name}'; the op reads ${signature.text}`);
   }
   return binding;
 }
 
 /** The shape of an output, from the sizes the inputs fixed and the ones the caller adds (output sizes of a convolution). */
-export function outputShape(signature: Signature, spec: TensorSpec, binding: Binding, dims: Record<string, number>): number[] {
+export function outputShape(
+  signature: Signature,
+  spec: TensorSpec,
+  binding: Binding,
+  dims: Record<string, number>,
+): number[] {
   return spec.dims.flatMap((dim) => {
     if (typeof dim === 'number') return [dim];
-    if (dim.startsWith('...')) return [...(binding.rests.get(dim) ?? fail(signature, `nothing fixes ${dim} of output '${spec.name}'`))];
-    return [dims[dim] ?? binding.sizes.get(dim) ?? fail(signature, `nothing fixes the size ${dim} of output '${spec.name}'`)];
+    if (dim.startsWith('...'))
+      return [...(binding.rests.get(dim) ?? fail(signature, `nothing fixes ${dim} of output '${spec.name}'`))];
+    return [
+      dims[dim] ?? binding.sizes.get(dim) ?? fail(signature, `nothing fixes the size ${dim} of output '${spec.name}'`),
+    ];
   });
 }

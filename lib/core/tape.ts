@@ -30,7 +30,8 @@ export function noGrad<R>(body: () => R): R {
 export const isRecording = (): boolean => recording;
 
 /** Whether a gradient will be asked for through any of these. */
-export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean => recording && inputs.some((t) => t?.requiresGrad);
+export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean =>
+  recording && inputs.some((t) => t?.requiresGrad);
 
 /** Enters `outputs = f(inputs)` on the tape, if any input needs a gradient. */
 export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
@@ -98,9 +99,12 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[]): (Tensor | undef
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
-  if (!loss.requiresGrad) throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
+  if (!loss.requiresGrad)
+    throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
   if (!gradient && loss.size !== 1) {
-    throw new SpikeloomError(`backward() starts at one number, not at ${describe(loss)}; reduce it or give the gradient to start with`);
+    throw new SpikeloomError(
+      `backward() starts at one number, not at ${describe(loss)}; reduce it or give the gradient to start with`,
+    );
   }
   if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it anew');
   noGrad(() => {

@@ -54,7 +54,12 @@ export function keep<X extends Tensor>(tensor: X): X {
 function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth = 0): Set<Tensor> {
   if (value instanceof Tensor) found.add(value);
   else if (Array.isArray(value) && depth < 4) for (const item of value) tensorsIn(item, found, depth + 1);
-  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && depth < 4) {
+  else if (
+    value !== null &&
+    typeof value === 'object' &&
+    Object.getPrototypeOf(value) === Object.prototype &&
+    depth < 4
+  ) {
     for (const item of Object.values(value)) tensorsIn(item, found, depth + 1);
   }
   return found;
@@ -72,7 +77,9 @@ export function scope<R>(body: () => R): R {
   try {
     const result = body();
     if (result !== null && typeof result === 'object' && 'then' in result && typeof result.then === 'function') {
-      throw new SpikeloomError('scope() frees its tensors when the function returns, so the function must not be async; read numbers outside of it');
+      throw new SpikeloomError(
+        'scope() frees its tensors when the function returns, so the function must not be async; read numbers outside of it',
+      );
     }
     for (const tensor of tensorsIn(result)) {
       if (!mine.delete(tensor)) continue;
@@ -125,7 +132,8 @@ export class Tensor implements Disposable {
 
   /** The only element of a tensor of size 1. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new SpikeloomError(`item() reads a tensor of one element, this one is ${describe(this)}; use array()`);
+    if (this.size !== 1)
+      throw new SpikeloomError(`item() reads a tensor of one element, this one is ${describe(this)}; use array()`);
     return (await this.array())[0]!;
   }
 
@@ -133,7 +141,9 @@ export class Tensor implements Disposable {
   set(data: HostArray): void {
     const Kind = hostArrays[this.dtype];
     if (!(data instanceof Kind) || data.length !== this.size) {
-      throw new SpikeloomError(`${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`);
+      throw new SpikeloomError(
+        `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`,
+      );
     }
     native().write(this.handle, data);
   }
@@ -161,7 +171,8 @@ export class Tensor implements Disposable {
 /** Memory without content. */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
   for (const d of shape) {
-    if (!Number.isSafeInteger(d) || d < 1) throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
+    if (!Number.isSafeInteger(d) || d < 1)
+      throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
   }
   return new Tensor(native().empty(on.id, dtypes.indexOf(dtype), ...shape), dtype, [...shape], on);
 }
@@ -173,7 +184,8 @@ export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device())
 export function tensor(data: HostArray | readonly number[], options: TensorOptions = {}): Tensor {
   const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
   const shape = options.shape ?? [data.length];
-  if (elements(shape) !== data.length) throw new SpikeloomError(`${data.length} numbers do not fill the shape [${shape.join(',')}]`);
+  if (elements(shape) !== data.length)
+    throw new SpikeloomError(`${data.length} numbers do not fill the shape [${shape.join(',')}]`);
   const made = empty(shape, dtype, options.device);
   const Kind = hostArrays[dtype];
   made.set(data instanceof Kind ? data : Kind.from(data as readonly number[]));

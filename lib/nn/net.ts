@@ -1,4 +1,6 @@
 /** A model with memory: parameters, running statistics and the forward pass. The gradients are the tape's. */
+
+import { SpikeloomError } from '../core/errors.ts';
 import {
   type Device,
   describe,
@@ -12,7 +14,6 @@ import {
   type Tensor,
   tensor,
 } from '../core/index.ts';
-import { SpikeloomError } from '../core/errors.ts';
 import { repeatOverTime } from '../ops/repeat-over-time.ts';
 import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';

@@ -39,7 +39,9 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
     return y;
   }
   if (x.size === gamma.size) {
-    throw new SpikeloomError(`batchNorm: training needs more than one value per channel, the input is [${x.shape.join(',')}]; use a larger batch`);
+    throw new SpikeloomError(
+      `batchNorm: training needs more than one value per channel, the input is [${x.shape.join(',')}]; use a larger batch`,
+    );
   }
   const { y, mean, invStd } = training.run({ x, gamma, beta, runningMean, runningVar }, { eps, momentum });
   record([y], [x, gamma, beta], ([gy]) => {

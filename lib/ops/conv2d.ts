@@ -37,19 +37,30 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
   const [ph, pw] = pair(options.padding ?? 0);
   const [H, W] = x.shape.slice(-2) as [number, number];
   const [kh, kw] = w.shape.slice(-2) as [number, number];
-  if (![sh, sw].every((s) => Number.isSafeInteger(s) && s >= 1) || ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0)) {
-    throw new SpikeloomError(`conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${sh},${sw}, padding ${ph},${pw}`);
+  if (
+    ![sh, sw].every((s) => Number.isSafeInteger(s) && s >= 1) ||
+    ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0)
+  ) {
+    throw new SpikeloomError(
+      `conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${sh},${sw}, padding ${ph},${pw}`,
+    );
   }
   const dims = { P: convolvedSize(H, kh, sh, ph), Q: convolvedSize(W, kw, sw, pw) };
   if (dims.P < 1 || dims.Q < 1) {
-    throw new SpikeloomError(`conv2d: a ${kh}x${kw} kernel does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`);
+    throw new SpikeloomError(
+      `conv2d: a ${kh}x${kw} kernel does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`,
+    );
   }
   const attributes = { sh, sw, ph, pw };
   const { y } = forward.run({ x, w, bias }, attributes, { dims });
   record([y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
     const gx = needX ? gradX.run({ gy, w }, attributes, { dims: { H, W } }).gx : undefined;
     if (!needW && !needBias) return [gx];
-    const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: { kh, kw }, want: needBias ? ['gb'] : [], real: w.dtype as RealType });
+    const { gw, gb } = gradW.run({ gy, x }, attributes, {
+      dims: { kh, kw },
+      want: needBias ? ['gb'] : [],
+      real: w.dtype as RealType,
+    });
     return [gx, gw, gb];
   });
   return y;

@@ -1,4 +1,4 @@
-import { describe, needsGrad, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const forward = nativeOp<'loss' | 'p'>('crossEntropy');
 const gradient = nativeOp<'gx'>('crossEntropyGrad');

@@ -1,6 +1,6 @@
 // Training, evaluation, runs and their files.
 export { evaluateRun, type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
-export { type Evaluation, type EvaluateOptions, evaluate } from './evaluate.ts';
+export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
 export { Progress } from './progress.ts';
 export { loadRecipe } from './recipe.ts';
 export { createRun, openRun, type RunFolder } from './run-folder.ts';

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
+import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { describeEnvironment, type Environment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
@@ -122,7 +122,7 @@ function highestNumber(out: string, name: string): number {
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
   } catch (error) {
     throw cannotMake(folder, error);
   }

@@ -1,7 +1,7 @@
 // Where a run keeps its files.
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeJsonAtomic } from '../core/atomic-file.ts';
+import { makeFolders, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import type { Net } from '../nn/index.ts';
 import type { Course } from './checkpoint.ts';
@@ -22,7 +22,7 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
   const paths = runPaths(folder);
   if (!resume) {
     try {
-      mkdirSync(dirname(paths.last), { recursive: true });
+      makeFolders(dirname(paths.last));
     } catch (error) {
       throw new SpikeloomError(`cannot make the folder ${folder}: ${(error as Error).message}`, { cause: error });
     }

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { type Verification, verify } from '../../lib/cli/verify/verify.ts';
+import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { root, spikeloom } from './spawn.ts';
 
 const golden = join(root, 'test/golden');

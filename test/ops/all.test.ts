@@ -1,10 +1,13 @@
 // Runs every table of this folder, and refuses an op that no table covers.
-import { expect } from 'chai';
+
 import { readdirSync } from 'node:fs';
+import { expect } from 'chai';
 import { opTable } from '../../lib/core/index.ts';
 import { describeOp, type OpTable } from '../support/op-table.ts';
 
-const files = readdirSync(new URL('.', import.meta.url)).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
+const files = readdirSync(new URL('.', import.meta.url)).filter(
+  (file) => file.endsWith('.ts') && !file.endsWith('.test.ts'),
+);
 const tables: OpTable[] = [];
 for (const file of files.sort()) {
   const module = (await import(new URL(file, import.meta.url).href)) as Record<string, unknown>;

@@ -22,7 +22,8 @@ function twin({ x, gamma, beta, runningMean, runningVar }: HostInputs, { trainin
       after[0][c] = (1 - momentum) * after[0][c]! + momentum * mean;
       after[1][c] = (1 - momentum) * after[1][c]! + (momentum * variance * n) / (n - 1);
     }
-    for (const i of places) y[i] = ((x!.data[i]! - mean) / Math.sqrt(variance + eps)) * gamma!.data[c]! + beta!.data[c]!;
+    for (const i of places)
+      y[i] = ((x!.data[i]! - mean) / Math.sqrt(variance + eps)) * gamma!.data[c]! + beta!.data[c]!;
   }
   return [host(x!.shape, y), host([C], after[0]), host([C], after[1])];
 }
@@ -33,11 +34,17 @@ function item(name: string, shape: number[], training: boolean, shift = 0): OpCa
     name: `${name}, ${training ? 'training' : 'evaluation'}`,
     options: { training },
     inputs: () => ({
-      x: host(shape, noise(shape, 2).data.map((v) => v + shift)),
+      x: host(
+        shape,
+        noise(shape, 2).data.map((v) => v + shift),
+      ),
       gamma: noise([C], 3),
       beta: noise([C], 4),
       runningMean: noise([C], 5),
-      runningVar: host([C], noise([C], 6).data.map((v) => 0.5 + v * v)),
+      runningVar: host(
+        [C],
+        noise([C], 6).data.map((v) => 0.5 + v * v),
+      ),
     }),
   };
 }

@@ -1,4 +1,4 @@
-import { conv2d, convolvedSize, pair, type Pair } from '../../lib/ops/conv2d.ts';
+import { conv2d, convolvedSize, type Pair, pair } from '../../lib/ops/conv2d.ts';
 import { type HostInputs, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 interface Options {

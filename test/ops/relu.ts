@@ -10,6 +10,11 @@ export const table: OpTable = {
     { name: 'more than one task', inputs: () => ({ x: noise([40000]) }) },
   ],
   run: ({ x }) => [relu(x!)],
-  twin: ({ x }) => [host(x!.shape, x!.data.map((v) => Math.max(v, 0)))],
+  twin: ({ x }) => [
+    host(
+      x!.shape,
+      x!.data.map((v) => Math.max(v, 0)),
+    ),
+  ],
   gradients: ['x'],
 };

@@ -1,6 +1,6 @@
 // One table per op gives all of its tests, on every device: see describeOp(). A table is a plain object, so benchmarks can read it too.
 import { expect } from 'chai';
-import { backward, device, type RealType, scope, type Shape, Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, device, type RealType, type Shape, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 
 /** A tensor on the host, in float64: what twins compute with. `kind` says what it becomes on the device. */
 export interface HostTensor {
@@ -110,14 +110,23 @@ async function lossAt(table: OpTable, item: OpCase, inputs: HostInputs, on: stri
   for (const [i, y] of outputs.entries()) {
     const values = await y.array();
     y.dispose();
-    if (counted[i]) weights(values.length, i).forEach((w, k) => { loss += w * values[k]!; });
+    if (counted[i])
+      weights(values.length, i).forEach((w, k) => {
+        loss += w * values[k]!;
+      });
   }
   for (const t of Object.values(made)) t.dispose();
   return loss;
 }
 
 /** Central differences at up to `probes` elements of one input. */
-async function checkDifferences(table: OpTable, item: OpCase, on: string, name: string, gradient: Float64Array): Promise<void> {
+async function checkDifferences(
+  table: OpTable,
+  item: OpCase,
+  on: string,
+  name: string,
+  gradient: Float64Array,
+): Promise<void> {
   const size = gradient.length;
   const probes = Math.min(size, 12);
   const limit = table.tolerance?.difference ?? 1e-6;
@@ -133,12 +142,21 @@ async function checkDifferences(table: OpTable, item: OpCase, on: string, name: 
       }),
     );
     const numeric = (up! - down!) / (2 * h);
-    expect(Math.abs(numeric - gradient[i]!) / scale, `d/d${name}[${i}]: ${gradient[i]}, by differences ${numeric}`).to.be.below(limit);
+    expect(
+      Math.abs(numeric - gradient[i]!) / scale,
+      `d/d${name}[${i}]: ${gradient[i]}, by differences ${numeric}`,
+    ).to.be.below(limit);
   }
 }
 
 /** The gradient of a spike input equals that of the same numbers given as a real tensor. */
-async function checkSpikeGradient(table: OpTable, item: OpCase, on: string, name: string, gradient: Float64Array): Promise<void> {
+async function checkSpikeGradient(
+  table: OpTable,
+  item: OpCase,
+  on: string,
+  name: string,
+  gradient: Float64Array,
+): Promise<void> {
   const asReal: OpCase = {
     ...item,
     inputs: () => {
@@ -192,7 +210,9 @@ function describeCase(table: OpTable, item: OpCase, on: string): void {
     const single = await evaluate(table, item, 'f32', on);
     const double = await evaluate(table, item, 'f64', on);
     for (const name of Object.keys(exact.gradients)) {
-      expect(difference(single.gradients[name]!, double.gradients[name]!), `f32 gradient of ${name}`).to.be.below(f32 * 10);
+      expect(difference(single.gradients[name]!, double.gradients[name]!), `f32 gradient of ${name}`).to.be.below(
+        f32 * 10,
+      );
     }
   });
 }

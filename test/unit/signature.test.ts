@@ -5,7 +5,9 @@ import { conv2d } from '../../lib/ops/conv2d.ts';
 
 describe('signatures', () => {
   it('parse inputs, attributes, outputs and what is saved', () => {
-    const s = parseSignature('f(x:real|spike[...N,C,3], w!:real[C], b?:i32[]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]');
+    const s = parseSignature(
+      'f(x:real|spike[...N,C,3], w!:real[C], b?:i32[]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]',
+    );
     expect(s.name).to.equal('f');
     expect(s.inputs.map((i) => [i.name, i.optional, i.inPlace, i.types, i.dims])).to.deep.equal([
       ['x', false, false, ['real', 'spike'], ['...N', 'C', 3]],
@@ -41,7 +43,9 @@ describe('signatures', () => {
     const w = tensor(new Float32Array(16 * 4 * 9), { shape: [16, 4, 3, 3] });
     const w64 = tensor(new Float64Array(16 * 3 * 9), { shape: [16, 3, 3, 3] });
     const flat = tensor(new Float32Array(9), { shape: [3, 3] });
-    expect(() => conv2d(x, w)).to.throw("conv2d: dimension C is 3 elsewhere but 4 in 'w' (f32[16,4,3,3] vs [O,C,kh,kw])");
+    expect(() => conv2d(x, w)).to.throw(
+      "conv2d: dimension C is 3 elsewhere but 4 in 'w' (f32[16,4,3,3] vs [O,C,kh,kw])",
+    );
     expect(() => conv2d(x, w64)).to.throw("conv2d: 'w' is f64 where another input is f32");
     expect(() => conv2d(flat, w)).to.throw("conv2d: 'x' has 2 dimensions, expected at least 3");
     for (const t of [x, w, w64, flat]) t.dispose();

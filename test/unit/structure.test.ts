@@ -1,9 +1,10 @@
 // Imports run one way: lib core <- ops <- nn <- {optim, data} <- train <- cli, native core <- {cpu, cuda} <- ops.
-import { expect } from 'chai';
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const walk = (folder: string): string[] =>
@@ -41,10 +42,13 @@ describe('structure', () => {
       for (const [, target] of text(file).matchAll(/^#include [<"]([^>"]+)[>"]/gm)) {
         const place = target!.split('/')[0]!;
         if (target === 'napi.h' && file !== 'native/core/addon.cpp') wrong.push(`${file} includes ${target}`);
-        if (/^cuda/.test(target!) && layer !== 'cuda' && !file.endsWith('.cu')) wrong.push(`${file} includes ${target}`);
-        if (layer === 'ops' && place === 'ops' && target!.split('/')[1] !== op) wrong.push(`${file} includes ${target}`);
+        if (/^cuda/.test(target!) && layer !== 'cuda' && !file.endsWith('.cu'))
+          wrong.push(`${file} includes ${target}`);
+        if (layer === 'ops' && place === 'ops' && target!.split('/')[1] !== op)
+          wrong.push(`${file} includes ${target}`);
         const bridge = file === 'native/core/addon.cpp'; // the entry point opens the CPU backend
-        if (layer === 'core' && ['cpu', 'cuda', 'ops'].includes(place) && !bridge) wrong.push(`${file} includes ${target}`);
+        if (layer === 'core' && ['cpu', 'cuda', 'ops'].includes(place) && !bridge)
+          wrong.push(`${file} includes ${target}`);
         if ((layer === 'cpu' || layer === 'cuda') && place === 'ops') wrong.push(`${file} includes ${target}`);
       }
     }
@@ -52,9 +56,13 @@ describe('structure', () => {
   });
 
   it('every native source is on the one list that both build systems read', () => {
-    const { sources } = createRequire(import.meta.url)(join(root, 'scripts/sources.cjs')) as { sources(kind: string): string[] };
+    const { sources } = createRequire(import.meta.url)(join(root, 'scripts/sources.cjs')) as {
+      sources(kind: string): string[];
+    };
     const listed = new Set([...sources('cpu'), ...sources('cuda')]);
-    const missing = walk('native').filter((file) => /\.(cpp|cu)$/.test(file) && !file.startsWith('native/test/') && !listed.has(file));
+    const missing = walk('native').filter(
+      (file) => /\.(cpp|cu)$/.test(file) && !file.startsWith('native/test/') && !listed.has(file),
+    );
     expect(missing).to.deep.equal([]);
     expect(text('binding.gyp')).to.include('scripts/sources.cjs cpu');
     expect(text('CMakeLists.txt')).to.include('scripts/sources.cjs cpu');

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { diagnose, type Report } from '../diagnosis.ts';
 import { EXIT } from '../exit.ts';
 import { coloured, table, writeJson, writeText } from '../output.ts';
-import { diagnose, type Report } from '../diagnosis.ts';
 
 export function addDoctor(program: Command): void {
   program

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { trainRecipe } from '../../train/assemble.ts';
 import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
 import { openRun, runPaths } from '../../train/run-folder.ts';
@@ -32,7 +33,6 @@ async function trainCommand(recipe: string, overrides: string[], { resume, json 
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const folder = resume === 'last' ? lastRun(settings) : resume;
   if (folder !== undefined) asUsage(() => openRun(folder)).metrics.close();
-  const { trainRecipe } = await import('../../train/assemble.ts');
   using stopping = listenForStop();
   const result = await trainRecipe(settings, {
     resume: folder,

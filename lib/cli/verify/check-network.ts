@@ -1,5 +1,5 @@
 import { backward, type Device, scope, type Tensor, tensor } from '../../core/index.ts';
-import { loadWeights, model, type ModelPlan, Net, releasedNames } from '../../nn/index.ts';
+import { loadWeights, type ModelPlan, model, Net, releasedNames } from '../../nn/index.ts';
 import { crossEntropy } from '../../ops/cross-entropy.ts';
 import { sgd } from '../../optim/index.ts';
 import { type Comparison, compare, negligibleBeside } from './compare.ts';

@@ -1,6 +1,7 @@
 // Runs a numeric fixture through the engine: the numbers behind `spikeloom verify`.
-import { type Device, device as openDevice, type RealType } from '../../core/index.ts';
+
 import { SpikeloomError } from '../../core/errors.ts';
+import { type Device, device as openDevice, type RealType } from '../../core/index.ts';
 import { checkFsta } from './check-fsta.ts';
 import { checkLif } from './check-lif.ts';
 import { checkNetwork, checkTraining } from './check-network.ts';

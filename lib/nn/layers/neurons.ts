@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ifNode as fireWithoutLeak, lif as fire, plif as fireLearned } from '../../ops/lif.ts';
+import { lif as fire, plif as fireLearned, ifNode as fireWithoutLeak } from '../../ops/lif.ts';
 import {
   type LayerKind,
   layerSchema,
