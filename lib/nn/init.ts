@@ -1,9 +1,6 @@
 import type { RealType } from '../core/index.ts';
-import { philox } from '../core/random.ts';
+import { philox, STREAM } from '../core/random.ts';
 import { type Init, product } from './layer.ts';
-
-/** First word of the random streams of start values. */
-const INIT_STREAM = 0x696e6974;
 
 /** FNV-1a, 32 bits. */
 export function hashName(text: string): number {
@@ -25,7 +22,7 @@ export function initialValues(
 ): Float32Array | Float64Array {
   const values = new (dtype === 'f64' ? Float64Array : Float32Array)(product(shape));
   if ('constant' in init) return values.fill(init.constant);
-  const random = philox(seed, INIT_STREAM, hashName(name), hashName(`${name}\0`));
+  const random = philox(seed, STREAM.init, hashName(name), hashName(`${name}\0`));
   if ('std' in init) for (let i = 0; i < values.length; i++) values[i] = init.std * random.normal();
   else for (let i = 0; i < values.length; i++) values[i] = init.bound * (2 * random.uniform() - 1);
   return values;

@@ -68,7 +68,7 @@ const neuron = z.strictObject({
     'tanh',
     'shape of the gradient that stands in for that of the step',
   ),
-  temperature: key(positive(), 1, 'steepness of the surrogate'),
+  temperature: optional(positive(), "the surrogate's own: tanh 1, atan 2, sigmoid 4, else 1", 'steepness of the surrogate'),
 });
 
 const model = z.strictObject({

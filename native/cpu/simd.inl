@@ -26,9 +26,25 @@ inline void store(T* p, Vec<T> v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
-template <class T>
-inline Vec<T> splat(T x) {
-  return Vec<T>{} + x;
+// x in every lane; straight from memory where x is an element of an array.
+inline Vec<float> splat(float x) {
+#if SPIKELOOM_LEVEL_NOW == 2
+  return (Vec<float>)_mm512_set1_ps(x);
+#elif SPIKELOOM_LEVEL_NOW == 1
+  return (Vec<float>)_mm256_set1_ps(x);
+#else
+  return Vec<float>{x, x, x, x};
+#endif
+}
+
+inline Vec<double> splat(double x) {
+#if SPIKELOOM_LEVEL_NOW == 2
+  return (Vec<double>)_mm512_set1_pd(x);
+#elif SPIKELOOM_LEVEL_NOW == 1
+  return (Vec<double>)_mm256_set1_pd(x);
+#else
+  return Vec<double>{x, x};
+#endif
 }
 
 // The first n lanes; the others read as 0.
