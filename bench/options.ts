@@ -1,0 +1,81 @@
+// What a step is measured with: the options that every side of a comparison understands.
+import { availableParallelism } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+export interface StepOptions {
+  model: string;
+  /** Time steps T. */
+  steps: number;
+  /** Images of a training step. */
+  batch: number;
+  /** Height and width in pixels. */
+  size: number;
+  channels: number;
+  classes: number;
+  /** Channels of the first stage; undefined: the network's own default. */
+  width?: number;
+  /** Of the frequency maps; undefined: the network's own default. */
+  reduction?: number;
+  attention: 'fsta' | 'none';
+  /** Whether the input is frames [T,B,C,H,W] in place of images [B,C,H,W]. */
+  frames?: boolean;
+  threads: number;
+  precision: 'fp32' | 'fp64';
+  /** Steps before the clock starts. */
+  warmup: number;
+  /** Steps that are timed. */
+  repeats: number;
+  seed: number;
+}
+
+/** Reads an option's value that is a whole number within limits. */
+export const wholeNumber =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It takes a whole number from ${least} to ${most}.`);
+  };
+
+function precision(text: string): StepOptions['precision'] {
+  if (text === 'fp32' || text === 'fp64') return text;
+  if (text === 'bf16') throw new InvalidArgumentError('bf16 comes later; there are fp32 and fp64.');
+  throw new InvalidArgumentError('There are fp32 and fp64.');
+}
+
+export function addStepOptions(command: Command): Command {
+  const number = (flags: string, text: string, least: number, most: number, value?: number) =>
+    command.option(flags, text, wholeNumber(least, most), value);
+  command.option('--model <name>', 'a network of the zoo', 'fsta-resnet20');
+  number('--steps <n>', 'time steps', 1, 1024, 2);
+  number('--batch <n>', 'images of a step', 1, 65_536, 32);
+  number('--size <n>', 'height and width in pixels', 1, 65_536, 32);
+  number('--channels <n>', 'channels of an image', 1, 65_536, 3);
+  number('--classes <n>', 'outputs of the network', 1, 2 ** 20, 10);
+  number('--width <n>', "channels of the first stage (default: the network's own)", 1, 4096);
+  number('--reduction <n>', "of the frequency maps (default: the network's own)", 1, 4096);
+  command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
+  command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
+  number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, 1024, availableParallelism());
+  command.option('--precision <type>', 'fp32 or fp64', precision, 'fp32');
+  number('--warmup <n>', 'steps before the clock starts', 0, 10_000, 2);
+  number('--repeats <n>', 'steps that are timed', 1, 10_000, 5);
+  return number('--seed <n>', 'of the weights and the images', 0, 2 ** 31 - 1, 0);
+}
+
+const KEYS = ['model', 'steps', 'batch', 'size', 'channels', 'classes', 'width', 'reduction', 'attention', 'threads'];
+const MORE = ['precision', 'warmup', 'repeats', 'seed'];
+
+/** The options as a command line, for a process of its own. */
+export function asArguments(options: StepOptions): string[] {
+  const values = options as unknown as Record<string, string | number | undefined>;
+  const given = [...KEYS, ...MORE].filter((key) => values[key] !== undefined);
+  return [...given.flatMap((key) => [`--${key}`, String(values[key])]), ...(options.frames ? ['--frames'] : [])];
+}
+
+/** The middle of the numbers, between the two middle ones of an even count. */
+export function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2;
+}

@@ -1,0 +1,94 @@
+"""Times whole training steps of an FSTA-SNN network in PyTorch and prints one JSON line, as `bench step --json` does.
+
+The network is the one of test/golden/method.py, in float32 unless asked otherwise.
+"""
+import argparse
+import json
+import math
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'test' / 'golden'))
+import method  # noqa: E402  (its folder is known only now)
+
+DTYPES = {'fp32': torch.float32, 'fp64': torch.float64}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, value in (('steps', 2), ('batch', 32), ('size', 32), ('channels', 3), ('classes', 10), ('reduction', 1),
+                        ('threads', 1), ('warmup', 2), ('repeats', 5), ('seed', 0)):
+        parser.add_argument(f'--{name}', type=int, default=value)
+    parser.add_argument('--model', choices=sorted(method.BLOCKS), default='fsta-resnet20')
+    parser.add_argument('--width', type=int, help='default: 128 for fsta-resnet19, else 64')
+    parser.add_argument('--attention', choices=('fsta', 'none'), default='fsta')
+    parser.add_argument('--form', choices=('expanded', 'collapsed'), default='expanded')
+    parser.add_argument('--frames', action='store_true')
+    parser.add_argument('--precision', choices=sorted(DTYPES), default='fp32')
+    return parser.parse_args()
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def make(args):
+    """The network, its optimizer (weights of one dimension do not decay), the input and the labels."""
+    torch.manual_seed(args.seed)
+    width = args.width or (128 if args.model == 'fsta-resnet19' else 64)
+    net = method.Network(args.model, args.steps, args.classes, args.channels, width, args.reduction,
+                         args.attention == 'fsta', form=args.form).to(DTYPES[args.precision]).train()
+    matrices = [p for p in net.parameters() if p.dim() > 1]
+    vectors = [p for p in net.parameters() if p.dim() <= 1]
+    groups = [{'params': matrices, 'weight_decay': 5e-4}, {'params': vectors, 'weight_decay': 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True)
+    image = (args.batch, args.channels, args.size, args.size)
+    x = torch.randn((args.steps, *image) if args.frames else image)
+    return net, optimizer, x, torch.arange(args.batch) % args.classes
+
+
+def time_step(net, optimizer, x, labels):
+    start = time.perf_counter()
+    optimizer.zero_grad(set_to_none=True)
+    loss = F.cross_entropy(net(x), labels, label_smoothing=0.1)
+    loss.backward()
+    optimizer.step()
+    value = loss.item()
+    seconds = time.perf_counter() - start
+    if not math.isfinite(value):
+        sys.exit(f'a step is timed while the loss is finite, but it is {value}')
+    return seconds, value
+
+
+def main():
+    args = parse()
+    torch.set_default_dtype(DTYPES[args.precision])
+    torch.set_num_threads(args.threads)
+    before = peak_bytes()
+    training = make(args)
+    for _ in range(args.warmup):
+        time_step(*training)
+    timings = [time_step(*training) for _ in range(args.repeats)]
+    seconds = [s for s, _ in timings]
+    step = statistics.median(seconds)
+    shared = ('model', 'steps', 'batch', 'size', 'threads', 'precision', 'form')
+    print(json.dumps({
+        **{key: getattr(args, key) for key in shared},
+        'step_s': step,
+        'min_s': min(seconds),
+        'images_per_s': args.batch / step,
+        'peak_bytes': peak_bytes() - before,
+        'parameters': sum(p.numel() for p in training[0].parameters()),
+        'loss': timings[-1][1],
+        'torch': torch.__version__,
+    }))
+
+
+if __name__ == '__main__':
+    main()

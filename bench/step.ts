@@ -1,0 +1,132 @@
+// Times whole training steps: forward pass, cross-entropy, backward pass, update, and the loss read.
+import { asUsage } from '../lib/cli/exit.ts';
+import { writeJson, writeText } from '../lib/cli/output.ts';
+import {
+  backward,
+  keep,
+  native,
+  type RealType,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  tensor,
+} from '../lib/core/index.ts';
+import { philox } from '../lib/core/random.ts';
+import { model, type Net } from '../lib/nn/index.ts';
+import { crossEntropy } from '../lib/ops/index.ts';
+import { type Optimizer, sgd } from '../lib/optim/index.ts';
+import { describeEnvironment } from '../lib/train/environment.ts';
+import { median, type StepOptions } from './options.ts';
+
+/** First word of the stream the images are drawn from. */
+const IMAGES = 0x62656e63;
+
+interface Trained {
+  net: Net;
+  optimizer: Optimizer;
+  x: Tensor;
+  labels: Tensor;
+}
+
+interface Timing {
+  /** Wall time of a step until its loss was read and the device had finished, in seconds. */
+  step: number;
+  /** Of that, the time until JavaScript had queued everything. */
+  queueing: number;
+  loss: number;
+}
+
+function prepare(options: StepOptions): Trained {
+  const { steps, batch, size, channels, classes, width, reduction, attention, seed, threads } = options;
+  const input = { channels, height: size, width: size };
+  const shared = { steps, classes, input, width, reduction, attention, seed };
+  const dtype: RealType = options.precision === 'fp64' ? 'f64' : 'f32';
+  const net = model(options.model)({ ...shared, dtype });
+  net.device.setThreads(threads);
+  const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
+  const drawn = philox(seed, IMAGES);
+  const count = shape.reduce((n, d) => n * d, 1);
+  const pixels = (dtype === 'f64' ? new Float64Array(count) : new Float32Array(count)).map(() => drawn.normal());
+  const x = keep(tensor(pixels, { shape, dtype, device: net.device }));
+  const labels = keep(
+    tensor(
+      Int32Array.from({ length: batch }, (_, i) => i % classes),
+      { device: net.device },
+    ),
+  );
+  const optimizer = sgd({ lr: 0.01, momentum: 0.9, nesterov: true, weightDecay: 5e-4 })(net.parameters());
+  return { net, optimizer, x, labels };
+}
+
+async function timeStep({ net, optimizer, x, labels }: Trained): Promise<Timing> {
+  const start = performance.now();
+  const loss = scope(() => {
+    const made = crossEntropy(net(x), labels, { smoothing: 0.1 });
+    backward(made);
+    optimizer.step();
+    return made;
+  });
+  const queued = performance.now();
+  const value = await loss.item();
+  await net.device.finish();
+  const end = performance.now();
+  loss.dispose();
+  if (!Number.isFinite(value)) throw new SpikeloomError(`a step is timed while the loss is finite, but it is ${value}`);
+  return { step: (end - start) / 1e3, queueing: (queued - start) / 1e3, loss: value };
+}
+
+/** The peak of this process's resident memory so far. */
+const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
+
+/** Measures as the options say; the result is what --json prints. */
+export async function measureStep(options: StepOptions) {
+  const { steps, batch, size, threads, precision, warmup, repeats } = options;
+  native();
+  const before = peakBytes();
+  const trained = prepare(options);
+  for (let i = 0; i < warmup; i++) await timeStep(trained);
+  const timings: Timing[] = [];
+  for (let i = 0; i < repeats; i++) timings.push(await timeStep(trained));
+  const seconds = timings.map(({ step }) => step);
+  const { cpu, node, git, date } = describeEnvironment();
+  return {
+    model: options.model,
+    steps,
+    batch,
+    size,
+    threads,
+    precision,
+    step_s: median(seconds),
+    min_s: Math.min(...seconds),
+    images_per_s: batch / median(seconds),
+    peak_bytes: peakBytes() - before,
+    device_peak_bytes: trained.net.device.stats().peakBytes,
+    js_s: median(timings.map(({ queueing }) => queueing)),
+    parameters: trained.net.parameters().reduce((n, { tensor }) => n + tensor.size, 0),
+    loss: timings.at(-1)!.loss,
+    cpu,
+    node,
+    level: native().level,
+    commit: git?.commit ?? null,
+    modified: git?.modified ?? null,
+    date,
+  };
+}
+
+export async function stepCommand({ json, ...options }: StepOptions & { json?: boolean }): Promise<void> {
+  const { model: name, steps, size, channels, classes, width, reduction, attention } = options;
+  asUsage(() => model(name).plan({ steps, size, channels, classes, width, reduction, attention }));
+  const found = await measureStep(options);
+  if (json) return writeJson(found);
+  const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  writeText(
+    [
+      `${name}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${found.threads} threads, ${found.precision}`,
+      `step: ${ms(found.step_s)} median, ${ms(found.min_s)} minimum; ${found.images_per_s.toFixed(1)} images/s`,
+      `JavaScript: ${ms(found.js_s)} to queue a step`,
+      `memory: ${mib(found.peak_bytes)} more at the peak, ${mib(found.device_peak_bytes)} on the device`,
+      `${found.cpu}, ${found.level}, node ${found.node}, commit ${found.commit ?? 'unknown'}${found.modified ? ' (modified)' : ''}`,
+    ].join('\n'),
+  );
+}
