@@ -1,0 +1,126 @@
+#!/usr/bin/env node
+// npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
+// First native/test/self_check.cpp, which needs no Node; then the addon itself in the op tables. Everything lies in build/sanitize.
+//   node scripts/sanitize.mjs             both
+//   node scripts/sanitize.mjs --quick     the self-check alone
+// Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const require = createRequire(import.meta.url);
+const { sources } = require('./sources.cjs');
+const root = join(fileURLToPath(import.meta.url), '../..');
+const folder = 'build/sanitize';
+const checkSource = 'native/test/self_check.cpp';
+const addonSource = 'native/core/addon.cpp';
+const compiler = process.env.CXX ?? 'g++';
+const JOBS = 2;
+
+const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+const flags = [
+  ...['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-fPIC', '-pthread'],
+  ...['-Wall', '-Wextra', '-Wno-missing-field-initializers', '-ffp-contract=off', '-Inative', ...sanitizers],
+];
+
+function addonFlags() {
+  const includes = [require('node-addon-api').include_dir, require('node-api-headers').include_dir];
+  return [...includes.map((path) => `-I${path}`), '-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS'];
+}
+
+const product = (source) => `${folder}/${source.replaceAll('/', '.').replace(/\.cpp$/, '.o')}`;
+const time = (file) => statSync(join(root, file)).mtimeMs;
+
+function isCurrent(output, inputs) {
+  return existsSync(join(root, output)) && inputs.every((input) => time(input) < time(output));
+}
+
+function ran(command, result) {
+  if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
+  if (result.status === 0) return;
+  throw new Error(`${command} ended with ${result.signal ?? `status ${result.status}`}`);
+}
+
+function run(command, args, env = {}) {
+  const options = { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } };
+  ran(command, spawnSync(command, args, options));
+}
+
+function compile(source) {
+  const args = [...flags, ...(source === addonSource ? addonFlags() : []), '-c', source, '-o', product(source)];
+  const child = spawn(compiler, args, { cwd: root, stdio: 'inherit' });
+  return new Promise((resolve, reject) => {
+    child.on('error', (error) => reject(new Error(`${compiler} could not be started: ${error.message}`)));
+    child.on('close', (status) => (status === 0 ? resolve() : reject(new Error(`${source} does not compile`))));
+  });
+}
+
+/** Compiles what is older than its source or any header; a header changes rarely, so all of them count for all. */
+async function compileAll(files) {
+  mkdirSync(join(root, folder), { recursive: true });
+  const shared = ['scripts/sanitize.mjs', ...sources('headers')];
+  const stale = files.filter((file) => !isCurrent(product(file), [file, ...shared]));
+  const worker = async () => {
+    for (let file = stale.shift(); file; file = stale.shift()) await compile(file);
+  };
+  if (stale.length > 0) console.log(`sanitize: compiling ${stale.length} files`);
+  await Promise.all(Array.from({ length: JOBS }, worker));
+}
+
+function link(output, files, extra) {
+  const objects = files.map(product);
+  if (isCurrent(output, objects)) return;
+  mkdirSync(dirname(join(root, output)), { recursive: true });
+  run(compiler, [...sanitizers, '-pthread', ...extra, '-o', output, ...objects, '-ldl']);
+}
+
+async function selfCheck(native) {
+  const files = [...native, checkSource];
+  await compileAll(files);
+  link(`${folder}/self_check`, files, []);
+  // One check asks for more memory than there is: the answer is to be null, not the end.
+  run(join(root, folder, 'self_check'), [], { ASAN_OPTIONS: 'allocator_may_return_null=1' });
+}
+
+function library(name) {
+  const { stdout } = spawnSync(compiler, [`-print-file-name=${name}`], { encoding: 'utf8' });
+  const path = stdout?.trim() ?? '';
+  if (!path.includes('/'))
+    throw new Error(`${compiler} has no ${name}; install the sanitizer libraries of the compiler`);
+  return path;
+}
+
+async function opTables(native) {
+  const files = [...native, addonSource];
+  await compileAll(files);
+  link(`${folder}/Release/spikeloom.node`, files, ['-shared']);
+  const mocha = [
+    'node_modules/mocha/bin/mocha.js',
+    '--no-config',
+    '--exit',
+    '--timeout',
+    '300000',
+    '--reporter',
+    'dot',
+  ];
+  run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts'], {
+    // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+    LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
+    SPIKELOOM_BUILD: `${folder}/Release`,
+  });
+}
+
+try {
+  const unknown = process.argv.slice(2).find((argument) => argument !== '--quick');
+  if (unknown) throw new Error(`unknown argument '${unknown}'; known: --quick`);
+  const native = sources('cpu').filter((file) => file !== addonSource);
+  await selfCheck(native);
+  if (!process.argv.includes('--quick')) await opTables(native);
+  console.log('sanitize: nothing found');
+} catch (error) {
+  console.error(`sanitize: ${error.message}`);
+  process.exitCode = 1;
+}
