@@ -1,4 +1,5 @@
 // Times whole training steps: forward pass, cross-entropy, backward pass, update, and the loss read.
+import { existsSync, readFileSync } from 'node:fs';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
 import {
@@ -75,8 +76,15 @@ async function timeStep({ net, optimizer, x, labels }: Trained): Promise<Timing>
   return { step: (end - start) / 1e3, queueing: (queued - start) / 1e3, loss: value };
 }
 
-/** The peak of this process's resident memory so far. */
-const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
+/**
+ * The peak of this process's resident memory so far. Linux counts in maxRSS the peak of the process that started this one, too, so its own
+ * count (VmHWM, in KiB as well) is taken where there is one.
+ */
+function peakBytes(): number {
+  const file = '/proc/self/status';
+  const own = existsSync(file) && /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(file, 'utf8'));
+  return (own ? Number(own[1]) : process.resourceUsage().maxRSS) * 1024;
+}
 
 /** Measures as the options say; the result is what --json prints. */
 export async function measureStep(options: StepOptions) {

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { asUsage, UsageError } from '../../lib/cli/exit.ts';
+import { asUsage, EXIT, UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { describeEnvironment } from '../../lib/train/environment.ts';
@@ -45,7 +45,7 @@ const INSTALL =
 async function findPython(given: string | undefined): Promise<string> {
   const python = given || process.env.SPIKELOOM_PEERS_PYTHON;
   if (!python) throw new UsageError(`the peer needs a Python with PyTorch, and none is named; ${INSTALL}`);
-  await start(python, ['-c', 'import torch']).catch((error: Error) => {
+  await start(python, ['-c', 'import torch'], { cwd: root }).catch((error: Error) => {
     const why = lastLine(error);
     throw new UsageError(`the peer needs a Python with PyTorch, but '${python}' has none: ${why}; ${INSTALL}`);
   });
@@ -53,7 +53,10 @@ async function findPython(given: string | undefined): Promise<string> {
 }
 
 const lastLine = (error: Error & { stderr?: string }): string =>
-  (error.stderr?.trim() || error.message).split('\n').at(-1)!;
+  (error.stderr?.trim() || error.message)
+    .split('\n')
+    .at(-1)!
+    .replace(/^bench: /, '');
 
 function sidesOf(options: PeerOptions, python: string): Side[] {
   const args = asArguments(options);
@@ -69,9 +72,12 @@ function sidesOf(options: PeerOptions, python: string): Side[] {
 }
 
 async function runSide({ name, program, args, runs }: Side): Promise<void> {
-  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24 }).catch((error: Error) => {
-    throw new SpikeloomError(`a run of ${name} failed: ${lastLine(error)}`, { cause: error });
-  });
+  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24 }).catch(
+    (error: Error & { code?: unknown }) => {
+      const Kind = error.code === EXIT.usage ? UsageError : SpikeloomError;
+      throw new Kind(`a run of ${name} failed: ${lastLine(error)}`, { cause: error });
+    },
+  );
   runs.push(JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured);
 }
 
