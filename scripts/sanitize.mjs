@@ -109,7 +109,7 @@ async function opTables(native) {
     // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
     ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
     LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
-    SPIKELOOM_BUILD: `${folder}/Release`,
+    SPIKELOOM_BUILD: join(root, folder, 'Release'),
   });
 }
 
