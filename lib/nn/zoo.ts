@@ -1,5 +1,5 @@
 /**
- * The four networks of FSTA-SNN, layer for layer and name for name as released.
+ * The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for small images and machines.
  * Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks", AAAI 2025.
  */
 import { z } from 'zod';
@@ -17,7 +17,7 @@ import { avgPool2d, globalAvgPool } from './layers/pooling.ts';
 
 /** Options of the zoo's networks beside steps, input (or channels and size) and classes. */
 export interface ZooOptions {
-  /** Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128. */
+  /** Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128, ResNet-8: 32. */
   width?: number | undefined;
   /** FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16. */
   reduction?: number | undefined;
@@ -87,6 +87,19 @@ function resnet20({ width = 64, ...options }: ModelOptions & ZooOptions): Layer[
   ];
 }
 
+/** Ours, for small images and small machines: ResNet-20's parts, one stem layer and three blocks in place of three and eight. */
+function resnet8({ width = 32, ...options }: ModelOptions & ZooOptions): Layer[] {
+  const used = parts(options);
+  return [
+    conv2d(width, { kernel: 3, name: 'conv1.0' }),
+    norm({ name: 'conv1.1' }),
+    ...neuronsWithAttention('conv1.2', used),
+    avgPool2d(2, { name: 'conv1.3' }),
+    ...stages(width, [1, 1, 1], 'pooled', used),
+    ...head(options.classes),
+  ];
+}
+
 /** As released, the option `reduction` reaches the stem alone (default 1); the blocks always use 16. */
 function resnet19({ width = 128, ...options }: ModelOptions & ZooOptions): Layer[] {
   return [
@@ -119,13 +132,14 @@ const large = { defaults: { steps: 4, input: image(224), classes: 1000 }, own };
 
 /** Networks by name. */
 export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
+  'fsta-resnet8': define<ZooOptions>('fsta-resnet8', resnet8, small),
   'fsta-resnet18': define<ZooOptions>('fsta-resnet18', deepResnet([2, 2, 2, 2]), large),
   'fsta-resnet19': define<ZooOptions>('fsta-resnet19', resnet19, small),
   'fsta-resnet20': define<ZooOptions>('fsta-resnet20', resnet20, small),
   'fsta-resnet34': define<ZooOptions>('fsta-resnet34', deepResnet([3, 4, 6, 3]), large),
 };
 
-export type ZooName = 'fsta-resnet18' | 'fsta-resnet19' | 'fsta-resnet20' | 'fsta-resnet34';
+export type ZooName = 'fsta-resnet8' | 'fsta-resnet18' | 'fsta-resnet19' | 'fsta-resnet20' | 'fsta-resnet34';
 
 /** The factory of this name. @throws SpikeloomError that lists what exists */
 export function model(name: string): Factory<ZooOptions> {

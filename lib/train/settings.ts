@@ -68,11 +68,15 @@ const neuron = z.strictObject({
     'tanh',
     'shape of the gradient that stands in for that of the step',
   ),
-  temperature: optional(positive(), "the surrogate's own: tanh 1, atan 2, sigmoid 4, else 1", 'steepness of the surrogate'),
+  temperature: optional(
+    positive(),
+    "the surrogate's own: tanh 1, atan 2, sigmoid 4, else 1",
+    'steepness of the surrogate',
+  ),
 });
 
 const model = z.strictObject({
-  name: required(oneOf('fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'), 'network'),
+  name: required(oneOf('fsta-resnet8', 'fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'), 'network'),
   steps: key(integer(1, 1024), 2, 'time steps T'),
   width: optional(integer(1, 4096), "the network's own", 'channels of the first stage; the others scale with it'),
   classes: optional(integer(1, 1_000_000), "the data's", 'outputs of the network'),

@@ -67,7 +67,7 @@ template <class T>
 T productDot(const T* const* rows, int64_t rowStep, const T* const* weights, int64_t taps, int64_t K, T bias) {
   constexpr int L = kLanes<T>;
   Vec<T> acc{}, more[3] = {};
-  T tail = bias;
+
   for (int64_t tap = 0; tap < taps; tap++) {
     const T* x = rows[tap * rowStep];
     const T* w = weights[tap];
@@ -77,9 +77,9 @@ T productDot(const T* const* rows, int64_t rowStep, const T* const* weights, int
       for (int v = 0; v < 3; v++) more[v] = mulAdd(load(x + k + (v + 1) * L), load(w + k + (v + 1) * L), more[v]);
     }
     for (; k + L <= K; k += L) acc = mulAdd(load(x + k), load(w + k), acc);
-    for (; k < K; k++) tail += x[k] * w[k];
+    if (k < K) acc = mulAdd(loadPart(x + k, static_cast<int>(K - k)), loadPart(w + k, static_cast<int>(K - k)), acc);
   }
-  return sumLanes<T>((acc + more[0]) + (more[1] + more[2])) + tail;
+  return sumLanes<T>((acc + more[0]) + (more[1] + more[2])) + bias;
 }
 
 // The pixels of one unit of work: for each its output row, and per tap the row it reads. Stored in groups of kRows pixels.

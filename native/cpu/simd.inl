@@ -50,14 +50,24 @@ inline Vec<double> splat(double x) {
 // The first n lanes; the others read as 0.
 template <class T>
 inline Vec<T> loadPart(const T* p, int n) {
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  else return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#else
   Vec<T> v{};
   for (int i = 0; i < n; i++) v[i] = p[i];
   return v;
+#endif
 }
 
 template <class T>
 inline void storePart(T* p, Vec<T> v, int n) {
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+  else _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
+#else
   for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
 }
 
 // a * b + c, fused where the level has the instruction.
