@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run quickstart: installs, builds, trains FSTA-ResNet-20 (small) on the Fashion-MNIST images that ship with the project, and
+// npm run quickstart: installs, builds, trains a small FSTA-ResNet on the Fashion-MNIST images that ship with the project, and
 // shows the result; then the same net without FSTA, if there is time left. Minutes on two cores; needs no GPU and no network but npm's.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -16,7 +16,7 @@ function spikeloom(args, listen) {
     stdio: ['inherit', 'pipe', 'inherit'],
   });
   createInterface({ input: child.stdout }).on('line', (line) => listen(JSON.parse(line)));
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal === 'SIGINT' ? 0 : signal));
+  process.on('SIGINT', () => {}); // the child gets it from the terminal as well, and saves
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status, signal) => resolve(status ?? (signal ? 1 : 0)));
@@ -51,7 +51,7 @@ try {
   build('--addon', '--js');
   const before = seconds();
   console.log(`ready after ${before.toFixed(0)} s`);
-  const fsta = await train('FSTA-ResNet-20, width 16, T = 2, on 12,000 images of Fashion-MNIST');
+  const fsta = await train('FSTA-ResNet-8, width 32, T = 2, on 12,000 images of Fashion-MNIST');
   const took = seconds() - before;
   const plain =
     seconds() + took < budget

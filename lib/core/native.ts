@@ -1,6 +1,7 @@
 // Finds and loads the addon, and describes what it exports. Nothing outside lib/core sees it.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SpikeloomError } from './errors.ts';
 
@@ -55,7 +56,7 @@ export function buildFolders(): string[] {
   const root = new URL('../../', import.meta.url);
   const folders = ['build/Release/', 'build/cmake/Release/'].map((folder) => fileURLToPath(new URL(folder, root)));
   const chosen = process.env.SPIKELOOM_BUILD;
-  return chosen ? [chosen.endsWith('/') ? chosen : `${chosen}/`] : folders;
+  return chosen ? [`${resolve(chosen)}/`] : folders;
 }
 
 function loadNative(): Native {
