@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { type Outcome, spikeloom } from './spawn.ts';
 
-const tiny = ['model.width=2', 'data.train_limit=64', 'data.test_limit=30', 'batch=8', 'threads=1'];
+const tiny = [
+  'model.name=fsta-resnet20',
+  'optimizer.kind=sgd',
+  'lr=0.1',
+  'model.width=2',
+  'data.train_limit=64',
+  'data.test_limit=30',
+  'batch=8',
+  'threads=1',
+];
 const train = (out: string, ...more: string[]) => ['train', 'recipes/quickstart.yaml', ...tiny, `out=${out}`, ...more];
 const linesOf = ({ stdout }: Outcome) =>
   stdout

@@ -18,6 +18,7 @@ describe('zoo: counts', () => {
     },
     { name: 'fsta-resnet19', options: { classes: 100 }, parameters: 12_735_533, neurons: 1_441_792 },
     { name: 'fsta-resnet18', options: {}, parameters: 11_730_669, neurons: 2_308_096 },
+    { name: 'fsta-resnet8', options: {}, parameters: 325_513, neurons: 61_440 },
     { name: 'fsta-resnet34', options: {}, parameters: 21_877_565, neurons: 3_562_496 },
   ] as const;
   for (const { name, options, parameters, neurons, ...more } of cases) {
@@ -93,8 +94,8 @@ describe('zoo: options', () => {
     refused({ attention: 'se' }, /'attention' must be "fsta" or "none", but is "se"/);
     refused({ neuron: { kind: 'relu' } }, /'neuron\.kind' must be "lif" or "if" or "plif"/);
     refused({ size: 1 }, /conv1\.9 \(avgPool2d\): a window of 2 does not fit/);
-    expect(() => model('resnet50')).to.throw(/no network "resnet50"; there are fsta-resnet18/);
-    expect(() => model('constructor')).to.throw(/there are fsta-resnet18/);
+    expect(() => model('resnet50')).to.throw(/no network "resnet50"; there are fsta-resnet8, fsta-resnet18/);
+    expect(() => model('constructor')).to.throw(/there are fsta-resnet8, fsta-resnet18/);
     expect(model('fsta-resnet34')).to.equal(zoo['fsta-resnet34']);
   });
 

@@ -44,7 +44,6 @@ describe('settings', () => {
           reset: 'hard',
           detachReset: false,
           surrogate: 'tanh',
-          temperature: 1,
         },
       },
       data: { name: 'cifar10', root: 'somewhere', train_limit: 0, test_limit: 0, augment: 'none', workers: 1 },
@@ -170,7 +169,7 @@ describe('settings', () => {
       ['optimizer.betas=[0.9, 1]', /'optimizer.betas'/],
       ['model.basis=8', /even basis .* but it is 8/],
       ['model.size=[3]', /or \[height, width\], but it is \[ 3 \]/],
-      ['model.name=resnet', /must be one of fsta-resnet18, fsta-resnet19/],
+      ['model.name=resnet', /must be one of fsta-resnet8, fsta-resnet18, fsta-resnet19/],
       ['device=gpu', /must be cpu, cuda or cuda:N, but it is 'gpu'/],
       ['name=../up', /must be up to 80 letters/],
       ['data.augment=full', /must be none or basic/],
@@ -257,7 +256,7 @@ describe('settings', () => {
       [
         'no network',
         'data: { name: cifar10, root: x }',
-        /'model.name' \(network\) is missing; it must be one of fsta-resnet18/,
+        /'model.name' \(network\) is missing; it must be one of fsta-resnet8, fsta-resnet18/,
       ],
       ['deep nesting', '['.repeat(100_000), /^r.yaml:1: this YAML is nested too deeply/],
     ];
