@@ -34,7 +34,7 @@ function mocha(title, files, env = {}) {
 
 function lowerLevels() {
   const addon = createRequire(import.meta.url)(join(root, 'build/Release/spikeloom.node'));
-  const levels = ['baseline', 'avx2', 'avx512'];
+  const levels = ['baseline', 'avx2', 'avx512', 'amx'];
   return levels.slice(0, levels.indexOf(addon.bestLevel));
 }
 

@@ -2,6 +2,12 @@
 
 #include <algorithm>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace spikeloom {
 namespace {
 
@@ -15,10 +21,24 @@ std::vector<std::string>& errors() {
   return found;
 }
 
+// Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request only).
+bool hasMatrixUnit() {
+#if defined(__x86_64__) && defined(__linux__)
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+  if ((d & kBf16) == 0 || (d & kTile) == 0) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 const char* levelName(Level level) {
-  static const char* const kNames[kLevels] = {"baseline", "avx2", "avx512"};
+  static const char* const kNames[kLevels] = {"baseline", "avx2", "avx512", "amx"};
   return kNames[static_cast<int>(level)];
 }
 
@@ -28,7 +48,7 @@ Level bestLevel() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (avx512) return Level::avx512;
+  if (avx512) return hasMatrixUnit() ? Level::amx : Level::avx512;
   if (avx2) return Level::avx2;
 #endif
   return Level::baseline;

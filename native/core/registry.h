@@ -8,9 +8,9 @@
 
 namespace spikeloom {
 
-// Instruction-set levels of the CPU kernels, in rising order.
-enum class Level : int { baseline = 0, avx2 = 1, avx512 = 2 };
-constexpr int kLevels = 3;
+// Instruction-set levels of the CPU kernels, in rising order. amx: avx512 and the bfloat16 matrix unit.
+enum class Level : int { baseline = 0, avx2 = 1, avx512 = 2, amx = 3 };
+constexpr int kLevels = 4;
 const char* levelName(Level level);
 Level bestLevel();
 
@@ -20,7 +20,7 @@ struct Op {
   Kernel cpu[kLevels][2] = {};  // [level][f32, f64]
 };
 
-// Called by SPIKELOOM_KERNEL of cpu/levels.h, once per op and level. Returns true so that it can initialise a constant.
+// Called by SPIKELOOM_KERNEL of cpu/levels.h, once per op and level; null for a type that a level leaves to the one below. Returns true so that it can initialise a constant.
 bool registerCpuKernel(const char* signature, Level level, Kernel f32, Kernel f64);
 
 const std::vector<Op>& ops();

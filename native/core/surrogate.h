@@ -15,11 +15,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__CUDACC__)
-#define SPIKELOOM_HD __host__ __device__ __forceinline__
-#else
-#define SPIKELOOM_HD inline __attribute__((always_inline))
-#endif
+#include "core/host_device.h"
 
 namespace spikeloom {
 

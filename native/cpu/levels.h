@@ -8,6 +8,7 @@
 //   SPIKELOOM_KERNEL(kRelu, relu)                  // registers relu<float> and relu<double>
 //   #include "cpu/level_end.inl"
 //
+// A file that drives the matrix unit is no such file: it defines SPIKELOOM_MATRIX_UNIT and is compiled for the level amx alone.
 // Code between begin and end may use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is
 // included once per level). Everything of the standard library must be included above `begin`, so that no inline function of a
 // shared header is ever compiled for a machine that this one may not be.
@@ -19,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/bf16.h"
 #include "core/registry.h"
 #include "core/tensor.h"
 #include "cpu/parallel.h"
@@ -33,14 +35,18 @@
   [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
       ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, &function<double>);
 
-#if defined(__x86_64__)
+#if defined(SPIKELOOM_MATRIX_UNIT)
+#define SPIKELOOM_LEVEL_NOW 3
+#elif defined(__x86_64__)
 #define SPIKELOOM_LEVEL_NOW 1
 #include SPIKELOOM_FILE
 #undef SPIKELOOM_LEVEL_NOW
 #define SPIKELOOM_LEVEL_NOW 2
 #include SPIKELOOM_FILE
 #undef SPIKELOOM_LEVEL_NOW
-#endif
 #define SPIKELOOM_LEVEL_NOW 0
+#else
+#define SPIKELOOM_LEVEL_NOW 0
+#endif
 
 #endif

@@ -28,7 +28,7 @@ inline void store(T* p, Vec<T> v) {
 
 // x in every lane; straight from memory where x is an element of an array.
 inline Vec<float> splat(float x) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   return (Vec<float>)_mm512_set1_ps(x);
 #elif SPIKELOOM_LEVEL_NOW == 1
   return (Vec<float>)_mm256_set1_ps(x);
@@ -38,7 +38,7 @@ inline Vec<float> splat(float x) {
 }
 
 inline Vec<double> splat(double x) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   return (Vec<double>)_mm512_set1_pd(x);
 #elif SPIKELOOM_LEVEL_NOW == 1
   return (Vec<double>)_mm256_set1_pd(x);
@@ -50,7 +50,7 @@ inline Vec<double> splat(double x) {
 // The first n lanes; the others read as 0.
 template <class T>
 inline Vec<T> loadPart(const T* p, int n) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
   else return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
 #else
@@ -62,7 +62,7 @@ inline Vec<T> loadPart(const T* p, int n) {
 
 template <class T>
 inline void storePart(T* p, Vec<T> v, int n) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
   else _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
 #else
@@ -72,7 +72,7 @@ inline void storePart(T* p, Vec<T> v, int n) {
 
 // a * b + c, fused where the level has the instruction.
 inline Vec<float> mulAdd(Vec<float> a, Vec<float> b, Vec<float> c) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif SPIKELOOM_LEVEL_NOW == 1
   return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -82,13 +82,99 @@ inline Vec<float> mulAdd(Vec<float> a, Vec<float> b, Vec<float> c) {
 }
 
 inline Vec<double> mulAdd(Vec<double> a, Vec<double> b, Vec<double> c) {
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 2
   return (Vec<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #elif SPIKELOOM_LEVEL_NOW == 1
   return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 #else
   return a * b + c;
 #endif
+}
+
+// Elements as they rest (T, or Bf16 for float) as vectors of T; the part variants read and write the first n lanes.
+template <class T>
+inline Vec<T> loadAs(const T* p) {
+  return load(p);
+}
+
+template <class T>
+inline Vec<T> loadPartAs(const T* p, int n) {
+  return loadPart(p, n);
+}
+
+template <class T>
+inline void storeAs(T* p, Vec<T> v) {
+  store(p, v);
+}
+
+template <class T>
+inline void storePartAs(T* p, Vec<T> v, int n) {
+  storePart(p, v, n);
+}
+
+inline Vec<float> loadAs(const Bf16* p) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return (Vec<float>)_mm512_slli_epi32(wide, 16);
+#elif SPIKELOOM_LEVEL_NOW == 1
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return (Vec<float>)_mm256_slli_epi32(wide, 16);
+#else
+  Vec<float> v;
+  for (int i = 0; i < kLanes<float>; i++) v[i] = toFloat(p[i]);
+  return v;
+#endif
+}
+
+inline Vec<float> loadPartAs(const Bf16* p, int n) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  const __m256i part = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+  return (Vec<float>)_mm512_slli_epi32(_mm512_cvtepu16_epi32(part), 16);
+#else
+  Vec<float> v{};
+  for (int i = 0; i < n; i++) v[i] = toFloat(p[i]);
+  return v;
+#endif
+}
+
+#if SPIKELOOM_LEVEL_NOW >= 2
+// Rounded as toBf16() of core/bf16.h does.
+inline __m256i roundToBf16(Vec<float> v) {
+  const __m512i bits = (__m512i)v;
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+}
+#endif
+
+inline void storeAs(Bf16* p, Vec<float> v) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), roundToBf16(v));
+#else
+  for (int i = 0; i < kLanes<float>; i++) p[i] = toBf16(v[i]);
+#endif
+}
+
+inline void storePartAs(Bf16* p, Vec<float> v, int n) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1), roundToBf16(v));
+#else
+  for (int i = 0; i < n; i++) p[i] = toBf16(v[i]);
+#endif
+}
+
+// One element as it rests.
+template <class T>
+inline T toReal(T x) {
+  return x;
+}
+inline float toReal(Bf16 x) { return toFloat(x); }
+template <class T, class S>
+inline S fromReal(T x) {
+  if constexpr (sizeof(S) == 2) return toBf16(x);
+  else return x;
 }
 
 // The sum of the lanes, always in the same order.
