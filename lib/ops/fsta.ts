@@ -104,7 +104,13 @@ export interface FstaOptions {
 
 const uploaded = new WeakMap<Float64Array, Map<string, Tensor>>();
 
-/** The filters on the device of x, in its type. */
+/** The filters on the device of x, in its type (f32 for bf16), checked against the parameters. */
+export function fstaFilters(x: Tensor, params: FstaParams, basis: Tensor | Float64Array): Tensor {
+  const filters = filtersOn(x, basis, params.freq1);
+  checkKernels(params, filters);
+  return filters;
+}
+
 function filtersOn(x: Tensor, basis: Tensor | Float64Array, freq1: Tensor): Tensor {
   if (!(basis instanceof Float64Array)) return basis;
   const count = freq1.shape[1] ?? 0;
@@ -146,6 +152,19 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
 }
 
 /**
+ * The map before the spatial gate's sigmoid: F = freq1 (*) (basis (*) S), or freq2 (*) relu(freq1 (*) (basis (*) S)); zero padding
+ * that keeps H and W.
+ *
+ * @param S [B,1,H,W]
+ * @param basis [F,1,k,k] @param freq1 [1,F,l,l], or [hidden,F,l,l] with freq2 [1,hidden,l,l]
+ * @returns F [B,1,H,W]
+ */
+export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Tensor): Tensor {
+  const mixed = conv2d(conv2d(S, basis, { padding: half(basis) }), freq1, { padding: half(freq1) });
+  return freq2 ? conv2d(relu(mixed), freq2, { padding: half(freq2) }) : mixed;
+}
+
+/**
  * Frequency-based spatial-temporal attention on the current x, before the neuron:
  *
  *     z[t,b] = mean over c of (alpha mean_hw x + beta max_hw x)          a = sigmoid(time z)
@@ -165,12 +184,9 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
  */
 export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tensor {
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
-  const basis = filtersOn(x, options.basis, freq1);
-  checkKernels(params, basis);
+  const basis = fstaFilters(x, params, options.basis);
   const seen = fstaStats(x);
   const a = fstaTemporal(seen.mean, seen.peak, alpha, beta, time);
-  const maps = conv2d(fstaPlane(seen.plane, a), basis, { padding: half(basis) });
-  const mixed = conv2d(maps, freq1, { padding: half(freq1) });
-  const F = freq2 ? conv2d(relu(mixed), freq2, { padding: half(freq2) }) : mixed;
+  const F = frequencyMap(fstaPlane(seen.plane, a), basis, freq1, freq2);
   return fstaGate(x, a, F, m, n);
 }
