@@ -1,6 +1,6 @@
 import { nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
-const forward = nativeOp<'y'>('conv2d');
+const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
 const gradX = nativeOp<'gx'>('conv2dGradX');
 const gradW = nativeOp<'gw' | 'gb'>('conv2dGradW');
 
@@ -11,10 +11,21 @@ export const pair = (value: Pair): readonly [number, number] => (typeof value ==
 
 export interface Conv2dOptions {
   /** One number per output channel, [O]. */
-  bias?: Tensor;
+  bias?: Tensor | undefined;
   stride?: Pair;
   /** Zeros around the picture. */
   padding?: Pair;
+  /**
+   * 'bf16' (with weights in f32): y rests as bf16, and so does the gradient of spikes or of a bf16 x; activations, weights and gradients
+   * are rounded to bf16 as factors, all sums are f32. Default: everything in the weights' type.
+   */
+  precision?: 'bf16' | undefined;
+}
+
+/** Mean and biased variance of y per output channel, over everything else, [O]. They carry no gradient. */
+export interface ChannelMoments {
+  mean: Tensor;
+  var: Tensor;
 }
 
 /** Output size along one axis: floor((size + 2 padding - kernel) / stride) + 1. */
@@ -22,17 +33,7 @@ export function convolvedSize(size: number, kernel: number, stride: number, padd
   return Math.floor((size + 2 * padding - kernel) / stride) + 1;
 }
 
-/**
- * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside of the picture
- * (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
- *
- * @param x [..., C, H, W], real or spikes: a spike's product with a weight is the weight itself, so nothing is rounded but the sum
- * @param w [O, C, kh, kw]
- * @returns [..., O, P, Q] of the weights' type
- * @throws SpikeloomError when the kernel does not fit into the padded picture
- */
-export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor {
-  const { bias } = options;
+function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
   const [sh, sw] = pair(options.stride ?? 1);
   const [ph, pw] = pair(options.padding ?? 0);
   const [H, W] = x.shape.slice(-2) as [number, number];
@@ -51,17 +52,48 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
       `conv2d: a ${kh}x${kw} kernel does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`,
     );
   }
-  const attributes = { sh, sw, ph, pw };
-  const { y } = forward.run({ x, w, bias }, attributes, { dims });
-  record([y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
-    const gx = needX ? gradX.run({ gy, w }, attributes, { dims: { H, W } }).gx : undefined;
+  if (options.precision === 'bf16' && w.dtype !== 'f32') {
+    throw new SpikeloomError(`conv2d: precision 'bf16' rounds weights in f32, not in ${w.dtype}; make the weights f32`);
+  }
+  return { attributes: { sh, sw, ph, pw }, dims, source: { H, W }, kernel: { kh, kw } };
+}
+
+function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean) {
+  const { bias, precision } = options;
+  const { attributes, dims, source, kernel } = geometry(x, w, options);
+  const real = w.dtype as RealType;
+  const made = forward.run({ x, w, bias }, attributes, {
+    dims,
+    types: { y: precision ?? real },
+    want: wantMoments ? ['mean', 'var'] : [],
+  });
+  const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
+  record([made.y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
+    const gx = needX
+      ? gradX.run({ gy, w }, attributes, { dims: source, types: { gx: gradientType } }).gx
+      : undefined;
     if (!needW && !needBias) return [gx];
-    const { gw, gb } = gradW.run({ gy, x }, attributes, {
-      dims: { kh, kw },
-      want: needBias ? ['gb'] : [],
-      real: w.dtype as RealType,
-    });
+    const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: kernel, want: needBias ? ['gb'] : [], real });
     return [gx, gw, gb];
   });
-  return y;
+  return made;
+}
+
+/**
+ * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside of the picture
+ * (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
+ *
+ * @param x [..., C, H, W], real, bf16 or spikes: a spike's product with a weight is the weight itself, so nothing is rounded but the sum
+ * @param w [O, C, kh, kw]
+ * @returns [..., O, P, Q] of the weights' type, or bf16: see `precision`
+ * @throws SpikeloomError when the kernel does not fit into the padded picture
+ */
+export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor {
+  return run(x, w, options, false).y;
+}
+
+/** conv2d() and the moments of its output, which the same pass over y gives: what batch normalisation needs. */
+export function conv2dWithMoments(x: Tensor, w: Tensor, options: Conv2dOptions = {}): { y: Tensor; moments: ChannelMoments } {
+  const { y, mean, var: variance } = run(x, w, options, true);
+  return { y, moments: { mean, var: variance } };
 }

@@ -19,6 +19,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <vector>
 
 #include "core/bf16.h"
 #include "core/registry.h"
@@ -34,6 +36,11 @@
 #define SPIKELOOM_KERNEL(signature, function)                     \
   [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
       ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, &function<double>);
+
+// For kernels that leave f64 to the level below.
+#define SPIKELOOM_KERNEL_F32(signature, function)                 \
+  [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
+      ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, nullptr);
 
 #if defined(SPIKELOOM_MATRIX_UNIT)
 #define SPIKELOOM_LEVEL_NOW 3

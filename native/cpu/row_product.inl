@@ -12,11 +12,11 @@ struct Panels {
   T* data;
 
   template <class F>
-  Panels(const Call& call, int64_t taps_, int64_t K_, int64_t N_, F&& weight) : taps(taps_), K(K_), N(N_) {
+  Panels(const Call& call, int64_t taps_, int64_t K_, int64_t N_, int64_t extra, F&& weight) : taps(taps_), K(K_), N(N_) {
     dots = N < 4 && K >= 4;
     width = dots ? 1 : N <= kLanes<T> ? kLanes<T> : 2 * kLanes<T>;
     count = (N + width - 1) / width;
-    T* packed = scratch<T>(call, 0, 2, count * taps * K * width);
+    T* packed = scratch<T>(call, 0, 2, count * taps * K * width + extra);
     data = packed;
     const int64_t columns = width;
     parallelFor(call, count * taps, [&](int64_t task, int) {
@@ -28,6 +28,8 @@ struct Panels {
     });
   }
 
+  // Room for `extra` numbers of the caller's, behind the panels.
+  T* extra() const { return data + count * taps * K * width; }
   const T* panel(int64_t index, int64_t tap) const { return data + (index * taps + tap) * K * width; }
 };
 

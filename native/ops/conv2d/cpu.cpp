@@ -14,8 +14,80 @@
 #include "ops/conv2d/geometry.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/moments.inl"
 #include "cpu/row_product.inl"
 #include "cpu/outer_product.inl"
+
+inline void widen(const Bf16* from, int64_t n, float* to) {
+  constexpr int L = kLanes<float>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) store(to + i, loadAs(from + i));
+  for (; i < n; i++) to[i] = toFloat(from[i]);
+}
+
+inline void narrow(const float* from, int64_t n, Bf16* to) {
+  constexpr int L = kLanes<float>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) storeAs(to + i, load(from + i));
+  for (; i < n; i++) to[i] = toBf16(from[i]);
+}
+
+// n elements of a real or bf16 tensor as T.
+template <class T>
+inline void copyReal(const TensorView& view, int64_t at, int64_t n, T* to) {
+  if constexpr (sizeof(T) == 4) {
+    if (view.dtype == DType::bf16) return widen(as<Bf16>(view) + at, n, to);
+  }
+  __builtin_memcpy(to, as<T>(view) + at, static_cast<size_t>(n) * sizeof(T));
+}
+
+template <class T>
+inline T realAt(const TensorView& view, int64_t at) {
+  return view.dtype == DType::bf16 ? static_cast<T>(toFloat(as<Bf16>(view)[at])) : as<T>(view)[at];
+}
+
+// Weights as the product takes them: rounded where activations are bf16.
+template <class T>
+struct Weights {
+  const T* w;
+  bool rounded;
+
+  Weights(const TensorView& weights, const TensorView& a, const TensorView& b)
+      : w(as<T>(weights)), rounded(a.dtype == DType::bf16 || b.dtype == DType::bf16) {}
+  T operator[](int64_t i) const { return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(w[i])))) : w[i]; }
+};
+
+// Where the rows of a unit of work go, pixel after pixel: into the tensor, or into scratch where finish() still has to round or add.
+template <class T>
+class Target {
+ public:
+  Target(const Call& call, int thread, const TensorView& view, const TensorView& added, int64_t first, int64_t pixels, int64_t C)
+      : view_(view), added_(added), first_(first * C) {
+    const bool direct = view.dtype != DType::bf16 && !added.data;
+    rows_ = direct ? as<T>(view) + first_ : scratch<T>(call, thread, 3, pixels * C);
+  }
+  T* row(int64_t at) const { return rows_ + at; }
+  const T* rows() const { return rows_; }
+
+  // Brings n elements home, from the unit's element `at` on.
+  void finish(int64_t at, int64_t n) const {
+    T* from = rows_ + at;
+    const int64_t to = first_ + at;
+    if (from == as<T>(view_) + to) return;
+    for (int64_t i = 0; added_.data && i < n; i++) {
+      from[i] += realAt<T>(added_, to + i);
+    }
+    if constexpr (sizeof(T) == 4) {
+      if (view_.dtype == DType::bf16) return narrow(from, n, as<Bf16>(view_) + to);
+    }
+    __builtin_memcpy(as<T>(view_) + to, from, static_cast<size_t>(n) * sizeof(T));
+  }
+
+ private:
+  const TensorView view_, added_;
+  int64_t first_;
+  T* rows_;
+};
 
 // A part of a picture in scratch: images n0 <= n < n1, rows h0 <= h < h1, columns w0 <= w < w1, zeros where these lie outside.
 template <class T>
@@ -51,10 +123,7 @@ class Source {
   static void clear(T* to, int64_t n) { __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(T)); }
 
   void copy(int64_t pixel, int64_t count, T* to) const {
-    if (view_.dtype != DType::spike) {
-      __builtin_memcpy(to, as<T>(view_) + pixel * C_, static_cast<size_t>(count * C_) * sizeof(T));
-      return;
-    }
+    if (view_.dtype != DType::spike) return copyReal(view_, pixel * C_, count * C_, to);
     const int64_t words = spikeWords(C_);
     for (int64_t p = 0; p < count; p++) unpackSpikes(as<uint32_t>(view_) + (pixel + p) * words, C_, to + p * C_);
   }
@@ -71,31 +140,48 @@ void openForward(const Call& call, int thread, const Geometry& g, const Span& s,
   source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph, (s.r1 - 1) * g.sh - g.ph + g.kh, -g.pw, (g.Q - 1) * g.sw - g.pw + g.kw);
 }
 
-// Scratch slots: 0 the padded picture, 1 row pointers, 2 packed weights (thread 0's, shared), 3 sums of outer products.
+// Scratch slots: 0 the padded picture, 1 row pointers, 2 packed weights and parts of moments (thread 0's, shared), 3 sums of outer
+// products, or rows that are still to be rounded.
 template <class T>
 void conv2d(const Call& call) {
-  const Geometry g = geometry(call.tensors[0], call.tensors[3], call.tensors[1], call.attributes);
-  const T* w = as<T>(call.tensors[1]);
+  const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
+  const Geometry g = geometry(x, y, call.tensors[1], call.attributes);
+  const Weights<T> w(call.tensors[1], x, y);
   const T* bias = as<T>(call.tensors[2]);
-  T* y = as<T>(call.tensors[3]);
   const int64_t K = g.kw * g.C;
-  const Panels<T> panels(call, g.kh, K, g.O, [=](int64_t i, int64_t k, int64_t o) { return w[(o * g.kh + i) * K + k]; });
   const Split split = splitPixels(g.N, g.P, g.Q, g.O * g.kh * K);
+  const bool wantMoments = mean.data || var.data;
+  const Panels<T> panels(call, g.kh, K, g.O, wantMoments ? split.tasks * 2 * g.O : 0,
+                         [=](int64_t i, int64_t k, int64_t o) { return w[(o * g.kh + i) * K + k]; });
   parallelFor(call, split.tasks, [&](int64_t task, int thread) {
     const Span s = split.span(task);
-    Source<T> source(call.tensors[0], g.H, g.W, g.C);
+    Source<T> source(x, g.H, g.W, g.C);
     openForward(call, thread, g, s, source);
-    RowList<T> rows(call, thread, g.kh, s.pixels(g.Q));
+    const int64_t pixels = s.pixels(g.Q);
+    const Target<T> target(call, thread, y, TensorView{}, (s.n0 * g.P + s.r0) * g.Q, pixels, g.O);
+    RowList<T> rows(call, thread, g.kh, pixels);
+    int64_t at = 0;
     for (int64_t n = s.n0; n < s.n1; n++) {
       for (int64_t p = s.r0; p < s.r1; p++) {
-        for (int64_t q = 0; q < g.Q; q++) {
-          rows.pixel(y + ((n * g.P + p) * g.Q + q) * g.O);
+        for (int64_t q = 0; q < g.Q; q++, at += g.O) {
+          rows.pixel(target.row(at));
           for (int64_t i = 0; i < g.kh; i++) rows.tap(i, source.row(n, p * g.sh - g.ph + i, q * g.sw - g.pw));
         }
       }
     }
     rows.multiply(panels, bias);
+    if (wantMoments) partMoments(target.rows(), pixels, g.O, g.O, panels.extra() + task * 2 * g.O);
+    target.finish(0, pixels * g.O);
   });
+  for (int64_t o = 0; wantMoments && o < g.O; o++) {
+    Moments all;
+    for (int64_t task = 0; task < split.tasks; task++) {
+      const T* part = panels.extra() + task * 2 * g.O + o;
+      all.add(static_cast<double>(split.span(task).pixels(g.Q)), static_cast<double>(part[0]), static_cast<double>(part[g.O]));
+    }
+    if (mean.data) as<T>(mean)[o] = static_cast<T>(all.mean);
+    if (var.data) as<T>(var)[o] = static_cast<T>(all.variance());
+  }
 }
 
 inline int64_t floorDivide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
@@ -103,42 +189,65 @@ inline int64_t floorDivide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b 
 // gx at the pixels with (h + ph) % sh == a and (w + pw) % sw == b: kernel rows a, a+sh, ... and columns b, b+sw, ... reach them.
 // The columns' pixels of gy run backwards, so the weights of a row are packed from the last column to the first.
 template <class T>
-void gradXPhase(const Call& call, const Geometry& g, int64_t a, int64_t b) {
-  const T* w = as<T>(call.tensors[1]);
-  T* gx = as<T>(call.tensors[2]);
-  const int64_t rowsUsed = a < g.kh ? (g.kh - a - 1) / g.sh + 1 : 0, columnsUsed = b < g.kw ? (g.kw - b - 1) / g.sw + 1 : 0;
-  const int64_t taps = columnsUsed == 0 ? 0 : rowsUsed, K = columnsUsed * g.O;
-  const Panels<T> panels(call, taps, K, g.C, [=](int64_t tap, int64_t k, int64_t c) {
-    const int64_t i = a + tap * g.sh, j = b + (columnsUsed - 1 - k / g.O) * g.sw;
-    return w[((k % g.O * g.kh + i) * g.kw + j) * g.C + c];
-  });
-  const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
-  parallelFor(call, split.tasks, [&](int64_t task, int thread) {
+struct Phase {
+  const Call& call;
+  const Geometry& g;
+  int64_t a, b, columnsUsed, taps;
+
+  Phase(const Call& c, const Geometry& geometry, int64_t a_, int64_t b_) : call(c), g(geometry), a(a_), b(b_) {
+    columnsUsed = b < g.kw ? (g.kw - b - 1) / g.sw + 1 : 0;
+    taps = columnsUsed == 0 || a >= g.kh ? 0 : (g.kh - a - 1) / g.sh + 1;
+  }
+
+  Panels<T> pack() const {
+    const Weights<T> w(call.tensors[1], call.tensors[0], call.tensors[3]);
+    const Phase& phase = *this;
+    return Panels<T>(call, taps, columnsUsed * g.O, g.C, 0, [=](int64_t tap, int64_t k, int64_t c) {
+      const Geometry& size = phase.g;
+      const int64_t i = phase.a + tap * size.sh, j = phase.b + (phase.columnsUsed - 1 - k / size.O) * size.sw;
+      return w[((k % size.O * size.kh + i) * size.kw + j) * size.C + c];
+    });
+  }
+
+  bool reaches(int64_t h, int64_t w) const { return (h + g.ph) % g.sh == a && (w + g.pw) % g.sw == b; }
+
+  void run(const Panels<T>& panels, const Split& split, int64_t task, int thread) const {
     const Span s = split.span(task);
     Source<T> source(call.tensors[0], g.P, g.Q, g.O);
     source.open(call, thread, s.n0, s.n1, floorDivide(s.r0 + g.ph - g.kh + 1, g.sh), (s.r1 - 1 + g.ph) / g.sh + 1,
                 floorDivide(g.pw - g.kw + 1, g.sw), (g.W - 1 + g.pw) / g.sw + 1);
-    RowList<T> rows(call, thread, taps, s.pixels(g.W));
-    for (int64_t n = s.n0; n < s.n1; n++) {
-      for (int64_t h = s.r0; h < s.r1; h++) {
-        if ((h + g.ph) % g.sh != a) continue;
-        for (int64_t x = 0; x < g.W; x++) {
-          if ((x + g.pw) % g.sw != b) continue;
-          rows.pixel(gx + ((n * g.H + h) * g.W + x) * g.C);
-          const int64_t q = (x + g.pw - b) / g.sw - columnsUsed + 1;
-          for (int64_t tap = 0; tap < taps; tap++) rows.tap(tap, source.row(n, (h + g.ph - a) / g.sh - tap, q));
+    const int64_t pixels = s.pixels(g.W);
+    const Target<T> target(call, thread, call.tensors[3], call.tensors[2], (s.n0 * g.H + s.r0) * g.W, pixels, g.C);
+    RowList<T> rows(call, thread, taps, pixels);
+    const auto eachPixel = [&](auto&& body) {
+      int64_t at = 0;
+      for (int64_t n = s.n0; n < s.n1; n++) {
+        for (int64_t h = s.r0; h < s.r1; h++) {
+          for (int64_t x = 0; x < g.W; x++, at += g.C) {
+            if (reaches(h, x)) body(n, h, x, at);
+          }
         }
       }
-    }
+    };
+    eachPixel([&](int64_t n, int64_t h, int64_t x, int64_t at) {
+      rows.pixel(target.row(at));
+      const int64_t q = (x + g.pw - b) / g.sw - columnsUsed + 1;
+      for (int64_t tap = 0; tap < taps; tap++) rows.tap(tap, source.row(n, (h + g.ph - a) / g.sh - tap, q));
+    });
     rows.multiply(panels, nullptr);
-  });
-}
-
+    eachPixel([&](int64_t, int64_t, int64_t, int64_t at) { target.finish(at, g.C); });
+  }
+};
 template <class T>
 void conv2dGradX(const Call& call) {
-  const Geometry g = geometry(call.tensors[2], call.tensors[0], call.tensors[1], call.attributes);
+  const Geometry g = geometry(call.tensors[3], call.tensors[0], call.tensors[1], call.attributes);
+  const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
   for (int64_t a = 0; a < g.sh; a++) {
-    for (int64_t b = 0; b < g.sw; b++) gradXPhase<T>(call, g, a, b);
+    for (int64_t b = 0; b < g.sw; b++) {
+      const Phase<T> phase(call, g, a, b);
+      const Panels<T> panels = phase.pack();
+      parallelFor(call, split.tasks, [&](int64_t task, int thread) { phase.run(panels, split, task, thread); });
+    }
   }
 }
 
@@ -151,7 +260,7 @@ struct WeightTask {
 template <class T>
 class PixelChunks {
  public:
-  PixelChunks(const Call& call, const Geometry& g, const WeightTask& t) : gy_(as<T>(call.tensors[0])), x_(call.tensors[1]), g_(g), t_(t) {
+  PixelChunks(const Call& call, const Geometry& g, const WeightTask& t) : gy_(call.tensors[0]), x_(call.tensors[1]), g_(g), t_(t) {
     dh_ = t.tap / g.kw - g.ph;
     dw_ = t.tap % g.kw - g.pw;
   }
@@ -164,7 +273,7 @@ class PixelChunks {
       const int64_t h = p * g_.sh + dh_, w = q * g_.sw + dw_;
       if (h < 0 || h >= g_.H || w < 0 || w >= g_.W) continue;
       copyChannels((n * g_.H + h) * g_.W + w, a + filled * aWidth);
-      __builtin_memcpy(b + filled * bWidth, gy_ + at_ * g_.O, static_cast<size_t>(g_.O) * sizeof(T));
+      copyReal(gy_, at_ * g_.O, g_.O, b + filled * bWidth);
       filled++;
     }
     return filled;
@@ -178,12 +287,11 @@ class PixelChunks {
     if (x_.dtype == DType::spike) {
       unpackSpikes(as<uint32_t>(x_) + pixel * spikeWords(g_.C) + t_.c0 / 32, n, to);
     } else {
-      __builtin_memcpy(to, as<T>(x_) + pixel * g_.C + t_.c0, static_cast<size_t>(n) * sizeof(T));
+      copyReal(x_, pixel * g_.C + t_.c0, n, to);
     }
   }
 
-  const T* gy_;
-  const TensorView x_;
+  const TensorView gy_, x_;
   const Geometry& g_;
   const WeightTask t_;
   int64_t dh_, dw_, at_ = 0;
@@ -194,7 +302,7 @@ template <class T>
 void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, T* gw) {
   constexpr int kBlock = 8;
   constexpr int64_t kStep = kBlock * kLanes<T>;
-  const T* gy = as<T>(call.tensors[0]);
+  const TensorView& gy = call.tensors[0];
   const int64_t K = g.kw * g.C, width = (K + kStep - 1) / kStep * kStep;
   T* sum = scratch<T>(call, thread, 3, g.O * width);
   for (int64_t k = 0; k < g.O * width; k++) sum[k] = 0;
@@ -212,9 +320,9 @@ void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, 
         for (int64_t n = s.n0; n < s.n1; n++) {
           for (int64_t p = s.r0; p < s.r1; p++) {
             const T* row = source.row(n, p * g.sh - g.ph + i, -g.pw) + k;
-            const T* from = gy + (n * g.P + p) * g.Q * g.O + o;
+            int64_t from = (n * g.P + p) * g.Q * g.O + o;
             for (int64_t q = 0; q < g.Q; q++, row += g.sw * g.C, from += g.O) {
-              const Vec<T> scale = splat(*from);
+              const Vec<T> scale = splat(realAt<T>(gy, from));
               for (int v = 0; v < kBlock; v++) acc[v] = mulAdd(scale, load(row + v * kLanes<T>), acc[v]);
             }
           }
@@ -251,7 +359,7 @@ void weightTask(const Call& call, int thread, const Geometry& g, const WeightTas
 template <class T>
 void conv2dGradW(const Call& call) {
   const Geometry g = geometry(call.tensors[1], call.tensors[0], call.tensors[2], call.attributes);
-  const T* gy = as<T>(call.tensors[0]);
+  const TensorView& gy = call.tensors[0];
   T* gw = as<T>(call.tensors[2]);
   T* gb = as<T>(call.tensors[3]);
   const bool few = g.O < 4 && g.kw * g.C >= 4;
@@ -266,7 +374,7 @@ void conv2dGradW(const Call& call) {
     }
     for (int64_t o = 0; o < g.O; o++) {
       double sum = 0;
-      for (int64_t p = 0; p < g.N * g.P * g.Q; p++) sum += static_cast<double>(gy[p * g.O + o]);
+      for (int64_t p = 0; p < g.N * g.P * g.Q; p++) sum += static_cast<double>(realAt<T>(gy, p * g.O + o));
       gb[o] = static_cast<T>(sum);
     }
   });

@@ -1,0 +1,146 @@
+// The bfloat16 matrix unit (level amx): C[16][16] f32 += A[16][32] bf16 * B[32][16] bf16, B at rest as [16][16][2] (pairs of rows
+// interleaved). Every operand tile is 1 KiB without gaps. A product works on 2x2 tiles: accumulators in tiles 0 to 3, A in 4 and 5,
+// B in 6 and 7.
+//
+// float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits in all); a
+// product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is one part, and exact.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of GCC's own AVX-512 headers
+
+constexpr int64_t kTile = 512;  // elements of an operand tile
+constexpr int kLanesPerGroup = 32;
+
+// The compiler's tile instructions do not say that they read memory: this makes what was written before them be there.
+inline void writesDone() { __asm__ volatile("" ::: "memory"); }
+
+class TileUse {
+ public:
+  TileUse() {
+    // Palette 1; for each of the 8 tiles 64 bytes a row (16 bits each, from byte 16) and 16 rows (from byte 48).
+    alignas(64) static const uint8_t kAll16[64] = {1,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
+                                                   0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0, 0, 16, 16, 16, 16, 16, 16, 16, 16};
+    _tile_loadconfig(kAll16);
+    writesDone();
+  }
+  ~TileUse() { _tile_release(); }
+  TileUse(const TileUse&) = delete;
+  TileUse& operator=(const TileUse&) = delete;
+};
+
+inline void clearSums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
+// sums[2][16][2][16] as rows of 32 floats: rows of the two A tiles, columns of the two B tiles.
+inline void loadSums(const float* sums) {
+  writesDone();
+  _tile_loadd(0, sums, 128);
+  _tile_loadd(1, sums + 16, 128);
+  _tile_loadd(2, sums + 512, 128);
+  _tile_loadd(3, sums + 528, 128);
+}
+
+inline void storeSums(float* sums) {
+  _tile_stored(0, sums, 128);
+  _tile_stored(1, sums + 16, 128);
+  _tile_stored(2, sums + 512, 128);
+  _tile_stored(3, sums + 528, 128);
+}
+
+// sums += A B over `count` steps of 32; a step's two A tiles follow each other, and so do its two B tiles. Parts lie `aPart` and
+// `bPart` elements apart.
+template <int PA, int PB>
+inline void addTileProducts(const Bf16* a, int64_t aStep, int64_t aPart, const Bf16* b, int64_t bStep, int64_t bPart, int64_t count) {
+  constexpr int kMost = PA > PB ? PA : PB;
+  for (int64_t k = 0; k < count; k++, a += aStep, b += bStep) {
+    for (int i = 0; i < PA; i++) {
+      const Bf16* ai = a + i * aPart;
+      _tile_loadd(4, ai, 64);
+      _tile_loadd(5, ai + kTile, 64);
+      for (int j = 0; j < PB && i + j < kMost; j++) {
+        const Bf16* bj = b + j * bPart;
+        _tile_loadd(6, bj, 64);
+        _tile_loadd(7, bj + kTile, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+    }
+  }
+}
+
+// 32 numbers as bf16.
+using Row = __m512i;
+
+inline Row loadRow(const Bf16* p) { return _mm512_loadu_si512(p); }
+inline Row loadRowPart(const Bf16* p, int n) { return n >= 32 ? loadRow(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p); }
+inline void storeRow(Bf16* p, Row row) { _mm512_storeu_si512(p, row); }
+inline Row spikeRow(uint32_t bits) { return _mm512_maskz_set1_epi16(bits, 0x3f80); }
+
+inline __m512 halfPart(const float* p, int n) {
+  return n >= 16 ? _mm512_loadu_ps(p) : n <= 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+}
+
+// 32 floats of which parts are taken one after the other: next() rounds and keeps the rest.
+struct SplitRow {
+  __m512 low, high;
+
+  SplitRow(const float* p, int n) : low(halfPart(p, n)), high(halfPart(p + 16, n - 16)) {}
+  SplitRow(__m512 l, __m512 h) : low(l), high(h) {}
+  Row next() {
+    const Row row = (Row)_mm512_cvtne2ps_pbh(high, low);
+    const __m512i lowBits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(row)), 16);
+    const __m512i highBits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(row, 1)), 16);
+    low = _mm512_sub_ps(low, (__m512)lowBits);
+    high = _mm512_sub_ps(high, (__m512)highBits);
+    return row;
+  }
+};
+
+// Two rows as pairs: (a0, b0, a1, b1, ...), 16 columns in `first`, 16 in `second`.
+inline void interleave(Row a, Row b, Row* first, Row* second) {
+  alignas(64) static const uint16_t kOrder[64] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                                  11, 43, 12, 44, 13, 45, 14, 46, 15, 47, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53,
+                                                  22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63};
+  *first = _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder), b);
+  *second = _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder + 32), b);
+}
+
+// Transposes 16 x 16 words of 32 bits.
+inline void transpose16(__m512i r[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+// Calls body with the numbers of parts of A and B as constants.
+template <class F>
+inline void withParts(int pa, int pb, F&& body) {
+  if (pa == 1 && pb == 1) return body(std::integral_constant<int, 1>{}, std::integral_constant<int, 1>{});
+  if (pa == 1) return body(std::integral_constant<int, 1>{}, std::integral_constant<int, 3>{});
+  if (pb == 1) return body(std::integral_constant<int, 3>{}, std::integral_constant<int, 1>{});
+  return body(std::integral_constant<int, 3>{}, std::integral_constant<int, 3>{});
+}
