@@ -69,9 +69,7 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
   });
   const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
   record([made.y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
-    const gx = needX
-      ? gradX.run({ gy, w }, attributes, { dims: source, types: { gx: gradientType } }).gx
-      : undefined;
+    const gx = needX ? gradX.run({ gy, w }, attributes, { dims: source, types: { gx: gradientType } }).gx : undefined;
     if (!needW && !needBias) return [gx];
     const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: kernel, want: needBias ? ['gb'] : [], real });
     return [gx, gw, gb];
@@ -93,7 +91,11 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
 }
 
 /** conv2d() and the moments of its output, which the same pass over y gives: what batch normalisation needs. */
-export function conv2dWithMoments(x: Tensor, w: Tensor, options: Conv2dOptions = {}): { y: Tensor; moments: ChannelMoments } {
+export function conv2dWithMoments(
+  x: Tensor,
+  w: Tensor,
+  options: Conv2dOptions = {},
+): { y: Tensor; moments: ChannelMoments } {
   const { y, mean, var: variance } = run(x, w, options, true);
   return { y, moments: { mean, var: variance } };
 }

@@ -4,8 +4,6 @@
 //
 // float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits in all); a
 // product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is one part, and exact.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of GCC's own AVX-512 headers
-
 constexpr int64_t kTile = 512;  // elements of an operand tile
 constexpr int kLanesPerGroup = 32;
 

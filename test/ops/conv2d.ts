@@ -53,6 +53,19 @@ function item(name: string, x: number[], w: number[], options: Options = {}, rat
 
 const same = { padding: 1 };
 
+// Enough images and channels for a matrix unit, at sizes that fill none of its tiles.
+const manyImages = [
+  item('35 images, spikes, 40 to 50 channels', [5, 7, 40, 3, 5], [50, 40, 3, 3], same, 0.3),
+  item('35 images, real, 40 to 50 channels', [5, 7, 40, 3, 5], [50, 40, 3, 3], same, undefined, true),
+  item('33 images, spikes, stride 2', [3, 11, 64, 5, 6], [33, 64, 3, 3], { stride: 2, padding: 1 }, 0.3),
+  item('33 images, real, stride 2', [3, 11, 33, 5, 6], [64, 33, 3, 3], { stride: 2, padding: 1 }),
+  item('4 images of 2x2, spikes', [4, 65, 2, 2], [96, 65, 3, 3], same, 0.5),
+  item('5 images, 1x1 stride 2', [5, 32, 5, 3], [31, 32, 1, 1], { stride: 2 }, 0.2),
+  item('5 images, uneven stride and padding', [5, 17, 7, 9], [16, 17, 2, 3], { stride: [3, 2], padding: [0, 2] }, 0.4),
+  item('6 images, stride over the kernel', [6, 16, 7, 7], [19, 16, 2, 2], { stride: 3 }),
+  item('4 wide images, several windows', [4, 16, 2, 500], [16, 16, 3, 3], same, 0.3),
+];
+
 export const table: OpTable = {
   name: 'conv2d',
   natives: ['conv2d', 'conv2dGradX', 'conv2dGradW'],
@@ -74,6 +87,7 @@ export const table: OpTable = {
     item('several units of rows', [1, 1, 2, 40, 17], [3, 2, 3, 3], same),
     ...[1, 31, 32, 33, 64].map((c) => item(`spikes, ${c} channels`, [2, 1, c, 5, 4], [10, c, 3, 3], same, 0.3)),
     item('spikes, 65 channels, stride 2', [1, 2, 65, 5, 5], [34, 65, 3, 3], { stride: 2, padding: 1 }, 0.2),
+    ...manyImages,
     item('silent', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 0),
     item('all firing', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 1, true),
   ],

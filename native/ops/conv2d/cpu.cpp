@@ -32,11 +32,13 @@ inline void narrow(const float* from, int64_t n, Bf16* to) {
   for (; i < n; i++) to[i] = toBf16(from[i]);
 }
 
-// n elements of a real or bf16 tensor as T.
+// n elements of a real or bf16 tensor as T; rounded: as bf16 has them.
 template <class T>
-inline void copyReal(const TensorView& view, int64_t at, int64_t n, T* to) {
+inline void copyReal(const TensorView& view, int64_t at, int64_t n, bool rounded, T* to) {
   if constexpr (sizeof(T) == 4) {
     if (view.dtype == DType::bf16) return widen(as<Bf16>(view) + at, n, to);
+    for (int64_t i = 0; rounded && i < n; i++) to[i] = toFloat(toBf16(as<T>(view)[at + i]));
+    if (rounded) return;
   }
   __builtin_memcpy(to, as<T>(view) + at, static_cast<size_t>(n) * sizeof(T));
 }
@@ -46,14 +48,21 @@ inline T realAt(const TensorView& view, int64_t at) {
   return view.dtype == DType::bf16 ? static_cast<T>(toFloat(as<Bf16>(view)[at])) : as<T>(view)[at];
 }
 
-// Weights as the product takes them: rounded where activations are bf16.
+template <class T>
+inline T roundedAt(const TensorView& view, int64_t at, bool rounded) {
+  const T x = realAt<T>(view, at);
+  return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(x)))) : x;
+}
+
+// Whether the product's factors are rounded to bf16: where an activation or its gradient is.
+inline bool isRounded(const TensorView& a, const TensorView& b) { return a.dtype == DType::bf16 || b.dtype == DType::bf16; }
+
+// Weights as the product takes them.
 template <class T>
 struct Weights {
   const T* w;
   bool rounded;
 
-  Weights(const TensorView& weights, const TensorView& a, const TensorView& b)
-      : w(as<T>(weights)), rounded(a.dtype == DType::bf16 || b.dtype == DType::bf16) {}
   T operator[](int64_t i) const { return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(w[i])))) : w[i]; }
 };
 
@@ -93,7 +102,7 @@ class Target {
 template <class T>
 class Source {
  public:
-  Source(const TensorView& t, int64_t H, int64_t W, int64_t C) : view_(t), H_(H), W_(W), C_(C) {}
+  Source(const TensorView& t, int64_t H, int64_t W, int64_t C, bool rounded) : view_(t), H_(H), W_(W), C_(C), rounded_(rounded) {}
 
   void open(const Call& call, int thread, int64_t n0, int64_t n1, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
     n0_ = n0, h0_ = h0, w0_ = w0, rows_ = h1 - h0, width_ = (w1 - w0) * C_;
@@ -123,13 +132,14 @@ class Source {
   static void clear(T* to, int64_t n) { __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(T)); }
 
   void copy(int64_t pixel, int64_t count, T* to) const {
-    if (view_.dtype != DType::spike) return copyReal(view_, pixel * C_, count * C_, to);
+    if (view_.dtype != DType::spike) return copyReal(view_, pixel * C_, count * C_, rounded_, to);
     const int64_t words = spikeWords(C_);
     for (int64_t p = 0; p < count; p++) unpackSpikes(as<uint32_t>(view_) + (pixel + p) * words, C_, to + p * C_);
   }
 
   const TensorView view_;
   int64_t H_, W_, C_;
+  bool rounded_;
   int64_t n0_ = 0, h0_ = 0, w0_ = 0, rows_ = 0, width_ = 0;
   T* data_ = nullptr;
 };
@@ -146,7 +156,7 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
   const Geometry g = geometry(x, y, call.tensors[1], call.attributes);
-  const Weights<T> w(call.tensors[1], x, y);
+  const Weights<T> w{as<T>(call.tensors[1]), isRounded(x, y)};
   const T* bias = as<T>(call.tensors[2]);
   const int64_t K = g.kw * g.C;
   const Split split = splitPixels(g.N, g.P, g.Q, g.O * g.kh * K);
@@ -155,7 +165,7 @@ void conv2d(const Call& call) {
                          [=](int64_t i, int64_t k, int64_t o) { return w[(o * g.kh + i) * K + k]; });
   parallelFor(call, split.tasks, [&](int64_t task, int thread) {
     const Span s = split.span(task);
-    Source<T> source(x, g.H, g.W, g.C);
+    Source<T> source(x, g.H, g.W, g.C, w.rounded);
     openForward(call, thread, g, s, source);
     const int64_t pixels = s.pixels(g.Q);
     const Target<T> target(call, thread, y, TensorView{}, (s.n0 * g.P + s.r0) * g.Q, pixels, g.O);
@@ -200,7 +210,7 @@ struct Phase {
   }
 
   Panels<T> pack() const {
-    const Weights<T> w(call.tensors[1], call.tensors[0], call.tensors[3]);
+    const Weights<T> w{as<T>(call.tensors[1]), isRounded(call.tensors[0], call.tensors[3])};
     const Phase& phase = *this;
     return Panels<T>(call, taps, columnsUsed * g.O, g.C, 0, [=](int64_t tap, int64_t k, int64_t c) {
       const Geometry& size = phase.g;
@@ -213,7 +223,7 @@ struct Phase {
 
   void run(const Panels<T>& panels, const Split& split, int64_t task, int thread) const {
     const Span s = split.span(task);
-    Source<T> source(call.tensors[0], g.P, g.Q, g.O);
+    Source<T> source(call.tensors[0], g.P, g.Q, g.O, isRounded(call.tensors[0], call.tensors[3]));
     source.open(call, thread, s.n0, s.n1, floorDivide(s.r0 + g.ph - g.kh + 1, g.sh), (s.r1 - 1 + g.ph) / g.sh + 1,
                 floorDivide(g.pw - g.kw + 1, g.sw), (g.W - 1 + g.pw) / g.sw + 1);
     const int64_t pixels = s.pixels(g.W);
@@ -273,7 +283,7 @@ class PixelChunks {
       const int64_t h = p * g_.sh + dh_, w = q * g_.sw + dw_;
       if (h < 0 || h >= g_.H || w < 0 || w >= g_.W) continue;
       copyChannels((n * g_.H + h) * g_.W + w, a + filled * aWidth);
-      copyReal(gy_, at_ * g_.O, g_.O, b + filled * bWidth);
+      copyReal(gy_, at_ * g_.O, g_.O, isRounded(gy_, x_), b + filled * bWidth);
       filled++;
     }
     return filled;
@@ -287,7 +297,7 @@ class PixelChunks {
     if (x_.dtype == DType::spike) {
       unpackSpikes(as<uint32_t>(x_) + pixel * spikeWords(g_.C) + t_.c0 / 32, n, to);
     } else {
-      copyReal(x_, pixel * g_.C + t_.c0, n, to);
+      copyReal(x_, pixel * g_.C + t_.c0, n, isRounded(gy_, x_), to);
     }
   }
 
@@ -309,7 +319,7 @@ void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, 
   const Split split = splitPixels(g.N, g.P, g.Q, 0);
   for (int64_t task = 0; task < split.tasks; task++) {
     const Span s = split.span(task);
-    Source<T> source(call.tensors[1], g.H, g.W, g.C);
+    Source<T> source(call.tensors[1], g.H, g.W, g.C, isRounded(gy, call.tensors[1]));
     source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph + i, (s.r1 - 1) * g.sh - g.ph + i + 1, -g.pw,
                 (g.Q - 1) * g.sw - g.pw + g.kw);
     for (int64_t o = 0; o < g.O; o++) {
@@ -322,7 +332,7 @@ void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, 
             const T* row = source.row(n, p * g.sh - g.ph + i, -g.pw) + k;
             int64_t from = (n * g.P + p) * g.Q * g.O + o;
             for (int64_t q = 0; q < g.Q; q++, row += g.sw * g.C, from += g.O) {
-              const Vec<T> scale = splat(realAt<T>(gy, from));
+              const Vec<T> scale = splat(roundedAt<T>(gy, from, isRounded(gy, call.tensors[1])));
               for (int v = 0; v < kBlock; v++) acc[v] = mulAdd(scale, load(row + v * kLanes<T>), acc[v]);
             }
           }

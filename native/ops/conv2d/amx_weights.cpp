@@ -1,0 +1,207 @@
+// The weight gradient on the bfloat16 matrix unit: a product over 32 images at a time, at one pixel.
+//
+//   gw[32 c, tap, 32 o] = sum over groups of 32 images, pixels of  x[32 c, 32 images, source(pixel, tap)] * gy[32 images, pixel, 32 o]
+//
+// x is turned to channels x images (bits: one mask a channel), gy to pairs of images (cpu/tile_window.inl); both are made once per
+// window of pixels and serve all taps. Where one group of images is small enough in tiles (small pictures), all windows are made first
+// and a task owns 32 x 32 weights; else a task goes through its slice of the windows, and the slices' sums are added in order.
+// How the work is cut depends on the shapes alone.
+#define SPIKELOOM_FILE "ops/conv2d/amx_weights.cpp"
+#define SPIKELOOM_MATRIX_UNIT
+#include "cpu/levels.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/geometry.h"
+#include "ops/conv2d/lower.h"
+
+#if defined(__x86_64__)
+#include "cpu/level_begin.inl"
+#include "cpu/tiles.inl"
+#include "cpu/tile_window.inl"
+
+constexpr int64_t kWindowBytes = 1 << 20;    // tiles of a window, x and gy together
+constexpr int64_t kResidentBytes = 4 << 20;  // tiles of all windows, where they are made first
+constexpr int64_t kSliceBytes = 8 << 20;     // sums of all slices
+constexpr int64_t kSums = 1024;              // 32 c x 32 o
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// gy's pixels of a window, and x's pixels that they meet.
+struct Pair {
+  TileWindow x, gy;
+};
+
+struct WeightGradient {
+  const Call& call;
+  Geometry g;
+  int xParts, gyParts;
+  int64_t groups, rows, rowTasks;  // windows: `rows` rows of gy of a group of 32 images
+
+  explicit WeightGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
+    const DType gy = c.tensors[0].dtype, x = c.tensors[1].dtype;
+    const bool rounded = gy == DType::bf16 || x == DType::bf16;
+    xParts = x == DType::f32 && !rounded ? 3 : 1;
+    gyParts = rounded ? 1 : 3;
+    groups = ceilDivide(g.N, kLanesPerGroup);
+    rows = g.P;
+    while (rows > 1 && windowBytes(rows) > kWindowBytes) rows = (rows + 1) / 2;
+    rowTasks = ceilDivide(g.P, rows);
+  }
+
+  int64_t taps() const { return g.kh * g.kw; }
+  int64_t inputs() const { return ceilDivide(g.C, 32); }
+  int64_t outputs() const { return ceilDivide(g.O, 32); }
+  int64_t windows() const { return groups * rowTasks; }
+  int64_t blocks() const { return inputs() * outputs(); }
+
+  int64_t windowBytes(int64_t r) const {
+    const int64_t read = least((r - 1) * g.sh + g.kh, g.H);
+    return (read * g.W * inputs() * xParts + r * g.Q * outputs() * gyParts) * 2 * kTile * 2;
+  }
+
+  // The window without its data. Empty where no pixel of x is met.
+  Pair window(int64_t index) const {
+    const int64_t n0 = index / rowTasks * kLanesPerGroup, lanes = least(kLanesPerGroup, g.N - n0);
+    const int64_t p0 = index % rowTasks * rows, p1 = least(p0 + rows, g.P);
+    int64_t h0 = p0 * g.sh - g.ph, h1 = (p1 - 1) * g.sh - g.ph + g.kh;
+    h0 = h0 < 0 ? 0 : least(h0, g.H), h1 = h1 < h0 ? h0 : least(h1, g.H);
+    return {TileWindow{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, 0, g.W, xParts, nullptr},
+            TileWindow{&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, 0, g.Q, gyParts, nullptr}};
+  }
+
+  static void fill(Pair* pair, Bf16* data) {
+    pair->x.data = data;
+    pair->gy.data = data + pair->x.size();
+    pair->x.fillChannels();
+    pair->gy.fillPairs();
+  }
+
+  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap.
+  template <int PA, int PB>
+  void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
+    const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
+    const int64_t q0 = j >= 0 ? 0 : ceilDivide(-j, g.sw);
+    const int64_t q1 = g.W - 1 - j < 0 ? 0 : least(g.Q, (g.W - 1 - j) / g.sw + 1);
+    for (int64_t p = w.gy.h0; p < w.gy.h1; p++) {
+      const int64_t h = p * g.sh + i;
+      if (h < 0 || h >= g.H || q1 <= q0) continue;
+      const Bf16* a = w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile;
+      const Bf16* b = w.gy.data + w.gy.offset(p, q0) + output * 2 * kTile;
+      addTileProducts<PA, PB>(a, g.sw * w.x.pixelSize(), w.x.partSize(), b, w.gy.pixelSize(), w.gy.partSize(), q1 - q0);
+    }
+  }
+
+  // gw of 32 inputs, 32 outputs and a tap from their sums [c][o].
+  void put(const float* sums, int64_t input, int64_t output, int64_t tap) const {
+    float* gw = as<float>(call.tensors[2]);
+    const int64_t c0 = input * 32, o0 = output * 32;
+    for (int64_t half = 0; half < 2 && c0 + half * 16 < g.C; half++) {
+      const int64_t n = least(16, g.C - c0 - half * 16);
+      for (int64_t side = 0; side < 2; side++) {
+        __m512i block[16];
+        for (int r = 0; r < 16; r++) block[r] = _mm512_loadu_si512(sums + (half * 16 + r) * 32 + side * 16);
+        transpose16(block);
+        for (int64_t r = 0; r < 16 && o0 + side * 16 + r < g.O; r++) {
+          float* to = gw + ((o0 + side * 16 + r) * taps() + tap) * g.C + c0 + half * 16;
+          _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << n) - 1), (__m512)block[r]);
+        }
+      }
+    }
+  }
+
+  // Small pictures: all windows first (shared scratch slot 3), then 32 x 32 weights a task.
+  template <int PA, int PB>
+  void runResident() const {
+    std::vector<Pair> all;
+    int64_t size = 0;
+    for (int64_t i = 0; i < windows(); i++) {
+      all.push_back(window(i));
+      size += all.back().x.size() + all.back().gy.size();
+    }
+    Bf16* data = scratch<Bf16>(call, 0, 3, size);
+    std::vector<Bf16*> places;
+    for (const Pair& pair : all) {
+      places.push_back(data);
+      data += pair.x.size() + pair.gy.size();
+    }
+    parallelFor(call, windows(), [&](int64_t i, int) { fill(&all[static_cast<size_t>(i)], places[static_cast<size_t>(i)]); });
+    parallelFor(call, blocks(), [&](int64_t block, int thread) {
+      float* sums = scratch<float>(call, thread, 1, kSums);
+      const int64_t input = block % inputs(), output = block / inputs();
+      const TileUse use;
+      for (int64_t tap = 0; tap < taps(); tap++) {
+        clearSums();
+        for (const Pair& pair : all) addWindow<PA, PB>(pair, input, output, tap);
+        storeSums(sums);
+        put(sums, input, output, tap);
+      }
+    });
+  }
+
+  // Large pictures: slices of the windows, each with sums of its own (shared scratch slot 2), then all slices' sums.
+  template <int PA, int PB>
+  void runSliced() const {
+    const int64_t all = blocks() * taps() * kSums;
+    const int64_t room = kSliceBytes / (all * 4);
+    const int64_t slices = least(windows(), room < 2 ? 2 : room > 16 ? 16 : room);
+    float* sums = scratch<float>(call, 0, 2, slices * all);
+    parallelFor(call, slices, [&](int64_t slice, int thread) {
+      float* mine = sums + slice * all;
+      __builtin_memset(mine, 0, static_cast<size_t>(all) * 4);
+      const TileUse use;
+      for (int64_t i = slice; i < windows(); i += slices) {
+        Pair pair = window(i);
+        fill(&pair, scratch<Bf16>(call, thread, 0, pair.x.size() + pair.gy.size()));
+        float* at = mine;
+        for (int64_t block = 0; block < blocks(); block++) {
+          for (int64_t tap = 0; tap < taps(); tap++, at += kSums) {
+            loadSums(at);
+            addWindow<PA, PB>(pair, block % inputs(), block / inputs(), tap);
+            storeSums(at);
+          }
+        }
+      }
+    });
+    parallelFor(call, blocks() * taps(), [&](int64_t task, int) {
+      float* first = sums + task * kSums;
+      for (int64_t slice = 1; slice < slices; slice++) {
+        const float* more = first + slice * all;
+        for (int64_t i = 0; i < kSums; i += 16) _mm512_storeu_ps(first + i, _mm512_add_ps(_mm512_loadu_ps(first + i), _mm512_loadu_ps(more + i)));
+      }
+      const int64_t block = task / taps();
+      put(first, block % inputs(), block / inputs(), task % taps());
+    });
+  }
+
+  void run() const {
+    withParts(xParts, gyParts, [&](auto pa, auto pb) {
+      if (groups * windowBytes(g.P) <= kResidentBytes && blocks() >= 8) runResident<decltype(pa)::value, decltype(pb)::value>();
+      else runSliced<decltype(pa)::value, decltype(pb)::value>();
+    });
+  }
+};
+
+// gb[o] = sum over all pixels of gy.
+void biasGradient(const TensorView& gy, const TensorView& gb) {
+  const int64_t O = channels(gy), n = pixels(gy);
+  for (int64_t o = 0; o < O; o++) {
+    double sum = 0;
+    for (int64_t p = o; p < n * O; p += O) {
+      sum += gy.dtype == DType::bf16 ? static_cast<double>(toFloat(as<Bf16>(gy)[p])) : static_cast<double>(as<float>(gy)[p]);
+    }
+    as<float>(gb)[o] = static_cast<float>(sum);
+  }
+}
+
+template <class T>
+void conv2dGradW(const Call& call) {
+  const WeightGradient gradient(call);
+  if (gradient.g.N < 4 || gradient.g.C < 16 || gradient.g.O < 16) return runLower(kConv2dGradW, call);
+  gradient.run();
+  if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
+}
+
+SPIKELOOM_KERNEL_F32(kConv2dGradW, conv2dGradW)
+
+#include "cpu/level_end.inl"
+#endif

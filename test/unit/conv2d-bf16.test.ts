@@ -1,0 +1,116 @@
+// conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded factors.
+import { expect } from 'chai';
+import { backward, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
+import { table } from '../ops/conv2d.ts';
+import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The nearest bf16, ties to even. */
+function rounded(x: number): number {
+  bits.setFloat32(0, x);
+  const word = bits.getUint32(0);
+  bits.setUint32(0, ((word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000) >>> 0);
+  return bits.getFloat32(0);
+}
+const round = (t: HostTensor): HostTensor => ({ ...t, data: t.data.map(rounded) });
+
+function fromBf16(words: ArrayLike<number>): Float64Array {
+  return Float64Array.from(words, (word) => {
+    bits.setUint32(0, (word << 16) >>> 0);
+    return bits.getFloat32(0);
+  });
+}
+function toBf16(t: HostTensor): Tensor {
+  const words = Uint16Array.from(t.data, (x) => {
+    bits.setFloat32(0, rounded(x));
+    return bits.getUint32(0) >>> 16;
+  });
+  return tensor(words, { shape: t.shape, dtype: 'bf16' });
+}
+const values = async (t: Tensor) =>
+  t.dtype === 'bf16' ? fromBf16(await t.array()) : Float64Array.from(await t.array());
+
+const cases = [
+  { name: 'one image', x: [1, 1, 3, 5, 4], w: [5, 3, 3, 3] },
+  { name: '31 to 33 channels', x: [2, 2, 31, 5, 4], w: [33, 31, 3, 3] },
+  { name: '35 images, 40 to 50 channels', x: [5, 7, 40, 3, 5], w: [50, 40, 3, 3] },
+  { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
+  { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
+];
+
+/** What the factors were rounded to is exact; y is then rounded once (2^-8), and f32 sums differ in their order. */
+const AT_REST = 2 ** -8;
+const SUMS = 1e-5;
+
+for (const kind of ['spikes', 'real', 'bf16'] as const) {
+  describe(`conv2d in bf16, ${kind} in`, () => {
+    for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
+      it(name, async () => {
+        const x = kind === 'spikes' ? spikes(shape, 0.3, 3) : noise(shape, 3);
+        const w = noise(kernel, 5);
+        const options = { stride, padding: 1 };
+        const [expected] = table.twin({ x: kind === 'spikes' ? x : round(x), w: round(w) }, options);
+        const gy = noise(expected!.shape, 9);
+        // The gradient of the sums over rounded factors, in f64.
+        const exact = {
+          x: toDevice(kind === 'spikes' ? { ...x, kind: 'real' } : round(x), 'f64', 'cpu'),
+          w: toDevice(round(w), 'f64', 'cpu'),
+        };
+        const given = { x: kind === 'bf16' ? toBf16(x) : toDevice(x, 'f32', 'cpu'), w: toDevice(w, 'f32', 'cpu') };
+        for (const t of [...Object.values(exact), ...Object.values(given)]) t.requiresGrad = true;
+        scope(() => backward(conv2d(exact.x, exact.w, options), toDevice(round(gy), 'f64', 'cpu')));
+        const y = scope(() => {
+          const made = conv2d(given.x, given.w, { ...options, precision: 'bf16' });
+          backward(made, toBf16(gy));
+          return made;
+        });
+        expect(y.dtype).to.equal('bf16');
+        expect(given.x.grad!.dtype).to.equal(kind === 'real' ? 'f32' : 'bf16');
+        expect(difference(await values(y), expected!.data)).to.be.below(AT_REST);
+        expect(difference(await values(given.x.grad!), await values(exact.x.grad!))).to.be.below(
+          kind === 'real' ? SUMS : AT_REST,
+        );
+        expect(difference(await values(given.w.grad!), await values(exact.w.grad!))).to.be.below(SUMS);
+        for (const t of [y, ...Object.values(exact), ...Object.values(given)]) t.dispose();
+      });
+    }
+  });
+}
+
+describe('conv2dWithMoments', () => {
+  for (const real of ['f64', 'f32', 'bf16'] as const) {
+    for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
+      it(`${real}, ${name}: mean and variance of y`, async () => {
+        const x = spikes(shape, 0.3, 3);
+        const bias = noise([kernel[0]!], 8, real === 'bf16' ? 0.5 : 50);
+        const made = scope(() => {
+          const type = real === 'f64' ? 'f64' : 'f32';
+          return conv2dWithMoments(toDevice(x, type, 'cpu'), toDevice(noise(kernel, 5), type, 'cpu'), {
+            bias: toDevice(bias, type, 'cpu'),
+            stride,
+            padding: 1,
+            ...(real === 'bf16' ? { precision: 'bf16' as const } : {}),
+          });
+        });
+        const y = await values(made.y);
+        const [C, area] = [kernel[0]!, made.y.shape.at(-1)! * made.y.shape.at(-2)!];
+        const means = new Float64Array(C);
+        const variances = new Float64Array(C);
+        const count = y.length / C;
+        y.forEach((v, i) => {
+          means[Math.floor(i / area) % C]! += v / count;
+        });
+        y.forEach((v, i) => {
+          const c = Math.floor(i / area) % C;
+          variances[c]! += (v - means[c]!) ** 2 / count;
+        });
+        const limit = { f64: 1e-12, f32: 1e-4, bf16: 1e-3 }[real];
+        expect(difference(Float64Array.from(await made.moments.mean.array()), means)).to.be.below(limit);
+        expect(difference(Float64Array.from(await made.moments.var.array()), variances)).to.be.below(limit * 20);
+        for (const t of [made.y, made.moments.mean, made.moments.var]) t.dispose();
+      });
+    }
+  }
+});
