@@ -150,7 +150,25 @@ void openForward(const Call& call, int thread, const Geometry& g, const Span& s,
   source.open(call, thread, s.n0, s.n1, s.r0 * g.sh - g.ph, (s.r1 - 1) * g.sh - g.ph + g.kh, -g.pw, (g.Q - 1) * g.sw - g.pw + g.kw);
 }
 
-// Scratch slots: 0 the padded picture, 1 row pointers, 2 packed weights and parts of moments (thread 0's, shared), 3 sums of outer
+#include "ops/conv2d/sparse.inl"
+
+template <class T>
+void denseForward(const Call& call, int thread, const Geometry& g, const Span& s, const Source<T>& source, const Target<T>& target,
+                  const Panels<T>& panels, const T* bias) {
+  RowList<T> rows(call, thread, g.kh, s.pixels(g.Q));
+  int64_t at = 0;
+  for (int64_t n = s.n0; n < s.n1; n++) {
+    for (int64_t p = s.r0; p < s.r1; p++) {
+      for (int64_t q = 0; q < g.Q; q++, at += g.O) {
+        rows.pixel(target.row(at));
+        for (int64_t i = 0; i < g.kh; i++) rows.tap(i, source.row(n, p * g.sh - g.ph + i, q * g.sw - g.pw));
+      }
+    }
+  }
+  rows.multiply(panels, bias);
+}
+
+// Scratch slots: 0 the padded picture or what fires in it, 1 row pointers, 2 packed weights and parts of moments (thread 0's, shared), 3 sums of outer
 // products, or rows that are still to be rounded.
 template <class T>
 void conv2d(const Call& call) {
@@ -163,23 +181,18 @@ void conv2d(const Call& call) {
   const bool wantMoments = mean.data || var.data;
   const Panels<T> panels(call, g.kh, K, g.O, wantMoments ? split.tasks * 2 * g.O : 0,
                          [=](int64_t i, int64_t k, int64_t o) { return w[(o * g.kh + i) * K + k]; });
+  const bool sparse = !panels.dots && isSparse(call, x, kSparseForward);
   parallelFor(call, split.tasks, [&](int64_t task, int thread) {
     const Span s = split.span(task);
-    Source<T> source(x, g.H, g.W, g.C, w.rounded);
-    openForward(call, thread, g, s, source);
     const int64_t pixels = s.pixels(g.Q);
     const Target<T> target(call, thread, y, TensorView{}, (s.n0 * g.P + s.r0) * g.Q, pixels, g.O);
-    RowList<T> rows(call, thread, g.kh, pixels);
-    int64_t at = 0;
-    for (int64_t n = s.n0; n < s.n1; n++) {
-      for (int64_t p = s.r0; p < s.r1; p++) {
-        for (int64_t q = 0; q < g.Q; q++, at += g.O) {
-          rows.pixel(target.row(at));
-          for (int64_t i = 0; i < g.kh; i++) rows.tap(i, source.row(n, p * g.sh - g.ph + i, q * g.sw - g.pw));
-        }
-      }
+    if (sparse) {
+      sparseForward<T>(call, thread, g, s, panels, bias, [&](int64_t at) { return target.row(at); });
+    } else {
+      Source<T> source(x, g.H, g.W, g.C, w.rounded);
+      openForward(call, thread, g, s, source);
+      denseForward(call, thread, g, s, source, target, panels, bias);
     }
-    rows.multiply(panels, bias);
     if (wantMoments) partMoments(target.rows(), pixels, g.O, g.O, panels.extra() + task * 2 * g.O);
     target.finish(0, pixels * g.O);
   });
@@ -275,8 +288,9 @@ class PixelChunks {
     dw_ = t.tap % g.kw - g.pw;
   }
 
-  // The number of pixels put into a and b; 0 at the end.
-  int64_t next(T* a, int64_t aWidth, T* b, int64_t bWidth) {
+  // The number of pixels put into a (numbers, or words of spikes) and b; 0 at the end.
+  template <class A>
+  int64_t next(A* a, int64_t aWidth, T* b, int64_t bWidth) {
     int64_t filled = 0;
     for (; at_ < g_.N * g_.P * g_.Q && filled < kChunk; at_++) {
       const int64_t q = at_ % g_.Q, p = at_ / g_.Q % g_.P, n = at_ / g_.Q / g_.P;
@@ -292,6 +306,11 @@ class PixelChunks {
   static constexpr int64_t kChunk = 256;
 
  private:
+  void copyChannels(int64_t pixel, uint32_t* to) const {
+    const uint32_t* from = as<uint32_t>(x_) + pixel * spikeWords(g_.C) + t_.c0 / 32;
+    for (int64_t k = 0; k < spikeWords(t_.c1 - t_.c0); k++) to[k] = from[k];
+  }
+
   void copyChannels(int64_t pixel, T* to) const {
     const int64_t n = t_.c1 - t_.c0;
     if (x_.dtype == DType::spike) {
@@ -347,7 +366,7 @@ void fewOutputsTask(const Call& call, int thread, const Geometry& g, int64_t i, 
 }
 
 template <class T>
-void weightTask(const Call& call, int thread, const Geometry& g, const WeightTask& t, T* gw) {
+void weightTask(const Call& call, int thread, const Geometry& g, const WeightTask& t, bool sparse, T* gw) {
   const int64_t C = t.c1 - t.c0, taps = g.kh * g.kw;
   const OuterShape shape = outerShape<T>(C, g.O);
   constexpr int64_t kChunk = PixelChunks<T>::kChunk;
@@ -357,8 +376,16 @@ void weightTask(const Call& call, int thread, const Geometry& g, const WeightTas
   T* sum = b + kChunk * shape.columns;
   for (int64_t i = 0; i < total; i++) a[i] = 0;
   PixelChunks<T> chunks(call, g, t);
-  for (int64_t n = chunks.next(a, shape.rows, b, shape.columns); n > 0; n = chunks.next(a, shape.rows, b, shape.columns)) {
-    addOuterProducts(n, a, b, shape, sum);
+  if (sparse) {
+    uint32_t* words = reinterpret_cast<uint32_t*>(a);
+    const int64_t each = spikeWords(C);
+    for (int64_t n = chunks.next(words, each, b, shape.columns); n > 0; n = chunks.next(words, each, b, shape.columns)) {
+      for (int64_t p = 0; p < n; p++) addGradients(words + p * each, each, b + p * shape.columns, shape.columns, sum);
+    }
+  } else {
+    for (int64_t n = chunks.next(a, shape.rows, b, shape.columns); n > 0; n = chunks.next(a, shape.rows, b, shape.columns)) {
+      addOuterProducts(n, a, b, shape, sum);
+    }
   }
   for (int64_t o = 0; o < g.O; o++) {
     T* to = gw + (o * taps + t.tap) * g.C + t.c0;
@@ -375,11 +402,12 @@ void conv2dGradW(const Call& call) {
   const bool few = g.O < 4 && g.kw * g.C >= 4;
   const int64_t taps = g.kh * g.kw, width = 64, blocks = (g.C + width - 1) / width;
   const int64_t tasks = few ? g.kh : taps * blocks;
+  const bool sparse = !few && isSparse(call, call.tensors[1], kSparseWeights);
   parallelFor(call, tasks + (gb ? 1 : 0), [&](int64_t task, int thread) {
     if (task < tasks) {
       if (few) return fewOutputsTask(call, thread, g, task, gw);
       const int64_t c0 = task % blocks * width;
-      weightTask(call, thread, g, WeightTask{task / blocks, c0, c0 + width < g.C ? c0 + width : g.C}, gw);
+      weightTask(call, thread, g, WeightTask{task / blocks, c0, c0 + width < g.C ? c0 + width : g.C}, sparse, gw);
       return;
     }
     for (int64_t o = 0; o < g.O; o++) {
