@@ -23,11 +23,19 @@ import type { PlannedLayer, Run } from './layer.ts';
 import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
+/**
+ * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, rest as bf16, and their factors are rounded
+ * to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
+ */
+export type Precision = 'fp32' | 'bf16';
+
 export interface NetOptions {
   /** Of the start values and of dropout; an integer from 0 to 2^53 - 1. Default 0. */
   seed?: number | undefined;
   /** Type of parameters and arithmetic. Default 'f32'. */
   dtype?: RealType | undefined;
+  /** Of convolutions in front of neurons. Default 'fp32'; 'bf16' needs dtype 'f32'. */
+  precision?: Precision | undefined;
   /** Default 'cpu'. */
   device?: string | Device | undefined;
 }
@@ -77,6 +85,7 @@ interface Pass {
 export class Net extends Callable {
   readonly plan: ModelPlan;
   readonly dtype: RealType;
+  readonly precision: Precision;
   readonly device: Device;
   readonly seed: number;
   /** Whether batch norm uses the batch's statistics and dropout drops: train() and eval(). */
@@ -98,13 +107,18 @@ export class Net extends Callable {
 
   constructor(plan: ModelPlan, options: NetOptions = {}) {
     super();
-    const { seed = 0, dtype = 'f32', device: on = 'cpu' } = options;
+    const { seed = 0, dtype = 'f32', precision = 'fp32', device: on = 'cpu' } = options;
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
     if (dtype !== 'f32' && dtype !== 'f64')
       throw new SpikeloomError(`a network computes in 'f32' or 'f64', not ${JSON.stringify(dtype)}`);
+    if (precision !== 'fp32' && precision !== 'bf16')
+      throw new SpikeloomError(`a network's precision is 'fp32' or 'bf16', not ${JSON.stringify(precision)}`);
+    if (precision === 'bf16' && dtype !== 'f32')
+      throw new SpikeloomError(`precision 'bf16' goes with dtype 'f32', not '${dtype}'`);
     this.plan = plan;
     this.dtype = dtype;
+    this.precision = precision;
     this.device = typeof on === 'string' ? device(on) : on;
     this.seed = seed;
     for (const planned of plan.walk()) this.#allocate(planned);

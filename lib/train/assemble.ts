@@ -60,8 +60,9 @@ export function netOf(settings: Settings, data: ImageSplits): Net {
   const plan = model(name).plan(options);
   const { layers, ...rest } = plan.toJSON();
   const kept = settings.loss.kind === 'tet' && layers.at(-1)?.kind === 'meanOverTime' ? layers.slice(0, -1) : layers;
-  const dtype = settings.precision === 'fp64' ? 'f64' : 'f32';
-  return Net.fromJSON({ ...rest, layers: kept }, { seed: settings.seed, dtype, device: settings.device });
+  const { seed, device: on, precision: wanted } = settings;
+  const type = wanted === 'fp64' ? ({ dtype: 'f64' } as const) : { precision: wanted };
+  return Net.fromJSON({ ...rest, layers: kept }, { seed, device: on, ...type });
 }
 
 /** The optimizer of the settings. Nesterov's rule needs a momentum and is left out without one. */

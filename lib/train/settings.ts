@@ -141,7 +141,7 @@ export const settingsSchema = z.strictObject({
   batch: key(integer(1, 1_000_000), 128, 'images per update'),
   threads: key(integer(0, 1024), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(/^(cpu|cuda(:\d{1,3})?)$/, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
-  precision: key(oneOf('fp32', 'fp64'), 'fp32', 'arithmetic'),
+  precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic'),
   out: key(path(), 'runs', 'folder that run folders are made in'),
   model,
   data,

@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { conv2d as convolve } from '../../ops/conv2d.ts';
-import { imageOf, integer, type LayerKind, layerSchema, MAX_WIDTH, type Options } from '../layer.ts';
+import {
+  imageOf,
+  integer,
+  type Layer,
+  type LayerKind,
+  layerSchema,
+  MAX_WIDTH,
+  type Options,
+  type Run,
+} from '../layer.ts';
 import { windowSize } from '../window.ts';
 
 const schema = layerSchema('conv2d', {
@@ -29,6 +38,13 @@ export const conv2d = (channels: number, options: Options<typeof schema, 'channe
 
 const paddingOf = ({ kernel, padding }: Checked): number => padding ?? Math.floor(kernel / 2);
 
+/** What the op takes. */
+export function convolutionOf(layer: Layer, run: Run) {
+  const checked = layer as Checked;
+  const bias = checked.bias ? run.tensor('bias') : undefined;
+  return { w: run.tensor('weight'), bias, stride: checked.stride, padding: paddingOf(checked) };
+}
+
 export const conv2dKind: LayerKind<Checked> = {
   kind: 'conv2d',
   label: 'conv',
@@ -53,7 +69,7 @@ export const conv2dKind: LayerKind<Checked> = {
     };
   },
   forward(layer, x, run) {
-    const bias = layer.bias ? run.tensor('bias') : undefined;
-    return convolve(x, run.tensor('weight'), { bias, stride: layer.stride, padding: paddingOf(layer) });
+    const { w, ...options } = convolutionOf(layer, run);
+    return convolve(x, w, options);
   },
 };

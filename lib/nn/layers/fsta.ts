@@ -1,7 +1,17 @@
 import { z } from 'zod';
 import { dctBasis } from '../../ops/dct.ts';
 import { fsta as attend } from '../../ops/fsta.ts';
-import { imageOf, integer, type LayerKind, layerSchema, needReal, type Options, type TensorPlan } from '../layer.ts';
+import {
+  imageOf,
+  integer,
+  type Layer,
+  type LayerKind,
+  layerSchema,
+  needReal,
+  type Options,
+  type Run,
+  type TensorPlan,
+} from '../layer.ts';
 
 const MAX_BASIS = 15;
 /** Side of the learned convolutions over the frequency maps. */
@@ -59,6 +69,20 @@ const uniform = (role: string, shape: number[], inputs: number): TensorPlan => (
 });
 const scalar = (role: string, constant: number): TensorPlan => ({ role, shape: [1], init: { constant } });
 
+/** What the op takes. */
+export function attentionOf(layer: Layer, run: Run) {
+  const params = {
+    alpha: run.tensor('alpha'),
+    beta: run.tensor('beta'),
+    m: run.tensor('m'),
+    n: run.tensor('n'),
+    time: run.tensor('time'),
+    freq1: run.tensor('freq1'),
+    freq2: (layer as Checked).reduction > 1 ? run.tensor('freq2') : undefined,
+  };
+  return { params, basis: run.tensor('basis') };
+}
+
 export const fstaKind: LayerKind<Checked> = {
   kind: 'fsta',
   label: 'fsta',
@@ -106,15 +130,7 @@ export const fstaKind: LayerKind<Checked> = {
     };
   },
   forward(layer, x, run) {
-    const tensors = {
-      alpha: run.tensor('alpha'),
-      beta: run.tensor('beta'),
-      m: run.tensor('m'),
-      n: run.tensor('n'),
-      time: run.tensor('time'),
-      freq1: run.tensor('freq1'),
-      freq2: layer.reduction > 1 ? run.tensor('freq2') : undefined,
-    };
-    return attend(x, tensors, { basis: run.tensor('basis') });
+    const { params, basis } = attentionOf(layer, run);
+    return attend(x, params, { basis });
   },
 };

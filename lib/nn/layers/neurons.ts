@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import { lif as fire, plif as fireLearned, ifNode as fireWithoutLeak } from '../../ops/lif.ts';
+import type { Tensor } from '../../core/index.ts';
+import { lif as fire, type LifOptions } from '../../ops/lif.ts';
 import {
+  type Layer,
   type LayerKind,
   layerSchema,
   needReal,
@@ -8,6 +10,7 @@ import {
   type Options,
   type PlanContext,
   product,
+  type Run,
   type Signal,
 } from '../layer.ts';
 
@@ -57,6 +60,15 @@ function spikesOf(input: Signal, context: PlanContext) {
   return { output: { ...input, spikes: true }, neurons: product(input.shape) };
 }
 
+const fireAs = (layer: Layer, x: Tensor, run: Run): Tensor => fire(x, neuronOf(layer, run));
+
+/** What lif() of the ops takes, for any of the three kinds. */
+export function neuronOf({ kind, name: _name, ...layer }: Layer & { decay?: number }, run: Run): LifOptions {
+  if (kind === 'lif') return layer;
+  const { decay: _decay, ...options } = layer;
+  return kind === 'if' ? { ...options, decay: 1 } : { ...options, logit: run.tensor('logit') };
+}
+
 export const lifKind: LayerKind<z.output<typeof lifSchema>> = {
   kind: 'lif',
   label: 'lif',
@@ -65,9 +77,7 @@ export const lifKind: LayerKind<z.output<typeof lifSchema>> = {
   plan(_layer, input, context) {
     return spikesOf(input, context);
   },
-  forward({ kind: _kind, name: _name, ...options }, x) {
-    return fire(x, options);
-  },
+  forward: fireAs,
 };
 
 export const ifKind: LayerKind<z.output<typeof ifSchema>> = {
@@ -78,9 +88,7 @@ export const ifKind: LayerKind<z.output<typeof ifSchema>> = {
   plan(_layer, input, context) {
     return spikesOf(input, context);
   },
-  forward({ kind: _kind, name: _name, ...options }, x) {
-    return fireWithoutLeak(x, options);
-  },
+  forward: fireAs,
 };
 
 export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
@@ -92,7 +100,5 @@ export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
     const logit = { role: 'logit', shape: [1], init: { constant: Math.log(decay / (1 - decay)) } };
     return { ...spikesOf(input, context), parameters: [logit] };
   },
-  forward({ kind: _kind, name: _name, decay: _decay, ...options }, x, run) {
-    return fireLearned(x, run.tensor('logit'), options);
-  },
+  forward: fireAs,
 };

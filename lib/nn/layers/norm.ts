@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { batchNorm } from '../../ops/batch-norm.ts';
-import { imageOf, type LayerKind, layerSchema, needReal, type Options } from '../layer.ts';
+import { type BatchNormOptions, batchNorm } from '../../ops/batch-norm.ts';
+import { imageOf, type Layer, type LayerKind, layerSchema, needReal, type Options, type Run } from '../layer.ts';
 
 const schema = layerSchema('norm', {
   /** Share of the new statistics in the running ones. */
@@ -16,6 +16,20 @@ export type NormLayer = z.input<typeof schema>;
  * the running statistics take the place of mean and var. gamma (`weight`) starts at 1, beta (`bias`) at 0. The shape stays.
  */
 export const norm = (options: Options<typeof schema> = {}): NormLayer => ({ kind: 'norm', ...options });
+
+/** What the op takes. */
+export function normOf(layer: Layer, run: Run): BatchNormOptions {
+  const { momentum, eps } = layer as z.output<typeof schema>;
+  return {
+    gamma: run.tensor('weight'),
+    beta: run.tensor('bias'),
+    runningMean: run.tensor('running_mean'),
+    runningVar: run.tensor('running_var'),
+    training: run.training,
+    momentum,
+    eps,
+  };
+}
 
 export const normKind: LayerKind<z.output<typeof schema>> = {
   kind: 'norm',
@@ -34,15 +48,7 @@ export const normKind: LayerKind<z.output<typeof schema>> = {
       buffers: [tensor('running_mean', 0), tensor('running_var', 1)],
     };
   },
-  forward({ momentum, eps }, x, run) {
-    return batchNorm(x, {
-      gamma: run.tensor('weight'),
-      beta: run.tensor('bias'),
-      runningMean: run.tensor('running_mean'),
-      runningVar: run.tensor('running_var'),
-      training: run.training,
-      momentum,
-      eps,
-    });
+  forward(layer, x, run) {
+    return batchNorm(x, normOf(layer, run));
   },
 };
