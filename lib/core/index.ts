@@ -3,5 +3,15 @@ export { cudaBackend, type Device, device } from './device.ts';
 export { SpikeloomError } from './errors.ts';
 export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';
+export {
+  beforeReplay,
+  isStepRecording,
+  planStep,
+  RecordedStep,
+  recordStep,
+  type StepBody,
+  type StepPlan,
+  stepInput,
+} from './step.ts';
 export { backward, isRecording, needsGrad, noGrad, record } from './tape.ts';
 export * from './tensor.ts';

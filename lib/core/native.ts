@@ -25,6 +25,17 @@ export interface MemoryStats {
   queued: number;
 }
 
+/** What endRecording() tells of a recording. */
+export interface RecordedProgram {
+  /** Names it for replay(); 0 after a dry recording. */
+  program: number;
+  calls: number;
+  parts: number;
+  workspaceBytes: number;
+  leastBytes: number;
+  resultBytes: number;
+}
+
 export interface Native {
   abi: number;
   cpu: BackendInfo;
@@ -46,6 +57,13 @@ export interface Native {
   resetPeak(device: number): void;
   setThreads(device: number, threads: number): void;
   setPlace(place: number): void;
+  beginRecording(device: number): void;
+  cutRecording(): void;
+  pauseRecording(yes: boolean): void;
+  endRecording(dry: boolean): RecordedProgram;
+  cancelRecording(): void;
+  replay(program: number, part: number): void;
+  freeProgram(program: number): void;
 }
 
 /** The contract this side speaks; the addon reports its own. */

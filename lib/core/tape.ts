@@ -1,5 +1,6 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in order.
 import { SpikeloomError } from './errors.ts';
+import { noteGradient } from './step.ts';
 import { describe, keep, scope, type Tensor } from './tensor.ts';
 
 /** Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none). */
@@ -125,6 +126,7 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
       }
     }
     for (const [leaf, grad] of arrived) {
+      noteGradient(leaf);
       const before = leaf.grad;
       leaf.grad = keep(before ? sums!.add(before, grad) : grad);
       if (!before) continue;

@@ -51,7 +51,14 @@ export function keep<X extends Tensor>(tensor: X): X {
   return tensor;
 }
 
-function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth = 0): Set<Tensor> {
+/** @internal Keeps those of the tensors that the innermost scope owns, and gives them. */
+export function keepMade(tensors: Iterable<Tensor>): Tensor[] {
+  const mine = scopes.at(-1);
+  return [...tensors].filter((tensor) => mine?.has(tensor)).map(keep);
+}
+
+/** @internal */
+export function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth = 0): Set<Tensor> {
   if (value instanceof Tensor) found.add(value);
   else if (Array.isArray(value) && depth < 4) for (const item of value) tensorsIn(item, found, depth + 1);
   else if (
@@ -126,8 +133,11 @@ export class Tensor implements Disposable {
 
   /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1). Waits for the work that makes them. */
   async array(): Promise<HostArray> {
-    const bytes = await native().read(this.handle).catch(explain);
-    return new hostArrays[this.dtype](bytes);
+    try {
+      return new hostArrays[this.dtype](await native().read(this.handle));
+    } catch (error) {
+      return explain(error as Error);
+    }
   }
 
   /** The only element of a tensor of size 1. */
@@ -145,7 +155,11 @@ export class Tensor implements Disposable {
         `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`,
       );
     }
-    native().write(this.handle, data);
+    try {
+      native().write(this.handle, data);
+    } catch (error) {
+      explain(error as Error);
+    }
   }
 
   /** The same elements under another shape, sharing the memory. The order at rest must not change: see reshape() in lib/ops. */
@@ -158,9 +172,14 @@ export class Tensor implements Disposable {
     for (const scope of scopes) scope.delete(this);
     dropped.unregister(this);
     this.node = undefined;
+    this.freeGrad();
+    native().free(this.handle);
+  }
+
+  /** Frees the gradient, if there is one. */
+  freeGrad(): void {
     this.grad?.dispose();
     this.grad = undefined;
-    native().free(this.handle);
   }
 
   [Symbol.dispose](): void {

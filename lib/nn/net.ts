@@ -2,15 +2,18 @@
 
 import { SpikeloomError } from '../core/errors.ts';
 import {
+  beforeReplay,
   type Device,
   describe,
   device,
   isRecording,
+  isStepRecording,
   keep,
   noGrad,
   parameter,
   type RealType,
   scope,
+  stepInput,
   type Tensor,
   tensor,
 } from '../core/index.ts';
@@ -172,7 +175,7 @@ export class Net extends Callable {
     let y = this.#list(this.plan.layers, start, pass);
     if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, start, pass);
     if (!isRecording()) {
-      counter.dispose();
+      if (!isStepRecording()) counter.dispose();
       if (start !== x && start !== y) start.dispose();
     }
     return y;
@@ -208,9 +211,14 @@ export class Net extends Callable {
     this.#tensors.set(name, made);
   }
 
+  /** The number of this pass on the device; in a recorded step that of the replay. */
   #counter(): Tensor {
-    const number = this.training ? this.passes++ : 0;
-    return tensor(Int32Array.of(number, Math.floor(number / 2 ** 32)), { device: this.device });
+    const words = (pass: number) => Int32Array.of(pass, Math.floor(pass / 2 ** 32));
+    const on = { device: this.device };
+    if (!isStepRecording()) return tensor(words(this.training ? this.passes++ : 0), on);
+    const counter = stepInput(() => tensor(words(0), on));
+    if (this.training) beforeReplay(() => counter.set(words(this.passes++)));
+    return counter;
   }
 
   #forget(): void {

@@ -1,4 +1,15 @@
-import { describe, empty, type HostArray, keep, SpikeloomError, scope, type Tensor, zeros } from '../core/index.ts';
+import {
+  beforeReplay,
+  describe,
+  empty,
+  type HostArray,
+  isStepRecording,
+  keep,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  zeros,
+} from '../core/index.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
@@ -63,25 +74,29 @@ export class Optimizer implements Disposable {
 
   /**
    * Makes one step and consumes the gradients: they are freed, and the parameters have none afterwards. A parameter without a
-   * gradient stays as it is. Everything is queued, nothing is waited for.
+   * gradient stays as it is. Everything is queued, nothing is waited for. In a recorded step every replay makes a step, with the learning
+   * rate of that moment.
    * @throws SpikeloomError when no parameter has a gradient
    */
   step(): void {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
     if (ready.length === 0)
       throw new SpikeloomError('step() found no gradient in any parameter; call backward() first');
-    this.steps++;
-    this.hyper.set(hostNumbers(this.hyper, this.rule.hyper(this.rate, this.steps)));
+    if (isStepRecording()) beforeReplay(() => this.prepare());
+    else this.prepare();
     scope(() => {
       const factor = this.clipping(ready);
       for (const { tensor, weightDecay, buffers } of ready) {
         this.rule.update(this.hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
       }
     });
-    for (const { tensor } of ready) {
-      tensor.grad!.dispose();
-      tensor.grad = undefined;
-    }
+    for (const { tensor } of ready) tensor.freeGrad();
+  }
+
+  /** Counts a step and writes its numbers. */
+  private prepare(): void {
+    this.steps++;
+    this.hyper.set(hostNumbers(this.hyper, this.rule.hyper(this.rate, this.steps)));
   }
 
   private clipping(ready: readonly Slot[]): Tensor | undefined {

@@ -2,12 +2,14 @@
 #include <napi.h>
 
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/device.h"
 #include "core/layout.h"
+#include "core/recorder.h"
 #include "core/registry.h"
 #include "core/store.h"
 #include "core/tensor.h"
@@ -21,6 +23,8 @@ struct Engine {
   explicit Engine(Napi::Env env) : env(env) {}
   ~Engine();
   Device& device(int32_t index);
+  // Whether tensors and calls of this device belong to the recording under way.
+  bool records(int32_t index) const { return recorder && !isPaused && recorder->device() == index; }
 
   Napi::Env env;
   Store store;
@@ -29,6 +33,10 @@ struct Engine {
   Napi::ThreadSafeFunction answers;  // carries finished transfers to the JavaScript thread
   int pending = 0;                   // reads on their way; the process stays alive for them
   int64_t place = 0;
+  std::unique_ptr<Recorder> recorder;  // while a recording is under way
+  bool isPaused = false;               // whether tensors and calls are as outside of it
+  std::map<int64_t, Recording> programs;
+  int64_t programsMade = 0;
 };
 
 struct PendingRead {
@@ -47,6 +55,7 @@ Device& Engine::device(int32_t index) {
 }
 
 Engine::~Engine() {
+  recorder.reset();
   devices.clear();
   answers.Release();
 }
@@ -76,6 +85,11 @@ Napi::Value empty(const Napi::CallbackInfo& info) {
   setShape(view, info, 2);
   Status status{};
   const size_t bytes = storedBytes(view);
+  if (engine.records(index)) {
+    Storage* storage = engine.recorder->make(bytes);
+    view.data = storage->data;
+    return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, storage)));
+  }
   view.data = device.arena->take(bytes, &status);
   if (!view.data) {
     refuse(info.Env(), "out of memory: " + std::to_string(bytes) + " bytes for one tensor, " + std::to_string(device.arena->bytesInUse()) +
@@ -103,9 +117,10 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   bool known = false;
   Storage* storage = engine.store.remove(integer(info[0]), &known);
-  if (storage) {
-    engine.device(storage->device).arena->give(storage->data, storage->bytes);
-    delete storage;
+  if (storage && Recorder::isVirtual(storage)) {
+    engine.recorder->freed(storage);
+  } else if (storage) {
+    engine.device(storage->device).recycle(storage);
   }
   return Napi::Boolean::New(info.Env(), known);
 }
@@ -119,10 +134,20 @@ void enqueue(Device& device, Transfer* transfer) {
   device.stream->push();
 }
 
+// A tensor that a transfer reaches, and its device.
+Storage& memoryOf(Engine& engine, int64_t handle) {
+  Storage* storage = engine.store.storage(handle);
+  if (!storage || !Recorder::isVirtual(storage)) return *storage;
+  refuse(engine.env,
+         "what is made while a step is recorded has no memory yet, so its numbers cannot be written or read there; make constants and inputs "
+         "before the recording, and read results behind a replay");
+}
+
 Napi::Value write(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
   const TensorView& view = viewOf(engine, handle);
+  Device& device = engine.device(memoryOf(engine, handle).device);
   const auto array = info[1].As<Napi::TypedArray>();
   const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
   if (array.ByteLength() != hostBytes(view)) {
@@ -132,7 +157,7 @@ Napi::Value write(const Napi::CallbackInfo& info) {
   transfer->kind = Transfer::Kind::write;
   transfer->tensor = view;
   transfer->host.assign(data, data + array.ByteLength());
-  enqueue(engine.device(engine.store.storage(handle)->device), transfer.release());
+  enqueue(device, transfer.release());
   return info.Env().Undefined();
 }
 
@@ -170,7 +195,7 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
   const TensorView& view = viewOf(engine, handle);
-  return ask(engine, engine.device(engine.store.storage(handle)->device), Transfer::Kind::read, view);
+  return ask(engine, engine.device(memoryOf(engine, handle).device), Transfer::Kind::read, view);
 }
 
 Napi::Value finish(const Napi::CallbackInfo& info) {
@@ -195,33 +220,39 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     Device* device = nullptr;
     int32_t index = -1;
     DType real = DType::f32;
-    TensorView views[kMaxTensors];
+    KernelCall call;
+    Storage* storages[kMaxTensors] = {};
     for (size_t i = 0; i < tensors; i++) {
       int64_t handle = 0;
       napi_get_value_int64(rawEnv, argv[i], &handle);
-      views[i] = handle == 0 ? TensorView{} : viewOf(engine, handle);
+      call.tensors[i] = handle == 0 ? TensorView{} : viewOf(engine, handle);
       if (handle == 0) continue;
-      const int32_t home = engine.store.storage(handle)->device;
+      storages[i] = engine.store.storage(handle);
+      const int32_t home = storages[i]->device;
       if (index < 0) {
         index = home;
         device = &engine.device(home);
       }
       if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; move them to one with to()");
-      if (views[i].dtype == DType::f64) real = DType::f64;
+      if (call.tensors[i].dtype == DType::f64) real = DType::f64;
     }
     if (!device) refuse(env, ops()[op].name + ": no tensor was given");
-    const Kernel kernel = device->kernel(op, real);
-    if (!kernel) {
+    call.kernel = device->kernel(op, real);
+    if (!call.kernel) {
       refuse(env, ops()[op].name + ": no kernel for " + (real == DType::f64 ? "f64" : "f32") + " on device '" + device->backend->name + "'");
     }
+    call.op = ops()[op].name.c_str();
+    call.place = engine.place;
+    call.tensorCount = static_cast<int32_t>(tensors);
+    for (size_t i = tensors; i < argc; i++) napi_get_value_double(rawEnv, argv[i], &call.attributes[i - tensors]);
+    if (engine.records(index)) {
+      engine.recorder->call(call, storages);
+      return nullptr;
+    }
     Task& task = device->stream->next();
-    task.kernel = kernel;
-    task.op = ops()[op].name.c_str();
+    task.call = call;
     task.transfer = nullptr;
     task.control = nullptr;
-    task.place = engine.place;
-    for (size_t i = 0; i < tensors; i++) task.tensors[i] = views[i];
-    for (size_t i = tensors; i < argc; i++) napi_get_value_double(rawEnv, argv[i], &task.attributes[i - tensors]);
     device->stream->push();
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
@@ -258,6 +289,103 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
   if (engine.backends[backend]->find(op.c_str(), DType::f32)) bits |= 1;
   if (engine.backends[backend]->find(op.c_str(), DType::f64)) bits |= 2;
   return Napi::Number::New(info.Env(), bits);
+}
+
+// ---- recorded steps
+
+Recorder& recorderOf(Engine& engine) {
+  if (!engine.recorder) refuse(engine.env, "no recording is under way");
+  return *engine.recorder;
+}
+
+// From here to endRecording() or cancelRecording(), calls on this device are noted and not queued.
+Napi::Value beginRecording(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int32_t index = static_cast<int32_t>(integer(info[0]));
+  if (engine.recorder) refuse(info.Env(), "a recording holds no other one, and one is under way; end it first");
+  engine.recorder = std::make_unique<Recorder>(engine.device(index), index, engine.store);
+  return info.Env().Undefined();
+}
+
+Napi::Value cutRecording(const Napi::CallbackInfo& info) {
+  recorderOf(engineOf(info.Env())).cut();
+  return info.Env().Undefined();
+}
+
+// pauseRecording(yes): what is made meanwhile has memory at once, as if it had been made before the recording.
+Napi::Value pauseRecording(const Napi::CallbackInfo& info) {
+  engineOf(info.Env()).isPaused = info[0].ToBoolean();
+  return info.Env().Undefined();
+}
+
+Napi::Value cancelRecording(const Napi::CallbackInfo& info) {
+  engineOf(info.Env()).recorder.reset();
+  return info.Env().Undefined();
+}
+
+// endRecording(dry): what was recorded and its memory; `program` names it for replay(), or is 0 after a dry recording, which keeps nothing.
+Napi::Value endRecording(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const bool dry = info[0].ToBoolean();
+  recorderOf(engine);
+  const std::unique_ptr<Recorder> recorder = std::move(engine.recorder);
+  Recording recording;
+  Status status{};
+  int64_t program = 0;
+  if (dry) {
+    recording = recorder->plan();
+  } else if (recorder->finish(&recording, &status)) {
+    engine.programs[program = ++engine.programsMade] = recording;
+  } else {
+    refuse(info.Env(), "out of memory: " + std::to_string(recording.workspaceBytes + recording.resultBytes) + " bytes for a recorded step (" +
+                           status.message + "); make the batch, the width or the steps smaller");
+  }
+  auto object = Napi::Object::New(info.Env());
+  const auto set = [&](const char* name, double value) { object[name] = Napi::Number::New(info.Env(), value); };
+  set("program", static_cast<double>(program));
+  set("calls", static_cast<double>(recording.program->calls.size()));
+  set("parts", static_cast<double>(recording.program->parts.size()));
+  set("workspaceBytes", static_cast<double>(recording.workspaceBytes));
+  set("leastBytes", static_cast<double>(recording.leastBytes));
+  set("resultBytes", static_cast<double>(recording.resultBytes));
+  return object;
+}
+
+// replay(program, part): queues all calls of the part as one task.
+Napi::Value replay(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const auto found = engine.programs.find(integer(info[0]));
+  const size_t part = static_cast<size_t>(integer(info[1]));
+  if (found == engine.programs.end()) refuse(info.Env(), "this recorded step was disposed; record it anew");
+  if (engine.recorder) refuse(info.Env(), "a recorded step cannot be replayed while another one is recorded; replay it behind the recording");
+  const Recording& recording = found->second;
+  Device& device = engine.device(recording.device);
+  if (part >= recording.program->parts.size()) refuse(info.Env(), "a recorded step has no part " + std::to_string(part));
+  if (recording.workspaceBytes > device.workspace->bytes()) refuse(info.Env(), "out of memory: a recorded step has lost its workspace; record it anew");
+  if (!device.workspace->begin(recording.program.get(), part)) {
+    refuse(info.Env(), "the parts of a recorded step are replayed in their order, with no other recorded step between; part " + std::to_string(part) +
+                           " does not follow the one replayed last; begin with part 0");
+  }
+  Task& task = device.stream->next();
+  task.program = recording.program;
+  task.part = part;
+  task.workspace = device.workspace->data();
+  task.transfer = nullptr;
+  task.control = nullptr;
+  device.stream->push();
+  return info.Env().Undefined();
+}
+
+// Harmless when done already.
+Napi::Value freeProgram(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const auto found = engine.programs.find(integer(info[0]));
+  if (found == engine.programs.end()) return info.Env().Undefined();
+  Device& device = engine.device(found->second.device);
+  for (Storage* storage : found->second.held) device.release(storage);
+  device.workspace->leave(found->second.program.get());
+  engine.programs.erase(found);
+  return info.Env().Undefined();
 }
 
 // ---- backends and devices
@@ -356,6 +484,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("resetPeak", resetPeak);
   add("setThreads", setThreads);
   add("setPlace", setPlace);
+  add("beginRecording", beginRecording);
+  add("cutRecording", cutRecording);
+  add("pauseRecording", pauseRecording);
+  add("endRecording", endRecording);
+  add("cancelRecording", cancelRecording);
+  add("replay", replay);
+  add("freeProgram", freeProgram);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);
   exports["level"] = Napi::String::New(env, levelName(activeLevel()));

@@ -14,8 +14,19 @@ size_t Arena::sizeClass(size_t bytes) {
   return power + (bytes - power + quarter - 1) / quarter * quarter;
 }
 
-void* Arena::take(size_t bytes, Status* status) {
-  const size_t size = sizeClass(bytes);
+void* Arena::take(size_t bytes, Status* status) { return takeBlock(sizeClass(bytes), status); }
+void Arena::give(void* data, size_t bytes) { giveBlock(data, sizeClass(bytes)); }
+void* Arena::takeWhole(size_t bytes, Status* status) { return takeBlock(bytes, status); }
+void Arena::giveWhole(void* data, size_t bytes) { giveBlock(data, bytes); }
+
+void Arena::releaseWhole(void* data, size_t bytes) {
+  drain_();
+  backend_->release(context_, data);
+  reserved_ -= bytes;
+  inUse_ -= bytes;
+}
+
+void* Arena::takeBlock(size_t size, Status* status) {
   auto& blocks = idle_[size];
   void* data = nullptr;
   if (!blocks.empty()) {
@@ -37,8 +48,7 @@ void* Arena::take(size_t bytes, Status* status) {
   return data;
 }
 
-void Arena::give(void* data, size_t bytes) {
-  const size_t size = sizeClass(bytes);
+void Arena::giveBlock(void* data, size_t size) {
   idle_[size].push_back(data);
   inUse_ -= size;
 }

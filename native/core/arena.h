@@ -23,6 +23,10 @@ class Arena {
   // Null, with status set, when the system has no more.
   void* take(size_t bytes, Status* status);
   void give(void* data, size_t bytes);
+  // A block that is not rounded up to a size class. releaseWhole waits for the stream and hands the memory to the system.
+  void* takeWhole(size_t bytes, Status* status);
+  void giveWhole(void* data, size_t bytes);
+  void releaseWhole(void* data, size_t bytes);
 
   size_t bytesInUse() const { return inUse_; }
   size_t peakBytes() const { return peak_; }
@@ -34,6 +38,8 @@ class Arena {
 
  private:
   void releaseIdle();
+  void* takeBlock(size_t size, Status* status);
+  void giveBlock(void* data, size_t size);
 
   const Backend* backend_;
   void* context_;

@@ -40,6 +40,7 @@ Device::Device(const Backend* b, void* c)
       arena(std::make_unique<Arena>(b, c, [this] {
         if (stream) stream->drain();
       })),
+      workspace(std::make_unique<Workspace>(arena.get())),
       found_(ops().size() * 2, nullptr) {}
 
 std::unique_ptr<Device> Device::open(const Backend* backend, int32_t index, Status* status) {
@@ -51,8 +52,14 @@ std::unique_ptr<Device> Device::open(const Backend* backend, int32_t index, Stat
 // The stream ends first (after its running call; what is queued is dropped), then the idle memory goes back, then the context.
 Device::~Device() {
   stream.reset();
+  workspace.reset();
   arena.reset();
   backend->destroyContext(context);
+}
+
+void Device::recycle(Storage* storage) {
+  arena->give(storage->data, storage->bytes);
+  delete storage;
 }
 
 Kernel Device::kernel(size_t op, DType real) {

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/store.h"
 #include "core/stream.h"
+#include "core/workspace.h"
 
 namespace spikeloom {
 
@@ -19,6 +21,13 @@ class Device {
   void* context;
   std::unique_ptr<Stream> stream;
   std::unique_ptr<Arena> arena;
+  std::unique_ptr<Workspace> workspace;
+  // The memory of a storage without views goes back to the arena.
+  void recycle(Storage* storage);
+  // One view less, of whoever held one without a handle.
+  void release(Storage* storage) {
+    if (--storage->views == 0) recycle(storage);
+  }
   // Kernels found so far: [op][f32, f64]; null where not looked up yet or absent.
   Kernel kernel(size_t op, DType real);
 

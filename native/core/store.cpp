@@ -39,12 +39,30 @@ Storage* Store::remove(int64_t handle, bool* known) {
   *known = slot != nullptr;
   if (!slot) return nullptr;
   Storage* storage = slot->storage;
-  slot->storage = nullptr;
-  slot->generation = (slot->generation + 1) & 0xfffffff;
-  if (slot->generation == 0) slot->generation = 1;
-  idle_.push_back(static_cast<uint32_t>(handle & ((int64_t{1} << kSlotBits) - 1)));
-  live_--;
+  clear(static_cast<uint32_t>(handle & ((int64_t{1} << kSlotBits) - 1)));
   return --storage->views == 0 ? storage : nullptr;
+}
+
+void Store::clear(uint32_t index) {
+  Slot& slot = slots_[index];
+  slot.storage = nullptr;
+  slot.generation = (slot.generation + 1) & 0xfffffff;
+  if (slot.generation == 0) slot.generation = 1;
+  idle_.push_back(index);
+  live_--;
+}
+
+void Store::removeAll(const Storage* storage) {
+  for (uint32_t i = 0; i < slots_.size(); i++) {
+    if (slots_[i].storage == storage) clear(i);
+  }
+}
+
+void Store::moveAll(Storage* storage, void* data) {
+  storage->data = data;
+  for (Slot& slot : slots_) {
+    if (slot.storage == storage) slot.view.data = data;
+  }
 }
 
 }  // namespace spikeloom

@@ -24,6 +24,10 @@ class Store {
   Storage* storage(int64_t handle) const;
   // Forgets the handle; returns the storage if that was its last view, for the caller to give back. `known`: was it live.
   Storage* remove(int64_t handle, bool* known);
+  // Forgets all handles of a storage, which stays the caller's.
+  void removeAll(const Storage* storage);
+  // The storage and its views lie elsewhere from now on.
+  void moveAll(Storage* storage, void* data);
   int64_t live() const { return live_; }
 
  private:
@@ -34,6 +38,7 @@ class Store {
   };
   static constexpr int64_t kSlotBits = 24;
   const Slot* find(int64_t handle) const;
+  void clear(uint32_t index);
 
   std::vector<Slot> slots_;
   std::vector<uint32_t> idle_;

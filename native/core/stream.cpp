@@ -1,6 +1,7 @@
 #include "core/stream.h"
 
 #include <new>
+#include <utility>
 
 #include "core/layout.h"
 
@@ -71,20 +72,32 @@ void Stream::run(Task& task) {
     Transfer* pending = task.transfer;
     task.transfer = nullptr;
     transfer(pending);
-  } else if (failure_.empty()) {
-    const Call call{task.tensors, task.attributes, context_, &status_};
-    try {
-      task.kernel(call);
-    } catch (const std::bad_alloc&) {
-      status_.failed = true;
-      __builtin_strcpy(status_.message, "out of memory");
-    }
-    if (status_.failed) {
-      failure_ = std::string(task.op) + ": " + status_.message;
-      if (task.place != 0) failure_ += " [call " + std::to_string(task.place) + "]";
-    }
-    status_ = {};
+  } else if (task.program) {
+    const std::shared_ptr<Program> program = std::move(task.program);
+    program->moveTo(task.workspace);
+    run(*program, task.part);
+  } else {
+    run(task.call);
   }
+}
+
+void Stream::run(Program& program, size_t part) {
+  for (size_t i = part == 0 ? 0 : program.parts[part - 1]; i < program.parts[part] && !quit_; i++) run(program.calls[i]);
+}
+
+void Stream::run(const KernelCall& call) {
+  if (!failure_.empty()) return;
+  try {
+    call.kernel({call.tensors, call.attributes, context_, &status_});
+  } catch (const std::bad_alloc&) {
+    status_.failed = true;
+    __builtin_strcpy(status_.message, "out of memory");
+  }
+  if (status_.failed) {
+    failure_ = std::string(call.op) + ": " + status_.message;
+    if (call.place != 0) failure_ += " [call " + std::to_string(call.place) + "]";
+  }
+  status_ = {};
 }
 
 void Stream::transfer(Transfer* t) {

@@ -1,6 +1,7 @@
 // A queue of calls and transfers that one thread of its own runs in order. Enqueueing never waits for the work (only for room, when the
 // queue is full); a failure stops the work that was queued behind it until a read has reported it.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/abi.h"
+#include "core/program.h"
 
 namespace spikeloom {
 
@@ -23,12 +25,12 @@ struct Transfer {
   std::function<void(Transfer*)> done;          // called on the stream's thread; owns nothing
 };
 
+// One of: a call, a part of a program (where `program` is set), a transfer, a control.
 struct Task {
-  Kernel kernel = nullptr;
-  const char* op = nullptr;
-  int64_t place = 0;  // the number of the call, given by the caller for messages (0: none)
-  TensorView tensors[kMaxTensors];
-  double attributes[kMaxAttributes];
+  KernelCall call;
+  std::shared_ptr<Program> program;
+  size_t part = 0;
+  char* workspace = nullptr;
   Transfer* transfer = nullptr;           // owned by the task once queued, except for reads (then by `done`)
   void (*control)(void*, int) = nullptr;  // a change of the context's settings, in order with the work
   int argument = 0;
@@ -50,6 +52,8 @@ class Stream {
  private:
   void loop();
   void run(Task& task);
+  void run(Program& program, size_t part);
+  void run(const KernelCall& call);
   void transfer(Transfer* transfer);
 
   static constexpr size_t kCapacity = 4096;
@@ -57,7 +61,8 @@ class Stream {
   void* context_;
   std::unique_ptr<Task[]> ring_;
   size_t head_ = 0, tail_ = 0;  // tail_ - head_ tasks are queued or running
-  bool quit_ = false, sleeping_ = false;
+  std::atomic<bool> quit_ = false;
+  bool sleeping_ = false;
   Status status_{};
   std::string failure_;
   std::vector<char> rest_;  // a transfer's bytes in the order at rest

@@ -11,6 +11,8 @@
 
 #include "core/device.h"
 #include "core/layout.h"
+#include "core/memory_plan.h"
+#include "core/recorder.h"
 #include "core/registry.h"
 #include "core/store.h"
 #include "core/tensor.h"
@@ -151,17 +153,21 @@ std::vector<int> order;
 void note(const Call& call) { order.push_back(static_cast<int>(call.attributes[0])); }
 void breakDown(const Call& call) { fail(call, "no %s", "luck"); }
 void outOfMemory(const Call&) { throw std::bad_alloc(); }
+void setOne(const Call& call) { as<float>(call.tensors[0])[0] = 1; }
 void addOne(const Call& call) { as<float>(call.tensors[0])[0] += 1; }
+
+KernelCall callOf(Kernel kernel, double value, const TensorView& view = {}) {
+  KernelCall call{kernel, "test", static_cast<int64_t>(value), 1, {}, {}};
+  call.tensors[0] = view;
+  call.attributes[0] = value;
+  return call;
+}
 
 void queueCall(Stream& stream, Kernel kernel, double value, const TensorView& view = {}) {
   Task& task = stream.next();
-  task.kernel = kernel;
-  task.op = "test";
-  task.place = static_cast<int64_t>(value);
+  task.call = callOf(kernel, value, view);
   task.transfer = nullptr;
   task.control = nullptr;
-  task.tensors[0] = view;
-  task.attributes[0] = value;
   stream.push();
 }
 
@@ -227,6 +233,103 @@ void checkStream() {
   check(stream.queued() == 0, "nothing is queued");
   // The device ends with writes on their way: they are dropped, and freed.
   for (int i = 0; i < 50; i++) queueWrite(stream, one.view, 1.f);
+}
+
+// ---- recorded steps
+
+bool overlap(const Life& a, const Life& b) {
+  return a.first <= b.last && b.first <= a.last && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+void checkMemoryPlan() {
+  Draws draws;
+  for (int round = 0; round < 60; round++) {
+    std::vector<Life> lives;
+    size_t sum = 0;
+    const uint32_t blocks = 1 + draws.below(80), calls = 1 + draws.below(60);
+    for (uint32_t i = 0; i < blocks; i++) {
+      const int64_t first = draws.below(calls), last = first + draws.below(calls);
+      lives.push_back({1 + draws.below(20) * draws.below(5000), first, last});
+      sum += (lives.back().bytes + 255) / 256 * 256;
+    }
+    const size_t total = planMemory(lives), least = leastMemory(lives);
+    bool apart = true, inside = true;
+    for (size_t i = 0; i < lives.size(); i++) {
+      inside = inside && lives[i].offset % kBlockAlignment == 0 && lives[i].offset + lives[i].bytes <= total;
+      for (size_t j = 0; j < i; j++) apart = apart && !overlap(lives[i], lives[j]);
+    }
+    check(apart, "blocks that live at the same time lie apart");
+    check(inside, "blocks are aligned and lie within the slab");
+    check(total <= sum && total >= least, "a plan needs no more than all blocks and no less than those that live at once");
+  }
+  std::vector<Life> none;
+  check(planMemory(none) == 0 && leastMemory(none) == 0, "nothing needs nothing");
+  std::vector<Life> chain;
+  for (int64_t i = 0; i < 50; i++) chain.push_back({4096, i, i + 1});
+  check(planMemory(chain) == 2 * 4096, "a chain of calls needs two blocks");
+}
+
+// Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and handles.
+void checkRecorder() {
+  Status status{};
+  const auto device = Device::open(cpuBackend(), 0, &status);
+  Store store;
+  const size_t before = device->arena->bytesInUse();
+  const auto make = [&](Recorder& recorder) {
+    TensorView view = viewOf(DType::f32, {1});
+    Storage* storage = recorder.make(storedBytes(view));
+    view.data = storage->data;
+    return store.add(view, storage);
+  };
+  const auto call = [&](Recorder& recorder, Kernel kernel, int64_t handle, double value) {
+    Storage* storage = store.storage(handle);
+    recorder.call(callOf(kernel, value, *store.view(handle)), &storage);
+  };
+  const auto forget = [&](Recorder& recorder, int64_t handle) {
+    bool known = false;
+    Storage* last = store.remove(handle, &known);
+    if (last) recorder.freed(last);
+  };
+  {
+    Recorder cancelled(*device, 0, store);
+    call(cancelled, addOne, make(cancelled), 0);
+  }
+  check(store.live() == 0 && device->arena->bytesInUse() == before, "a cancelled recording leaves nothing");
+
+  auto recorder = std::make_unique<Recorder>(*device, 0, store);
+  const int64_t kept = make(*recorder), passing = make(*recorder);
+  call(*recorder, setOne, passing, 0);
+  recorder->cut();
+  call(*recorder, setOne, kept, 0);
+  call(*recorder, addOne, kept, 1);
+  forget(*recorder, passing);
+  Recording recording;
+  check(recorder->finish(&recording, &status), "there is memory for a small step");
+  recorder.reset();
+  check(recording.program->parts == std::vector<size_t>{1, 3}, "a cut makes two parts");
+  check(recording.workspaceBytes == 256 && recording.resultBytes == 256, "one block passes, one stays");
+  const TensorView result = *store.view(kept);
+  for (const size_t part : {0, 1, 0, 1}) {
+    check(device->workspace->begin(recording.program.get(), part), "parts in their order may run");
+    Task& task = device->stream->next();
+    task.program = recording.program;
+    task.part = part;
+    task.workspace = device->workspace->data();
+    task.transfer = nullptr;
+    task.control = nullptr;
+    device->stream->push();
+  }
+  check(!device->workspace->begin(recording.program.get(), 1), "a part may not run twice");
+  std::vector<char> bytes;
+  check(waitFor(*device->stream, Transfer::Kind::read, result, &bytes).empty(), "a replay has results");
+  float value = 0;
+  std::memcpy(&value, bytes.data(), bytes.size());
+  check(value == 2.f, "every replay computes the same");
+  bool known = false;
+  check(store.remove(kept, &known) == nullptr, "a program holds its results without their handles");
+  for (Storage* storage : recording.held) device->release(storage);
+  device->workspace->leave(recording.program.get());
+  check(device->arena->bytesInUse() == before, "a freed program leaves nothing");
 }
 
 void checkThreadPool() {
@@ -459,6 +562,8 @@ int main() {
   checkArena();
   checkStore();
   checkStream();
+  checkMemoryPlan();
+  checkRecorder();
   checkThreadPool();
   checkLayout();
   for (int level = 0; level <= static_cast<int>(bestLevel()); level++) {

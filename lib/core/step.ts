@@ -1,0 +1,223 @@
+// Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
+import type { Device } from './device.ts';
+import { SpikeloomError } from './errors.ts';
+import { native, type RecordedProgram } from './native.ts';
+import { keep, keepMade, scope, type Tensor, tensorsIn } from './tensor.ts';
+
+/** Memory and size of a recorded step. */
+export interface StepPlan {
+  /** What a run of the step needs beside the tensors that existed before: workspaceBytes + resultBytes. */
+  readonly peakBytes: number;
+  /** Of what is made and used up within a run. The recorded steps of a device share one workspace, as large as the largest of them. */
+  readonly workspaceBytes: number;
+  /** The most bytes that live in the workspace at once: no plan could need less. */
+  readonly leastBytes: number;
+  /** Of tensors that were made in the step and live on behind it. */
+  readonly resultBytes: number;
+  /** Kernel calls. */
+  readonly calls: number;
+}
+
+/** What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read between them. */
+export type StepBody<R> = (cut: () => void) => R;
+
+interface Recording {
+  /** For every part: what is written before it is replayed. */
+  readonly hooks: (() => void)[][];
+  /** Tensors that got their gradient in the recording. */
+  readonly leaves: Set<Tensor>;
+  /** Made as if before the recording. */
+  readonly inputs: Tensor[];
+}
+
+let current: Recording | undefined;
+
+/** Whether a step is being recorded: then calls are noted and not queued. */
+export const isStepRecording = (): boolean => current !== undefined;
+
+/**
+ * Within a step that is being recorded: calls `hook` before every replay of the part under way. It writes what changes from step to step
+ * (the number of a pass, a learning rate) into tensors that existed before the recording. A net and an optimizer do so by themselves.
+ */
+export function beforeReplay(hook: () => void): void {
+  if (!current)
+    throw new SpikeloomError(
+      'beforeReplay() belongs into a step that is being recorded, and none is; call the hook itself',
+    );
+  current.hooks.at(-1)!.push(hook);
+}
+
+/**
+ * Within a step that is being recorded: a tensor made as if before the recording, so that it can be written before replays. It lives as
+ * long as the step.
+ */
+export function stepInput(make: () => Tensor): Tensor {
+  if (!current)
+    throw new SpikeloomError(
+      'stepInput() belongs into a step that is being recorded, and none is; make the tensor itself',
+    );
+  native().pauseRecording(true);
+  try {
+    const made = keep(make());
+    current.inputs.push(made);
+    return made;
+  } finally {
+    native().pauseRecording(false);
+  }
+}
+
+/** @internal backward() is about to leave a gradient in `leaf` */
+export function noteGradient(leaf: Tensor): void {
+  if (!current) return;
+  if (leaf.grad && !current.leaves.has(leaf)) {
+    throw new SpikeloomError(
+      'a recorded step begins without gradients, since every replay would add the same old one, but a parameter has one; make a step with it or free it first',
+    );
+  }
+  current.leaves.add(leaf);
+}
+
+/** Native errors of recorded steps are the caller's. */
+function explained<V>(call: () => V): V {
+  try {
+    return call();
+  } catch (error) {
+    throw error instanceof SpikeloomError ? error : new SpikeloomError((error as Error).message, { cause: error });
+  }
+}
+
+interface Recorded<R> {
+  result: R;
+  /** Tensors of the result that the step owns. */
+  made: Tensor[];
+  hooks: (() => void)[][];
+  program: RecordedProgram;
+}
+
+function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Recorded<R> {
+  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
+  const cut = () => {
+    if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
+    native().cutRecording();
+    recording.hooks.push([]);
+  };
+  explained(() => native().beginRecording(device.id));
+  current = recording;
+  let kept = false;
+  try {
+    // The scope inside frees what passes, that around owns what is returned until the step does.
+    return scope(() => {
+      const result = scope(() => body(cut));
+      const program = explained(() => native().endRecording(dry));
+      kept = !dry;
+      const results = kept ? keepMade(tensorsIn(result)) : [];
+      for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
+      return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program };
+    });
+  } finally {
+    current = undefined;
+    native().cancelRecording();
+    if (!kept) {
+      for (const leaf of recording.leaves) leaf.freeGrad();
+      for (const input of recording.inputs) input.dispose();
+    }
+  }
+}
+
+const planOf = ({ workspaceBytes, leastBytes, resultBytes, calls }: RecordedProgram): StepPlan => {
+  return { peakBytes: workspaceBytes + resultBytes, workspaceBytes, leastBytes, resultBytes, calls };
+};
+
+const dropped = new FinalizationRegistry<number>((program) => native().freeProgram(program));
+
+/** A step that was recorded; made by {@link recordStep}. */
+export class RecordedStep<R> implements StepPlan, Disposable {
+  readonly peakBytes: number;
+  readonly workspaceBytes: number;
+  readonly leastBytes: number;
+  readonly resultBytes: number;
+  readonly calls: number;
+  /** How many parts it was cut into, 1 or more. */
+  readonly parts: number;
+  /** What the function returned. The tensors made in it are the step's, and every replay gives them new numbers. */
+  readonly result: R;
+  readonly #program: number;
+  readonly #hooks: (() => void)[][];
+  readonly #made: Tensor[];
+  #disposed = false;
+
+  /** @internal use recordStep() */
+  constructor({ result, made, hooks, program }: Recorded<R>) {
+    const plan = planOf(program);
+    this.peakBytes = plan.peakBytes;
+    this.workspaceBytes = plan.workspaceBytes;
+    this.leastBytes = plan.leastBytes;
+    this.resultBytes = plan.resultBytes;
+    this.calls = plan.calls;
+    this.parts = program.parts;
+    this.result = result;
+    this.#program = program.program;
+    this.#hooks = hooks;
+    this.#made = made;
+    dropped.register(this, this.#program, this);
+  }
+
+  /**
+   * Queues the step, or one part of it, in one call; nothing is waited for. A failure in it is told by the next read, as for single calls.
+   * @param part from 0; parts are replayed in their order, with no other recorded step of the device between
+   * @throws SpikeloomError for a step that was disposed, or a part out of its order
+   */
+  replay(part?: number): void {
+    if (this.#disposed)
+      throw new SpikeloomError('a recorded step is replayed until its dispose(), which was called; record it anew');
+    if (part === undefined) for (let i = 0; i < this.parts; i++) this.#replayPart(i);
+    else this.#replayPart(part);
+  }
+
+  #replayPart(part: number): void {
+    for (const hook of this.#hooks[part] ?? []) hook();
+    explained(() => native().replay(this.#program, part));
+  }
+
+  /** Frees the calls and the tensors of the result that were made in the step. Harmless when done already. */
+  dispose(): void {
+    this.#disposed = true;
+    dropped.unregister(this);
+    for (const tensor of this.#made) tensor.dispose();
+    native().freeProgram(this.#program);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Records what `body` does on a device without running any of it, plans the memory, and gives a step that replays it.
+ *
+ * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what it decides (in
+ * JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors that the step uses stay in
+ * memory until dispose(), also where they were freed meanwhile. A replay gives the same bits as the calls themselves.
+ *
+ * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body` throws; nothing is kept then
+ * @example
+ * const step = recordStep(net.device, () => {
+ *   const loss = crossEntropy(net(x), labels);
+ *   backward(loss);
+ *   optimizer.step();
+ *   return { loss };
+ * });
+ * for (const batch of batches) {
+ *   x.set(batch.images);
+ *   labels.set(batch.labels);
+ *   step.replay();
+ * }
+ */
+export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R> {
+  return new RecordedStep(recordCalls(device, body, false));
+}
+
+/** The memory that recordStep() would plan for the same function. Nothing is run, and no memory is taken. */
+export function planStep(device: Device, body: StepBody<unknown>): StepPlan {
+  return planOf(recordCalls(device, body, true).program);
+}

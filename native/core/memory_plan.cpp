@@ -1,0 +1,83 @@
+#include "core/memory_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace spikeloom {
+namespace {
+
+size_t aligned(size_t bytes) { return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment; }
+
+// The smallest gap among the blocks that live at the same time, or the room behind the last of them. `placed` is sorted by offset.
+size_t bestOffset(const std::vector<Life>& lives, const std::vector<size_t>& placed, const Life& life) {
+  const size_t bytes = aligned(life.bytes);
+  size_t end = 0, best = 0, room = 0;
+  for (const size_t i : placed) {
+    const Life& other = lives[i];
+    if (other.last < life.first || life.last < other.first) continue;
+    const size_t gap = other.offset > end ? other.offset - end : 0;
+    if (gap >= bytes && (room == 0 || gap < room)) {
+      best = end;
+      room = gap;
+    }
+    end = std::max(end, other.offset + aligned(other.bytes));
+  }
+  return room > 0 ? best : end;
+}
+
+size_t place(std::vector<Life>& lives, const std::vector<size_t>& order) {
+  std::vector<size_t> placed;
+  placed.reserve(order.size());
+  size_t total = 0;
+  for (const size_t i : order) {
+    Life& life = lives[i];
+    life.offset = bestOffset(lives, placed, life);
+    total = std::max(total, life.offset + aligned(life.bytes));
+    const auto behind = std::upper_bound(placed.begin(), placed.end(), i, [&](size_t a, size_t b) { return lives[a].offset < lives[b].offset; });
+    placed.insert(behind, i);
+  }
+  return total;
+}
+
+}  // namespace
+
+size_t planMemory(std::vector<Life>& lives) {
+  std::vector<size_t> byTime(lives.size());
+  std::iota(byTime.begin(), byTime.end(), size_t{0});
+  std::stable_sort(byTime.begin(), byTime.end(), [&](size_t a, size_t b) { return lives[a].first < lives[b].first; });
+  auto sortedBy = [&](auto weight) {
+    std::vector<size_t> order = byTime;
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight(lives[a]) > weight(lives[b]); });
+    return order;
+  };
+  const std::vector<size_t> orders[] = {
+      sortedBy([](const Life& l) { return static_cast<double>(l.bytes); }),
+      sortedBy([](const Life& l) { return static_cast<double>(l.bytes) * static_cast<double>(l.last - l.first + 1); }),
+      byTime,
+  };
+  std::vector<Life> best;
+  size_t least = 0;
+  for (const auto& order : orders) {
+    std::vector<Life> tried = lives;
+    const size_t total = place(tried, order);
+    if (!best.empty() && total >= least) continue;
+    best = std::move(tried);
+    least = total;
+  }
+  lives = std::move(best);
+  return least;
+}
+
+size_t leastMemory(const std::vector<Life>& lives) {
+  std::map<int64_t, int64_t> changes;
+  for (const Life& life : lives) {
+    changes[life.first] += static_cast<int64_t>(aligned(life.bytes));
+    changes[life.last + 1] -= static_cast<int64_t>(aligned(life.bytes));
+  }
+  int64_t now = 0, most = 0;
+  for (const auto& [call, change] : changes) most = std::max(most, now += change);
+  return static_cast<size_t>(most);
+}
+
+}  // namespace spikeloom

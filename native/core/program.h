@@ -1,0 +1,40 @@
+// A row of calls that was recorded once and is run as one task, in parts that are queued one after the other.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/abi.h"
+
+namespace spikeloom {
+
+// A kernel with its tensors and numbers.
+struct KernelCall {
+  Kernel kernel = nullptr;
+  const char* op = nullptr;
+  int64_t place = 0;  // the number of the call, given by the caller for messages (0: none)
+  int32_t tensorCount = 0;
+  TensorView tensors[kMaxTensors];
+  double attributes[kMaxAttributes];
+};
+
+struct Program {
+  // A tensor that lies in the workspace, which all programs of a device share and which may move when another one needs more.
+  struct Resident {
+    uint32_t call, tensor;
+    size_t offset;
+  };
+  std::vector<KernelCall> calls;
+  std::vector<size_t> parts;  // where each part ends
+  std::vector<Resident> residents;
+  char* workspace = nullptr;  // where it was at the last run
+
+  // Called by the stream's thread before a part is run.
+  void moveTo(char* place) {
+    if (place == workspace) return;
+    for (const Resident& r : residents) calls[r.call].tensors[r.tensor].data = place + r.offset;
+    workspace = place;
+  }
+};
+
+}  // namespace spikeloom

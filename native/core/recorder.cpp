@@ -1,0 +1,98 @@
+#include "core/recorder.h"
+
+namespace spikeloom {
+
+Recorder::~Recorder() {
+  for (const Block& block : blocks_) {
+    if (!block.storage || !isVirtual(block.storage)) continue;
+    store_.removeAll(block.storage);
+    delete block.storage;
+  }
+  for (Storage* storage : outside_) device_.release(storage);
+}
+
+Storage* Recorder::make(size_t bytes) {
+  auto* name = reinterpret_cast<void*>(kVirtual | blocks_.size());
+  blocks_.push_back({new Storage{name, bytes, index_, 0}, {bytes, -1, -1}});
+  return blocks_.back().storage;
+}
+
+void Recorder::freed(Storage* storage) {
+  blocks_[blockOf(storage->data)].storage = nullptr;
+  delete storage;
+}
+
+void Recorder::call(const KernelCall& call, Storage* const* storages) {
+  const auto number = static_cast<int64_t>(program_->calls.size());
+  for (int32_t i = 0; i < call.tensorCount; i++) {
+    if (!storages[i]) continue;
+    if (!isVirtual(storages[i])) {
+      if (outside_.insert(storages[i]).second) storages[i]->views++;
+      continue;
+    }
+    Life& life = blocks_[blockOf(storages[i]->data)].life;
+    if (life.first < 0) life.first = number;
+    life.last = number;
+  }
+  program_->calls.push_back(call);
+}
+
+Recording Recorder::plan() {
+  cut();
+  Recording recording;
+  recording.program = program_;
+  recording.device = index_;
+  std::vector<Life> lives;
+  std::vector<Life*> homes;
+  for (Block& block : blocks_) {
+    if (livesOn(block)) recording.resultBytes += Arena::sizeClass(block.life.bytes);
+    if (livesOn(block) || block.life.first < 0) continue;
+    lives.push_back(block.life);
+    homes.push_back(&block.life);
+  }
+  recording.workspaceBytes = planMemory(lives);
+  recording.leastBytes = leastMemory(lives);
+  for (size_t i = 0; i < lives.size(); i++) *homes[i] = lives[i];
+  return recording;
+}
+
+bool Recorder::finish(Recording* recording, Status* status) {
+  *recording = plan();
+  std::vector<void*> memory(blocks_.size(), nullptr);
+  bool enough = true;
+  for (size_t i = 0; i < blocks_.size() && enough; i++) {
+    if (!livesOn(blocks_[i])) continue;
+    memory[i] = device_.arena->take(blocks_[i].life.bytes, status);
+    enough = memory[i] != nullptr;
+  }
+  if (!enough || !device_.workspace->join(recording->workspaceBytes, status)) {
+    for (size_t i = 0; i < blocks_.size(); i++) {
+      if (memory[i]) device_.arena->give(memory[i], blocks_[i].life.bytes);
+    }
+    return false;
+  }
+  Program& program = *program_;
+  for (size_t c = 0; c < program.calls.size(); c++) {
+    for (int32_t t = 0; t < program.calls[c].tensorCount; t++) {
+      TensorView& view = program.calls[c].tensors[t];
+      if ((reinterpret_cast<uintptr_t>(view.data) & kVirtual) == 0) continue;
+      const size_t block = blockOf(view.data);
+      if (memory[block]) {
+        view.data = memory[block];
+      } else {
+        program.residents.push_back({static_cast<uint32_t>(c), static_cast<uint32_t>(t), blocks_[block].life.offset});
+      }
+    }
+  }
+  for (size_t i = 0; i < blocks_.size(); i++) {
+    if (!memory[i]) continue;
+    store_.moveAll(blocks_[i].storage, memory[i]);
+    blocks_[i].storage->views++;
+    recording->held.push_back(blocks_[i].storage);
+  }
+  recording->held.insert(recording->held.end(), outside_.begin(), outside_.end());
+  outside_.clear();
+  return true;
+}
+
+}  // namespace spikeloom
