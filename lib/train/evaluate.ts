@@ -1,11 +1,18 @@
 // Accuracy, loss and firing rates of a network on an image set.
-import { noGrad, SpikeloomError, scope } from '../core/index.ts';
+import { noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { ImageSet } from '../data/image-set.ts';
-import { type Loader, loader } from '../data/loader.ts';
+import { type Batch, type Loader, loader } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
-import { accuracyCount } from '../ops/accuracy-count.ts';
-import { checkOutput, LOSS_DEFAULTS, type LossSettings, lossOf } from './trainer-loss.ts';
-import { readNumbers, type StepNumbers, upload } from './trainer-step.ts';
+import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
+import {
+  type DeviceBatch,
+  forwardPass,
+  RecordedSteps,
+  readNumbers,
+  type StepNumbers,
+  type StepTensors,
+  upload,
+} from './trainer-step.ts';
 
 export interface Evaluation {
   /** Share of the images classified right, 0 to 1. */
@@ -40,30 +47,54 @@ interface Reading extends StepNumbers {
   spikes: { name: string; neurons: number; count: number }[];
 }
 
-type Images = AsyncIterable<Parameters<typeof upload>[0]>;
-
-function queueBatch(net: Net, batch: Parameters<typeof upload>[0], kind: LossSettings['kind']): Promise<Reading> {
-  const images = batch.labels.length;
-  let numbers: Promise<StepNumbers> | undefined;
-  noGrad(() =>
-    scope(() => {
-      const { images: x, labels } = upload(batch, net.dtype, net.device);
-      const { loss, logits } = lossOf({ kind, smoothing: 0 }, net.forward(x), labels);
-      numbers = readNumbers(loss, accuracyCount(logits, labels));
-    }),
-  );
-  const counts = net.firing.map(async ({ name, neurons, spikes }) => {
-    return { name, neurons, count: await spikes.item() };
-  });
-  const reading = Promise.all([numbers!, Promise.all(counts)]).then(([n, spikes]) => ({ ...n, images, spikes }));
-  reading.catch(() => {}); // awaited later
-  return reading;
+interface Pass extends StepTensors {
+  firing: { name: string; neurons: number; spikes: Tensor }[];
 }
 
-async function* readings(net: Net, batches: Images, kind: LossSettings['kind']): AsyncGenerator<Reading> {
+/** The forward passes of an evaluation, recorded; one by one where somebody looks at the layers as they run (net.onLayer). */
+export class EvaluationSteps implements Disposable {
+  readonly #net: Net;
+  readonly #pass: (batch: DeviceBatch) => Pass;
+  readonly #recorded: RecordedSteps<Pass>;
+
+  constructor(net: Net, kind: LossSettings['kind']) {
+    this.#net = net;
+    this.#pass = (batch) =>
+      noGrad(() => {
+        const numbers = forwardPass(net, batch, { kind, smoothing: 0 });
+        const firing = net.firing.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) }));
+        return { ...numbers, firing };
+      });
+    this.#recorded = new RecordedSteps(net, this.#pass);
+  }
+
+  queue(batch: Batch): Promise<Reading> {
+    const { onLayer, dtype, device } = this.#net;
+    if (onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch)).reading;
+    const step = this.#recorded.load(batch);
+    step.replay();
+    return read(step.result, batch).reading;
+  }
+
+  [Symbol.dispose](): void {
+    this.#recorded.dispose();
+  }
+}
+
+/** Queues the reads; in an object, since a scope returns no promise. */
+function read({ firing, ...numbers }: Pass, { labels }: Batch): { reading: Promise<Reading> } {
+  const counts = firing.map(async ({ name, neurons, spikes }) => ({ name, neurons, count: await spikes.item() }));
+  const reading = Promise.all([readNumbers(numbers), Promise.all(counts)]).then(([sums, spikes]) => {
+    return { ...sums, images: labels.length, spikes };
+  });
+  reading.catch(() => {}); // awaited later
+  return { reading };
+}
+
+async function* readings(steps: EvaluationSteps, batches: AsyncIterable<Batch>): AsyncGenerator<Reading> {
   const queue: Promise<Reading>[] = [];
   for await (const batch of batches) {
-    queue.push(queueBatch(net, batch, kind));
+    queue.push(steps.queue(batch));
     if (queue.length > AHEAD) yield await queue.shift()!;
   }
   for (const reading of queue) yield await reading;
@@ -73,7 +104,8 @@ async function* readings(net: Net, batches: Images, kind: LossSettings['kind']):
 export async function evaluateOver(
   net: Net,
   source: Loader,
-  { loss: kind = 'ce', signal }: Pick<EvaluateOptions, 'loss' | 'signal'> = {},
+  steps: EvaluationSteps,
+  signal?: AbortSignal,
 ): Promise<Evaluation | undefined> {
   const started = performance.now();
   const before = { training: net.training, trackFiring: net.trackFiring };
@@ -82,7 +114,7 @@ export async function evaluateOver(
   net.eval();
   net.trackFiring = true;
   try {
-    for await (const { loss, correct, images, spikes } of readings(net, source.epoch(0), kind)) {
+    for await (const { loss, correct, images, spikes } of readings(steps, source.epoch(0))) {
       sum.loss += loss * images;
       sum.correct += correct;
       sum.images += images;
@@ -117,7 +149,8 @@ export async function evaluate(net: Net, set: ImageSet, options: EvaluateOptions
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);
   await using source = loader(set, { batch, workers });
-  const result = await evaluateOver(net, source, { loss, signal });
+  using steps = new EvaluationSteps(net, loss);
+  const result = await evaluateOver(net, source, steps, signal);
   if (result) return result;
   throw new SpikeloomError('the evaluation was ended by its signal');
 }

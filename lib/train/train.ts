@@ -14,12 +14,12 @@ import {
   startPosition,
   writeState,
 } from './checkpoint.ts';
-import { type Evaluation, evaluateOver } from './evaluate.ts';
+import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
-import { queueGradients } from './trainer-step.ts';
+import { TrainingSteps } from './trainer-step.ts';
 
 export interface TrainOptions {
   data: ImageSplits;
@@ -178,17 +178,19 @@ export class Run implements AsyncIterable<EpochReport> {
     const { epochs, signal } = this.#options;
     const [source, test] = [this.#source, this.#test];
     const optimizer = this.#options.optimizer(this.#net.parameters());
+    using steps = new TrainingSteps(this.#net, optimizer, this.#options.loss);
+    using evaluation = new EvaluationSteps(this.#net, this.#options.loss.kind);
     try {
       await this.#restore(optimizer);
       this.#openProgress(source.batches);
       while (this.#position.epoch < epochs) {
-        const evaluation = (await this.#trainEpoch(source, optimizer)) && (await this.#evaluate(test));
-        if (!evaluation) {
+        const done = (await this.#trainEpoch(source, optimizer, steps)) && (await this.#evaluate(test, evaluation));
+        if (!done) {
           this.interrupted = true;
           await this.#save(optimizer);
           return;
         }
-        yield await this.#finishEpoch(evaluation, optimizer);
+        yield await this.#finishEpoch(done, optimizer);
         if (signal?.aborted && this.#position.epoch < epochs) {
           this.interrupted = true;
           return;
@@ -214,7 +216,7 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   /** The steps of an epoch from where it stands. @returns false when the signal ended it */
-  async #trainEpoch(source: Loader, optimizer: Optimizer): Promise<boolean> {
+  async #trainEpoch(source: Loader, optimizer: Optimizer, steps: TrainingSteps): Promise<boolean> {
     const { schedule, optimizer: factory, signal } = this.#options;
     const position = this.#position;
     optimizer.lr = schedule.lrAt(position.epoch, factory.settings.lr);
@@ -224,7 +226,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const stopwatch = this.#stopwatch(source);
     let last: Batch | undefined;
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
-      await this.#step(batch, source, optimizer);
+      await this.#step(batch, source, optimizer, steps);
       last = batch;
       stopwatch();
       this.#showStep();
@@ -250,15 +252,16 @@ export class Run implements AsyncIterable<EpochReport> {
     };
   }
 
-  async #step(batch: Batch, source: Loader, optimizer: Optimizer): Promise<void> {
-    const { loss, correct } = await queueGradients(this.#net, batch, this.#options.loss);
+  async #step(batch: Batch, source: Loader, optimizer: Optimizer, steps: TrainingSteps): Promise<void> {
+    const { loss, correct } = await steps.gradients(batch);
     const position = this.#position;
     if (!Number.isFinite(loss)) {
       const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
       const fact = `${where}: the loss must be a finite number, but is ${loss}`;
+      await steps.repeat(batch); // where gradients can be looked at
       throw await divergence(this.#net, batch, fact, optimizer.lr);
     }
-    optimizer.step();
+    steps.update();
     const images = batch.labels.length;
     position.lossSum += loss * images;
     position.correct += correct;
@@ -266,8 +269,8 @@ export class Run implements AsyncIterable<EpochReport> {
     position.batch = batch.index + 1;
   }
 
-  #evaluate(test: Loader): Promise<Evaluation | undefined> {
-    return evaluateOver(this.#net, test, { loss: this.#options.loss.kind, signal: this.#options.signal });
+  #evaluate(test: Loader, steps: EvaluationSteps): Promise<Evaluation | undefined> {
+    return evaluateOver(this.#net, test, steps, this.#options.signal);
   }
 
   async #finishEpoch(evaluation: Evaluation, optimizer: Optimizer): Promise<EpochReport> {
@@ -339,10 +342,7 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   #dropGradients(): void {
-    for (const { tensor } of this.#net.parameters()) {
-      tensor.grad?.dispose();
-      tensor.grad = undefined;
-    }
+    for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
   }
 }
 

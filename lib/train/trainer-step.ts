@@ -1,8 +1,20 @@
-// One training step up to the gradients: upload, forward, loss, backward.
-import { backward, type Device, type RealType, scope, type Tensor, tensor } from '../core/index.ts';
+// Training steps: upload, forward, loss, backward, update; recorded once per batch size and then replayed.
+import {
+  backward,
+  type Device,
+  empty,
+  keep,
+  type RealType,
+  type RecordedStep,
+  recordStep,
+  scope,
+  type Tensor,
+  tensor,
+} from '../core/index.ts';
 import type { Batch } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
+import type { Optimizer } from '../optim/index.ts';
 import { type LossSettings, lossOf } from './trainer-loss.ts';
 
 export interface DeviceBatch {
@@ -10,10 +22,13 @@ export interface DeviceBatch {
   labels: Tensor;
 }
 
+const pixelsOf = ({ images }: Pick<Batch, 'images'>, dtype: RealType) =>
+  dtype === 'f64' ? new Float64Array(images) : images;
+
 /** Copies a batch to a device. Call it within scope(). */
-export function upload({ images, labels, shape }: Batch, dtype: RealType, device: Device): DeviceBatch {
-  const pixels = dtype === 'f64' ? Float64Array.from(images) : images;
-  return { images: tensor(pixels, { shape, dtype, device }), labels: tensor(labels, { device }) };
+export function upload(batch: Batch, dtype: RealType, device: Device): DeviceBatch {
+  const images = tensor(pixelsOf(batch, dtype), { shape: batch.shape, dtype, device });
+  return { images, labels: tensor(batch.labels, { device }) };
 }
 
 /** The numbers of a batch, read as soon as the device has them. */
@@ -24,25 +39,158 @@ export interface StepNumbers {
   correct: number;
 }
 
-/** Queues the reads at once, so the tensors may be freed as soon as this has returned its promise. */
-export function readNumbers(loss: Tensor, correct: Tensor): Promise<StepNumbers> {
+/** What the numbers are read from. */
+export interface StepTensors {
+  loss: Tensor;
+  correct: Tensor;
+}
+
+/** Queues the reads at once, so the tensors may be freed or computed anew as soon as this has returned its promise. */
+export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers> {
   const reads = Promise.all([loss.item(), correct.item()]).then(([l, c]) => ({ loss: l, correct: c }));
   reads.catch(() => {}); // it is awaited later, and a failure must not end the process before that
   return reads;
 }
 
-/**
- * Queues forward and backward pass of a batch; the gradients lie in the parameters afterwards.
- * The numbers arrive when the forward pass is done, while the backward pass still runs: whoever waits for them before the update
- * keeps the device busy and never updates by a loss that is not finite.
- */
+/** The forward pass of a batch. */
+export function forwardPass(net: Net, { images, labels }: DeviceBatch, settings: LossSettings): StepTensors {
+  const { loss, logits } = lossOf(settings, net.forward(images), labels);
+  return { loss, correct: accuracyCount(logits, labels) };
+}
+
+/** Queues forward and backward pass of a batch call by call; the gradients lie in the parameters afterwards. */
 export function queueGradients(net: Net, batch: Batch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
-    const { images, labels } = upload(batch, net.dtype, net.device);
-    const { loss, logits } = lossOf(settings, net.forward(images), labels);
-    numbers = readNumbers(loss, accuracyCount(logits, labels));
-    backward(loss);
+    const tensors = forwardPass(net, upload(batch, net.dtype, net.device), settings);
+    numbers = readNumbers(tensors);
+    backward(tensors.loss);
   });
   return numbers!;
+}
+
+/** A training step to be recorded, in three parts: forward pass, backward pass, update. */
+export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings) {
+  return (batch: DeviceBatch, cut: () => void): StepTensors => {
+    const tensors = forwardPass(net, batch, settings);
+    cut();
+    backward(tensors.loss);
+    cut();
+    optimizer.step();
+    return tensors;
+  };
+}
+
+/** Steps that are recorded once for every size of batch that comes, and replayed from then on. */
+export class RecordedSteps<R> implements Disposable {
+  readonly #net: Net;
+  readonly #body: (batch: DeviceBatch, cut: () => void) => R;
+  readonly #made = new Map<number, { inputs: DeviceBatch; step: RecordedStep<R> }>();
+
+  constructor(net: Net, body: (batch: DeviceBatch, cut: () => void) => R) {
+    this.#net = net;
+    this.#body = body;
+  }
+
+  /** The step for a batch of this shape, with the batch written to the device. */
+  load(batch: Batch): RecordedStep<R> {
+    const { inputs, step } = this.#made.get(batch.shape[0]) ?? this.#record(batch.shape);
+    inputs.images.set(pixelsOf(batch, this.#net.dtype));
+    inputs.labels.set(batch.labels);
+    return step;
+  }
+
+  #record(shape: Batch['shape']) {
+    const { dtype, device } = this.#net;
+    const inputs = { images: keep(empty(shape, dtype, device)), labels: keep(empty([shape[0]], 'i32', device)) };
+    try {
+      const made = { inputs, step: recordStep(device, (cut) => this.#body(inputs, cut)) };
+      this.#made.set(shape[0], made);
+      return made;
+    } catch (error) {
+      free(inputs);
+      throw error;
+    }
+  }
+
+  /** Frees what was recorded; what comes is recorded anew. */
+  dispose(): void {
+    for (const { inputs, step } of this.#made.values()) {
+      step.dispose();
+      free(inputs);
+    }
+    this.#made.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function free({ images, labels }: DeviceBatch): void {
+  images.dispose();
+  labels.dispose();
+}
+
+const PART = { forward: 0, backward: 1, update: 2 } as const;
+
+/**
+ * The training steps of a network, recorded; where somebody looks at the layers as they run (net.onLayer), the calls are queued one by
+ * one. The bits are the same.
+ */
+export class TrainingSteps implements Disposable {
+  readonly #net: Net;
+  readonly #optimizer: Optimizer;
+  readonly #loss: LossSettings;
+  readonly #recorded: RecordedSteps<StepTensors>;
+  #update = (): void => {};
+
+  constructor(net: Net, optimizer: Optimizer, loss: LossSettings) {
+    this.#net = net;
+    this.#optimizer = optimizer;
+    this.#loss = loss;
+    this.#recorded = new RecordedSteps(net, trainingStep(net, optimizer, loss));
+  }
+
+  /**
+   * Queues forward and backward pass of a batch. The numbers arrive when the forward pass is done, while the backward pass still runs:
+   * whoever waits for them before update() keeps the device busy and never updates by a loss that is not finite.
+   */
+  gradients(batch: Batch): Promise<StepNumbers> {
+    if (this.#net.onLayer) {
+      this.#update = () => this.#optimizer.step();
+      return queueGradients(this.#net, batch, this.#loss);
+    }
+    const step = this.#recorded.load(batch);
+    this.#update = () => step.replay(PART.update);
+    step.replay(PART.forward);
+    const numbers = readNumbers(step.result);
+    step.replay(PART.backward);
+    return numbers;
+  }
+
+  /** Queues the update by the gradients of the last batch. */
+  update(): void {
+    this.#update();
+  }
+
+  /**
+   * Queues the passes of the last batch once more, call by call, with the same masks of dropout and no update: the gradients lie in the
+   * parameters afterwards. The recorded steps are freed before.
+   */
+  repeat(batch: Batch): Promise<StepNumbers> {
+    this.dispose();
+    for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
+    this.#net.passes--;
+    return queueGradients(this.#net, batch, this.#loss);
+  }
+
+  /** Frees what was recorded; what comes is recorded anew. */
+  dispose(): void {
+    this.#recorded.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }

@@ -150,6 +150,18 @@ describe('train()', function () {
     expect(weights(outs[2]!)).to.deep.equal(weights(outs[0]!));
   });
 
+  it('has the same bits with recorded steps and call by call, which onLayer asks for', async () => {
+    const [recorded, single] = [folder(), folder()];
+    const expected = await go(makeNet(), { out: recorded });
+    const net = makeNet();
+    let layers = 0;
+    net.onLayer = () => layers++;
+    const reports = (await go(net, { out: single })).reports.map((report) => numbers({ ...report }));
+    expect(layers).to.equal(3 * (6 + 3) * 10);
+    expect(reports).to.deep.equal(expected.reports.map((report) => numbers({ ...report })));
+    expect(weights(single)).to.deep.equal(weights(recorded));
+  });
+
   for (const steps of [2, 6, 9]) {
     it(`interrupted in step ${steps} and resumed: the same bits as without`, async () => {
       const [whole, parts] = [folder(), folder()];
