@@ -1,4 +1,4 @@
-// Times whole training steps: forward pass, cross-entropy, backward pass, update, and the loss read.
+// Times whole training steps, recorded and replayed: forward pass, cross-entropy, backward pass, update, and the loss read.
 import { existsSync, readFileSync } from 'node:fs';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
@@ -7,15 +7,16 @@ import {
   keep,
   native,
   type RealType,
+  type RecordedStep,
+  recordStep,
   SpikeloomError,
-  scope,
   type Tensor,
   tensor,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
 import { model, type Net } from '../lib/nn/index.ts';
 import { crossEntropy } from '../lib/ops/index.ts';
-import { type Optimizer, sgd } from '../lib/optim/index.ts';
+import { sgd } from '../lib/optim/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
 import { median, type StepOptions } from './options.ts';
 
@@ -24,15 +25,13 @@ const IMAGES = 0x62656e63;
 
 interface Trained {
   net: Net;
-  optimizer: Optimizer;
-  x: Tensor;
-  labels: Tensor;
+  step: RecordedStep<Tensor>;
 }
 
 interface Timing {
   /** Wall time of a step until its loss was read and the device had finished, in seconds. */
   step: number;
-  /** Of that, the time until JavaScript had queued everything. */
+  /** Of that, the time until JavaScript had queued everything; the device may have begun meanwhile. */
   queueing: number;
   loss: number;
 }
@@ -56,22 +55,22 @@ function prepare(options: StepOptions): Trained {
     ),
   );
   const optimizer = sgd({ lr: 0.01, momentum: 0.9, nesterov: true, weightDecay: 5e-4 })(net.parameters());
-  return { net, optimizer, x, labels };
+  const step = recordStep(net.device, () => {
+    const loss = crossEntropy(net(x), labels, { smoothing: 0.1 });
+    backward(loss);
+    optimizer.step();
+    return loss;
+  });
+  return { net, step };
 }
 
-async function timeStep({ net, optimizer, x, labels }: Trained): Promise<Timing> {
+async function timeStep({ net, step }: Trained): Promise<Timing> {
   const start = performance.now();
-  const loss = scope(() => {
-    const made = crossEntropy(net(x), labels, { smoothing: 0.1 });
-    backward(made);
-    optimizer.step();
-    return made;
-  });
+  step.replay();
   const queued = performance.now();
-  const value = await loss.item();
+  const value = await step.result.item();
   await net.device.finish();
   const end = performance.now();
-  loss.dispose();
   if (!Number.isFinite(value)) throw new SpikeloomError(`a step is timed while the loss is finite, but it is ${value}`);
   return { step: (end - start) / 1e3, queueing: (queued - start) / 1e3, loss: value };
 }
@@ -86,6 +85,24 @@ function peakBytes(): number {
   return (own ? Number(own[1]) : process.resourceUsage().maxRSS) * 1024;
 }
 
+/** How late a timer of the event loop was at most while `work` went on, in seconds. */
+async function latenessDuring(work: () => Promise<void>): Promise<number> {
+  const period = 2;
+  let due = performance.now() + period;
+  let late = 0;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    late = Math.max(late, now - due);
+    due = now + period;
+  }, period);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+  return late / 1e3;
+}
+
 /** Measures as the options say; the result is what --json prints. */
 export async function measureStep(options: StepOptions) {
   const { steps, batch, size, threads, precision, warmup, repeats } = options;
@@ -94,7 +111,9 @@ export async function measureStep(options: StepOptions) {
   const trained = prepare(options);
   for (let i = 0; i < warmup; i++) await timeStep(trained);
   const timings: Timing[] = [];
-  for (let i = 0; i < repeats; i++) timings.push(await timeStep(trained));
+  const late = await latenessDuring(async () => {
+    for (let i = 0; i < repeats; i++) timings.push(await timeStep(trained));
+  });
   const seconds = timings.map(({ step }) => step);
   const { cpu, node, git, date } = describeEnvironment();
   return {
@@ -109,6 +128,8 @@ export async function measureStep(options: StepOptions) {
     images_per_s: batch / median(seconds),
     peak_bytes: peakBytes() - before,
     device_peak_bytes: trained.net.device.stats().peakBytes,
+    plan_bytes: trained.step.peakBytes,
+    late_s: late,
     js_s: median(timings.map(({ queueing }) => queueing)),
     parameters: trained.net.parameters().reduce((n, { tensor }) => n + tensor.size, 0),
     loss: timings.at(-1)!.loss,
@@ -132,8 +153,8 @@ export async function stepCommand({ json, ...options }: StepOptions & { json?: b
     [
       `${name}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${found.threads} threads, ${found.precision}`,
       `step: ${ms(found.step_s)} median, ${ms(found.min_s)} minimum; ${found.images_per_s.toFixed(1)} images/s`,
-      `JavaScript: ${ms(found.js_s)} to queue a step`,
-      `memory: ${mib(found.peak_bytes)} more at the peak, ${mib(found.device_peak_bytes)} on the device`,
+      `JavaScript: ${ms(found.js_s)} to queue a step; a timer was ${ms(found.late_s)} late at most`,
+      `memory: ${mib(found.peak_bytes)} more at the peak, ${mib(found.device_peak_bytes)} on the device, ${mib(found.plan_bytes)} planned for a step`,
       `${found.cpu}, ${found.level}, node ${found.node}, commit ${found.commit ?? 'unknown'}${found.modified ? ' (modified)' : ''}`,
     ].join('\n'),
   );
