@@ -3,8 +3,18 @@ import { SpikeloomError } from './errors.ts';
 import { noteGradient } from './step.ts';
 import { describe, keep, scope, type Tensor } from './tensor.ts';
 
-/** Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none). */
-export type Backward = (grads: (Tensor | undefined)[], needs: boolean[]) => (Tensor | undefined)[];
+/**
+ * Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none).
+ *
+ * A tensor that several nodes read gets the sum of their gradients, by a pass of its own for each but the first. A node whose kernel can
+ * add on its way calls take(i): it gets what has arrived so far for input i (undefined: nothing) and thereby promises to give back
+ * the sum of that and its own gradient. What was taken stays the tape's.
+ */
+export type Backward = (
+  grads: (Tensor | undefined)[],
+  needs: boolean[],
+  take: (input: number) => Tensor | undefined,
+) => (Tensor | undefined)[];
 
 export interface Node {
   order: number;
@@ -79,18 +89,36 @@ function deliver(arrived: Map<Tensor, Tensor>, input: Tensor, grad: Tensor): voi
 }
 
 /** Calls one node's gradient; what it made beside the results is freed, and every result is a handle of its own. */
-function gradientsOf(node: Node, grads: (Tensor | undefined)[]): (Tensor | undefined)[] {
+function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Tensor, Tensor>): (Tensor | undefined)[] {
   const needs = node.inputs.map((input) => input?.requiresGrad ?? false);
-  return scope(() => {
-    const results = node.backward(grads, needs);
-    const seen = new Set<Tensor | undefined>(grads);
-    return results.map((grad, i) => {
+  const taken = new Map<number, Tensor>();
+  const take = (i: number): Tensor | undefined => {
+    const input = node.inputs[i];
+    const grad = input && arrived.get(input);
+    if (!grad || !needs[i]) return undefined;
+    arrived.delete(input);
+    taken.set(i, grad);
+    return grad;
+  };
+  const results = scope(() => {
+    const given = node.backward(grads, needs, take);
+    const seen = new Set<Tensor | undefined>([...grads, ...taken.values()]);
+    return node.inputs.map((_, i) => {
+      const grad = given[i];
       if (!grad || !needs[i]) return undefined;
       const shared = seen.has(grad);
       seen.add(grad);
       return shared ? grad.alias(grad.shape) : grad;
     });
   });
+  for (const [i, grad] of taken) {
+    if (!results[i])
+      throw new SpikeloomError(
+        `a gradient that takes what arrived for input ${i} must give back the sum, but it gave nothing`,
+      );
+    grad.dispose();
+  }
+  return results;
 }
 
 /**
@@ -115,7 +143,7 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
       const grads = node.outputs.map((output) => arrived.get(output));
       node.done = true;
       if (grads.every((grad) => grad === undefined)) continue;
-      const results = gradientsOf(node, grads);
+      const results = gradientsOf(node, grads, arrived);
       node.inputs.forEach((input, i) => {
         const grad = results[i];
         if (input && grad) deliver(arrived, input, grad);

@@ -1,5 +1,16 @@
 import { expect } from 'chai';
-import { backward, device, keep, noGrad, parameter, scope, type Tensor, tensor, zeros } from '../../lib/core/index.ts';
+import {
+  backward,
+  device,
+  keep,
+  noGrad,
+  parameter,
+  record,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
@@ -105,6 +116,48 @@ describe('backward', () => {
     expect(live()).to.equal(before + 2);
     x.dispose();
     expect(live()).to.equal(before);
+  });
+
+  /** y = x^2, whose gradient adds what has arrived for x on its way. */
+  const square = (x: Tensor, seen: (Tensor | undefined)[]): Tensor => {
+    const y = noGrad(() => mul(x, x));
+    record([y], [x], ([gy], _needs, take) => {
+      const own = mul(gy!, add(x, x));
+      const before = take(0);
+      seen.push(before);
+      return [before ? add(own, before) : own];
+    });
+    return y;
+  };
+
+  it('lets a node add its gradient to what has arrived, once', async () => {
+    const before = live();
+    const x = parameter(tensor([3]));
+    const seen: (Tensor | undefined)[] = [];
+    scope(() => backward(add(square(x, seen), square(x, seen)))); // d/dx 2 x^2 = 12
+    expect(await x.grad!.item()).to.equal(12);
+    expect(seen.map((t) => t !== undefined)).to.deep.equal([false, true]);
+    x.freeGrad();
+    scope(() => backward(add(add(square(x, seen), relu(x)), mul(x, square(x, seen))))); // x^2 + x + x^3
+    expect(await x.grad!.item()).to.equal(6 + 1 + 27);
+    x.dispose();
+    expect(live()).to.equal(before);
+  });
+
+  it('lets a node hand back what has arrived, and refuses one that keeps it', async () => {
+    const x = parameter(tensor([3]));
+    const passing = (give: boolean) => {
+      const y = noGrad(() => relu(x));
+      record([y], [x], (_grads, _needs, take) => {
+        const before = take(0);
+        return [give ? before : undefined];
+      });
+      return y;
+    };
+    scope(() => backward(add(passing(true), relu(x))));
+    expect(await x.grad!.item()).to.equal(1);
+    expect(() => scope(() => backward(add(passing(false), relu(x))))).to.throw('must give back the sum');
+    x.dispose();
   });
 
   it('explains what it cannot do', () => {
