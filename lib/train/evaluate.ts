@@ -56,9 +56,11 @@ export class EvaluationSteps implements Disposable {
   readonly #net: Net;
   readonly #pass: (batch: DeviceBatch) => Pass;
   readonly #recorded: RecordedSteps<Pass>;
+  readonly #record: boolean;
 
-  constructor(net: Net, kind: LossSettings['kind']) {
+  constructor(net: Net, { loss: kind, record }: { loss: LossSettings['kind']; record: boolean }) {
     this.#net = net;
+    this.#record = record;
     this.#pass = (batch) =>
       noGrad(() => {
         const numbers = forwardPass(net, batch, { kind, smoothing: 0 });
@@ -70,7 +72,7 @@ export class EvaluationSteps implements Disposable {
 
   queue(batch: Batch): Promise<Reading> {
     const { onLayer, dtype, device } = this.#net;
-    if (onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch)).reading;
+    if (!this.#record || onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch)).reading;
     const step = this.#recorded.load(batch);
     step.replay();
     return read(step.result, batch).reading;
@@ -149,7 +151,7 @@ export async function evaluate(net: Net, set: ImageSet, options: EvaluateOptions
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);
   await using source = loader(set, { batch, workers });
-  using steps = new EvaluationSteps(net, loss);
+  using steps = new EvaluationSteps(net, { loss, record: true });
   const result = await evaluateOver(net, source, steps, signal);
   if (result) return result;
   throw new SpikeloomError('the evaluation was ended by its signal');

@@ -40,6 +40,11 @@ export interface TrainOptions {
   workers?: number | undefined;
   /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
   clipNorm?: number | undefined;
+  /**
+   * Whether steps are recorded once per batch size and replayed, with a plan of their memory; else every call is queued anew, as always where
+   * net.onLayer is set. The bits are the same. Default true.
+   */
+  record?: boolean | undefined;
   /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */
   out?: string | undefined;
   run?: RunFiles | undefined;
@@ -76,12 +81,21 @@ export interface EpochReport {
 }
 
 type Filled = Required<
-  Pick<TrainOptions, 'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers'>
+  Pick<TrainOptions, 'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'record'>
 > &
   Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings };
 
 function filled(net: Net, options: TrainOptions): Filled {
-  const { data, batch = 128, seed = net.seed, augment = 'none', workers = 1, clipNorm, signal } = options;
+  const {
+    data,
+    batch = 128,
+    seed = net.seed,
+    augment = 'none',
+    workers = 1,
+    record = true,
+    clipNorm,
+    signal,
+  } = options;
   const { optimizer: given = sgd({ momentum: 0.9, nesterov: true }) } = options;
   const optimizer = clipNorm === undefined ? given : optimizerFrom({ ...given.settings, clipNorm });
   const epochs = options.epochs ?? options.schedule?.epochs;
@@ -91,7 +105,7 @@ function filled(net: Net, options: TrainOptions): Filled {
   const schedule = options.schedule ?? constant({ epochs });
   const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
   const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
-  return { data, batch, optimizer, schedule, seed, augment, workers, signal, epochs, loss };
+  return { data, batch, optimizer, schedule, seed, augment, workers, record, signal, epochs, loss };
 }
 
 function checkData(net: Net, { data, loss }: Filled): void {
@@ -178,8 +192,9 @@ export class Run implements AsyncIterable<EpochReport> {
     const { epochs, signal } = this.#options;
     const [source, test] = [this.#source, this.#test];
     const optimizer = this.#options.optimizer(this.#net.parameters());
-    using steps = new TrainingSteps(this.#net, optimizer, this.#options.loss);
-    using evaluation = new EvaluationSteps(this.#net, this.#options.loss.kind);
+    const { loss, record } = this.#options;
+    using steps = new TrainingSteps(this.#net, optimizer, { loss, record });
+    using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
     try {
       await this.#restore(optimizer);
       this.#openProgress(source.batches);

@@ -143,12 +143,14 @@ export class TrainingSteps implements Disposable {
   readonly #optimizer: Optimizer;
   readonly #loss: LossSettings;
   readonly #recorded: RecordedSteps<StepTensors>;
+  readonly #record: boolean;
   #update = (): void => {};
 
-  constructor(net: Net, optimizer: Optimizer, loss: LossSettings) {
+  constructor(net: Net, optimizer: Optimizer, { loss, record }: { loss: LossSettings; record: boolean }) {
     this.#net = net;
     this.#optimizer = optimizer;
     this.#loss = loss;
+    this.#record = record;
     this.#recorded = new RecordedSteps(net, trainingStep(net, optimizer, loss));
   }
 
@@ -157,7 +159,7 @@ export class TrainingSteps implements Disposable {
    * whoever waits for them before update() keeps the device busy and never updates by a loss that is not finite.
    */
   gradients(batch: Batch): Promise<StepNumbers> {
-    if (this.#net.onLayer) {
+    if (!this.#record || this.#net.onLayer) {
       this.#update = () => this.#optimizer.step();
       return queueGradients(this.#net, batch, this.#loss);
     }

@@ -10,6 +10,7 @@ import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, Net,
 import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
+import { Progress } from '../../lib/train/progress.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { type EpochReport, type TrainOptions, train } from '../../lib/train/train.ts';
 import { randomSet } from '../support/image-sets.ts';
@@ -63,14 +64,19 @@ const usual: Partial<TrainOptions> = {
   seed: 11,
 };
 
-/** Calls abort() at the end of the n-th training step. */
-function abortAfter(net: Net, steps: number): AbortSignal {
+/** Options that abort a run at the end of its n-th training step, or at the next turn of the event loop. */
+function abortAfter(steps: number, { later = false } = {}): Pick<TrainOptions, 'signal' | 'progress'> {
   const controller = new AbortController();
-  let seen = 0;
-  net.onLayer = (path) => {
-    if (path === 'mean1' && net.training && ++seen === steps) controller.abort();
-  };
-  return controller.signal;
+  class Counting extends Progress {
+    #seen = 0;
+    override step(): void {
+      if (++this.#seen !== steps) return;
+      if (later) setImmediate(() => controller.abort());
+      else controller.abort();
+    }
+    override epoch(): void {}
+  }
+  return { signal: controller.signal, progress: new Counting({ epochs: 1, steps: 1 }) };
 }
 
 /** A net with a parameter that becomes NaN in the second forward pass in training, before its layer is reached. */
@@ -150,14 +156,19 @@ describe('train()', function () {
     expect(weights(outs[2]!)).to.deep.equal(weights(outs[0]!));
   });
 
-  it('has the same bits with recorded steps and call by call, which onLayer asks for', async () => {
-    const [recorded, single] = [folder(), folder()];
-    const expected = await go(makeNet(), { out: recorded });
+  it('calls onLayer at every step', async () => {
     const net = makeNet();
     let layers = 0;
     net.onLayer = () => layers++;
-    const reports = (await go(net, { out: single })).reports.map((report) => numbers({ ...report }));
+    await go(net);
     expect(layers).to.equal(3 * (6 + 3) * 10);
+  });
+
+  it('has the same bits with recorded steps and call by call', async () => {
+    const [recorded, single] = [folder(), folder()];
+    const expected = await go(makeNet(), { out: recorded });
+    const { reports: found } = await go(makeNet(), { out: single, record: false });
+    const reports = found.map((report) => numbers({ ...report }));
     expect(reports).to.deep.equal(expected.reports.map((report) => numbers({ ...report })));
     expect(weights(single)).to.deep.equal(weights(recorded));
   });
@@ -166,8 +177,7 @@ describe('train()', function () {
     it(`interrupted in step ${steps} and resumed: the same bits as without`, async () => {
       const [whole, parts] = [folder(), folder()];
       const expected = await go(makeNet(), { out: whole });
-      const net = makeNet();
-      const first = await go(net, { out: parts, signal: abortAfter(net, steps) });
+      const first = await go(makeNet(), { out: parts, ...abortAfter(steps) });
       expect(first.interrupted).to.equal(true);
       expect(first.reports).to.have.length(steps > 6 ? 1 : 0);
       const second = await go(makeNet(), { out: parts, resume: true });
@@ -183,12 +193,7 @@ describe('train()', function () {
   it('goes on where only the evaluation of an epoch was missing, and not beyond the last epoch', async () => {
     const [whole, parts] = [folder(), folder()];
     const expected = await go(makeNet(), { out: whole, epochs: 1 });
-    const net = makeNet();
-    const controller = new AbortController();
-    net.onLayer = () => {
-      if (!net.training) controller.abort();
-    };
-    const first = await go(net, { out: parts, epochs: 1, signal: controller.signal });
+    const first = await go(makeNet(), { out: parts, epochs: 1, ...abortAfter(6, { later: true }) });
     expect(first).to.deep.equal({ reports: [], interrupted: true });
     const second = await go(makeNet(), { out: parts, epochs: 1, resume: true });
     expect(numbers({ ...second.reports[0] })).to.deep.equal(numbers({ ...expected.reports[0] }));
@@ -214,9 +219,7 @@ describe('train()', function () {
 
   it('stops at a loss that is not finite and says where it began; what was saved stays', async () => {
     const out = folder();
-    const net = makeNet();
-    const first = abortAfter(net, 8);
-    await go(net, { out, signal: first });
+    await go(makeNet(), { out, ...abortAfter(8) });
     const saved = { state: readFileSync(runPaths(out).state), last: readFileSync(runPaths(out).last) };
     const inTheHead = await failure(go(poisoned('linear1.weight'), { out, resume: true }));
     expect(inTheHead).to.match(/^epoch 2, step 4 of 6: the loss must be a finite number, but is NaN/);
@@ -238,8 +241,7 @@ describe('train()', function () {
 
   it('shows the progress of a resumed run from where it goes on', async () => {
     const out = folder();
-    const net = makeNet();
-    await go(net, { out, signal: abortAfter(net, 8) });
+    await go(makeNet(), { out, ...abortAfter(8) });
     let text = '';
     const stream = { write: (more: string) => (text += more) };
     await go(makeNet(), { out, resume: true, progress: { stream, quietMs: 0 } });
