@@ -1,4 +1,6 @@
-// Accuracies and firing rates as text and as JSON.
+// Accuracies, firing rates and memory as text and as JSON.
+import { binaryBytes } from '../nn/summary.ts';
+import type { TrainingMemory } from '../train/memory.ts';
 import { table } from './output.ts';
 
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -7,6 +9,12 @@ export const percent = (share: number): string => `${(100 * share).toFixed(1)} %
 export function firingTable(rates: Readonly<Record<string, number>>, mean: number): string {
   const layers = Object.entries(rates).map(([layer, rate]) => [layer, percent(rate)]);
   return table([['neuron layer', 'firing rate'], ...layers, ['all neurons', percent(mean)]], [1]);
+}
+
+/** One line of what training takes of the device's memory. */
+export function memoryLine({ batch, bytes, weightBytes, optimizerBytes, stepBytes }: TrainingMemory): string {
+  const [all, weights, state, step] = [bytes, weightBytes, optimizerBytes, stepBytes].map(binaryBytes);
+  return `training with batch ${batch} takes ${all}, as planned: weights ${weights}, optimizer ${state}, a step ${step}`;
 }
 
 /** A report's keys as JSON for machines has them: `firingRate` -> `firing_rate`. The paths of layers stay. */

@@ -13,5 +13,12 @@ export { avgPool2d, globalAvgPool, maxPool2d } from './layers/pooling.ts';
 export { type ResidualLayer, residual } from './layers/residual.ts';
 export { type FiringCount, type NamedTensor, Net, type NetOptions, type Precision } from './net.ts';
 export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';
-export { renderSummary, type Summary, type SummaryOptions, type SummaryRow, type SummaryTotals } from './summary.ts';
+export {
+  binaryBytes,
+  renderSummary,
+  type Summary,
+  type SummaryOptions,
+  type SummaryRow,
+  type SummaryTotals,
+} from './summary.ts';
 export { model, type ZooName, type ZooOptions, zoo } from './zoo.ts';

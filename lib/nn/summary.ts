@@ -90,7 +90,8 @@ export function summarize(plan: ModelPlan, { batch = 1, dtype = 'f32' }: Summary
 
 const whole = (n: number): string => Math.round(n).toLocaleString('en-US');
 
-function binaryBytes(n: number): string {
+/** '1.5 MiB'. */
+export function binaryBytes(n: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   const power = Math.min(units.length - 1, n < 1 ? 0 : Math.floor(Math.log2(n) / 10));
   return `${(n / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;

@@ -44,11 +44,16 @@ function agreed<V>(key: string, given: V | undefined, found: V, name: string): V
   );
 }
 
+/** What of a data set a network depends on. */
+export type ImageFacts = Pick<ImageSet, 'name' | 'channels' | 'height' | 'width'> & {
+  classes: { readonly length: number };
+};
+
 /**
  * The network of the settings for a data set, with start values. Under the loss 'tet' it keeps its time axis to the end.
  * @throws SpikeloomError where settings and data differ
  */
-export function netOf(settings: Settings, data: ImageSplits): Net {
+export function netOf(settings: Settings, data: { train: ImageFacts; test?: ImageFacts }): Net {
   const { name, steps, width, reduction, basis, attention, neuron } = settings.model;
   const { train: set } = data;
   const options = {

@@ -1,6 +1,7 @@
 // Training, evaluation, runs and their files.
 export { evaluateRun, type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
+export { type MemoryOptions, type TrainingMemory, trainingMemory } from './memory.ts';
 export { Progress } from './progress.ts';
 export { loadRecipe } from './recipe.ts';
 export { createRun, openRun, type RunFolder } from './run-folder.ts';

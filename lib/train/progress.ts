@@ -42,6 +42,8 @@ export interface EpochProgress {
   accuracy?: number;
   testAccuracy?: number;
   firingRate?: number;
+  /** The part of the training time that was spent waiting for data. */
+  waitShare?: number;
 }
 
 const DEFAULT_COLUMNS = 80;
@@ -99,7 +101,7 @@ export class Progress {
   }
 
   /** Call after an epoch and its evaluation: leaves one line. */
-  epoch({ epoch, loss, accuracy, testAccuracy, firingRate }: EpochProgress): void {
+  epoch({ epoch, loss, accuracy, testAccuracy, firingRate, waitShare }: EpochProgress): void {
     if (this.#closed) return;
     const now = this.#options.clock();
     const parts = [this.#epochText(epoch)];
@@ -109,6 +111,7 @@ export class Progress {
     if (firingRate !== undefined) parts.push(`firing rate ${percent(firingRate)}`);
     const last = this.#lastStep;
     if (last !== undefined) parts.push(speed(last.images, last.at - this.#epochStart));
+    if (waitShare !== undefined) parts.push(`waiting for data ${percent(waitShare)}`);
     parts.push(duration(now - this.#epochStart));
     this.note(parts.join('  '));
     this.#epochStart = now;

@@ -15,6 +15,7 @@ import {
   writeState,
 } from './checkpoint.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
+import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
@@ -74,6 +75,8 @@ export interface EpochReport {
   lr: number;
   /** Of the training steps, evaluation left out. */
   imagesPerSecond: number;
+  /** The part of the training time, in this process, that was spent waiting for data, 0 to 1. */
+  waitShare: number;
   /** Training and evaluation. */
   seconds: number;
   /** Whether the accuracy is the highest so far. */
@@ -135,6 +138,8 @@ function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, au
   };
 }
 
+const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
+
 /** A training run: iterate over it to make it go. One iteration, one run. */
 export class Run implements AsyncIterable<EpochReport> {
   /** Whether the signal ended the run before its last epoch. */
@@ -147,7 +152,9 @@ export class Run implements AsyncIterable<EpochReport> {
   readonly #files: RunFiles | undefined;
   readonly #resume: boolean;
   readonly #wanted: TrainOptions['progress'];
+  /** Of the training steps in this process: of the whole run, and of this epoch. */
   readonly #seconds = { all: 0, waiting: 0 };
+  readonly #epochSeconds = { all: 0, waiting: 0 };
   #position = startPosition();
   /** Images of this epoch that another process has seen. */
   #imagesBefore = 0;
@@ -180,10 +187,15 @@ export class Run implements AsyncIterable<EpochReport> {
     return this.#position.best;
   }
 
+  /** What the run takes of the device's memory, by the plan of its training step. */
+  memory(): TrainingMemory {
+    const { batch, optimizer, loss, data } = this.#options;
+    return trainingMemory(this.#net, { batch: Math.min(batch, data.train.count), optimizer, loss });
+  }
+
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */
   get waitShare(): number {
-    const { all, waiting } = this.#seconds;
-    return all === 0 ? 0 : waiting / all;
+    return shareOf(this.#seconds);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
@@ -260,9 +272,12 @@ export class Run implements AsyncIterable<EpochReport> {
     return () => {
       const now = { at: performance.now(), waited: source.waitMs };
       const seconds = (now.at - last.at) / 1000;
+      const waiting = (now.waited - last.waited) / 1000;
       this.#position.seconds += seconds;
-      this.#seconds.all += seconds;
-      this.#seconds.waiting += (now.waited - last.waited) / 1000;
+      for (const sum of [this.#seconds, this.#epochSeconds]) {
+        sum.all += seconds;
+        sum.waiting += waiting;
+      }
       Object.assign(last, now);
     };
   }
@@ -305,6 +320,7 @@ export class Run implements AsyncIterable<EpochReport> {
       firingRates: evaluation.firingRates,
       lr: optimizer.lr,
       imagesPerSecond: sums.images / sums.seconds,
+      waitShare: shareOf(this.#epochSeconds),
       seconds: sums.seconds + evaluation.seconds,
       best: best === null || evaluation.accuracy > best.accuracy,
     };
@@ -328,6 +344,7 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#write(paths.state, tensors, next, optimizer);
     }
     this.#position = next;
+    Object.assign(this.#epochSeconds, { all: 0, waiting: 0 });
     this.#imagesBefore = 0;
   }
 

@@ -47,6 +47,7 @@ describe('spikeloom', function () {
     expect(status).to.equal(0);
     const { layers, ...facts } = JSON.parse(stdout);
     expect(facts).to.include({ model: 'fsta-resnet20', steps: 2, parameters: 11_293_717, neurons_per_step: 319_488 });
+    expect(facts.training_memory).to.equal(null);
     const sum = (key: string) => layers.reduce((n: number, layer: Record<string, number>) => n + layer[key]!, 0);
     expect(sum('parameters')).to.equal(facts.parameters);
     expect(sum('macs')).to.equal(facts.macs_per_step);
@@ -61,6 +62,10 @@ describe('spikeloom', function () {
     const facts = JSON.parse((await spikeloom(args)).stdout);
     expect(facts.input).to.deep.equal({ channels: 1, height: 28, width: 28 });
     expect(facts.attention_macs_per_step).to.equal(0);
+    const { bytes, weight_bytes, optimizer_bytes, step_bytes } = facts.training_memory;
+    expect(weight_bytes).to.be.within(4 * facts.parameters, facts.state_bytes);
+    expect(bytes).to.equal(weight_bytes + optimizer_bytes + step_bytes);
+    expect(step_bytes).to.be.above(facts.activation_bytes / 2);
     expect(facts.layers[0]).to.include({ path: 'conv1.0', parameters: 4 * 9, macs: 4 * 9 * 28 * 28 });
   });
 

@@ -38,6 +38,8 @@ describe('spikeloom train and eval', function () {
     expect(more).to.deep.equal([]);
     const run = join(folder, 'quickstart-0001');
     expect(start).to.include({ event: 'start', run, resumed: false });
+    expect(start.memory.bytes).to.be.above(start.memory.weight_bytes);
+    expect(epoch.wait_share).to.be.within(0, 1);
     expect(epoch).to.include({ event: 'epoch', epoch: 1, test_accuracy: end.test_accuracy, lr: 0.1 });
     expect(epoch.loss).to.be.within(1, 4);
     expect(end).to.include({ event: 'end', run, epoch: 1 });

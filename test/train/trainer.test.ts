@@ -9,6 +9,7 @@ import { type ImageSplits, imageSet } from '../../lib/data/image-set.ts';
 import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, Net, norm } from '../../lib/nn/index.ts';
 import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
+import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { Progress } from '../../lib/train/progress.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
@@ -112,7 +113,7 @@ function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string
 }
 
 /** What of a report does not depend on the clock. */
-const numbers = ({ imagesPerSecond: _a, seconds: _b, ...rest }: Record<string, unknown>) => rest;
+const numbers = ({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }: Record<string, unknown>) => rest;
 
 describe('train()', function () {
   this.timeout(20_000);
@@ -131,7 +132,8 @@ describe('train()', function () {
     expect(reports.map(({ epoch }) => epoch)).to.deep.equal(Array.from({ length: 12 }, (_, i) => i));
     expect(reports.at(-1)!.loss).to.be.below(0.8 * reports[0]!.loss);
     expect(readMetrics(runPaths(out).metrics)).to.deep.equal(reports);
-    for (const { firingRate, firingRates, imagesPerSecond } of reports) {
+    for (const { firingRate, firingRates, imagesPerSecond, waitShare } of reports) {
+      expect(waitShare).to.be.within(0, 1);
       expect(Object.keys(firingRates)).to.deep.equal(['lif1', 'lif2']);
       expect(firingRate).to.be.closeTo((5 * firingRates.lif1! + 6 * firingRates.lif2!) / 11, 1e-12);
       expect(imagesPerSecond).to.be.above(0);
@@ -201,6 +203,23 @@ describe('train()', function () {
       reports: [],
       interrupted: false,
     });
+  });
+
+  it('knows the memory of its step before the first one, for every optimizer', async () => {
+    const before = device().stats();
+    const net = makeNet();
+    const [adam, plain] = [adamw(), sgd()].map((optimizer) => trainingMemory(net, { batch: 4, optimizer }));
+    const weights = device().stats().bytesInUse - before.bytesInUse;
+    const parameters = net.parameters().reduce((sum, { tensor }) => sum + 4 * tensor.size, 0);
+    expect(adam!.weightBytes).to.be.within(parameters, weights);
+    expect([adam!.optimizerBytes, plain!.optimizerBytes]).to.deep.equal([2 * parameters, 0]);
+    expect(adam!.bytes).to.equal(adam!.weightBytes + adam!.optimizerBytes + adam!.stepBytes);
+    expect(adam!.stepBytes).to.be.within(adam!.leastStepBytes, 1.1 * adam!.leastStepBytes);
+    expect(trainingMemory(net, { batch: 40 }).stepBytes).to.be.above(7 * plain!.stepBytes);
+    expect(net.passes).to.equal(0);
+    net.dispose();
+    expect(device().stats().handles).to.equal(before.handles);
+    expect(device().stats().bytesInUse).to.equal(before.bytesInUse);
   });
 
   it('allocates nothing after the first epoch and leaves no handle', async () => {

@@ -45,10 +45,10 @@ describe('progress', () => {
     clock.now = 8;
     bar.step({ epoch: 2, step: 100, images: 400 });
     clock.now = 75;
-    bar.epoch({ epoch: 2, loss: 0.5, accuracy: 0.812, testAccuracy: 0.8, firingRate: 0.125 });
+    bar.epoch({ epoch: 2, loss: 0.5, accuracy: 0.812, testAccuracy: 0.8, firingRate: 0.125, waitShare: 0.004 });
     expect(written.slice(1)).to.deep.equal([
       CLEAR,
-      'epoch  3/10  loss 0.5000  accuracy 81.2 %  test accuracy 80.0 %  firing rate 12.5 %  50.0 images/s  1:15\n',
+      'epoch  3/10  loss 0.5000  accuracy 81.2 %  test accuracy 80.0 %  firing rate 12.5 %  50.0 images/s  waiting for data 0.4 %  1:15\n',
     ]);
     clock.now = 77;
     bar.step({ epoch: 3, step: 1, images: 10 });

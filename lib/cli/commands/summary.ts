@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
+import { SpikeloomError } from '../../core/errors.ts';
 import type { ModelPlan } from '../../nn/index.ts';
+import type { TrainingMemory } from '../../train/memory.ts';
 import { loadRecipe } from '../../train/recipe.ts';
 import type { Settings } from '../../train/settings.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
+import { memoryLine, snakeCase } from '../results.ts';
 
 /** Images of the data sets, so that a network can be looked at before its data is there. */
 const KNOWN_DATA: Readonly<Record<Settings['data']['name'], { classes: number; channels: number; size: number }>> = {
@@ -27,7 +30,8 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const plan = await planOf(settings);
   const found = plan.summary({ batch: settings.batch, dtype: settings.precision === 'fp64' ? 'f64' : 'f32' });
-  if (!json) return writeText(found.toString());
+  const memory = await memoryOf(settings, plan);
+  if (!json) return writeText(`${found}\n${typeof memory === 'string' ? memory : memoryLine(memory)}`);
   const { totals, rows } = found;
   writeJson({
     model: found.model,
@@ -41,8 +45,23 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
     attention_macs_per_step: totals.attentionMacsPerStep,
     state_bytes: totals.stateBytes,
     activation_bytes: totals.activationBytes,
+    training_memory: typeof memory === 'string' ? null : snakeCase(memory),
     layers: rows,
   });
+}
+
+/** What training takes of the memory, planned on the CPU; a line that says why not where that cannot be, as without the addon. */
+async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<TrainingMemory | string> {
+  const { netOf, optimizerOf } = await import('../../train/assemble.ts');
+  const { trainingMemory } = await import('../../train/memory.ts');
+  const train = { name: settings.data.name, ...input, classes: { length: output.shape[0]! } };
+  try {
+    using net = netOf({ ...settings, device: 'cpu' }, { train });
+    return trainingMemory(net, { batch: settings.batch, optimizer: optimizerOf(settings), loss: settings.loss });
+  } catch (error) {
+    if (error instanceof SpikeloomError) return `the training step was not planned: ${error.message}`;
+    throw error;
+  }
 }
 
 async function planOf({ model: chosen, data }: Settings): Promise<ModelPlan> {

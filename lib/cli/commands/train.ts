@@ -6,10 +6,10 @@ import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
 import { openRun, runPaths } from '../../train/run-folder.ts';
 import { renderSettingKeys, type Settings } from '../../train/settings.ts';
-import type { EpochReport } from '../../train/train.ts';
+import type { EpochReport, Run } from '../../train/train.ts';
 import { asUsage, UsageError } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
-import { firingTable, percent, snakeCase } from '../results.ts';
+import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
 
 interface Options {
@@ -38,7 +38,7 @@ async function trainCommand(recipe: string, overrides: string[], { resume, json 
     resume: folder,
     progress: true,
     signal: stopping.signal,
-    onStart: (run) => announce(run, settings, { resume: folder, json }),
+    onStart: (folderOfRun, run) => announce(folderOfRun, run, settings, { resume: folder, json }),
     onEpoch: (report) => {
       if (json) writeJson({ event: 'epoch', ...epochJson(report) });
     },
@@ -51,9 +51,14 @@ async function trainCommand(recipe: string, overrides: string[], { resume, json 
   sayEnd(result.folder, result.best, result.epochs.at(-1) ?? lastReport(result.folder), json);
 }
 
-function announce(run: string, settings: Settings, { resume, json }: Options): void {
-  if (json) writeJson({ event: 'start', run, resumed: resume !== undefined, settings });
-  else writeText(`${resume === undefined ? 'run folder' : 'going on in'} ${run}`);
+function announce(folder: string, run: Run, settings: Settings, { resume, json }: Options): void {
+  const memory = run.memory();
+  if (json) {
+    writeJson({ event: 'start', run: folder, resumed: resume !== undefined, settings, memory: snakeCase(memory) });
+    return;
+  }
+  writeText(`${resume === undefined ? 'run folder' : 'going on in'} ${folder}`);
+  writeText(memoryLine(memory));
 }
 
 function sayInterrupted(run: string, json: boolean | undefined): void {

@@ -1,0 +1,74 @@
+// What training takes of a device's memory, known before the first step.
+import { empty, planStep, type Tensor } from '../core/index.ts';
+import type { Net } from '../nn/index.ts';
+import { type OptimizerFactory, sgd } from '../optim/index.ts';
+import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
+import { trainingStep } from './trainer-step.ts';
+
+export interface MemoryOptions {
+  /** Images per update. */
+  batch: number;
+  /** Default sgd({ momentum: 0.9, nesterov: true }). */
+  optimizer?: OptimizerFactory | undefined;
+  /** Default: cross-entropy. */
+  loss?: Partial<LossSettings> | undefined;
+}
+
+/** Bytes on the device. */
+export interface TrainingMemory {
+  batch: number;
+  /** Parameters and running statistics. */
+  weightBytes: number;
+  /** The optimizer's buffers. */
+  optimizerBytes: number;
+  /** What a step makes, by its plan: activations, gradients, loss; and the batch. */
+  stepBytes: number;
+  /** Of those, what lives at once at most; the rest is lost between blocks. */
+  leastStepBytes: number;
+  /** Weights, optimizer and step: the peak of training. Scratch memory of kernels is not in it. */
+  bytes: number;
+}
+
+const bytesOf = (tensors: readonly Tensor[], each: number): number =>
+  tensors.reduce((sum, t) => sum + t.size * each, 0);
+
+/**
+ * Plans the training step of a network for a batch of images without running it. Only the optimizer's buffers are made, for a moment.
+ * @throws SpikeloomError where network and loss do not fit together
+ * @example const { bytes } = trainingMemory(net, { batch: 128 });
+ */
+export function trainingMemory(net: Net, { batch, optimizer: factory, loss }: MemoryOptions): TrainingMemory {
+  const { dtype, device, training, trackFiring, onLayer } = net;
+  const { channels, height, width } = net.plan.input;
+  const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
+  using optimizer = make(net.parameters());
+  const step = trainingStep(net, optimizer, { ...LOSS_DEFAULTS, ...loss });
+  net.train();
+  net.trackFiring = false;
+  net.onLayer = undefined;
+  try {
+    const plan = planStep(device, (cut) => {
+      const inputs = {
+        images: empty([batch, channels, height, width], dtype, device),
+        labels: empty([batch], 'i32', device),
+      };
+      return { ...inputs, ...step(inputs, cut) };
+    });
+    const each = dtype === 'f64' ? 8 : 4;
+    const weightBytes = bytesOf(
+      [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),
+      each,
+    );
+    const optimizerBytes = bytesOf(Object.values(optimizer.state()), each);
+    return {
+      batch,
+      weightBytes,
+      optimizerBytes,
+      stepBytes: plan.peakBytes,
+      leastStepBytes: plan.leastBytes + plan.resultBytes,
+      bytes: weightBytes + optimizerBytes + plan.peakBytes,
+    };
+  } finally {
+    Object.assign(net, { training, trackFiring, onLayer });
+  }
+}
