@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
-// First native/test/self_check.cpp, which needs no Node; then the addon itself in the op tables. Everything lies in build/sanitize.
+// First native/test/self_check.cpp, which needs no Node; then the addon itself in the op tables and in recorded steps. Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     the self-check alone
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
@@ -105,7 +105,7 @@ async function opTables(native) {
     '--reporter',
     'dot',
   ];
-  run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts'], {
+  run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'], {
     // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
     ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
     LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),

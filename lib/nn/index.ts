@@ -14,7 +14,6 @@ export { type ResidualLayer, residual } from './layers/residual.ts';
 export { type FiringCount, type NamedTensor, Net, type NetOptions, type Precision } from './net.ts';
 export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';
 export {
-  binaryBytes,
   renderSummary,
   type Summary,
   type SummaryOptions,
