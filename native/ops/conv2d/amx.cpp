@@ -341,12 +341,15 @@ void multiply(const Call& call, const Product& p, const TensorView& source, cons
   if (wantMoments) mergeMoments(job, mean, var);
 }
 
+// Whether so much of the tiles would be empty that vectors are faster.
+bool isSmall(const Product& p) { return p.N < 4 || p.targetC < 16 || (p.sourceC < 16 && p.sourceParts > 1); }
+
 template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const Geometry g = geometry(x, y, call.tensors[1], call.attributes);
-  if (g.N < 4 || g.C < 16 || g.O < 16) return runLower(kConv2d, call);
   const Product p(g, false, x.dtype, x.dtype == DType::bf16 || y.dtype == DType::bf16);
+  if (isSmall(p)) return runLower(kConv2d, call);
   multiply(call, p, x, y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]);
 }
 
@@ -354,8 +357,8 @@ template <class T>
 void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Geometry g = geometry(gx, gy, call.tensors[1], call.attributes);
-  if (g.N < 4 || g.C < 16 || g.O < 16) return runLower(kConv2dGradX, call);
   const Product p(g, true, gy.dtype, gy.dtype == DType::bf16 || gx.dtype == DType::bf16);
+  if (isSmall(p)) return runLower(kConv2dGradX, call);
   multiply(call, p, gy, gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{});
 }
 

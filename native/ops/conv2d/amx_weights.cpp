@@ -48,6 +48,8 @@ struct WeightGradient {
     rowTasks = ceilDivide(g.P, rows);
   }
 
+  // Whether so much of the tiles would be empty that vectors are faster.
+  bool isSmall() const { return g.N < 4 || g.O < 16 || (g.C < 16 && xParts > 1); }
   int64_t taps() const { return g.kh * g.kw; }
   int64_t inputs() const { return ceilDivide(g.C, 32); }
   int64_t outputs() const { return ceilDivide(g.O, 32); }
@@ -196,7 +198,7 @@ void biasGradient(const TensorView& gy, const TensorView& gb) {
 template <class T>
 void conv2dGradW(const Call& call) {
   const WeightGradient gradient(call);
-  if (gradient.g.N < 4 || gradient.g.C < 16 || gradient.g.O < 16) return runLower(kConv2dGradW, call);
+  if (gradient.isSmall()) return runLower(kConv2dGradW, call);
   gradient.run();
   if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
 }
