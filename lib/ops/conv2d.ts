@@ -68,8 +68,10 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
     want: wantMoments ? ['mean', 'var'] : [],
   });
   const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
-  record([made.y], [x, w, bias], ([gy], [needX, needW, needBias]) => {
-    const gx = needX ? gradX.run({ gy, w }, attributes, { dims: source, types: { gx: gradientType } }).gx : undefined;
+  record([made.y], [x, w, bias], ([gy], [needX, needW, needBias], take) => {
+    const gx = needX
+      ? gradX.run({ gy, w, add: take(0) }, attributes, { dims: source, types: { gx: gradientType } }).gx
+      : undefined;
     if (!needW && !needBias) return [gx];
     const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: kernel, want: needBias ? ['gb'] : [], real });
     return [gx, gw, gb];

@@ -1,6 +1,7 @@
 // conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded factors.
 import { expect } from 'chai';
-import { backward, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { add } from '../../lib/ops/add.ts';
 import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
 import { table } from '../ops/conv2d.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
@@ -113,4 +114,54 @@ describe('conv2dWithMoments', () => {
       });
     }
   }
+});
+
+describe('a gradient that conv2d adds on its way', () => {
+  const gradX = nativeOp<'gx'>('conv2dGradX');
+  const kinds = [
+    ['f64', 'f64'],
+    ['f32', 'f32'],
+    ['f32', 'bf16'],
+    ['bf16', 'bf16'],
+    ['bf16', 'f32'],
+  ] as const;
+
+  for (const stride of [1, 2]) {
+    for (const [given, out] of kinds) {
+      it(`${given} in, ${out} out, stride ${stride}: the sum of both`, async () => {
+        const real = given === 'f64' ? 'f64' : 'f32';
+        const dims = { H: 6, W: 5 };
+        const made = (host: HostTensor) => (given === 'bf16' ? toBf16(host) : toDevice(host, real, 'cpu'));
+        const w = toDevice(noise([40, 33, 3, 3], 5), real, 'cpu');
+        const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
+        const added = made(noise([3, 11, 33, 6, 5], 7, 2));
+        const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
+        const run = (more: Record<string, Tensor>) =>
+          gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;
+        const [sum, alone] = scope(() => [run({ add: added }), run({})] as const);
+        const others = await values(added);
+        const expected = (await values(alone)).map((v, i) => v + others[i]!);
+        expect(difference(await values(sum), expected)).to.be.below({ f64: 1e-13, f32: 1e-6, bf16: 2 ** -7 }[out]);
+        for (const t of [w, gy, added, sum, alone]) t.dispose();
+      });
+    }
+  }
+
+  it('is used by the tape: spikes that two convolutions read', async () => {
+    const [first, second] = [noise([20, 33, 3, 3], 5), noise([20, 33, 3, 3], 6)];
+    const both = { ...first, data: first.data.map((v, i) => v + second.data[i]!) };
+    const gradientOf = async (kernels: HostTensor[]) => {
+      const x = toDevice(spikes([2, 17, 33, 5, 6], 0.3, 3), 'f64', 'cpu');
+      x.requiresGrad = true;
+      scope(() => {
+        const made = kernels.map((kernel) => conv2d(x, toDevice(kernel, 'f64', 'cpu'), { padding: 1 }));
+        const sum = made.length > 1 ? add(made[0]!, made[1]!) : made[0]!;
+        backward(sum, toDevice(noise(sum.shape, 8), 'f64', 'cpu'));
+      });
+      const found = await values(x.grad!);
+      x.dispose();
+      return found;
+    };
+    expect(difference(await gradientOf([first, second]), await gradientOf([both]))).to.be.below(1e-12);
+  });
 });
