@@ -474,7 +474,7 @@ template <class T>
 void checkConv(CpuContext& context, Level level, const Conv& g, bool spikes, Draws& draws) {
   const std::vector<int64_t> in = {g.N, g.C, g.H, g.W}, out = {g.N, g.O, g.P(), g.Q()}, kernel = {g.O, g.C, g.kh, g.kw};
   Tensor x(spikes ? DType::spike : kReal<T>, in), w(kReal<T>, kernel), bias(kReal<T>, {g.O}), y(kReal<T>, out), gy(kReal<T>, out),
-      gx(kReal<T>, in), gw(kReal<T>, kernel), gb(kReal<T>, {g.O});
+      gx(kReal<T>, in), gxSum(kReal<T>, in), arrived(kReal<T>, in), gw(kReal<T>, kernel), gb(kReal<T>, {g.O});
   auto xs = wholeNumbers<T>(count(x.view), draws);
   if (spikes) {
     std::vector<uint8_t> fired(xs.size());
@@ -484,12 +484,15 @@ void checkConv(CpuContext& context, Level level, const Conv& g, bool spikes, Dra
     x.set(xs);
   }
   const auto ws = wholeNumbers<T>(count(w.view), draws), bs = wholeNumbers<T>(g.O, draws), gys = wholeNumbers<T>(count(gy.view), draws);
+  const auto before = wholeNumbers<T>(count(gx.view), draws);
+  arrived.set(before);
   w.set(ws);
   bias.set(bs);
   gy.set(gys);
   const std::vector<double> window = {double(g.sh), double(g.sw), double(g.ph), double(g.pw)};
   callOp<T>(context, level, "conv2d", {&x, &w, &bias, &y}, window);
-  callOp<T>(context, level, "conv2dGradX", {&gy, &w, &gx}, window);
+  callOp<T>(context, level, "conv2dGradX", {&gy, &w, nullptr, &gx}, window);
+  callOp<T>(context, level, "conv2dGradX", {&gy, &w, &arrived, &gxSum}, window);
   callOp<T>(context, level, "conv2dGradW", {&gy, &x, &gw, &gb}, window);
 
   std::vector<T> ey(gys.size()), egx(xs.size(), T(0)), egw(ws.size(), T(0)), egb(bs.size(), T(0));
@@ -506,6 +509,8 @@ void checkConv(CpuContext& context, Level level, const Conv& g, bool spikes, Dra
   const std::string name = std::string("conv2d on ") + (spikes ? "spikes" : "numbers") + ", " + std::to_string(g.C) + " to " + std::to_string(g.O);
   check(y.get<T>() == ey, name);
   check(gx.get<T>() == egx, name + ": gradient of x");
+  for (size_t i = 0; i < egx.size(); i++) egx[i] += before[i];
+  check(gxSum.get<T>() == egx, name + ": gradient of x, added to what has arrived");
   check(gw.get<T>() == egw && gb.get<T>() == egb, name + ": gradient of the weights");
 }
 
