@@ -197,7 +197,8 @@ export class RecordedStep<R> implements StepPlan, Disposable {
  *
  * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what it decides (in
  * JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors that the step uses stay in
- * memory until dispose(), also where they were freed meanwhile. A replay gives the same bits as the calls themselves.
+ * memory until dispose(), also where they were freed meanwhile. A replay gives the same bits as the calls themselves. backward() and the
+ * update that uses up its gradients belong into the same step.
  *
  * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body` throws; nothing is kept then
  * @example
