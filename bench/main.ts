@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT, explainError } from '../lib/cli/exit.ts';
 import { silenceClosedPipes } from '../lib/cli/output.ts';
+import type { AccuracyOptions } from './accuracy.ts';
 import { addStepOptions, type StepOptions, wholeNumber } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
 
@@ -24,6 +25,18 @@ function makeProgram(): Command {
     .option('--out <file>', 'also write the measurement to this JSON file')
     .option('--json', 'one JSON line on stdout')
     .action(async (options: PeerOptions) => (await import('./peers/compare.ts')).peersCommand(options));
+  program
+    .command('accuracy')
+    .description('train a recipe with several seeds in several precisions and compare the test accuracies')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
+    .option('--seeds <seed...>', 'of weights and order of the images', ['1', '2', '3'])
+    .option('--precisions <type...>', 'fp32, bf16, fp64', ['fp32', 'bf16'])
+    .option('--out <file>', 'also write the measurement to this JSON file')
+    .option('--json', 'one JSON line on stdout')
+    .action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
+      (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
+    );
   return program;
 }
 

@@ -130,6 +130,7 @@ function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, au
   return {
     model: net.toJSON(),
     dtype: net.dtype,
+    precision: net.precision,
     netSeed: net.seed,
     data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length },
     ...{ epochs, batch, seed, augment, loss },
