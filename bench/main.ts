@@ -3,8 +3,10 @@ import { Command, CommanderError } from 'commander';
 import { EXIT, explainError } from '../lib/cli/exit.ts';
 import { silenceClosedPipes } from '../lib/cli/output.ts';
 import type { AccuracyOptions } from './accuracy.ts';
+import type { OpsOptions } from './ops.ts';
 import { addStepOptions, type StepOptions, wholeNumber } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
+import type { RooflineOptions } from './roofline.ts';
 
 const HINT = "See 'npm run bench -- --help'.";
 
@@ -37,6 +39,16 @@ function makeProgram(): Command {
     .action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
       (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
     );
+  addStepOptions(program.command('ops').description('time every native op beside the ceilings of the machine'))
+    .option('--out <file>', 'also write the measurement to this JSON file')
+    .option('--json', 'one JSON line on stdout')
+    .action(async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options));
+  addStepOptions(
+    program.command('roofline').description('a whole step, call by call, beside the ceilings of the machine'),
+  )
+    .option('--out <file>', 'also write the measurement to this JSON file')
+    .option('--json', 'one JSON line on stdout')
+    .action(async (options: RooflineOptions) => (await import('./roofline.ts')).rooflineCommand(options));
   return program;
 }
 

@@ -2,26 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
-import {
-  backward,
-  keep,
-  native,
-  type RealType,
-  type RecordedStep,
-  recordStep,
-  SpikeloomError,
-  type Tensor,
-  tensor,
-} from '../lib/core/index.ts';
-import { philox } from '../lib/core/random.ts';
+import { native, type RecordedStep, recordStep, SpikeloomError, type Tensor } from '../lib/core/index.ts';
 import { model, type Net } from '../lib/nn/index.ts';
-import { crossEntropy } from '../lib/ops/index.ts';
-import { sgd } from '../lib/optim/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
 import { median, type StepOptions } from './options.ts';
-
-/** First word of the stream the images are drawn from. */
-const IMAGES = 0x62656e63;
+import { prepareTraining } from './training.ts';
 
 interface Trained {
   net: Net;
@@ -37,31 +22,8 @@ interface Timing {
 }
 
 function prepare(options: StepOptions): Trained {
-  const { steps, batch, size, channels, classes, width, reduction, attention, seed, threads } = options;
-  const input = { channels, height: size, width: size };
-  const shared = { steps, classes, input, width, reduction, attention, seed };
-  const dtype: RealType = options.precision === 'fp64' ? 'f64' : 'f32';
-  const net = model(options.model)({ ...shared, dtype });
-  net.device.setThreads(threads);
-  const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
-  const drawn = philox(seed, IMAGES);
-  const count = shape.reduce((n, d) => n * d, 1);
-  const pixels = (dtype === 'f64' ? new Float64Array(count) : new Float32Array(count)).map(() => drawn.normal());
-  const x = keep(tensor(pixels, { shape, dtype, device: net.device }));
-  const labels = keep(
-    tensor(
-      Int32Array.from({ length: batch }, (_, i) => i % classes),
-      { device: net.device },
-    ),
-  );
-  const optimizer = sgd({ lr: 0.01, momentum: 0.9, nesterov: true, weightDecay: 5e-4 })(net.parameters());
-  const step = recordStep(net.device, () => {
-    const loss = crossEntropy(net(x), labels, { smoothing: 0.1 });
-    backward(loss);
-    optimizer.step();
-    return loss;
-  });
-  return { net, step };
+  const { net, step } = prepareTraining(options);
+  return { net, step: recordStep(net.device, step) };
 }
 
 async function timeStep({ net, step }: Trained): Promise<Timing> {

@@ -62,7 +62,8 @@ export interface Native {
   pauseRecording(yes: boolean): void;
   endRecording(dry: boolean): RecordedProgram;
   cancelRecording(): void;
-  replay(program: number, part: number): void;
+  replay(program: number, part: number, timed: boolean): void;
+  callSeconds(program: number): Float64Array;
   freeProgram(program: number): void;
 }
 

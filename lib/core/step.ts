@@ -92,6 +92,7 @@ interface Recorded<R> {
   made: Tensor[];
   hooks: (() => void)[][];
   program: RecordedProgram;
+  device: Device;
 }
 
 function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Recorded<R> {
@@ -112,7 +113,7 @@ function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Record
       kept = !dry;
       const results = kept ? keepMade(tensorsIn(result)) : [];
       for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
-      return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program };
+      return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program, device };
     });
   } finally {
     current = undefined;
@@ -142,12 +143,13 @@ export class RecordedStep<R> implements StepPlan, Disposable {
   /** What the function returned. The tensors made in it are the step's, and every replay gives them new numbers. */
   readonly result: R;
   readonly #program: number;
+  readonly #device: Device;
   readonly #hooks: (() => void)[][];
   readonly #made: Tensor[];
   #disposed = false;
 
   /** @internal use recordStep() */
-  constructor({ result, made, hooks, program }: Recorded<R>) {
+  constructor({ result, made, hooks, program, device }: Recorded<R>) {
     const plan = planOf(program);
     this.peakBytes = plan.peakBytes;
     this.workspaceBytes = plan.workspaceBytes;
@@ -157,6 +159,7 @@ export class RecordedStep<R> implements StepPlan, Disposable {
     this.parts = program.parts;
     this.result = result;
     this.#program = program.program;
+    this.#device = device;
     this.#hooks = hooks;
     this.#made = made;
     dropped.register(this, this.#program, this);
@@ -168,15 +171,30 @@ export class RecordedStep<R> implements StepPlan, Disposable {
    * @throws SpikeloomError for a step that was disposed, or a part out of its order
    */
   replay(part?: number): void {
-    if (this.#disposed)
-      throw new SpikeloomError('a recorded step is replayed until its dispose(), which was called; record it anew');
+    this.#needLive();
     if (part === undefined) for (let i = 0; i < this.parts; i++) this.#replayPart(i);
     else this.#replayPart(part);
   }
 
-  #replayPart(part: number): void {
+  #replayPart(part: number, timed = false): void {
     for (const hook of this.#hooks[part] ?? []) hook();
-    explained(() => native().replay(this.#program, part));
+    explained(() => native().replay(this.#program, part, timed));
+  }
+
+  /**
+   * Replays the whole step, waiting for every call, and gives the seconds of each in the order of the recording: for measurements. The
+   * sum leaves out what the calls cost between them.
+   */
+  async replayTimed(): Promise<Float64Array> {
+    this.#needLive();
+    for (let i = 0; i < this.parts; i++) this.#replayPart(i, true);
+    await this.#device.finish();
+    return native().callSeconds(this.#program);
+  }
+
+  #needLive(): void {
+    if (this.#disposed)
+      throw new SpikeloomError('a recorded step is replayed until its dispose(), which was called; record it anew');
   }
 
   /** Frees the calls and the tensors of the result that were made in the step. Harmless when done already. */

@@ -48,7 +48,7 @@ const common = {
     .optional(),
 };
 const commonSchema = z.object(common);
-const netOptions = ['seed', 'dtype', 'device'];
+const netOptions = ['seed', 'dtype', 'precision', 'device'];
 
 /**
  * Names a design: a function from options to layers. Shapes are checked when a network is made.
@@ -65,7 +65,7 @@ export function define<Own extends object = object>(
 ): Factory<Own> {
   const base = { steps: 2, input: { channels: 3, height: 32, width: 32 }, classes: 10, ...defaults };
   const plan = (options: FactoryOptions<Own> & NetOptions = {}): ModelPlan => {
-    const { seed: _seed, dtype: _dtype, device: _device, ...given } = options as Record<string, unknown>;
+    const given = Object.fromEntries(Object.entries(options).filter(([key]) => !netOptions.includes(key)));
     const { steps, classes, input, channels, size } = checked(model, commonSchema, { ...base, ...defined(given) });
     const [height, width] = typeof size === 'number' ? [size, size] : (size ?? [input.height, input.width]);
     const shared = { steps, classes, input: { channels: channels ?? input.channels, height, width } };

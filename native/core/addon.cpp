@@ -395,6 +395,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("endRecording", endRecording);
   add("cancelRecording", cancelRecording);
   add("replay", replay);
+  add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);

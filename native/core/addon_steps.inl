@@ -58,7 +58,7 @@ Napi::Value endRecording(const Napi::CallbackInfo& info) {
   return object;
 }
 
-// replay(program, part): queues all calls of the part as one task.
+// replay(program, part, timed): queues all calls of the part as one task; timed: each is waited for, see callSeconds().
 Napi::Value replay(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const auto found = engine.programs.find(integer(info[0]));
@@ -76,11 +76,23 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   Task& task = device.stream->next();
   task.program = recording.program;
   task.part = part;
+  task.isTimed = info[2].ToBoolean();
   task.workspace = device.workspace->data();
   task.transfer = nullptr;
   task.control = nullptr;
   device.stream->push();
   return info.Env().Undefined();
+}
+
+// callSeconds(program): of each call in the last timed replay, which the caller has waited for.
+Napi::Value callSeconds(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const auto found = engine.programs.find(integer(info[0]));
+  if (found == engine.programs.end()) refuse(info.Env(), "this recorded step was disposed; record it anew");
+  const std::vector<double>& seconds = found->second.program->seconds;
+  auto list = Napi::Float64Array::New(info.Env(), seconds.size());
+  std::copy(seconds.begin(), seconds.end(), list.Data());
+  return list;
 }
 
 // Harmless when done already.

@@ -27,6 +27,7 @@ struct Program {
   std::vector<KernelCall> calls;
   std::vector<size_t> parts;  // where each part ends
   std::vector<Resident> residents;
+  std::vector<double> seconds;  // of each call in its last timed run; the stream's thread writes, others read when it is done
   char* workspace = nullptr;  // where it was at the last run
 
   // Called by the stream's thread before a part is run.

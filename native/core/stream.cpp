@@ -1,5 +1,6 @@
 #include "core/stream.h"
 
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -75,7 +76,7 @@ void Stream::run(Task& task) {
   } else if (task.program) {
     const std::shared_ptr<Program> program = std::move(task.program);
     program->moveTo(task.workspace);
-    run(*program, task.part);
+    task.isTimed ? runTimed(*program, task.part) : run(*program, task.part);
   } else {
     run(task.call);
   }
@@ -83,6 +84,17 @@ void Stream::run(Task& task) {
 
 void Stream::run(Program& program, size_t part) {
   for (size_t i = part == 0 ? 0 : program.parts[part - 1]; i < program.parts[part] && !quit_; i++) run(program.calls[i]);
+}
+
+void Stream::runTimed(Program& program, size_t part) {
+  using Clock = std::chrono::steady_clock;
+  program.seconds.resize(program.calls.size());
+  for (size_t i = part == 0 ? 0 : program.parts[part - 1]; i < program.parts[part] && !quit_; i++) {
+    const auto start = Clock::now();
+    run(program.calls[i]);
+    if (failure_.empty()) backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
+    program.seconds[i] = std::chrono::duration<double>(Clock::now() - start).count();
+  }
 }
 
 void Stream::run(const KernelCall& call) {

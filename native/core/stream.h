@@ -30,6 +30,7 @@ struct Task {
   KernelCall call;
   std::shared_ptr<Program> program;
   size_t part = 0;
+  bool isTimed = false;  // the program's calls are waited for one by one, and timed
   char* workspace = nullptr;
   Transfer* transfer = nullptr;           // owned by the task once queued, except for reads (then by `done`)
   void (*control)(void*, int) = nullptr;  // a change of the context's settings, in order with the work
@@ -53,6 +54,7 @@ class Stream {
   void loop();
   void run(Task& task);
   void run(Program& program, size_t part);
+  void runTimed(Program& program, size_t part);
   void run(const KernelCall& call);
   void transfer(Transfer* transfer);
 

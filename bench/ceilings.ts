@@ -1,0 +1,106 @@
+// The machine's ceilings, measured by bench/native/ceilings.cpp, and what a call could reach under them.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Cost } from './cost.ts';
+
+const start = promisify(execFile);
+const SOURCE = fileURLToPath(new URL('./native/ceilings.cpp', import.meta.url));
+
+export interface Ceilings {
+  threads: number;
+  /** The widest vectors that the compiler used. */
+  vectors: string;
+  /** Bytes per second by the size of the working set. */
+  bandwidth: { bytes: number; copy: number; triad: number }[];
+  /** Operations per second with f32 fused multiply-adds, and on a bf16 matrix unit where there is one. */
+  f32: number;
+  bf16?: number;
+}
+
+async function compile(file: string): Promise<void> {
+  const flags = ['-std=c++17', '-O3', '-march=native', '-pthread', SOURCE, '-o', file];
+  let last: Error | undefined;
+  for (const compiler of process.env.CXX ? [process.env.CXX] : ['g++', 'c++', 'clang++']) {
+    try {
+      await start(compiler, flags);
+      return;
+    } catch (error) {
+      last ??= error as Error;
+    }
+  }
+  throw last;
+}
+
+/** Undefined where no compiler is found (CXX names one) or its program does not run: then there are no shares, and stderr says why. */
+export async function measureCeilings(threads: number): Promise<Ceilings | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'spikeloom-'));
+  try {
+    const file = join(folder, 'ceilings');
+    await compile(file);
+    const { stdout } = await start(file, [String(threads)]);
+    return JSON.parse(stdout) as Ceilings;
+  } catch (error) {
+    const why = (error as Error).message.trim().split('\n')[0];
+    process.stderr.write(`the machine's ceilings are not measured, so no shares are shown: ${why}\n`);
+    return undefined;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** In one line. */
+export function describeCeilings(ceilings: Ceilings | undefined | null): string {
+  if (!ceilings) return 'ceilings: not measured';
+  const { bandwidth, f32, bf16, threads, vectors } = ceilings;
+  const sizes = bandwidth.map((point) => {
+    return `${point.bytes / 2 ** 20} MiB ${(best(point) / 1e9).toFixed(1)}`;
+  });
+  const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${bf16 ? `, bf16 ${(bf16 / 1e9).toFixed(0)}` : ''}`;
+  return `ceilings on ${threads} threads: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
+}
+
+const best = ({ copy, triad }: Ceilings['bandwidth'][number]): number => Math.max(copy, triad);
+
+/** Bytes per second of a working set, between the sizes that were measured on a logarithmic scale. */
+export function bandwidthAt({ bandwidth }: Ceilings, bytes: number): number {
+  const after = bandwidth.findIndex((point) => point.bytes >= bytes);
+  if (after === 0) return best(bandwidth[0]!);
+  if (after < 0) return best(bandwidth.at(-1)!);
+  const [low, high] = [bandwidth[after - 1]!, bandwidth[after]!];
+  const share = Math.log(bytes / low.bytes) / Math.log(high.bytes / low.bytes);
+  return best(low) * (1 - share) + best(high) * share;
+}
+
+/** Products of bf16 parts that an f32 product takes: see native/cpu/tiles.inl. */
+const PARTS = { bf16: 1, bits: 3, split: 6 } as const;
+
+/** Operations per second: the fastest way that this machine has to make such products as exactly. */
+export function computeCeiling({ f32, bf16 = 0 }: Ceilings, products: Cost['products']): number {
+  return products === 'plain' ? f32 : Math.max(f32, bf16 / PARTS[products]);
+}
+
+export interface Attainable {
+  seconds: number;
+  bound: 'memory' | 'compute';
+  memory_s: number;
+  compute_s: number;
+}
+
+/**
+ * The least time for a call's bytes and operations, done at once. Its tensors are held by the smallest cache that they fit into, unless a
+ * larger working set is given.
+ */
+export function attainable(ceilings: Ceilings, { bytes, flops, products }: Cost, workingSet = bytes): Attainable {
+  const memory = bytes / bandwidthAt(ceilings, workingSet);
+  const compute = flops / computeCeiling(ceilings, products);
+  return {
+    seconds: Math.max(memory, compute),
+    bound: memory >= compute ? 'memory' : 'compute',
+    memory_s: memory,
+    compute_s: compute,
+  };
+}

@@ -1,0 +1,174 @@
+// What a call costs at the least: bytes between memory and kernel, and floating-point operations.
+//
+// Bytes: every tensor of the call crosses once, one that is updated in place twice. A kernel that reads a tensor more often pays for it.
+// FLOPs: additions, multiplications, divisions, comparisons and elementary functions count 1 each. Products count as if spikes were
+// numbers, but only those with a pixel of the picture: what lies outside of it is known to be 0.
+import { opTable, SpikeloomError } from '../lib/core/index.ts';
+import type { Call, Operand } from './calls.ts';
+
+export interface Cost {
+  readonly bytes: number;
+  readonly flops: number;
+  /**
+   * How the products are made: 'plain' with f32 fused multiply-adds; 'bf16' with factors that are bf16; else f32 factors as sums of
+   * bf16 parts on a matrix unit, where that is faster: 'bits' with spikes on one side (3 products), 'split' with f32 on both (6).
+   */
+  readonly products: 'plain' | 'bf16' | 'bits' | 'split';
+}
+
+const WIDTHS = { f32: 4, f64: 8, bf16: 2, u8: 1, i32: 4 } as const;
+
+const product = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+/** Bytes at rest: bits of spikes are packed along the channels, 32 in a word. */
+export function bytesOf({ dtype, shape }: Operand): number {
+  if (dtype !== 'spike') return product(shape) * WIDTHS[dtype];
+  const channels = shape[shape.length >= 4 ? shape.length - 3 : shape.length - 1] ?? 1;
+  return (product(shape) / channels) * Math.ceil(channels / 32) * 4;
+}
+
+/** How many (output, kernel element) pairs of an axis read a pixel of the picture. */
+function insidePairs(size: number, outputs: number, kernel: number, stride: number, padding: number): number {
+  let pairs = 0;
+  for (let p = 0; p < outputs; p++) {
+    const start = p * stride - padding;
+    pairs += Math.max(0, Math.min(size, start + kernel) - Math.max(0, start));
+  }
+  return pairs;
+}
+
+type Flops = (call: Call) => number;
+
+function operand({ op, inputs, outputs }: Call, name: string): Operand {
+  const found = outputs[name] ?? inputs[name];
+  if (!found) throw new SpikeloomError(`${op}: the call has no tensor '${name}'`);
+  return found;
+}
+
+const elementsOf = (call: Call, name: string): number => product(operand(call, name).shape);
+
+/** So many operations for each element of a tensor. */
+const each =
+  (name: string, count: number): Flops =>
+  (call) =>
+    count * elementsOf(call, name);
+
+function convolution(picture: string, result: string): Flops {
+  return (call) => {
+    const x = operand(call, picture).shape;
+    const y = operand(call, result).shape;
+    const [C, H, W] = x.slice(-3) as [number, number, number];
+    const [O, P, Q] = y.slice(-3) as [number, number, number];
+    const w = call.inputs.w ?? call.outputs.gw;
+    const [kh, kw] = (w?.shape.slice(-2) ?? []) as [number, number];
+    const { sh, sw, ph, pw } = call.attributes as Record<string, number>;
+    const pairs = insidePairs(H, P, kh, sh!, ph!) * insidePairs(W, Q, kw, sw!, pw!);
+    return 2 * product(x.slice(0, -3)) * C * O * pairs;
+  };
+}
+
+const pooled =
+  (name: string): Flops =>
+  (call) => {
+    const { kh, kw } = call.attributes as Record<string, number>;
+    return elementsOf(call, name) * kh! * kw!;
+  };
+
+const matrix =
+  (rows: string, weights: string): Flops =>
+  (call) => {
+    const [O, F] = operand(call, weights).shape as [number, number];
+    const { shape } = operand(call, rows);
+    return 2 * (product(shape) / shape.at(-1)!) * O * F;
+  };
+
+const none: Flops = () => 0;
+
+/** For every op; an op that is not here cannot be timed. */
+const FLOPS: Readonly<Record<string, Flops>> = {
+  adamwUpdate: each('w', 13),
+  add: each('z', 1),
+  avgPool2d: pooled('y'),
+  avgPool2dGrad: pooled('gy'),
+  batchNorm: each('x', 5),
+  batchNormEval: each('x', 2),
+  batchNormEvalGrad: each('x', 6),
+  batchNormGrad: each('x', 9),
+  bceWithLogits: each('x', 8),
+  bceWithLogitsGrad: each('x', 6),
+  clipFactor: each('norms', 2),
+  conv2d: convolution('x', 'y'),
+  conv2dGradW: convolution('x', 'gy'),
+  conv2dGradX: convolution('gx', 'gy'),
+  correctCount: each('x', 1),
+  crossEntropy: each('x', 6),
+  crossEntropyGrad: each('p', 4),
+  dropout: each('x', 1),
+  fill: none,
+  fstaGate: each('x', 1),
+  fstaGateGrad: each('x', 3),
+  fstaPlane: each('plane', 2),
+  fstaPlaneGrad: each('plane', 4),
+  fstaStats: each('x', 3),
+  fstaStatsGrad: each('gx', 3),
+  fstaTemporal: each('mean', 8),
+  fstaTemporalGrad: each('mean', 12),
+  globalAvgPool: each('x', 1),
+  globalAvgPoolGrad: each('gx', 1),
+  gradNorm: each('g', 2),
+  lambUpdate: each('w', 18),
+  lif: each('x', 4),
+  lifGrad: each('x', 12),
+  lifSmooth: each('x', 8),
+  lifSmoothGrad: each('x', 12),
+  linear: matrix('x', 'w'),
+  linearGradW: matrix('gy', 'gw'),
+  linearGradX: matrix('gx', 'w'),
+  maxPool2d: pooled('y'),
+  maxPool2dGrad: each('gy', 1),
+  momentumUpdate: each('w', 7),
+  mul: each('z', 1),
+  relu: each('x', 1),
+  reluGrad: each('gy', 1),
+  reorder: none,
+  repeatOverTime: each('y', 1),
+  scale: each('y', 1),
+  sgdUpdate: each('w', 4),
+  sigmoid: each('x', 3),
+  sigmoidGrad: each('gy', 3),
+  spikeCount: each('x', 1),
+  sumOverTime: each('x', 1),
+  toReal: none,
+};
+
+/** Ops of which only the shape of an input is used. */
+const UNREAD: Readonly<Record<string, readonly string[]>> = { fill: ['x'] };
+
+const PRODUCTS = /^conv2d/;
+
+function productsOf({ op, inputs, outputs }: Call): Cost['products'] {
+  if (!PRODUCTS.test(op)) return 'plain';
+  const types = [...Object.values(inputs), ...Object.values(outputs)].map(({ dtype }) => dtype);
+  if (types.includes('bf16')) return 'bf16';
+  if (types.includes('f64')) return 'plain';
+  return types.includes('spike') ? 'bits' : 'split';
+}
+
+/** Names of the ops whose FLOPs are known. */
+export const costedOps = (): string[] => Object.keys(FLOPS);
+
+/** @throws SpikeloomError for an op whose FLOPs nobody has written down */
+export function costOf(call: Call): Cost {
+  const flops = FLOPS[call.op];
+  if (!flops)
+    throw new SpikeloomError(
+      `the cost of a call is known by its op, but '${call.op}' has no line in bench/cost.ts; add it`,
+    );
+  const { inputs } = opTable().get(call.op)!.signature;
+  const inPlace = new Set(inputs.filter((spec) => spec.inPlace).map(({ name }) => name));
+  const unread = UNREAD[call.op] ?? [];
+  const crossings = ([name, tensor]: [string, Operand]) =>
+    unread.includes(name) ? 0 : bytesOf(tensor) * (inPlace.has(name) ? 2 : 1);
+  const all = [...Object.entries(call.inputs), ...Object.entries(call.outputs)];
+  return { bytes: all.reduce((n, entry) => n + crossings(entry), 0), flops: flops(call), products: productsOf(call) };
+}

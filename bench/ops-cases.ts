@@ -1,0 +1,187 @@
+// What `bench ops` times: the calls of one training step, as they are made there, and calls of the same sizes for the ops that the step
+// does without.
+import { type NativeOp, nativeOp, type Tensor, tensor, zeros } from '../lib/core/index.ts';
+import { philox } from '../lib/core/random.ts';
+import type { StepOptions } from './options.ts';
+import { prepareTraining } from './training.ts';
+
+/** Work whose calls are timed. It is run twice: to watch the calls, and what it makes is kept until they are timed. */
+export interface CaseSet {
+  readonly name: string;
+  readonly work: () => void;
+  readonly dispose: () => void;
+}
+
+/** Why an op of the addon is not timed. */
+export const NOT_TIMED: Readonly<Record<string, string>> = {
+  lifSmooth: 'serves tests of the gradient only',
+  lifSmoothGrad: 'serves tests of the gradient only',
+};
+
+/** Share of neurons that fire: what the networks show early in training. */
+const RATE = 0.3;
+
+/** First word of the stream that the numbers are drawn from. */
+const NUMBERS = 0x6f707363;
+
+type Maker = (shape: readonly number[]) => Tensor;
+
+interface Makers {
+  real: Maker;
+  spikes: Maker;
+}
+
+/** Numbers drawn once and laid end to end, since only their distribution matters. */
+function repeated<A extends Float32Array | Uint8Array>(all: A, part: A): A {
+  for (let i = 0; i < all.length; i += part.length) all.set(part.subarray(0, all.length - i), i);
+  return all;
+}
+
+function makers(seed: number): Makers {
+  const drawn = philox(seed, NUMBERS);
+  const count = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
+  const normal = Float32Array.from({ length: 60_013 }, () => drawn.normal());
+  const fired = Uint8Array.from({ length: 60_013 }, () => Number(drawn.uniform() < RATE));
+  return {
+    real: (shape) => tensor(repeated(new Float32Array(count(shape)), normal), { shape }),
+    spikes: (shape) => tensor(repeated(new Uint8Array(count(shape)), fired), { shape, dtype: 'spike' }),
+  };
+}
+
+const op = (name: string): NativeOp => nativeOp(name);
+
+function elementwise({ real, spikes }: Makers, shape: number[]): void {
+  const [x, y] = [real(shape), real(shape)];
+  const s = spikes(shape);
+  op('add').run({ x, y });
+  op('add').run({ x, y: s });
+  op('fill').run({ x }, { value: 1 });
+  op('mul').run({ x, y });
+  op('scale').run({ x }, { factor: 2 });
+  op('reluGrad').run({ gy: x, y: op('relu').run({ x }).y });
+  op('sigmoidGrad').run({ gy: x, y: op('sigmoid').run({ x }).y });
+  op('toReal').run({ x: s }, {}, { real: 'f32' });
+  op('spikeCount').run({ x: s });
+  const counter = tensor(Int32Array.of(1));
+  op('dropout').run({ x, counter }, { p: 0.1, seed: 7 });
+  const [steps, ...rest] = shape;
+  const flat = [steps!, rest.reduce((n, d) => n * d, 1)];
+  op('sumOverTime').run({ x: x.alias(flat) }, { divisor: steps! });
+  op('repeatOverTime').run({ x: x.alias([flat[0]! * flat[1]!]) }, { divisor: 1 }, { dims: { T: steps! } });
+  op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
+}
+
+function pools({ real, spikes }: Makers, shape: number[]): void {
+  const [H, W] = shape.slice(-2) as [number, number];
+  const window = { kh: 2, kw: 2, sh: 2, sw: 2, ph: 0, pw: 0 };
+  const dims = { P: Math.floor(H / 2), Q: Math.floor(W / 2) };
+  for (const x of [real(shape), spikes(shape)]) {
+    op('avgPool2d').run({ x }, { ...window, countIncludePad: true }, { dims, real: 'f32' });
+    const types = { y: x.dtype };
+    const { y, index } = op('maxPool2d').run({ x }, window, { dims, types, want: ['index'] });
+    const gy = real(y!.shape);
+    op('maxPool2dGrad').run({ gy, index }, window, { dims: { H, W } });
+    op('avgPool2dGrad').run({ gy }, { ...window, countIncludePad: true }, { dims: { H, W } });
+    op('globalAvgPool').run({ x }, {}, { real: 'f32' });
+  }
+  op('globalAvgPoolGrad').run({ gy: real(shape.slice(0, 3)) }, {}, { dims: { H, W } });
+}
+
+/** Layer by layer, as a network does that shows what lies between. */
+function layers({ real, spikes }: Makers, shape: number[]): void {
+  const [steps, batch, C, H, W] = shape as [number, number, number, number, number];
+  const [x, gy] = [real(shape), real(shape)];
+  const [gamma, beta, runningMean, runningVar] = [
+    real([C]),
+    real([C]),
+    zeros([C]),
+    tensor(new Float32Array(C).fill(1)),
+  ];
+  const norm = { x, gamma, beta, runningMean, runningVar };
+  const { mean, invStd } = op('batchNorm').run(norm, { eps: 1e-5, momentum: 0.1 });
+  op('batchNormGrad').run({ gy, x, gamma, mean, invStd });
+  const still = op('batchNormEval').run(norm, { eps: 1e-5 });
+  op('batchNormEvalGrad').run({ gy, x, gamma, mean: runningMean, invStd: still.invStd });
+  const neuron = { decay: 0.25, vth: 1, threshold: 0.5, soft: false };
+  const { s } = op('lif').run({ x }, neuron);
+  op('lifGrad').run({ gs: gy, x, s }, { ...neuron, detachReset: false, surrogate: 0, temperature: 1 });
+  const stats = op('fstaStats').run({ x });
+  const scalar = () => real([1]);
+  const gates = { mean: stats.mean, peak: stats.peak, alpha: scalar(), beta: scalar(), weight: real([steps, steps]) };
+  const { a } = op('fstaTemporal').run(gates);
+  op('fstaTemporalGrad').run({ ga: real([steps, batch]), a, ...gates });
+  const { S } = op('fstaPlane').run({ plane: stats.plane, a });
+  op('fstaPlaneGrad').run({ gS: real(S!.shape), plane: stats.plane, a });
+  const gate = { x, a, F: real([batch, 1, H, W]), m: scalar(), n: scalar() };
+  op('fstaGate').run(gate);
+  op('fstaGateGrad').run({ gy, ...gate }, {}, { want: ['gx'] });
+  const arrived = { gmean: stats.mean, gpeak: stats.peak, gplane: stats.plane, argmax: stats.argmax };
+  op('fstaStatsGrad').run(arrived, {}, { dims: { C, H, W } });
+  const w = real([C, C, 3, 3]);
+  const window = { sh: 1, sw: 1, ph: 1, pw: 1 };
+  for (const input of [x, spikes(shape)]) {
+    op('conv2d').run({ x: input, w }, window, { dims: { P: H, Q: W }, types: { y: 'f32' } });
+    op('conv2dGradW').run({ gy, x: input }, window, { dims: { kh: 3, kw: 3 } });
+  }
+  op('conv2dGradX').run({ gy, w }, window, { dims: { H, W }, types: { gx: 'f32' } });
+}
+
+function heads({ real, spikes }: Makers, [steps, batch]: number[], classes: number, features: number): void {
+  const w = real([classes, features]);
+  for (const x of [real([steps!, batch!, features]), spikes([steps!, batch!, features])]) {
+    op('linear').run({ x, w, b: real([classes]) });
+    op('linearGradW').run({ gy: real([steps!, batch!, classes]), x }, {}, { want: ['gb'] });
+  }
+  op('linearGradX').run({ gy: real([steps!, batch!, classes]), w });
+  const labels = tensor(Int32Array.from({ length: batch! }, (_, i) => i % classes));
+  const x = real([steps!, batch!, classes]);
+  const gloss = real([1]);
+  const { p } = op('crossEntropy').run({ x, labels }, { smoothing: 0.1 }, { want: ['p'] });
+  op('crossEntropyGrad').run({ gloss, p, labels }, { smoothing: 0.1 });
+  const logits = real([batch!, classes]);
+  op('bceWithLogits').run({ x: logits, labels }, { smoothing: 0.1 });
+  op('bceWithLogitsGrad').run({ gloss, x: logits, labels }, { smoothing: 0.1 });
+  op('correctCount').run({ x: logits, labels });
+}
+
+function updates({ real }: Makers, shape: number[]): void {
+  const [w, m, g] = [real(shape), real(shape), real(shape)];
+  const v = zeros(shape);
+  const hyper = tensor(Float32Array.of(1e-3, 0.1, 0.001));
+  const rate = tensor(Float32Array.of(1e-3));
+  const moments = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
+  op('sgdUpdate').run({ w, g, hyper: rate }, { weightDecay: 5e-4 });
+  op('momentumUpdate').run({ w, m, g, hyper: rate }, { momentum: 0.9, nesterov: true, weightDecay: 5e-4 });
+  op('adamwUpdate').run({ w, m, v, g, hyper }, moments);
+  op('lambUpdate').run({ w, m, v, g, hyper }, moments);
+  const norms = zeros([64]);
+  op('gradNorm').run({ g, norms }, { slot: 0 });
+  op('clipFactor').run({ norms }, { limit: 1 });
+}
+
+/** Calls of the sizes that a step has in its first stage, its head and its largest weight. */
+function others(options: StepOptions): CaseSet {
+  const { steps, batch, size, classes, width = 64, seed } = options;
+  const shape = [steps, batch, width, size, size];
+  const work = () => {
+    const make = makers(seed);
+    elementwise(make, shape);
+    pools(make, shape);
+    layers(make, shape);
+    heads(make, shape, classes, width * 8);
+    updates(make, [width * 8, width * 8, 3, 3]);
+  };
+  return { name: 'single ops', work, dispose: () => {} };
+}
+
+function training(options: StepOptions): CaseSet {
+  const { step, dispose } = prepareTraining(options);
+  return { name: `a step in ${options.precision}`, work: () => void step(), dispose };
+}
+
+/** Each set is made when it is asked for, and disposed of by who asked. */
+export const caseSets = (options: StepOptions): (() => CaseSet)[] => [
+  () => training({ ...options, precision: 'fp32' }),
+  () => training({ ...options, precision: 'bf16' }),
+  () => others(options),
+];
