@@ -1,12 +1,11 @@
 #include "cpu/backend.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
 
+#include "cpu/memory.h"
 #include "cpu/thread_pool.h"
 
 namespace spikeloom {
@@ -41,16 +40,8 @@ int defaultThreads() {
 void* createContext(int32_t, Status*) { return new CpuContext(defaultThreads()); }
 void destroyContext(void* context) { delete static_cast<CpuContext*>(context); }
 
-// Large blocks ask for large pages: fewer entries of the page table to look up, and far fewer faults at the first touch.
 void* allocate(void*, size_t bytes, Status* status) {
-  constexpr size_t kLargePage = size_t{2} << 20;
-  const bool isLarge = bytes >= 2 * kLargePage;
-  const size_t alignment = isLarge ? kLargePage : 256;
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* data = std::aligned_alloc(alignment, rounded);
-#ifdef MADV_HUGEPAGE
-  if (data && isLarge) madvise(data, rounded, MADV_HUGEPAGE);
-#endif
+  void* data = allocatePages(bytes);
   if (!data) {
     status->failed = true;
     std::strcpy(status->message, "the system has no more memory");

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <new>
 
+#include "cpu/memory.h"
+
 namespace spikeloom {
 namespace {
 
@@ -107,11 +109,11 @@ CpuContext::~CpuContext() {
 void* CpuContext::scratch(int thread, int slot, size_t bytes) {
   Buffer& buffer = buffers_[static_cast<size_t>(thread * kSlots + slot)];
   if (buffer.bytes < bytes) {
-    const size_t grown = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-    void* data = std::aligned_alloc(64, grown);
-    if (!data) throw std::bad_alloc();
     std::free(buffer.data);
-    buffer = {data, grown};
+    buffer = {};
+    void* data = allocatePages(bytes);
+    if (!data) throw std::bad_alloc();
+    buffer = {data, bytes};
   }
   return buffer.data;
 }
