@@ -1,6 +1,7 @@
 import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
+import { checkSquare, fstaMap } from './fsta-map.ts';
 import { relu } from './relu.ts';
 
 const stats = nativeOp<'mean' | 'peak' | 'plane' | 'argmax'>('fstaStats');
@@ -134,15 +135,7 @@ function filtersOn(x: Tensor, basis: Tensor | Float64Array, freq1: Tensor): Tens
 const half = (kernel: Tensor): number => (kernel.shape[2]! - 1) / 2;
 
 function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
-  for (const [name, w] of Object.entries({ basis, freq1, freq2 })) {
-    if (!w) continue;
-    const [, , height, width] = w.shape;
-    if (w.shape.length !== 4 || height !== width || height! % 2 === 0) {
-      throw new SpikeloomError(
-        `fsta: '${name}' holds square filters of odd size [O,C,k,k], not [${w.shape.join(',')}]`,
-      );
-    }
-  }
+  checkSquare('fsta', { basis, freq1, freq2 });
   const last = freq2 ?? freq1;
   if (last.shape[0] !== 1) {
     throw new SpikeloomError(
@@ -160,7 +153,7 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
  * @returns F [B,1,H,W]
  */
 export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Tensor): Tensor {
-  const mixed = conv2d(conv2d(S, basis, { padding: half(basis) }), freq1, { padding: half(freq1) });
+  const mixed = fstaMap(S, basis, freq1);
   return freq2 ? conv2d(relu(mixed), freq2, { padding: half(freq2) }) : mixed;
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { backward, SpikeloomError, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, noGrad, SpikeloomError, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { dctBasis, type FilterChoice } from '../../lib/ops/dct.ts';
 import { type FstaParams, fsta } from '../../lib/ops/fsta.ts';
@@ -218,6 +218,15 @@ describe('fsta', () => {
     const basis = tensor(heldBasis, { shape: [49, 1, 7, 7] });
     scope(() => backward(fsta(x, params, { basis }), x));
     for (const t of [x, basis, ...Object.values(params)]) expect(t.grad !== undefined).to.equal(t === params.m);
+    free([x, basis, ...Object.values(params)]);
+  });
+
+  it('refuses a gradient for the filters, which are constant', () => {
+    const { x, params } = byHand();
+    const basis = tensor(heldBasis, { shape: [49, 1, 7, 7] });
+    basis.requiresGrad = true;
+    expect(() => scope(() => fsta(x, params, { basis }))).to.throw(SpikeloomError, /'basis' is constant/);
+    expect(() => scope(() => noGrad(() => fsta(x, params, { basis })))).to.not.throw();
     free([x, basis, ...Object.values(params)]);
   });
 

@@ -1,0 +1,317 @@
+// The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two vectors of images, so
+// borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out anew for it, [channel][h][w][image],
+// with zeros left and right; groups of images follow each other, so that this copy stays small.
+// Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once. S and gF are read once, and from their copies n times per row.
+#define SPIKELOOM_FILE "ops/fsta_map/cpu.cpp"
+#include "cpu/levels.h"
+#include "ops/fsta_map/fsta_map.h"
+
+#include "cpu/level_begin.inl"
+
+constexpr int kTile = 4;  // pixels, or taps, whose sums stay in registers
+
+struct MapSizes {
+  int64_t B, O, H, W, K, k, q;
+
+  MapSizes(const TensorView& F, const TensorView& basis, const TensorView& w)
+      : B(F.dims[0]), O(F.dims[1]), H(F.dims[2]), W(F.dims[3]), K(w.dims[1]), k(basis.dims[2]), q(w.dims[2]) {}
+
+  int64_t n() const { return q + k - 1; }
+  int64_t padding() const { return std::max<int64_t>(kTile - 1, std::max(k, q) / 2); }
+};
+
+// The kernels of one pair of channels: n x n numbers for each class of rows and columns.
+template <class N>
+struct ClassKernels {
+  BorderClasses rows, columns;
+  int64_t n;
+  N* data;
+
+  ClassKernels(int64_t H, int64_t W, int64_t outer, int64_t n_, N* data_)
+      : rows(H, outer / 2), columns(W, outer / 2), n(n_), data(data_) {}
+
+  int64_t classes() const { return rows.count * columns.count; }
+  int64_t channelStep() const { return classes() * n * n; }
+  N* at(int64_t channel, int64_t row, int64_t column) const {
+    return data + channel * channelStep() + (row * columns.count + column) * n * n;
+  }
+};
+
+// A group of images, [channel][h][w][image].
+template <class T>
+struct ImageGroup {
+  int64_t channels, H, W, padding, lanes;
+  T* data;
+
+  int64_t rowSize() const { return (W + 2 * padding) * lanes; }
+  int64_t size() const { return channels * H * rowSize(); }
+  T* row(int64_t channel, int64_t h) const { return data + (channel * H + h) * rowSize() + padding * lanes; }
+
+  // Images first <= b < first + images of a channels-last tensor.
+  void fill(const Call& call, const T* from, int64_t first, int64_t images) const {
+    parallelFor(call, channels * H, [&](int64_t task, int) {
+      const int64_t h = task % H, channel = task / H;
+      T* to = row(channel, h);
+      std::fill_n(to - padding * lanes, rowSize(), T(0));
+      for (int64_t b = 0; b < images; b++) {
+        const T* pixels = from + ((first + b) * H + h) * W * channels + channel;
+        for (int64_t w = 0; w < W; w++) to[w * lanes + b] = pixels[w * channels];
+      }
+    });
+  }
+};
+
+// Calls body(first, images, vectors) for groups of up to two vectors of images.
+template <class T, class F>
+void forImageGroups(int64_t B, F&& body) {
+  constexpr int64_t kMost = 2 * kLanes<T>;
+  for (int64_t first = 0; first < B; first += kMost) {
+    const int64_t images = std::min(kMost, B - first);
+    body(first, images, images > kLanes<T> ? 2 : 1);
+  }
+}
+
+template <class T>
+int64_t mostLanes(int64_t B) {
+  return B > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
+}
+
+// M[o,d,e], row by row of d.
+template <class T>
+void mixFilters(const Call& call, const MapSizes& s, const T* basis, const T* w, T* mixed) {
+  const int64_t inner = s.k * s.k;
+  parallelFor(call, s.O * s.q * s.q, [&](int64_t od, int) {
+    T* M = mixed + od * inner;
+    std::fill_n(M, inner, T(0));
+    for (int64_t i = 0; i < s.K; i++) {
+      const T weight = w[od * s.K + i];
+      for (int64_t e = 0; e < inner; e++) M[e] += weight * basis[i * inner + e];
+    }
+  });
+}
+
+// K[class,f] = sum over d inside of element(channel, d, f-d), for `channels` channels.
+template <class T, class F>
+void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kernels, F&& element) {
+  const int64_t n = kernels.n, outer = 2 * kernels.rows.reach + 1, inner = n - outer + 1;
+  parallelFor(call, channels * kernels.classes(), [&](int64_t task, int) {
+    const int64_t channel = task / kernels.classes(), in = task % kernels.classes();
+    const int64_t row = in / kernels.columns.count, column = in % kernels.columns.count;
+    T* K = kernels.at(channel, row, column);
+    std::fill_n(K, n * n, T(0));
+    for (int64_t y = kernels.rows.firstInside(row); y < kernels.rows.endInside(row); y++) {
+      for (int64_t x = kernels.columns.firstInside(column); x < kernels.columns.endInside(column); x++) {
+        for (int64_t i = 0; i < inner; i++) {
+          for (int64_t j = 0; j < inner; j++) K[(y + i) * n + x + j] += element(channel, y * outer + x, i * inner + j);
+        }
+      }
+    }
+  });
+}
+
+// The sums of N pixels side by side, the first at (h, w): every pixel has the kernel of its own class.
+template <class T, int N, int NV>
+void mapTile(const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t firstKernel, int64_t h, int64_t w, T* out) {
+  constexpr int L = kLanes<T>;
+  const int64_t n = kernels.n, R = n / 2, row = kernels.rows.of(h);
+  const int64_t y0 = std::max<int64_t>(0, R - h), y1 = std::min(n, R + in.H - h);
+  const int64_t x0 = std::max<int64_t>(0, R - (w + N - 1)), x1 = std::min(n, R + in.W - w);
+  Vec<T> acc[N][NV] = {};
+  for (int64_t channel = 0; channel < in.channels; channel++) {
+    const T* K[N];
+    for (int m = 0; m < N; m++) K[m] = kernels.at(firstKernel + channel, row, kernels.columns.of(w + m));
+    for (int64_t y = y0; y < y1; y++) {
+      const T* pixel = in.row(channel, h + y - R) + (w + x0 - R) * (NV * L);
+      for (int64_t f = y * n + x0; f < y * n + x1; f++, pixel += NV * L) {
+        for (int m = 0; m < N; m++) {
+          const Vec<T> k = splat(K[m][f]);
+          for (int v = 0; v < NV; v++) acc[m][v] = mulAdd(k, load(pixel + (m * NV + v) * L), acc[m][v]);
+        }
+      }
+    }
+  }
+  for (int m = 0; m < N; m++) {
+    for (int v = 0; v < NV; v++) store(out + (m * NV + v) * L, acc[m][v]);
+  }
+}
+
+template <class T, int NV>
+void mapRow(const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t firstKernel, int64_t h, T* out) {
+  for (int64_t w = 0; w < in.W; w += kTile) {
+    T* tile = out + w * in.lanes;
+    switch (in.W - w) {
+      case 1: mapTile<T, 1, NV>(in, kernels, firstKernel, h, w, tile); break;
+      case 2: mapTile<T, 2, NV>(in, kernels, firstKernel, h, w, tile); break;
+      case 3: mapTile<T, 3, NV>(in, kernels, firstKernel, h, w, tile); break;
+      default: mapTile<T, kTile, NV>(in, kernels, firstKernel, h, w, tile);
+    }
+  }
+}
+
+// `outputs` maps of the group, summed over its channels, to images first <= b < first + images of `out`; one task per row.
+template <class T>
+void mapImages(const Call& call, const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t outputs, int64_t first, int64_t images,
+               T* out) {
+  parallelFor(call, in.H, [&](int64_t h, int thread) {
+    T* sums = scratch<T>(call, thread, 0, in.W * in.lanes);
+    for (int64_t o = 0; o < outputs; o++) {
+      if (in.lanes == kLanes<T>) mapRow<T, 1>(in, kernels, o * in.channels, h, sums);
+      else mapRow<T, 2>(in, kernels, o * in.channels, h, sums);
+      for (int64_t b = 0; b < images; b++) {
+        T* to = out + ((first + b) * in.H + h) * in.W * outputs + o;
+        for (int64_t w = 0; w < in.W; w++) to[w * outputs] = sums[w * in.lanes + b];
+      }
+    }
+  });
+}
+
+// sum[f][image] += sum over pixels w0 <= w < w1 of gF[w][image] S[w + f][image], for N taps f side by side.
+template <class T, int N, int NV>
+void addTaps(const T* gF, const T* S, int64_t pixels, T* sum) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[N][NV];
+  for (int m = 0; m < N; m++) {
+    for (int v = 0; v < NV; v++) acc[m][v] = load(sum + (m * NV + v) * L);
+  }
+  for (int64_t p = 0; p < pixels; p++, gF += NV * L, S += NV * L) {
+    for (int v = 0; v < NV; v++) {
+      const Vec<T> g = load(gF + v * L);
+      for (int m = 0; m < N; m++) acc[m][v] = mulAdd(g, load(S + (m * NV + v) * L), acc[m][v]);
+    }
+  }
+  for (int m = 0; m < N; m++) {
+    for (int v = 0; v < NV; v++) store(sum + (m * NV + v) * L, acc[m][v]);
+  }
+}
+
+// One row of pixels for one row of taps; `sums` is [class of columns][tap][image].
+template <class T, int NV>
+void addRow(const BorderClasses& columns, int64_t n, const T* gF, const T* S, T* sums) {
+  constexpr int64_t lanes = NV * kLanes<T>;
+  const int64_t R = n / 2;
+  for (int64_t c = 0; c < columns.count; c++) {
+    const int64_t w0 = columns.begin(c), w1 = columns.end(c);
+    const int64_t x1 = std::min(n, R + columns.size - w0);
+    const T* g = gF + w0 * lanes;
+    for (int64_t x = std::max<int64_t>(0, R - (w1 - 1)); x < x1; x += kTile) {
+      const T* from = S + (w0 + x - R) * lanes;
+      T* sum = sums + (c * n + x) * lanes;
+      switch (x1 - x) {
+        case 1: addTaps<T, 1, NV>(g, from, w1 - w0, sum); break;
+        case 2: addTaps<T, 2, NV>(g, from, w1 - w0, sum); break;
+        case 3: addTaps<T, 3, NV>(g, from, w1 - w0, sum); break;
+        default: addTaps<T, kTile, NV>(g, from, w1 - w0, sum);
+      }
+    }
+  }
+}
+
+// Adds a group's part of gK: one task per channel, class of rows and row of taps. About 512 pixels are summed in T, the rest in double.
+template <class T>
+void addKernelGradients(const Call& call, const ImageGroup<T>& gF, const ImageGroup<T>& S, const ClassKernels<double>& kernels) {
+  const int64_t n = kernels.n, R = n / 2, lanes = S.lanes, sums = kernels.columns.count * n;
+  const int64_t rowsPerSum = std::max<int64_t>(1, 512 / S.W);
+  parallelFor(call, gF.channels * kernels.rows.count * n, [&](int64_t task, int thread) {
+    const int64_t y = task % n, row = task / n % kernels.rows.count, channel = task / n / kernels.rows.count;
+    T* sum = scratch<T>(call, thread, 0, sums * lanes);
+    const int64_t end = std::min(kernels.rows.end(row), S.H + R - y);
+    for (int64_t h = std::max(kernels.rows.begin(row), R - y); h < end;) {
+      std::fill_n(sum, sums * lanes, T(0));
+      for (const int64_t stop = std::min(end, h + rowsPerSum); h < stop; h++) {
+        if (lanes == kLanes<T>) addRow<T, 1>(kernels.columns, n, gF.row(channel, h), S.row(0, h + y - R), sum);
+        else addRow<T, 2>(kernels.columns, n, gF.row(channel, h), S.row(0, h + y - R), sum);
+      }
+      for (int64_t i = 0; i < sums; i++) {
+        Vec<T> v = load(sum + i * lanes);
+        if (lanes > kLanes<T>) v += load(sum + i * lanes + kLanes<T>);
+        kernels.at(channel, row, i / n)[y * n + i % n] += static_cast<double>(sumLanes<T>(v));
+      }
+    }
+  });
+}
+
+// gw[o,d] from gM[o,d], which is gathered from the classes with d inside.
+template <class T>
+void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double>& gK, const T* basis, T* gw) {
+  const int64_t inner = s.k * s.k, outer = s.q * s.q;
+  double* transposed = scratch<double>(call, 0, 1, inner * s.K);
+  for (int64_t i = 0; i < s.K; i++) {
+    for (int64_t e = 0; e < inner; e++) transposed[e * s.K + i] = static_cast<double>(basis[i * inner + e]);
+  }
+  parallelFor(call, s.O * outer, [&](int64_t od, int thread) {
+    const int64_t y = od % outer / s.q, x = od % s.q;
+    double* gM = scratch<double>(call, thread, 0, inner + s.K);
+    double* sums = gM + inner;
+    std::fill_n(gM, inner + s.K, 0.0);
+    for (int64_t row = 0; row < gK.rows.count; row++) {
+      if (y < gK.rows.firstInside(row) || y >= gK.rows.endInside(row)) continue;
+      for (int64_t column = 0; column < gK.columns.count; column++) {
+        if (x < gK.columns.firstInside(column) || x >= gK.columns.endInside(column)) continue;
+        const double* g = gK.at(od / outer, row, column) + y * gK.n + x;
+        for (int64_t i = 0; i < s.k; i++) {
+          for (int64_t j = 0; j < s.k; j++) gM[i * s.k + j] += g[i * gK.n + j];
+        }
+      }
+    }
+    for (int64_t e = 0; e < inner; e++) {
+      for (int64_t i = 0; i < s.K; i++) sums[i] += gM[e] * transposed[e * s.K + i];
+    }
+    for (int64_t i = 0; i < s.K; i++) gw[od * s.K + i] = static_cast<T>(sums[i]);
+  });
+}
+
+template <class T>
+void fstaMap(const Call& call) {
+  const MapSizes s(call.tensors[3], call.tensors[1], call.tensors[2]);
+  const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
+  ClassKernels<T> kernels(s.H, s.W, s.q, s.n(), nullptr);
+  T* mixed = scratch<T>(call, 0, 3, mixedSize + s.O * kernels.channelStep());
+  kernels.data = mixed + mixedSize;
+  mixFilters(call, s, as<T>(call.tensors[1]), as<T>(call.tensors[2]), mixed);
+  makeKernels(call, s.O, kernels, [&](int64_t o, int64_t d, int64_t e) { return mixed[(o * outer + d) * inner + e]; });
+  ImageGroup<T> S{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
+  S.data = scratch<T>(call, 0, 1, S.size());
+  forImageGroups<T>(s.B, [&](int64_t first, int64_t images, int vectors) {
+    S.lanes = vectors * kLanes<T>;
+    S.fill(call, as<T>(call.tensors[0]), first, images);
+    mapImages(call, S, kernels, s.O, first, images, as<T>(call.tensors[3]));
+  });
+}
+
+template <class T>
+void fstaMapGrad(const Call& call) {
+  const TensorView &gF = call.tensors[0], &S = call.tensors[1], &gS = call.tensors[4], &gw = call.tensors[5];
+  const T* basis = as<T>(call.tensors[2]);
+  const MapSizes s(gF, call.tensors[2], call.tensors[3]);
+  const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
+  ClassKernels<T> kernels(s.H, s.W, s.k, s.n(), nullptr);
+  ClassKernels<double> gK(s.H, s.W, s.q, s.n(), nullptr);
+  gK.data = scratch<double>(call, 0, 3, s.O * gK.channelStep() + mixedSize + s.O * kernels.channelStep());
+  std::fill_n(gK.data, s.O * gK.channelStep(), 0.0);
+  if (gS.data) {
+    T* mixed = reinterpret_cast<T*>(gK.data + s.O * gK.channelStep());
+    kernels.data = mixed + mixedSize;
+    mixFilters(call, s, basis, as<T>(call.tensors[3]), mixed);
+    makeKernels(call, s.O, kernels,
+                [&](int64_t o, int64_t d, int64_t e) { return mixed[(o * outer + outer - 1 - e) * inner + inner - 1 - d]; });
+  }
+  ImageGroup<T> maps{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
+  ImageGroup<T> grads = maps;
+  grads.channels = s.O;
+  maps.data = scratch<T>(call, 0, 1, maps.size());
+  grads.data = scratch<T>(call, 0, 2, grads.size());
+  forImageGroups<T>(s.B, [&](int64_t first, int64_t images, int vectors) {
+    maps.lanes = grads.lanes = vectors * kLanes<T>;
+    grads.fill(call, as<T>(gF), first, images);
+    if (gS.data) mapImages(call, grads, kernels, 1, first, images, as<T>(gS));
+    if (!gw.data) return;
+    maps.fill(call, as<T>(S), first, images);
+    addKernelGradients(call, grads, maps, gK);
+  });
+  if (gw.data) unmixFilters(call, s, gK, basis, as<T>(gw));
+}
+
+SPIKELOOM_KERNEL(kFstaMap, fstaMap)
+SPIKELOOM_KERNEL(kFstaMapGrad, fstaMapGrad)
+
+#include "cpu/level_end.inl"

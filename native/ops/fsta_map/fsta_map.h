@@ -1,0 +1,49 @@
+// FSTA's frequencies and what is learned over them, two zero-padded convolutions as one:
+//
+//   F[b,o] = sum over k of w[o,k] (*) (basis[k] (*) S[b])
+//          = sum over offsets d of w with p+d inside the picture, and e of basis, of M[o,d,e] S[b,p+d+e]        at pixel p
+//   M[o,d,e] = sum over k of w[o,k,d] basis[k,e]
+//
+// Which d are inside depends on how near p is to the border alone, for rows and columns apart: pixels with the same d form a class, at
+// most q x q of them, and each class has one kernel of n x n, n = q+k-1:
+//
+//   K[o,class,f] = sum over d inside for the class of M[o,d,f-d]          F[b,o,p] = sum over f of K[o,class of p,f] S[b,p+f]
+//
+// Gradients: gS is the same map with the convolutions in the other order, M'[d,e] = M[-e,-d], summed over o.
+//   gK[o,class,f] = sum over b and p in class of gF[b,o,p] S[b,p+f];  gM[o,d,e] = sum over the classes with d inside of gK[o,class,d+e];
+//   gw[o,k,d] = sum over e of gM[o,d,e] basis[k,e].  The basis is constant and has none.
+#pragma once
+#include "core/tensor.h"
+
+namespace spikeloom {
+
+inline constexpr char kFstaMap[] = "fstaMap(S:real[B,1,H,W], basis:real[K,1,k,k], w:real[O,K,q,q]) -> F:real[B,O,H,W]";
+inline constexpr char kFstaMapGrad[] =
+    "fstaMapGrad(gF:real[B,O,H,W], S:real[B,1,H,W], basis:real[K,1,k,k], w:real[O,K,q,q]) -> "
+    "gS?:real[B,1,H,W], gw?:real[O,K,q,q]";
+
+// The classes of one axis: positions from which the same offsets -reach to reach lead to pixels.
+struct BorderClasses {
+  int64_t size, reach, count;
+
+  BorderClasses(int64_t size_, int64_t reach_)
+      : size(size_), reach(reach_), count(size_ < 2 * reach_ + 1 ? size_ : 2 * reach_ + 1) {}
+
+  int64_t of(int64_t at) const {
+    const int64_t fromEnd = count - (size - at);
+    return fromEnd > reach ? fromEnd : at < reach ? at : reach;
+  }
+
+  // The positions of a class. All but the middle one of a picture with room for it have one.
+  int64_t begin(int64_t c) const { return c <= reach ? c : size - (count - c); }
+  int64_t end(int64_t c) const { return c == reach && size > count ? size - reach : begin(c) + 1; }
+
+  // Indices (offset + reach) of the offsets that are inside for a class.
+  int64_t firstInside(int64_t c) const { return reach > begin(c) ? reach - begin(c) : 0; }
+  int64_t endInside(int64_t c) const {
+    const int64_t room = size - end(c) + 1;
+    return room < reach + 1 ? reach + room : 2 * reach + 1;
+  }
+};
+
+}  // namespace spikeloom
