@@ -91,6 +91,28 @@ inline Vec<double> mulAdd(Vec<double> a, Vec<double> b, Vec<double> c) {
 #endif
 }
 
+inline Vec<float> squareRoot(Vec<float> v) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  return (Vec<float>)_mm512_sqrt_ps((__m512)v);
+#elif SPIKELOOM_LEVEL_NOW == 1
+  return (Vec<float>)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int i = 0; i < kLanes<float>; i++) v[i] = std::sqrt(v[i]);
+  return v;
+#endif
+}
+
+inline Vec<double> squareRoot(Vec<double> v) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  return (Vec<double>)_mm512_sqrt_pd((__m512d)v);
+#elif SPIKELOOM_LEVEL_NOW == 1
+  return (Vec<double>)_mm256_sqrt_pd((__m256d)v);
+#else
+  for (int i = 0; i < kLanes<double>; i++) v[i] = std::sqrt(v[i]);
+  return v;
+#endif
+}
+
 // Elements as they rest (T, or Bf16 for float) as vectors of T; the part variants read and write the first n lanes.
 template <class T>
 inline Vec<T> loadAs(const T* p) {

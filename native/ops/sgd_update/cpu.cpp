@@ -4,6 +4,7 @@
 #include "ops/sgd_update/sgd_update.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/elementwise.inl"
 
 template <class T>
 void sgdUpdate(const Call& call) {
@@ -13,7 +14,10 @@ void sgdUpdate(const Call& call) {
   const T factor = call.tensors[3].data ? as<T>(call.tensors[3])[0] : T(1);
   const T decay = static_cast<T>(call.attributes[0]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) w[i] -= lr * (factor * g[i] + decay * w[i]);
+    forVectors<T>(begin, end, [=](int64_t i, auto at) {
+      const Vec<T> x = at.load(w + i);
+      at.store(w + i, x - lr * (factor * at.load(g + i) + decay * x));
+    });
   });
 }
 
@@ -28,12 +32,13 @@ void momentumUpdate(const Call& call) {
   const bool nesterov = call.attributes[1] != 0;
   const T decay = static_cast<T>(call.attributes[2]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const T d = factor * g[i] + decay * w[i];
-      const T next = momentum * m[i] + d;
-      m[i] = next;
-      w[i] -= lr * (nesterov ? d + momentum * next : next);
-    }
+    forVectors<T>(begin, end, [=](int64_t i, auto at) {
+      const Vec<T> x = at.load(w + i);
+      const Vec<T> d = factor * at.load(g + i) + decay * x;
+      const Vec<T> next = momentum * at.load(m + i) + d;
+      at.store(m + i, next);
+      at.store(w + i, x - lr * (nesterov ? d + momentum * next : next));
+    });
   });
 }
 
