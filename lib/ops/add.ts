@@ -1,28 +1,37 @@
-import { nativeOp, type RealType, record, type Tensor } from '../core/index.ts';
+import { nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { provideSums } from '../core/tape.ts';
 
 const forward = nativeOp<'z'>('add');
 const fill = nativeOp<'y'>('fill');
 
 export interface AddOptions {
-  /** Type of the sum of two spike tensors (default f32); otherwise the sum has the type of the real one. */
+  /** Type of the sum of two spike tensors (default f32); otherwise the sum has the type of the real one, or bf16 without one. */
   real?: RealType;
+}
+
+function sum(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
+  const types = [x.dtype, y.dtype];
+  const real = types.find((type) => type === 'f32' || type === 'f64') as RealType | undefined;
+  if (real === 'f64' && types.includes('bf16'))
+    throw new SpikeloomError('add: bf16 goes with f32, not with f64; make the f64 tensor f32');
+  const z = real ?? (types.includes('bf16') ? 'bf16' : (options.real ?? 'f32'));
+  return forward.run({ x, y }, {}, { ...options, types: { z } }).z;
 }
 
 /**
  * z = x + y, element by element, a spike counting as 1. Both gradients are gz, for spikes as well.
  *
- * @param x real or spikes, any shape
- * @param y real or spikes, the same shape
+ * @param x real, bf16 or spikes, any shape
+ * @param y real, bf16 or spikes, the same shape
  * @throws SpikeloomError when the shapes or the real types differ
  */
 export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
-  const { z } = forward.run({ x, y }, {}, options);
+  const z = sum(x, y, options);
   record([z], [x, y], ([gz]) => [gz, gz]);
   return z;
 }
 
 provideSums({
-  add: (a, b) => forward.run({ x: a, y: b }).z,
+  add: sum,
   one: (like) => fill.run({ x: like }, { value: 1 }).y,
 });

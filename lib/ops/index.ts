@@ -6,6 +6,7 @@ export * from './batch-norm.ts';
 export * from './bce-with-logits.ts';
 export * from './conv2d.ts';
 export * from './cross-entropy.ts';
+export * from './current.ts';
 export * from './dct.ts';
 export * from './dropout.ts';
 export * from './fsta.ts';

@@ -55,6 +55,11 @@ function settings(x: Tensor, options: LifOptions) {
   if (![2, 3, 5].includes(x.shape.length)) {
     fail(`x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
   }
+  return lifSettings(options);
+}
+
+/** @internal The neuron's options, checked, as the attributes of native ops. */
+export function lifSettings(options: LifOptions) {
   if (options.logit && options.decay !== undefined)
     fail('decay and logit both say how the membrane decays; give one of them');
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as LifOptions;

@@ -12,7 +12,7 @@ namespace spikeloom {
 
 constexpr int32_t kAbi = 1;
 constexpr int kMaxRank = 6;
-constexpr int kMaxTensors = 16;
+constexpr int kMaxTensors = 24;
 constexpr int kMaxAttributes = 16;
 
 enum class DType : int32_t { f32 = 0, f64 = 1, bf16 = 2, u8 = 3, i32 = 4, spike = 5 };

@@ -55,7 +55,7 @@ function timeGateTwin(x: HostTensor, i: HostInputs): Float64Array {
 }
 
 /** The expanded definition: filters repeated over all channels, gates over the whole tensor. */
-function fstaTwin(i: HostInputs): HostTensor {
+export function fstaTwin(i: HostInputs): HostTensor {
   const x = i.x!;
   const [T, B, C, H, W] = sizesOf(x);
   const a = timeGateTwin(x, i);

@@ -1,6 +1,7 @@
 // One task per image and block of pixels; the gate of a block is computed once and serves all T steps.
 #define SPIKELOOM_FILE "ops/fsta_gate/cpu.cpp"
 #include "cpu/levels.h"
+#include "core/gate.h"
 #include "ops/fsta_gate/fsta_gate.h"
 
 #include "cpu/level_begin.inl"
@@ -19,15 +20,10 @@ struct Blocks {
   int64_t P, blocks;
 };
 
-template <class T>
-inline T sigmoid(T x) {
-  return T(1) / (T(1) + std::exp(-x));
-}
-
 // The open share G of the pixels begin..end of F.
 template <class T>
 inline void openShares(const T* F, int64_t n, T* G) {
-  for (int64_t i = 0; i < n; i++) G[i] = sigmoid(F[i]);
+  for (int64_t i = 0; i < n; i++) G[i] = openShare(F[i]);
 }
 
 template <class T>
@@ -47,7 +43,7 @@ void fstaGate(const Call& call) {
       T* y = as<T>(call.tensors[5]) + first;
       const T gain = T(1) + a[t * s.B + b];
       for (int64_t i = 0; i < size; i++) {
-        const T k = gain * ((m + n + n * G[i]) / T(2));
+        const T k = gain * gateFactor(m, n, G[i]);
         for (int64_t c = i * s.C; c < (i + 1) * s.C; c++) y[c] = x[c] * k;
       }
     }
@@ -94,7 +90,7 @@ void gateBlockGrad(const Call& call, const Blocks& blocks, int64_t task, int thr
     const T gain = T(1) + a[t * s.B + b];
     double ga = 0;
     for (int64_t i = 0; i < size; i++) {
-      const T k = (m + n + n * G[i]) / T(2);
+      const T k = gateFactor(m, n, G[i]);
       const T q = gatePixel(gy + i * s.C, x + i * s.C, gx ? gx + i * s.C : gx, gain * k, s.C);
       ga += static_cast<double>(q) * static_cast<double>(k);
       r[i] += static_cast<double>(q) * static_cast<double>(gain);

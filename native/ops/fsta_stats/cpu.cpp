@@ -4,81 +4,30 @@
 #include "ops/fsta_stats/fsta_stats.h"
 
 #include "cpu/level_begin.inl"
-
-// The integers as wide as T: comparing Vec<T> gives a vector of these.
-template <class T>
-struct IntegerOf;
-template <>
-struct IntegerOf<float> {
-  using type = int32_t;
-};
-template <>
-struct IntegerOf<double> {
-  using type = int64_t;
-};
-
-template <class T>
-struct Peaks {
-  using Integer = typename IntegerOf<T>::type;
-  T* value;        // the maximum so far of each channel
-  Integer* pixel;  // where it was first seen
-};
-
-// Adds one pixel to the maxima and returns the sum of its channels.
-template <class T>
-inline T addPixel(const T* x, int64_t C, typename Peaks<T>::Integer pixel, const Peaks<T>& peaks) {
-  using Integer = typename Peaks<T>::Integer;
-  typedef Integer IntegerVec __attribute__((vector_size(kVectorBytes)));
-  const IntegerVec here = IntegerVec{} + pixel;
-  Vec<T> sum{};
-  int64_t c = 0;
-  for (; c + kLanes<T> <= C; c += kLanes<T>) {
-    const Vec<T> v = load(x + c);
-    const Vec<T> best = load(peaks.value + c);
-    const IntegerVec above = v > best;
-    IntegerVec at;
-    std::memcpy(&at, peaks.pixel + c, sizeof at);
-    at = above ? here : at;
-    std::memcpy(peaks.pixel + c, &at, sizeof at);
-    store(peaks.value + c, above ? v : best);
-    sum += v;
-  }
-  T total = sumLanes<T>(sum);
-  for (; c < C; c++) {
-    total += x[c];
-    if (x[c] > peaks.value[c]) {
-      peaks.value[c] = x[c];
-      peaks.pixel[c] = pixel;
-    }
-  }
-  return total;
-}
+#include "cpu/lane_masks.inl"
+#include "cpu/peaks.inl"
 
 template <class T>
 void fstaStats(const Call& call) {
   const Shape5 s = shape5(call.tensors[0]);
   const int64_t C = s.C, P = s.H * s.W;
-  using Integer = typename Peaks<T>::Integer;
   parallelFor(call, s.T * s.B, [&](int64_t tb, int thread) {
     const T* x = as<T>(call.tensors[0]) + tb * P * C;
     T* plane = as<T>(call.tensors[3]) + tb * P;
-    int32_t* argmax = as<int32_t>(call.tensors[4]) + tb * C;
-    const Peaks<T> peaks{scratch<T>(call, thread, 0, C), scratch<Integer>(call, thread, 1, C)};
-    for (int64_t c = 0; c < C; c++) {
-      peaks.value[c] = x[c];
-      peaks.pixel[c] = 0;
-    }
-    double sum = 0, peak = 0;
+    Peaks<T> peaks(call, thread, C);
+    double sum = 0;
     for (int64_t p = 0; p < P; p++) {
-      plane[p] = addPixel(x + p * C, C, static_cast<Integer>(p), peaks);
+      Vec<T> total{};
+      eachVector<T>(C, [&](int64_t c, int n) {
+        const Vec<T> now = loadLanes<T>(x + p * C + c, n);
+        peaks.add(now, c, p);
+        total += now;
+      });
+      plane[p] = sumLanes<T>(total);
       sum += static_cast<double>(plane[p]);
     }
-    for (int64_t c = 0; c < C; c++) {
-      peak += static_cast<double>(peaks.value[c]);
-      argmax[c] = static_cast<int32_t>(peaks.pixel[c]);
-    }
     as<T>(call.tensors[1])[tb] = static_cast<T>(sum / static_cast<double>(P * C));
-    as<T>(call.tensors[2])[tb] = static_cast<T>(peak / static_cast<double>(C));
+    as<T>(call.tensors[2])[tb] = static_cast<T>(peaks.finish(as<int32_t>(call.tensors[4]) + tb * C) / static_cast<double>(C));
   });
 }
 

@@ -13,6 +13,7 @@
 #include "ops/lif/lif.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
 
 constexpr int kChunk = 8;
 constexpr int kChunkLanes = kChunk * 32;
@@ -79,34 +80,6 @@ struct Chunk {
   }
 };
 
-inline uint32_t positiveLanes(Vec<float> v) {
-#if SPIKELOOM_LEVEL_NOW == 2
-  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
-#elif SPIKELOOM_LEVEL_NOW == 1
-  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ)));
-#elif defined(__x86_64__)
-  return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps((__m128)v, _mm_setzero_ps())));
-#else
-  uint32_t bits = 0;
-  for (int i = 0; i < kLanes<float>; i++) bits |= static_cast<uint32_t>(v[i] > 0) << i;
-  return bits;
-#endif
-}
-
-inline uint32_t positiveLanes(Vec<double> v) {
-#if SPIKELOOM_LEVEL_NOW == 2
-  return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
-#elif SPIKELOOM_LEVEL_NOW == 1
-  return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_setzero_pd(), _CMP_GT_OQ)));
-#elif defined(__x86_64__)
-  return static_cast<uint32_t>(_mm_movemask_pd(_mm_cmpgt_pd((__m128d)v, _mm_setzero_pd())));
-#else
-  uint32_t bits = 0;
-  for (int i = 0; i < kLanes<double>; i++) bits |= static_cast<uint32_t>(v[i] > 0) << i;
-  return bits;
-#endif
-}
-
 // Spikes at rest: bits, or real numbers for the smooth neuron.
 template <class T, bool kSmooth>
 struct Spikes {
@@ -129,7 +102,7 @@ struct Spikes {
       uint32_t* out = wordsOf(c, t);
       for (int w = 0; w < c.words; w++) {
         uint32_t word = 0;
-        for (int i = 0; i < 32; i += kLanes<T>) word |= positiveLanes(load(lanes + w * 32 + i)) << i;
+        for (int i = 0; i < 32; i += kLanes<T>) word |= lanesAbove<T>(load(lanes + w * 32 + i), Vec<T>{}) << i;
         out[w] = word;
       }
       if (!c.g.packed()) {
@@ -140,12 +113,6 @@ struct Spikes {
     }
   }
 };
-
-inline double decayOf(const TensorView& logit, double decay, bool isDouble) {
-  if (logit.data == nullptr) return decay;
-  const double l = isDouble ? *as<double>(logit) : static_cast<double>(*as<float>(logit));
-  return 1 / (1 + std::exp(-l));
-}
 
 // Runs body(chunk, thread, task) for every chunk, in order within a task.
 template <class F>

@@ -13,6 +13,7 @@
 //
 // Forward and gradient compute u by the same operations in the same order, unfused: the same bits at every instruction-set level.
 #pragma once
+#include "core/lif_neuron.h"
 #include "core/surrogate.h"
 
 namespace spikeloom {
@@ -32,30 +33,5 @@ inline constexpr char kLifSmoothGrad[] =
     "lifSmoothGrad(gs?:real[T,...R], gv?:real[...R], x:real[T,...R], s:real[T,...R], v0?:real[...R], logit?:real[1];"
     " decay:float, vth:float, threshold:float, soft:bool, detachReset:bool, surrogate:int, temperature:float)"
     " -> gx:real[T,...R], gv0?:real[...R], glogit?:real[1]";
-
-// One neuron at one step. kSmooth: s is a real number of [0, 1]; else it is 0 or 1, and the hard reset selects, so that an
-// infinite u resets to 0 as well.
-template <class T, bool kSmooth, bool kSoft>
-struct LifNeuron {
-  T decay, vth, threshold, drop, through;
-
-  LifNeuron(double decay_, double vth_, double threshold_, bool detachReset)
-      : decay(T(decay_)), vth(T(vth_)), threshold(T(threshold_)), drop(T(threshold_) * T(vth_)), through(detachReset ? T(0) : T(1)) {}
-
-  SPIKELOOM_HD T charge(T v, T x) const { return decay * v + x; }
-  SPIKELOOM_HD T distance(T u) const { return u / vth - threshold; }
-  SPIKELOOM_HD T fire(T u) const { return u / vth > threshold ? T(1) : T(0); }
-  SPIKELOOM_HD T reset(T u, T s) const {
-    if constexpr (kSoft) return u - s * drop;
-    if constexpr (kSmooth) return u * (T(1) - s);
-    return s > 0 ? T(0) : u;
-  }
-  // gu of step t; d = ds/du.
-  SPIKELOOM_HD T gradient(T gs, T G, T u, T s, T d) const {
-    const T direct = kSoft ? T(1) : T(1) - s;
-    const T viaSpike = kSoft ? drop : u;
-    return gs * d + G * (direct - through * (viaSpike * d));
-  }
-};
 
 }  // namespace spikeloom

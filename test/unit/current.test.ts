@@ -1,0 +1,107 @@
+// The fused layer's gradients against those of the ops it replaces, and bf16 against f32.
+import { expect } from 'chai';
+import { backward, device, type RealType, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { layers } from '../ops/current.ts';
+import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
+import { difference, type HostInputs, noise, type Tensors, toDevice } from '../support/op-table.ts';
+
+type Run = (t: Tensors, layer: Layer) => Tensor[];
+
+const toBf16 = (data: Float64Array): Uint16Array =>
+  new Uint16Array(
+    Uint32Array.from(
+      new Uint32Array(Float32Array.from(data).buffer),
+      (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16,
+    ),
+  );
+const fromBf16 = (data: ArrayLike<number>): Float64Array =>
+  Float64Array.from(new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer));
+
+/** Inputs with the convolutions' outputs rounded to bf16, as they rest. */
+function rounded(inputs: HostInputs): HostInputs {
+  const made = { ...inputs };
+  for (const name of ['y', 'y2'])
+    if (made[name]) made[name] = { ...made[name]!, data: fromBf16(toBf16(made[name]!.data)) };
+  return made;
+}
+
+async function gradients(run: Run, layer: Layer, inputs: HostInputs, real: RealType, bf16 = false) {
+  const made: Tensors = {};
+  for (const [name, given] of Object.entries(inputs)) {
+    const small = bf16 && (name === 'y' || name === 'y2');
+    const t = small ? tensor(toBf16(given.data), { shape: given.shape, dtype: 'bf16' }) : toDevice(given, real, 'cpu');
+    t.requiresGrad = trained.includes(name);
+    made[name] = t;
+  }
+  const s = scope(() => {
+    const [spikes] = run(made, layer);
+    const gs = noise(spikes!.shape, 77);
+    const data = bf16 ? toBf16(gs.data) : fromBf16(toBf16(gs.data));
+    const given = bf16
+      ? tensor(data, { shape: gs.shape, dtype: 'bf16' })
+      : toDevice({ ...gs, data: Float64Array.from(data) }, real, 'cpu');
+    backward(spikes!, given);
+    return spikes!;
+  });
+  const found: Record<string, Float64Array> = { s: Float64Array.from(await s.array()) };
+  for (const [name, t] of Object.entries(made)) {
+    if (!t.requiresGrad) continue;
+    const numbers = await t.grad!.array();
+    found[name] = t.grad!.dtype === 'bf16' ? fromBf16(numbers) : Float64Array.from(numbers);
+  }
+  for (const t of [s, ...Object.values(made)]) t.dispose();
+  return found;
+}
+
+function compare(found: Record<string, Float64Array>, wanted: Record<string, Float64Array>, limit: number): void {
+  expect(Object.keys(found)).to.deep.equal(Object.keys(wanted));
+  for (const [name, gradient] of Object.entries(wanted)) {
+    const apart = difference(found[name]!, gradient, 1e-2);
+    if (name === 's') expect(apart, 'spikes').to.equal(0);
+    else expect(apart, `gradient of ${name}`).to.be.below(limit);
+  }
+}
+
+describe('fire', () => {
+  it('leaves no tensor handle over', async () => {
+    const layer: Layer = { channels: 33, fsta: true, residual: 'second', learned: true };
+    await gradients(fused, layer, layerInputs(layer), 'f32');
+    const { handles } = device().stats();
+    await gradients(fused, layer, layerInputs(layer), 'f32');
+    expect(device().stats().handles).to.equal(handles);
+  });
+
+  for (const layer of layers) {
+    it(`${layerName(layer)}: gradients equal those of the composed ops`, async () => {
+      const inputs = layerInputs(layer);
+      const wanted = await gradients(composed, layer, inputs, 'f64');
+      compare(await gradients(fused, layer, inputs, 'f64'), wanted, 1e-10);
+      compare(await gradients(fused, layer, inputs, 'f32'), wanted, 1e-4);
+    });
+
+    // What is stored, g and the gradients of y and the residual, has 8 bits; sums of them err less.
+    it(`${layerName(layer)}: bf16 follows f32`, async () => {
+      const inputs = rounded(layerInputs(layer));
+      const wanted = await gradients(fused, layer, inputs, 'f32');
+      compare(await gradients(fused, layer, inputs, 'f32', true), wanted, 8e-3);
+    });
+  }
+
+  it('only the parameters that need a gradient are asked for', async () => {
+    const layer: Layer = { channels: 33, fsta: true, residual: 'spikes' };
+    const made = Object.fromEntries(
+      Object.entries(layerInputs(layer)).map(([name, t]) => [name, toDevice(t, 'f64', 'cpu')]),
+    );
+    made.m!.requiresGrad = true;
+    const grad = await scope(() => {
+      const [s] = fused(made, layer);
+      backward(s!, toDevice(noise(s!.shape, 5), 'f64', 'cpu'));
+      return made.m!.grad!;
+    }).array();
+    expect(Math.abs(grad[0]!)).to.be.above(0);
+    for (const [name, t] of Object.entries(made)) {
+      if (name !== 'm') expect(t.grad, name).to.equal(undefined);
+      t.dispose();
+    }
+  });
+});
