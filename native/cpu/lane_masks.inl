@@ -88,10 +88,10 @@ inline void storeLanes(S* p, Vec<T> v, int n) {
   else storePartAs(p, v, n);
 }
 
-// The vectors of a row of C channels in order: body(first channel, lanes in use).
+// The vectors of a row of C channels in order: body(first channel, lanes in use), where whole vectors know their lanes when compiled.
 template <class T, class F>
 inline void eachVector(int64_t C, F&& body) {
   int64_t c = 0;
-  for (; c + kLanes<T> <= C; c += kLanes<T>) body(c, kLanes<T>);
+  for (; c + kLanes<T> <= C; c += kLanes<T>) body(c, std::integral_constant<int, kLanes<T>>{});
   if (c < C) body(c, static_cast<int>(C - c));
 }

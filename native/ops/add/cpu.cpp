@@ -22,7 +22,7 @@ void addPixels(const Call& call) {
   const int64_t C = channels(x);
   parallelRange(call, pixels(x), std::max<int64_t>(1, 16384 / C), [&](int64_t begin, int64_t end) {
     for (int64_t pixel = begin; pixel < end; pixel++) {
-      eachVector<T>(C, [&](int64_t c, int n) {
+      eachVector<T>(C, [&](int64_t c, auto n) {
         const Vec<T> sum = lanesOf<T>(x, C, pixel, c, n) + lanesOf<T>(y, C, pixel, c, n);
         if constexpr (sizeof(T) == 4) {
           if (z.dtype == DType::bf16) return storeLanes<T>(as<Bf16>(z) + pixel * C + c, sum, n);

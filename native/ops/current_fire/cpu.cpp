@@ -11,6 +11,8 @@
 #include "cpu/level_begin.inl"
 #include "cpu/current.inl"
 #include "cpu/lif_lanes.inl"
+#include "cpu/peaks.inl"
+#include "cpu/surrogate_lanes.inl"
 
 // What both directions get: tensors 3..10 of the call are r, rscale, rshift, a, F, m, n, logit.
 template <class T>
@@ -62,7 +64,7 @@ void fire(const Call& call, const C& current) {
       if constexpr (kGated) {
         for (int64_t t = 0; t < steps; t++) room.factor[t] = room.gain[t] * room.k[p - begin];
       }
-      eachVector<T>(current.C, [&](int64_t c, int n) {
+      eachVector<T>(current.C, [&](int64_t c, auto n) {
         const uint32_t used = (1u << n) - 1u;
         Vec<T> v{};
         for (int64_t t = 0; t < steps; t++) {
@@ -86,14 +88,6 @@ void currentFire(const Call& call) {
     if (gated) soft ? fire<T, true, true>(call, current) : fire<T, true, false>(call, current);
     else soft ? fire<T, false, true>(call, current) : fire<T, false, false>(call, current);
   });
-}
-
-template <class T, class Surrogate>
-inline Vec<T> derivativeOf(const Surrogate& surrogate, Vec<T> z) {
-  T in[kLanes<T>], out[kLanes<T>];
-  store(in, z);
-  for (int i = 0; i < kLanes<T>; i++) out[i] = surrogate.derivative(in[i]);
-  return load(out);
 }
 
 // Where the sums of a task go: parts[task] = ga of every t, gm, gn, glogit; channelParts[task] = [2][C].
@@ -128,12 +122,12 @@ struct Waiting {
   }
 };
 
-template <class T, class S, bool kGated, bool kSoft, class C, class Surrogate>
+template <class T, class S, bool kGated, bool kSoft, class C>
 struct BlockGradient {
   const FireGradient<T>& all;
   const C& current;
   const LifLanes<T, kSoft>& neuron;
-  const Surrogate& surrogate;
+  const SurrogateLanes<T>& surrogate;
   const Room<T>& room;
   Waiting<T>& wait;
   T* sums;
@@ -152,8 +146,8 @@ struct BlockGradient {
     return laneMask<T>(words, c);
   }
 
-  template <class Pixel>
-  void vector(const Pixel& pixel, int64_t c, int n) const {
+  template <class Pixel, class N>
+  void vector(const Pixel& pixel, int64_t c, N n) const {
     const int64_t steps = current.T_;
     Vec<T> v{};
     for (int64_t t = 0; t < steps; t++) {
@@ -171,7 +165,7 @@ struct BlockGradient {
     Vec<T> G{}, sum{}, product{};
     for (int64_t t = steps - 1; t >= 0; t--) {
       const Vec<T> u = wait.u[t];
-      Vec<T> d = derivativeOf<T>(surrogate, neuron.distance(u));
+      Vec<T> d = surrogate.derivative(neuron.distance(u));
       d = neuron.perVth(d);
       Vec<T> gu = neuron.gradient(arrived(t, c, n), G, u, firedAt(t, c), d);
       G = neuron.decay * gu;
@@ -190,9 +184,9 @@ struct BlockGradient {
   }
 };
 
-template <class T, class S, bool kGated, bool kSoft, class C, class Surrogate>
+template <class T, class S, bool kGated, bool kSoft, class C>
 void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, const Blocks& blocks, int64_t task, int thread,
-               const LifLanes<T, kSoft>& neuron, const Surrogate& surrogate) {
+               const LifLanes<T, kSoft>& neuron, const SurrogateLanes<T>& surrogate) {
   const int64_t steps = current.T_, b = blocks.b(task), begin = blocks.begin(task), end = blocks.end(task);
   const Room<T> room(call, thread, blocks.size, steps);
   Waiting<T> wait(call, thread, steps);
@@ -206,7 +200,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
   for (int64_t p = begin; p < end; p++) {
     const int64_t first = b * current.P + p;
     const auto pixel = current.pixel(b, p);
-    const BlockGradient<T, S, kGated, kSoft, C, Surrogate> here{all, current, neuron, surrogate, room, wait, sums, first};
+    const BlockGradient<T, S, kGated, kSoft, C> here{all, current, neuron, surrogate, room, wait, sums, first};
     const T k = kGated ? room.k[p - begin] : T(1);
     if constexpr (kGated) {
       for (int64_t t = 0; t < steps; t++) {
@@ -214,7 +208,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
         wait.q[t] = Vec<T>{};
       }
     }
-    eachVector<T>(current.C, [&](int64_t c, int n) { here.vector(pixel, c, n); });
+    eachVector<T>(current.C, [&](int64_t c, auto n) { here.vector(pixel, c, n); });
     if constexpr (kGated) {
       Vec<T> overTime{};
       for (int64_t t = 0; t < steps; t++) {
@@ -269,10 +263,9 @@ void fireGradient(const Call& call, const Current<T, S, kResidual>& current) {
   const FireGradient<T> all(call, blocks.tasks(), current.T_, current.C);
   const double decay = decayOf(call.tensors[10], attributes[0], sizeof(T) == 8);
   const LifLanes<T, kSoft> neuron(LifNeuron<T, false, kSoft>(decay, attributes[1], attributes[2], attributes[4] != 0));
-  withSurrogate<T>(static_cast<Surrogate>(static_cast<int>(attributes[5])), attributes[6], [&](const auto& surrogate) {
-    parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
-      fireBlock<T, S, kGated, kSoft>(call, all, current, blocks, task, thread, neuron, surrogate);
-    });
+  const SurrogateLanes<T> surrogate(attributes[5], attributes[6]);
+  parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
+    fireBlock<T, S, kGated, kSoft>(call, all, current, blocks, task, thread, neuron, surrogate);
   });
   mergeFireGradient(call, all, blocks, current.T_, current.C);
 }

@@ -76,7 +76,7 @@ void sumBlock(const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t ta
       const S* g = all.g + ((t * all.B + b) * all.P + p) * C;
       const S* y = all.y + (((all.ySteps == 1 ? 0 : t) * all.B + b) * all.P + p) * C;
       const Part<T, S> part(all, t, b, p);
-      eachVector<T>(C, [&](int64_t c, int n) {
+      eachVector<T>(C, [&](int64_t c, auto n) {
         Vec<T> gx{};
         if constexpr (kReadG) gx = loadLanes<T>(g + c, n);
         if constexpr (kParts) gx += part.at(c, n);
@@ -118,17 +118,13 @@ void writeBlock(const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t 
         const int64_t from = ((t * all.B + b) * all.P + p) * C;
         const Part<T, S> part(all, t, b, p);
         const bool last = t + 1 == all.to(yt);
-        eachVector<T>(C, [&](int64_t c, int n) {
-          const auto total = [&](int64_t at) {
-            Vec<T> gx = loadLanes<T>(all.g + at + c, n);
-            return gx;
-          };
-          Vec<T> gx = total(from);
+        eachVector<T>(C, [&](int64_t c, auto n) {
+          Vec<T> gx = loadLanes<T>(all.g + from + c, n);
           if constexpr (kParts) gx += part.at(c, n);
           if (all.gx) storeLanes<T>(all.gx + from + c, gx, n);
           if (!all.gy || !last) return;
           for (int64_t before = all.from(yt); before < t; before++) {
-            gx += total(((before * all.B + b) * all.P + p) * C);
+            gx += loadLanes<T>(all.g + ((before * all.B + b) * all.P + p) * C + c, n);
             if constexpr (kParts) gx += Part<T, S>(all, before, b, p).at(c, n);
           }
           const Vec<T> rest = mulAdd(loadLanes<T>(tilt + c, n), loadLanes<T>(all.y + row + c, n), loadLanes<T>(level + c, n));

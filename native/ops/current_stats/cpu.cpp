@@ -42,7 +42,7 @@ void currentStats(const Call& call) {
       for (int64_t p = 0; p < P; p++) {
         const auto pixel = current.pixel(tb % B, p);
         Vec<T> total{};
-        eachVector<T>(C, [&](int64_t c, int n) {
+        eachVector<T>(C, [&](int64_t c, auto n) {
           const Vec<T> x = pixel.at(tb / B, c, n);
           peaks.add(x, c, p);
           total += x;

@@ -18,7 +18,7 @@ void fstaStats(const Call& call) {
     double sum = 0;
     for (int64_t p = 0; p < P; p++) {
       Vec<T> total{};
-      eachVector<T>(C, [&](int64_t c, int n) {
+      eachVector<T>(C, [&](int64_t c, auto n) {
         const Vec<T> now = loadLanes<T>(x + p * C + c, n);
         peaks.add(now, c, p);
         total += now;
