@@ -82,6 +82,18 @@ const matrix =
     return 2 * (product(shape) / shape.at(-1)!) * O * F;
   };
 
+/** Two convolutions of one channel in a row are one with a larger kernel, which has to be made; `passes`: how often either is done. */
+const frequencyMap =
+  (result: string, passes: number): Flops =>
+  (call) => {
+    const [O, K, q] = operand(call, 'w').shape as [number, number, number];
+    const k = operand(call, 'basis').shape.at(-1)!;
+    const [batch, , H, W] = operand(call, result).shape as [number, number, number, number];
+    const n = q + k - 1;
+    const pairs = insidePairs(H, H, n, 1, (n - 1) / 2) * insidePairs(W, W, n, 1, (n - 1) / 2);
+    return passes * 2 * O * (batch * pairs + K * q * q * k * k);
+  };
+
 const none: Flops = () => 0;
 
 /** For every op; an op that is not here cannot be timed. */
@@ -96,6 +108,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   batchNormGrad: each('x', 9),
   bceWithLogits: each('x', 8),
   bceWithLogitsGrad: each('x', 6),
+  channelMoments: each('y', 3),
   clipFactor: each('norms', 2),
   conv2d: convolution('x', 'y'),
   conv2dGradW: convolution('x', 'gy'),
@@ -103,10 +116,16 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   correctCount: each('x', 1),
   crossEntropy: each('x', 6),
   crossEntropyGrad: each('p', 4),
+  currentFire: each('s', 8),
+  currentFireGrad: each('s', 24),
+  currentGrad: each('g', 8),
+  currentStats: (call) => 5 * elementsOf(call, 'plane') * elementsOf(call, 'scale'),
   dropout: each('x', 1),
   fill: none,
   fstaGate: each('x', 1),
   fstaGateGrad: each('x', 3),
+  fstaMap: frequencyMap('F', 1),
+  fstaMapGrad: frequencyMap('gF', 2),
   fstaPlane: each('plane', 2),
   fstaPlaneGrad: each('plane', 4),
   fstaStats: each('x', 3),
@@ -128,6 +147,8 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   maxPool2dGrad: each('gy', 1),
   momentumUpdate: each('w', 7),
   mul: each('z', 1),
+  normAffine: each('gamma', 8),
+  normAffineEval: each('gamma', 5),
   relu: each('x', 1),
   reluGrad: each('gy', 1),
   reorder: none,

@@ -3,12 +3,47 @@ import { Command, CommanderError } from 'commander';
 import { EXIT, explainError } from '../lib/cli/exit.ts';
 import { silenceClosedPipes } from '../lib/cli/output.ts';
 import type { AccuracyOptions } from './accuracy.ts';
+import type { CurveOptions } from './curve.ts';
 import type { OpsOptions } from './ops.ts';
-import { addStepOptions, type StepOptions, wholeNumber } from './options.ts';
+import { addStepOptions, precisionOption, type StepOptions, wholeNumber } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
 import type { RooflineOptions } from './roofline.ts';
 
 const HINT = "See 'npm run bench -- --help'.";
+
+/** Where a measurement goes. */
+const addOutput = (command: Command): Command =>
+  command
+    .option('--out <file>', 'also write the measurement to this JSON file')
+    .option('--json', 'one JSON line on stdout');
+
+function addPeers(program: Command): void {
+  const command = program.command('peers').description('time the same steps here and in PyTorch, in turn');
+  addOutput(addStepOptions(command))
+    .option('--python <file>', 'Python with PyTorch; else SPIKELOOM_PEERS_PYTHON names it')
+    .option(
+      '--forms <form...>',
+      "ways to compute FSTA in the peer: 'expanded', 'collapsed', and 'best', the fastest that PyTorch makes of the latter",
+      ['expanded', 'collapsed'],
+    )
+    .addOption(precisionOption('--precisions <type...>', 'ours; default: fp32 and bf16, or what --precision asks for'))
+    .option('--rounds <n>', 'times that every side runs', wholeNumber(1, 100), 3)
+    .option('--memory-batch <n>', 'also measure the memory of one run at another batch', wholeNumber(1, 65_536))
+    .action(async (options: PeerOptions) => (await import('./peers/compare.ts')).peersCommand(options));
+}
+
+function addAccuracy(program: Command): void {
+  const command = program
+    .command('accuracy')
+    .description('train a recipe with several seeds in several precisions and compare the test accuracies')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
+    .option('--seeds <seed...>', 'of weights and order of the images', ['1', '2', '3'])
+    .option('--precisions <type...>', 'fp32, bf16, fp64', ['fp32', 'bf16']);
+  addOutput(command).action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
+    (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
+  );
+}
 
 // What a command needs is loaded by the command, so that a comparison stays small beside what it measures.
 function makeProgram(): Command {
@@ -17,38 +52,30 @@ function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .exitOverride()
     .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${HINT}`) });
-  addStepOptions(program.command('step').description('time whole training steps on random images'))
+  const measuring = (name: string, text: string) => addStepOptions(program.command(name).description(text));
+  measuring('step', 'time whole training steps on random images')
     .option('--json', 'one JSON line on stdout')
     .action(async (options: StepOptions & { json?: boolean }) => (await import('./step.ts')).stepCommand(options));
-  addStepOptions(program.command('peers').description('time the same steps here and in PyTorch, in turn'))
-    .option('--python <file>', 'Python with PyTorch; else SPIKELOOM_PEERS_PYTHON names it')
-    .option('--forms <form...>', "ways to compute FSTA in the peer: 'expanded', 'collapsed'", ['expanded', 'collapsed'])
-    .option('--rounds <n>', 'times that every side runs', wholeNumber(1, 100), 3)
-    .option('--out <file>', 'also write the measurement to this JSON file')
-    .option('--json', 'one JSON line on stdout')
-    .action(async (options: PeerOptions) => (await import('./peers/compare.ts')).peersCommand(options));
+  addPeers(program);
+  addAccuracy(program);
+  addOutput(measuring('ops', 'time every native op beside the ceilings of the machine')).action(
+    async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options),
+  );
+  addOutput(measuring('roofline', 'a whole step, call by call, beside the ceilings of the machine')).action(
+    async (options: RooflineOptions) => (await import('./roofline.ts')).rooflineCommand(options),
+  );
+  const curve = program.command('curve').description('time and memory of a step for several numbers of time steps');
+  addOutput(addStepOptions(curve, [2, 4, 8, 16])).action(async (options: CurveOptions) =>
+    (await import('./curve.ts')).curveCommand(options),
+  );
   program
-    .command('accuracy')
-    .description('train a recipe with several seeds in several precisions and compare the test accuracies')
-    .argument('<recipe>', 'recipe file (YAML)')
-    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
-    .option('--seeds <seed...>', 'of weights and order of the images', ['1', '2', '3'])
-    .option('--precisions <type...>', 'fp32, bf16, fp64', ['fp32', 'bf16'])
-    .option('--out <file>', 'also write the measurement to this JSON file')
-    .option('--json', 'one JSON line on stdout')
-    .action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
-      (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
+    .command('picture')
+    .description('draw a comparison that `peers --out` wrote as bars')
+    .argument('<results>', 'its JSON file')
+    .requiredOption('--out <file>', 'the SVG file')
+    .action(async (results: string, options: { out: string }) =>
+      (await import('./picture.ts')).pictureCommand(results, options),
     );
-  addStepOptions(program.command('ops').description('time every native op beside the ceilings of the machine'))
-    .option('--out <file>', 'also write the measurement to this JSON file')
-    .option('--json', 'one JSON line on stdout')
-    .action(async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options));
-  addStepOptions(
-    program.command('roofline').description('a whole step, call by call, beside the ceilings of the machine'),
-  )
-    .option('--out <file>', 'also write the measurement to this JSON file')
-    .option('--json', 'one JSON line on stdout')
-    .action(async (options: RooflineOptions) => (await import('./roofline.ts')).rooflineCommand(options));
   return program;
 }
 

@@ -1,11 +1,12 @@
 // What `bench ops` times: the calls of one training step, as they are made there, and calls of the same sizes for the ops that the step
 // does without.
-import { type NativeOp, nativeOp, type Tensor, tensor, zeros } from '../lib/core/index.ts';
+import { backward, type NativeOp, nativeOp, noGrad, type Tensor, tensor, zeros } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
+import { crossEntropy, fire, globalAvgPool } from '../lib/ops/index.ts';
 import type { StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
-/** Work whose calls are timed. It is run twice: to watch the calls, and what it makes is kept until they are timed. */
+/** Work whose calls are timed, run once to see them. */
 export interface CaseSet {
   readonly name: string;
   readonly work: () => void;
@@ -53,8 +54,7 @@ const op = (name: string): NativeOp => nativeOp(name);
 function elementwise({ real, spikes }: Makers, shape: number[]): void {
   const [x, y] = [real(shape), real(shape)];
   const s = spikes(shape);
-  op('add').run({ x, y });
-  op('add').run({ x, y: s });
+  for (const other of [y, s]) op('add').run({ x, y: other }, {}, { types: { z: 'f32' } });
   op('fill').run({ x }, { value: 1 });
   op('mul').run({ x, y });
   op('scale').run({ x }, { factor: 2 });
@@ -126,6 +126,26 @@ function layers({ real, spikes }: Makers, shape: number[]): void {
   op('conv2dGradX').run({ gy, w }, window, { dims: { H, W }, types: { gx: 'f32' } });
 }
 
+/** A layer from the convolution's output to spikes and back, as one: see fire() in lib/ops. */
+function firing({ real, spikes }: Makers, shape: number[], precision: 'f32' | 'bf16'): void {
+  const [steps, batch, C] = shape as [number, number, number];
+  const learned = (t: Tensor) => Object.assign(t, { requiresGrad: true });
+  const y = learned(op('add').run({ x: real(shape), y: real(shape) }, {}, { types: { z: precision } }).z!);
+  const [runningMean, runningVar] = [zeros([C]), tensor(new Float32Array(C).fill(1))];
+  const norm = { gamma: learned(real([C])), beta: learned(real([C])), runningMean, runningVar };
+  const [alpha, beta, m, n] = [0.5, 0.5, 0.6, 0.5].map((value) => learned(tensor([value])));
+  const scalars = { alpha: alpha!, beta: beta!, m: m!, n: n! };
+  const params = { ...scalars, time: learned(real([steps, steps])), freq1: learned(real([1, 49, 7, 7])) };
+  const s = fire(y, {
+    norm: { ...norm, training: true },
+    residual: spikes(shape),
+    fsta: { params, basis: real([49, 1, 7, 7]) },
+  });
+  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % C));
+  backward(crossEntropy(globalAvgPool(s), labels));
+  noGrad(() => fire(y, { norm: { ...norm, training: false } }));
+}
+
 function heads({ real, spikes }: Makers, [steps, batch]: number[], classes: number, features: number): void {
   const w = real([classes, features]);
   for (const x of [real([steps!, batch!, features]), spikes([steps!, batch!, features])]) {
@@ -168,6 +188,7 @@ function others(options: StepOptions): CaseSet {
     elementwise(make, shape);
     pools(make, shape);
     layers(make, shape);
+    for (const precision of ['f32', 'bf16'] as const) firing(make, shape, precision);
     heads(make, shape, classes, width * 8);
     updates(make, [width * 8, width * 8, 3, 3]);
   };

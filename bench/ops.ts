@@ -1,5 +1,4 @@
 // Times every native op at the sizes of a training step, beside what the machine's ceilings allow.
-import { asUsage } from '../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
 import { device, keep, native, nativeOp, opTable, SpikeloomError, scope } from '../lib/core/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
@@ -16,7 +15,7 @@ import {
 import { type Cost, costOf } from './cost.ts';
 import { type CaseSet, caseSets, NOT_TIMED } from './ops-cases.ts';
 import { median, type StepOptions } from './options.ts';
-import { makeFolder, writeResult } from './result-file.ts';
+import { makeFolderOf, writeResult } from './result-file.ts';
 
 export interface OpsOptions extends StepOptions {
   out?: string;
@@ -148,7 +147,7 @@ function show(cases: readonly TimedCase[]): string {
 }
 
 export async function opsCommand({ out, json, ...options }: OpsOptions): Promise<void> {
-  if (out !== undefined) asUsage(() => makeFolder(out));
+  if (out !== undefined) makeFolderOf(out);
   device().setThreads(options.threads);
   const ceilings = await measureCeilings(options.threads);
   const known = new Set<string>();

@@ -37,11 +37,19 @@ export const wholeNumber =
     throw new InvalidArgumentError(`It takes a whole number from ${least} to ${most}.`);
   };
 
-export function addStepOptions(command: Command): Command {
+export const precisionOption = (flags: string, text: string): Option =>
+  new Option(flags, text).choices(['fp32', 'bf16', 'fp64']);
+
+/** `list`: --steps takes several numbers, these if none is given. */
+export function addStepOptions(command: Command, list?: readonly number[]): Command {
+  const steps = wholeNumber(1, 1024);
   const number = (flags: string, text: string, least: number, most: number, value?: number) =>
     command.option(flags, text, wholeNumber(least, most), value);
   command.option('--model <name>', 'a network of the zoo', 'fsta-resnet20');
-  number('--steps <n>', 'time steps', 1, 1024, 2);
+  if (list) {
+    const several = (text: string, before: number[]) => [...(before === list ? [] : before), steps(text)];
+    command.option('--steps <n...>', 'time steps', several, list as number[]);
+  } else command.option('--steps <n>', 'time steps', steps, 2);
   number('--batch <n>', 'images of a step', 1, 65_536, 32);
   number('--size <n>', 'height and width in pixels', 1, 65_536, 32);
   number('--channels <n>', 'channels of an image', 1, 65_536, 3);
@@ -51,11 +59,7 @@ export function addStepOptions(command: Command): Command {
   command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
   command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
   number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, 1024, availableParallelism());
-  command.addOption(
-    new Option('--precision <type>', 'of arithmetic, and of activations at rest')
-      .choices(['fp32', 'bf16', 'fp64'])
-      .default('fp32'),
-  );
+  command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of activations at rest').default('fp32'));
   number('--warmup <n>', 'steps before the clock starts', 0, 10_000, 2);
   number('--repeats <n>', 'steps that are timed', 1, 10_000, 5);
   return number('--seed <n>', 'of the weights and the images', 0, 2 ** 31 - 1, 0);

@@ -1,17 +1,15 @@
-// Result files: where the folder of one is made, and how one is written.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// Where a measurement goes.
 import { dirname } from 'node:path';
-import { SpikeloomError } from '../lib/core/errors.ts';
+import { UsageError } from '../lib/cli/exit.ts';
+import { makeFolders } from '../lib/core/atomic-file.ts';
 
-/** Makes the folder a file of --out goes to, before hours of measuring. */
-export function makeFolder(file: string): void {
+/** Makes the folder of the file that --out names, before anything is measured. */
+export function makeFolderOf(file: string): void {
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolders(dirname(file));
   } catch (error) {
-    throw new SpikeloomError(`--out cannot make its folder: ${(error as Error).message}`, { cause: error });
+    throw new UsageError(`--out cannot make its folder: ${(error as Error).message}`, { cause: error });
   }
 }
 
-export function writeResult(file: string, found: unknown): void {
-  writeFileSync(file, `${JSON.stringify(found, null, 2)}\n`);
-}
+export { writeJsonAtomic as writeResult } from '../lib/core/atomic-file.ts';

@@ -1,5 +1,4 @@
 // A whole training step beside the machine's ceilings: the calls it makes, what they need at the least, and where the rest goes.
-import { asUsage } from '../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
 import { type Device, native, type RecordedStep, recordStep, SpikeloomError } from '../lib/core/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
@@ -7,7 +6,7 @@ import { type Call, watchCalls } from './calls.ts';
 import { attainable, type Ceilings, describeCeilings, measureCeilings } from './ceilings.ts';
 import { costOf } from './cost.ts';
 import { median, type StepOptions } from './options.ts';
-import { makeFolder, writeResult } from './result-file.ts';
+import { makeFolderOf, writeResult } from './result-file.ts';
 import { prepareTraining } from './training.ts';
 
 export interface RooflineOptions extends StepOptions {
@@ -113,19 +112,9 @@ const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
 
 function show(found: Awaited<ReturnType<typeof measureRoofline>>): string {
   const { options, ceilings, step_s, kernels_s, attainable_s, from_memory_s, ops } = found;
-  const head = [
-    'op',
-    'calls',
-    'MB',
-    'GFLOP',
-    'ms',
-    'attainable ms',
-    'of roofline',
-    'lost ms',
-    'of the loss',
-    'bound',
-    'from memory ms',
-  ];
+  const first = ['op', 'calls', 'MB', 'GFLOP', 'ms'];
+  const shares = ['attainable ms', 'of roofline', 'lost ms', 'of the loss', 'bound', 'from memory ms'];
+  const head = ceilings ? [...first, ...shares] : first;
   const lost = step_s - (attainable_s ?? 0);
   const rows = ops.map((share) => {
     const numbers = [share.op, String(share.calls), (share.bytes / 1e6).toFixed(1), (share.flops / 1e9).toFixed(3)];
@@ -166,7 +155,7 @@ function show(found: Awaited<ReturnType<typeof measureRoofline>>): string {
 }
 
 export async function rooflineCommand({ out, json, ...options }: RooflineOptions): Promise<void> {
-  if (out !== undefined) asUsage(() => makeFolder(out));
+  if (out !== undefined) makeFolderOf(out);
   const found = await measureRoofline(options);
   if (out !== undefined) writeResult(out, found);
   if (json) writeJson(found);

@@ -1,91 +1,49 @@
 // Our training step against PyTorch's: every side in processes of its own, in turn, so that a slow minute of the machine hits all.
-import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { asUsage, EXIT, UsageError } from '../../lib/cli/exit.ts';
+import { UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { describeEnvironment } from '../../lib/train/environment.ts';
-import { asArguments, median, type StepOptions } from '../options.ts';
+import { median, type StepOptions } from '../options.ts';
+import { makeFolderOf, writeResult } from '../result-file.ts';
+import { findBest, type Tried } from './best.ts';
+import { commandOf, findPython, type Measured, ourSide, runSide, type Side, torchSide } from './sides.ts';
 
 export interface PeerOptions extends StepOptions {
   python?: string;
   forms: string[];
+  /** Ours; PyTorch's plain forms are fp64 where --precision is, else fp32. */
+  precisions?: StepOptions['precision'][];
   rounds: number;
+  /** Another batch at which only memory is measured. */
+  memoryBatch?: number;
   out?: string;
   json?: boolean;
 }
 
-/** What both sides print, among other things. */
-interface Measured {
-  step_s: number;
-  min_s: number;
-  images_per_s: number;
-  peak_bytes: number;
-  parameters: number;
-}
+const FORMS = ['expanded', 'collapsed', 'best'];
 
-interface Side {
-  name: string;
-  /** The program as it is started, and as it is written down: without the places of this machine. */
-  program: string;
-  shown: string;
-  args: string[];
+interface Runs {
+  side: Side;
   runs: Measured[];
 }
 
-const start = promisify(execFile);
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const FORMS = ['expanded', 'collapsed'];
-const INSTALL =
-  "'python3 -m venv peers && peers/bin/pip install torch' installs it, '--python peers/bin/python' or SPIKELOOM_PEERS_PYTHON names it";
-
-async function findPython(given: string | undefined): Promise<string> {
-  const python = given || process.env.SPIKELOOM_PEERS_PYTHON;
-  if (!python) throw new UsageError(`the peer needs a Python with PyTorch, and none is named; ${INSTALL}`);
-  await start(python, ['-c', 'import torch'], { cwd: root }).catch((error: Error) => {
-    const why = lastLine(error);
-    throw new UsageError(`the peer needs a Python with PyTorch, but '${python}' has none: ${why}; ${INSTALL}`);
-  });
-  return python;
-}
-
-const lastLine = (error: Error & { stderr?: string }): string =>
-  (error.stderr?.trim() || error.message)
-    .split('\n')
-    .at(-1)!
-    .replace(/^bench: /, '');
-
-function sidesOf(options: PeerOptions, python: string): Side[] {
-  const args = asArguments(options);
-  const ours = ['--import', 'tsx', 'bench/main.ts', 'step', '--json', ...args];
-  const peers = options.forms.map((form) => ({
-    name: `torch ${form}`,
-    program: python,
-    shown: 'python',
-    args: ['bench/peers/torch_step.py', '--form', form, ...args],
-    runs: [],
-  }));
-  return [{ name: 'spikeloom', program: process.execPath, shown: 'node', args: ours, runs: [] }, ...peers];
-}
-
-async function runSide({ name, program, args, runs }: Side): Promise<void> {
-  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24 }).catch(
-    (error: Error & { code?: unknown }) => {
-      const Kind = error.code === EXIT.usage ? UsageError : SpikeloomError;
-      throw new Kind(`a run of ${name} failed: ${lastLine(error)}`, { cause: error });
-    },
-  );
-  runs.push(JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured);
-}
-
 /** Both sides must train the same network: the number of parameters tells. */
-function checkSame(sides: readonly Side[]): void {
-  const counts = sides.map(({ name, runs }) => `${name} ${runs[0]!.parameters}`);
+function checkSame(sides: readonly Runs[]): void {
+  const counts = sides.map(({ side, runs }) => `${side.name} ${runs[0]!.parameters}`);
   if (new Set(sides.map(({ runs }) => runs[0]!.parameters)).size === 1) return;
   throw new SpikeloomError(`the sides must train the same network, but their parameters are ${counts.join(', ')}`);
+}
+
+async function takeTurns(sides: readonly Side[], rounds: number): Promise<Runs[]> {
+  const all: Runs[] = sides.map((side) => ({ side, runs: [] }));
+  for (let round = 1; round <= rounds; round++) {
+    for (const { side, runs } of all) {
+      process.stderr.write(`round ${round} of ${rounds}: ${side.name}\n`);
+      runs.push(await runSide(side));
+    }
+    if (round === 1) checkSame(all);
+  }
+  return all;
 }
 
 const NUMBERS = ['step_s', 'min_s', 'images_per_s', 'peak_bytes'] as const;
@@ -95,75 +53,125 @@ function medians(runs: readonly Measured[]) {
   return { step_s: of('step_s'), min_s: of('min_s'), images_per_s: of('images_per_s'), peak_bytes: of('peak_bytes') };
 }
 
-function report(options: PeerOptions, sides: readonly Side[]) {
+/** Each of ours over this side: above 1 we are faster, or need more memory. */
+function ratios(all: readonly Runs[], key: 'images_per_s' | 'peak_bytes', value: number): Record<string, number> {
+  const ours = all.filter(({ side }) => side.isOurs);
+  return Object.fromEntries(ours.map(({ side, runs }) => [side.name, medians(runs)[key] / value]));
+}
+
+const described = (all: readonly Runs[]) =>
+  all.map(({ side, runs }) => {
+    const mine = medians(runs);
+    return {
+      name: side.name,
+      command: commandOf(side),
+      ...mine,
+      images_per_s_ratio: ratios(all, 'images_per_s', mine.images_per_s),
+      peak_bytes_ratio: ratios(all, 'peak_bytes', mine.peak_bytes),
+      runs,
+    };
+  });
+
+/** One process for each side, one at a time, at another batch. */
+async function measureMemory(batch: number, sidesAt: (options: Partial<StepOptions>) => Side[]) {
+  const all: Runs[] = [];
+  for (const side of sidesAt({ batch, warmup: 1, repeats: 2 })) {
+    process.stderr.write(`memory at batch ${batch}: ${side.name}\n`);
+    all.push({ side, runs: [await runSide(side)] });
+  }
+  const sides = described(all).map(({ name, command, peak_bytes, peak_bytes_ratio }) => {
+    return { name, command, peak_bytes, peak_bytes_ratio };
+  });
+  return { batch, sides };
+}
+
+/** As it was typed, without the places of this machine. */
+export function shownCommand(words: readonly string[]): string {
+  const isPlace = (word: string | undefined) => word === '--python' || word === '--out';
+  const kept = words.filter((word, i) => !isPlace(word) && !isPlace(words[i - 1]) && !/^--(python|out)=/.test(word));
+  return ['npm run bench --', ...kept].join(' ');
+}
+
+async function compare(options: PeerOptions, python: string) {
+  const { rounds, memoryBatch, python: _python, out: _out, json: _json, ...settings } = options;
+  const { precision, forms, precisions = precision === 'fp32' ? ['fp32', 'bf16'] : [precision] } = options;
+  const theirs = { precision: precision === 'bf16' ? 'fp32' : precision } as const;
+  const best = forms.includes('best') ? await findBest({ ...options, ...theirs }, python) : undefined;
+  const plain = forms.filter((form) => form !== 'best');
+  const sidesAt = (changes: Partial<StepOptions>) => {
+    const changed = { ...options, ...changes };
+    const ours = precisions.map((type) => ourSide(changed, type));
+    return [...ours, ...plain.map((form) => torchSide({ ...changed, ...theirs }, python, form))];
+  };
+  const all = await takeTurns([...sidesAt({}), ...(best ? [best.side] : [])], rounds);
+  const memory = memoryBatch === undefined ? null : await measureMemory(memoryBatch, sidesAt);
   const { node, git, date, cpu, cores, memory_bytes, platform, arch, os } = describeEnvironment();
-  const { python: _python, out: _out, json: _json, ...settings } = options;
-  const ours = medians(sides[0]!.runs);
   return {
     date,
+    command: shownCommand(process.argv.slice(2)),
     machine: { cpu, cores, memory_bytes, platform, arch, os },
     node,
     commit: git?.commit ?? null,
     modified: git?.modified ?? null,
-    options: settings,
-    sides: sides.map(({ name, shown, args, runs }) => {
-      const mine = medians(runs);
-      return {
-        name,
-        command: [shown, ...args].join(' '),
-        ...mine,
-        /** Ours over this side's: above 1, we are faster; below 1, we need less memory. */
-        images_per_s_ratio: ours.images_per_s / mine.images_per_s,
-        peak_bytes_ratio: ours.peak_bytes / mine.peak_bytes,
-        runs,
-      };
-    }),
+    options: { ...settings, precisions, rounds },
+    sides: described(all),
+    /** The short runs that chose the best of PyTorch. */
+    tried: best?.tried ?? null,
+    memory,
   };
 }
 
-function show({ sides, options }: ReturnType<typeof report>): string {
-  const head = ['', 'step ms', 'minimum ms', 'images/s', 'peak MiB', 'images/s ratio', 'peak ratio'];
+export type Comparison = Awaited<ReturnType<typeof compare>>;
+
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+const fixed = (numbers: Record<string, number>): string[] => Object.values(numbers).map((n) => n.toFixed(2));
+const columns = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+function showTried(tried: readonly Tried[]): string {
+  const rows = tried.map(({ name, step_s, images_per_s, peak_bytes, failed }) =>
+    step_s === undefined
+      ? [name, 'failed', '', '', failed!]
+      : [name, (step_s * 1e3).toFixed(1), images_per_s!.toFixed(1), mib(peak_bytes!)],
+  );
+  return table([['tried once', 'step ms', 'images/s', 'peak MiB'], ...rows], [1, 2, 3]);
+}
+
+function showMemory({ batch, sides }: NonNullable<Comparison['memory']>): string {
+  const ours = Object.keys(sides[0]!.peak_bytes_ratio);
+  const head = [`batch ${batch}`, 'peak MiB', ...ours.map((name) => `${name} over it`)];
+  const rows = sides.map((side) => [side.name, mib(side.peak_bytes), ...fixed(side.peak_bytes_ratio)]);
+  return table([head, ...rows], columns(1 + ours.length));
+}
+
+function show({ sides, options, tried, memory }: Comparison): string {
+  const ours = Object.keys(sides[0]!.images_per_s_ratio);
+  const heads = ours.flatMap((name) => [`${name}: faster`, 'memory']);
+  const head = ['', 'step ms', 'minimum ms', 'images/s', 'peak MiB', ...heads];
   const rows = sides.map((side) => [
     side.name,
     (side.step_s * 1e3).toFixed(1),
     (side.min_s * 1e3).toFixed(1),
     side.images_per_s.toFixed(1),
-    (side.peak_bytes / 2 ** 20).toFixed(1),
-    side.images_per_s_ratio.toFixed(2),
-    side.peak_bytes_ratio.toFixed(2),
+    mib(side.peak_bytes),
+    ...ours.flatMap((name) => [side.images_per_s_ratio[name]!.toFixed(2), side.peak_bytes_ratio[name]!.toFixed(2)]),
   ]);
-  const { model, steps, batch, size, threads, precision, rounds } = options;
-  const title = `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${threads} threads, ${precision}, medians of ${rounds} rounds`;
-  return `${title}\n${table([head, ...rows], [1, 2, 3, 4, 5, 6])}\nratios: spikeloom over the row's`;
+  const { model, steps, batch, size, threads, rounds } = options;
+  const title = `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${threads} threads, medians of ${rounds} rounds`;
+  const parts = [title, table([head, ...rows], columns(4 + heads.length)), 'ratios: ours over the row'];
+  return [...parts, ...(tried ? ['', showTried(tried)] : []), ...(memory ? ['', showMemory(memory)] : [])].join('\n');
 }
 
 function refuseUnknownForms(forms: readonly string[]): void {
   const unknown = forms.find((form) => !FORMS.includes(form));
-  if (unknown !== undefined) throw new UsageError(`--forms takes ${FORMS.join(' and ')}, not '${unknown}'`);
-}
-
-function makeFolder(file: string): void {
-  try {
-    mkdirSync(dirname(file), { recursive: true });
-  } catch (error) {
-    throw new SpikeloomError(`--out cannot make its folder: ${(error as Error).message}`, { cause: error });
-  }
+  if (unknown !== undefined) throw new UsageError(`--forms takes ${FORMS.join(', ')}, not '${unknown}'`);
 }
 
 export async function peersCommand(options: PeerOptions): Promise<void> {
-  const { out, rounds, json } = options;
+  const { out, json } = options;
   refuseUnknownForms(options.forms);
-  if (out !== undefined) asUsage(() => makeFolder(out));
-  const sides = sidesOf(options, await findPython(options.python));
-  for (let round = 1; round <= rounds; round++) {
-    for (const side of sides) {
-      process.stderr.write(`round ${round} of ${rounds}: ${side.name}\n`);
-      await runSide(side);
-    }
-    if (round === 1) checkSame(sides);
-  }
-  const found = report(options, sides);
-  if (out !== undefined) writeFileSync(out, `${JSON.stringify(found, null, 2)}\n`);
+  if (out !== undefined) makeFolderOf(out);
+  const found = await compare(options, await findPython(options.python));
+  if (out !== undefined) writeResult(out, found);
   if (json) writeJson(found);
   else writeText(show(found));
 }

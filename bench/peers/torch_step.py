@@ -1,6 +1,7 @@
 """Times whole training steps of an FSTA-SNN network in PyTorch and prints one JSON line, as `bench step --json` does.
 
-The network is the one of test/golden/method.py, in float32 unless asked otherwise.
+The network is the one of test/golden/method.py, in float32 unless asked otherwise. `--speedups` are PyTorch's own means to go faster,
+alone or together: autocast to bfloat16, channels-last weights and images, torch.compile (its time is spent in the warm-up).
 """
 import argparse
 import json
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'test' / 'golden'))
 import method  # noqa: E402  (its folder is known only now)
 
+SPEEDUPS = ('bf16', 'channels_last', 'compile')
 DTYPES = {'fp32': torch.float32, 'fp64': torch.float64}
 
 
@@ -30,6 +32,7 @@ def parse():
     parser.add_argument('--width', type=int, help='default: 128 for fsta-resnet19, else 64')
     parser.add_argument('--attention', choices=('fsta', 'none'), default='fsta')
     parser.add_argument('--form', choices=('expanded', 'collapsed'), default='expanded')
+    parser.add_argument('--speedups', nargs='*', choices=SPEEDUPS, default=[])
     parser.add_argument('--frames', action='store_true')
     parser.add_argument('--precision', choices=sorted(DTYPES), default='fp32')
     return parser.parse_args()
@@ -43,7 +46,7 @@ def peak_bytes():
 
 
 def make(args):
-    """The network, its optimizer (weights of one dimension do not decay), the input and the labels."""
+    """The network as it is called, its parameters, their optimizer (weights of one dimension do not decay), the input and the labels."""
     torch.manual_seed(args.seed)
     width = args.width or (128 if args.model == 'fsta-resnet19' else 64)
     net = method.Network(args.model, args.steps, args.classes, args.channels, width, args.reduction,
@@ -54,13 +57,18 @@ def make(args):
     optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True)
     image = (args.batch, args.channels, args.size, args.size)
     x = torch.randn((args.steps, *image) if args.frames else image)
-    return net, optimizer, x, torch.arange(args.batch) % args.classes
+    if 'channels_last' in args.speedups:
+        net = net.to(memory_format=torch.channels_last)
+        x = x.flatten(0, -4).to(memory_format=torch.channels_last).unflatten(0, x.shape[:-3])
+    called = torch.compile(net) if 'compile' in args.speedups else net
+    return called, list(net.parameters()), optimizer, x, torch.arange(args.batch) % args.classes
 
 
-def time_step(net, optimizer, x, labels):
+def time_step(net, optimizer, x, labels, bf16):
     start = time.perf_counter()
     optimizer.zero_grad(set_to_none=True)
-    loss = F.cross_entropy(net(x), labels, label_smoothing=0.1)
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=bf16):
+        loss = F.cross_entropy(net(x), labels, label_smoothing=0.1)
     loss.backward()
     optimizer.step()
     value = loss.item()
@@ -75,20 +83,21 @@ def main():
     torch.set_default_dtype(DTYPES[args.precision])
     torch.set_num_threads(args.threads)
     before = peak_bytes()
-    training = make(args)
+    net, parameters, *training = make(args)
+    bf16 = 'bf16' in args.speedups
     for _ in range(args.warmup):
-        time_step(*training)
-    timings = [time_step(*training) for _ in range(args.repeats)]
+        time_step(net, *training, bf16)
+    timings = [time_step(net, *training, bf16) for _ in range(args.repeats)]
     seconds = [s for s, _ in timings]
     step = statistics.median(seconds)
-    shared = ('model', 'steps', 'batch', 'size', 'threads', 'precision', 'form')
+    shared = ('model', 'steps', 'batch', 'size', 'threads', 'precision', 'form', 'speedups')
     print(json.dumps({
         **{key: getattr(args, key) for key in shared},
         'step_s': step,
         'min_s': min(seconds),
         'images_per_s': args.batch / step,
         'peak_bytes': peak_bytes() - before,
-        'parameters': sum(p.numel() for p in training[0].parameters()),
+        'parameters': sum(p.numel() for p in parameters),
         'loss': timings[-1][1],
         'torch': torch.__version__,
     }))

@@ -1,0 +1,63 @@
+// The fastest that PyTorch makes of the 'collapsed' form: its own speed-ups, alone and together, each tried once in a short run.
+import { SpikeloomError } from '../../lib/core/errors.ts';
+import type { StepOptions } from '../options.ts';
+import { commandOf, type Measured, runSide, type Side, torchSide } from './sides.ts';
+
+const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
+
+/** Steps before the clock starts, at least: the first ones compile. */
+const WARMUP = 3;
+
+/** Every subset of the speed-ups, the empty one first. */
+export const variants = (): string[][] =>
+  Array.from({ length: 2 ** SPEEDUPS.length }, (_, bits) => SPEEDUPS.filter((_, i) => bits & (1 << i)));
+
+const listed = (speedups: readonly string[]): string => (speedups.length > 0 ? speedups.join(', ') : 'plain');
+
+export interface Tried {
+  name: string;
+  command: string;
+  step_s?: number;
+  images_per_s?: number;
+  peak_bytes?: number;
+  /** Why there are no numbers. */
+  failed?: string;
+}
+
+export interface Best {
+  side: Side;
+  tried: Tried[];
+}
+
+export type Run = (side: Side) => Promise<Measured>;
+
+/** Tries all variants with few steps and gives the fastest as a side of the comparison. A variant that fails is reported, not left out. */
+export async function findBest(
+  options: StepOptions,
+  python: string,
+  run: Run = runSide,
+  tell: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+): Promise<Best> {
+  const brief = { ...options, warmup: Math.max(options.warmup, WARMUP), repeats: Math.min(options.repeats, 3) };
+  const tried: Tried[] = [];
+  let fastest = { step_s: Number.POSITIVE_INFINITY, speedups: [] as string[] };
+  for (const speedups of variants()) {
+    const side = torchSide(brief, python, 'collapsed', speedups, `torch collapsed (${listed(speedups)})`);
+    tell(`trying ${side.name}`);
+    const entry = { name: side.name, command: commandOf(side) };
+    try {
+      const { step_s, images_per_s, peak_bytes } = await run(side);
+      tried.push({ ...entry, step_s, images_per_s, peak_bytes });
+      if (step_s < fastest.step_s) fastest = { step_s, speedups };
+    } catch (error) {
+      if (!(error instanceof SpikeloomError)) throw error;
+      tell(error.message);
+      tried.push({ ...entry, failed: error.message });
+    }
+  }
+  if (!Number.isFinite(fastest.step_s))
+    throw new SpikeloomError(`the best of PyTorch is sought among what runs, but nothing does: ${tried[0]!.failed}`);
+  const full = { ...options, warmup: brief.warmup };
+  const name = `torch best (${listed(fastest.speedups)})`;
+  return { side: torchSide(full, python, 'collapsed', fastest.speedups, name), tried };
+}

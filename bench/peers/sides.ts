@@ -1,0 +1,77 @@
+// The sides of a comparison: which programs they are, and a run of one in a process of its own.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { EXIT, UsageError } from '../../lib/cli/exit.ts';
+import { SpikeloomError } from '../../lib/core/errors.ts';
+import { asArguments, type StepOptions } from '../options.ts';
+
+/** What every program prints, among other things. */
+export interface Measured {
+  step_s: number;
+  min_s: number;
+  images_per_s: number;
+  peak_bytes: number;
+  parameters: number;
+}
+
+export interface Side {
+  readonly name: string;
+  readonly isOurs: boolean;
+  /** The program as it is started, and as it is written down: without the places of this machine. */
+  readonly program: string;
+  readonly shown: string;
+  readonly args: readonly string[];
+}
+
+const start = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const INSTALL =
+  "'python3 -m venv peers && peers/bin/pip install torch' installs it, '--python peers/bin/python' or SPIKELOOM_PEERS_PYTHON names it";
+
+export async function findPython(given: string | undefined): Promise<string> {
+  const python = given || process.env.SPIKELOOM_PEERS_PYTHON;
+  if (!python) throw new UsageError(`the peer needs a Python with PyTorch, and none is named; ${INSTALL}`);
+  await start(python, ['-c', 'import torch'], { cwd: root }).catch((error: Error) => {
+    const why = lastLine(error);
+    throw new UsageError(`the peer needs a Python with PyTorch, but '${python}' has none: ${why}; ${INSTALL}`);
+  });
+  return python;
+}
+
+const lastLine = (error: Error & { stderr?: string }): string =>
+  (error.stderr?.trim() || error.message)
+    .split('\n')
+    .at(-1)!
+    .replace(/^bench: /, '');
+
+export function ourSide(options: StepOptions, precision: StepOptions['precision']): Side {
+  const args = ['--import', 'tsx', 'bench/main.ts', 'step', '--json', ...asArguments({ ...options, precision })];
+  return { name: `spikeloom ${precision}`, isOurs: true, program: process.execPath, shown: 'node', args };
+}
+
+/** `speedups`: PyTorch's own, see torch_step.py. */
+export function torchSide(
+  options: StepOptions,
+  python: string,
+  form: string,
+  speedups: readonly string[] = [],
+  name = `torch ${form}`,
+): Side {
+  const more = speedups.length > 0 ? ['--speedups', ...speedups] : [];
+  const args = ['bench/peers/torch_step.py', '--form', form, ...asArguments(options), ...more];
+  return { name, isOurs: false, program: python, shown: 'python', args };
+}
+
+export const commandOf = ({ shown, args }: Side): string => [shown, ...args].join(' ');
+
+/** @throws SpikeloomError with the last line the program wrote, UsageError where it took its options for wrong */
+export async function runSide({ name, program, args }: Side): Promise<Measured> {
+  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24 }).catch(
+    (error: Error & { code?: unknown }) => {
+      const Kind = error.code === EXIT.usage ? UsageError : SpikeloomError;
+      throw new Kind(`a run of ${name} failed: ${lastLine(error)}`, { cause: error });
+    },
+  );
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured;
+}
