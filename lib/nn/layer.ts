@@ -87,6 +87,8 @@ export interface Run {
   readonly training: boolean;
   /** Type of the network's numbers: what spikes become where they are summed. */
   readonly real: RealType;
+  /** Where convolutions in bf16 read what the layer makes: the type it rests in there. */
+  readonly precision?: 'bf16' | undefined;
   /** Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random numbers of dropout. */
   readonly counter: Tensor;
   readonly seed: number;

@@ -20,6 +20,8 @@ import {
 import { repeatOverTime } from '../ops/repeat-over-time.ts';
 import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';
+import { realGradient } from '../ops/to-real.ts';
+import { type FiringGroup, firingGroup, runGroup } from './fused.ts';
 import { hashName, initialValues } from './init.ts';
 import { layerKinds } from './kinds.ts';
 import type { PlannedLayer, Run } from './layer.ts';
@@ -78,6 +80,8 @@ interface Pass {
   readonly counter: Tensor;
   /** How many equal time steps the only one stands for: T at first, then 1. */
   repeats: number;
+  /** Whether what flows now was made by an op that takes its gradient in bf16. */
+  rounded: boolean;
 }
 
 /**
@@ -90,6 +94,8 @@ export class Net extends Callable {
   readonly dtype: RealType;
   readonly precision: Precision;
   readonly device: Device;
+  /** Whether convolution, norm, residual sum, attention and neurons run together: see lib/nn/fused.ts. */
+  fused = true;
   readonly seed: number;
   /** Whether batch norm uses the batch's statistics and dropout drops: train() and eval(). */
   training = true;
@@ -170,10 +176,10 @@ export class Net extends Callable {
     this.#forget();
     const isImage = x.shape.length === 4;
     const counter = this.#counter();
-    const pass: Pass = { counter, repeats: isImage ? this.plan.steps : 1 };
+    const pass: Pass = { counter, repeats: isImage ? this.plan.steps : 1, rounded: false };
     const start = isImage ? reshape(x, [1, ...x.shape]) : x;
     let y = this.#list(this.plan.layers, start, pass);
-    if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, start, pass);
+    if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, pass);
     if (!isRecording()) {
       if (!isStepRecording()) counter.dispose();
       if (start !== x && start !== y) start.dispose();
@@ -244,28 +250,68 @@ export class Net extends Callable {
     }
   }
 
-  /** Runs layers one after the other. Without the tape, what one layer made is freed as soon as the next one is queued. */
-  #list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass): Tensor {
+  /**
+   * Runs layers one after the other. Without the tape, what one layer made is freed as soon as the next one is queued.
+   * @param forGroup whether a group of layers (see fused.ts) goes on with what the last layer makes
+   */
+  #list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass, forGroup = false): Tensor {
     let current = x;
-    for (const planned of layers) {
-      const kind = layerKinds.get(planned.layer.kind)!;
-      if (kind.overTime === 'all' && pass.repeats > 1) current = this.#repeated(current, x, pass);
-      const run = this.#run(planned, pass);
-      const y = isRecording()
-        ? kind.forward(planned.layer, current, run)
-        : scope(() => kind.forward(planned.layer, current, run));
-      if (planned.neurons > 0 && this.trackFiring) this.#count(planned, y);
-      this.onLayer?.(planned.path, y);
+    for (let at = 0; at < layers.length; at++) {
+      const group = this.#groupAt(layers, at, pass);
+      const y = group ? this.#group(group, current, pass) : this.#layer(layers, at, current, pass, forGroup);
       if (!isRecording() && current !== x && current !== y) current.dispose();
       current = y;
+      if (group) at += group.length - 1;
     }
     return current;
   }
 
-  #repeated(current: Tensor, x: Tensor, pass: Pass): Tensor {
-    const y = repeatOverTime(current, pass.repeats);
+  /** The group that starts here, where it runs as one. */
+  #groupAt(layers: readonly PlannedLayer[], at: number, { repeats, rounded }: Pass): FiringGroup | undefined {
+    const group = this.fused && !this.onLayer ? firingGroup(layers, at) : undefined;
+    if (!group || (repeats > 1 && group.residual)) return undefined;
+    // a residual that is no spikes has the type of what it is added to
+    const isPlain = group.residual === 'identity' && !layers[at]!.input.spikes;
+    return isPlain && this.precision === 'bf16' && !rounded ? undefined : group;
+  }
+
+  #layer(layers: readonly PlannedLayer[], at: number, x: Tensor, pass: Pass, forGroup: boolean): Tensor {
+    const planned = layers[at]!;
+    const kind = layerKinds.get(planned.layer.kind)!;
+    const input = kind.overTime === 'all' && pass.repeats > 1 ? this.#repeated(x, pass) : x;
+    // averages rest as bf16 between two groups
+    const goesOn = at + 1 === layers.length ? forGroup : this.#groupAt(layers, at + 1, pass)?.start === 'conv2d';
+    pass.rounded = pass.rounded && goesOn && kind.kind === 'avgPool2d';
+    const run = { ...this.#run(planned, pass), precision: pass.rounded ? ('bf16' as const) : undefined };
+    const y = isRecording()
+      ? kind.forward(planned.layer, input, run)
+      : scope(() => kind.forward(planned.layer, input, run));
+    if (!isRecording() && input !== x) input.dispose();
+    if (planned.neurons > 0 && this.trackFiring) this.#count(planned, y);
+    this.onLayer?.(planned.path, y);
+    return y;
+  }
+
+  #group(group: FiringGroup, x: Tensor, pass: Pass): Tensor {
+    const isRounded = this.precision === 'bf16';
+    const input = isRounded && !pass.rounded && isRecording() ? realGradient(x) : x;
+    const before = { ...pass, rounded: isRounded };
+    const context = {
+      steps: pass.repeats > 1 ? pass.repeats : x.shape[0]!,
+      precision: this.precision,
+      run: (planned: PlannedLayer) => this.#run(planned, pass),
+      list: (layers: readonly PlannedLayer[], from: Tensor) => this.#list(layers, from, { ...before }, true),
+    };
+    const spikes = isRecording() ? runGroup(group, input, context) : scope(() => runGroup(group, input, context));
     pass.repeats = 1;
-    if (!isRecording() && current !== x) current.dispose();
+    pass.rounded = isRounded;
+    if (this.trackFiring) this.#count(group.neuron, spikes);
+    return spikes;
+  }
+
+  #repeated(x: Tensor, pass: Pass): Tensor {
+    const y = repeatOverTime(x, pass.repeats);
+    pass.repeats = 1;
     return y;
   }
 
@@ -283,7 +329,7 @@ export class Net extends Callable {
       seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
-      list: (layers, x) => this.#list(layers, x, { counter, repeats: 1 }),
+      list: (layers, x) => this.#list(layers, x, { counter, repeats: 1, rounded: false }),
     };
   }
 }

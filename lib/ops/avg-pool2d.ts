@@ -9,20 +9,26 @@ export interface AvgPool2dOptions extends PoolOptions {
   countIncludePad?: boolean;
   /** Type of the means of spikes (default f32). */
   real?: RealType;
+  /** 'bf16': the means rest as bf16, and so does the gradient of spikes. */
+  precision?: 'bf16' | undefined;
 }
 
 /**
  * y[p,q] = mean of x over the window whose first row is p*stride - padding and whose first column alike (PyTorch's avg_pool2d). What hangs
  * over the end of the padding (ceilMode) counts neither in the sum nor in the divisor.
  *
- * @param x [T,B,C,H,W], real or spikes
- * @returns [T,B,C,P,Q], real; the sizes: pooledSize() in pool-window.ts
+ * @param x [T,B,C,H,W], real, bf16 or spikes
+ * @returns [T,B,C,P,Q], real or bf16; the sizes: pooledSize() in pool-window.ts
  * @throws SpikeloomError for a kernel or stride below 1, padding over half of the kernel, or no room for a window
  */
 export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
-  const { countIncludePad = true, real } = options;
+  const { countIncludePad = true, real = 'f32', precision } = options;
   const { attributes, dims, inputDims } = poolWindow('avgPool2d', x, options);
-  const { y } = forward.run({ x }, { ...attributes, countIncludePad }, { dims, real });
-  record([y], [x], ([gy]) => [gradient.run({ gy }, { ...attributes, countIncludePad }, { dims: inputDims }).gx]);
+  const own = x.dtype === 'spike' ? undefined : x.dtype;
+  const all = { ...attributes, countIncludePad };
+  const { y } = forward.run({ x }, all, { dims, types: { y: precision ?? own ?? real } });
+  record([y], [x], ([gy]) => [
+    gradient.run({ gy }, all, { dims: inputDims, types: { gx: own ?? precision ?? real } }).gx,
+  ]);
   return y;
 }

@@ -15,6 +15,7 @@ import type { ChannelMoments } from './conv2d.ts';
 import { type FstaOptions, type FstaParams, frequencyMap, fstaFilters, fstaPlane, fstaTemporal } from './fsta.ts';
 import { type LifOptions, lifSettings } from './lif.ts';
 
+const fill = nativeOp<'y'>('fill');
 const moments = nativeOp<'mean' | 'var'>('channelMoments');
 const affine = nativeOp<'scale' | 'shift' | 'invStd'>('normAffine');
 const affineEval = nativeOp<'scale' | 'shift' | 'invStd'>('normAffineEval');
@@ -33,7 +34,7 @@ export interface Normalised {
 }
 
 export interface FireOptions extends Omit<Normalised, 'y'> {
-  /** Added to the normalised y: spikes [T,B,C,H,W] ([1,...]: every step), or another convolution's output with its own norm. */
+  /** Added to the normalised y: spikes [T,B,C,H,W] ([1,...]: every step), numbers of y's type, or another convolution's output with its own norm. */
   residual?: Tensor | Normalised | undefined;
   fsta?: ({ params: FstaParams } & FstaOptions) | undefined;
   /** The neuron; without v0. */
@@ -76,11 +77,17 @@ function checkSteps(name: string, t: Tensor, steps: number): void {
     fail(`${name} has 1 step or all T = ${steps}, not ${t.shape[0]} (${describe(t)})`);
 }
 
+/** r = 1 r + 0. */
+const identityMap = (like: Tensor) => ({
+  scale: fill.run({ x: like }, { value: 1 }).y,
+  shift: fill.run({ x: like }, { value: 0 }).y,
+});
+
 /** What the kernels read the current from: see native/ops/current_stats. */
 interface Source {
   first: Affine;
   second: Affine | undefined;
-  /** Spikes. */
+  /** Spikes, or numbers as they are. */
   residual: Tensor | undefined;
   steps: number;
   storage: DType;
@@ -95,19 +102,20 @@ function sourceOf(y: Tensor, options: FireOptions): Source {
   const other = given && 'norm' in given ? given : undefined;
   const residual = given && !('norm' in given) ? given : undefined;
   if (given) checkSteps('the residual', other?.y ?? (given as Tensor), steps);
-  if (residual && residual.dtype !== 'spike')
-    fail(`a residual is spikes, or { y, norm } of a second convolution, not ${describe(residual)}`);
+  if (residual && residual.dtype !== 'spike' && residual.dtype !== y.dtype)
+    fail(`a residual is spikes, ${y.dtype} as y is, or { y, norm } of a second convolution, not ${describe(residual)}`);
   if (other && other.y.dtype !== y.dtype)
     fail(`the second convolution's output has the type of y, ${y.dtype}, not ${other.y.dtype}`);
   const first = affineOf({ y, moments: options.moments, norm: options.norm }, steps);
   const second = other && affineOf(other, steps);
+  const asIs = residual && residual.dtype !== 'spike' ? identityMap(first.scale) : undefined;
   const inputs = {
     y,
     scale: first.scale,
     shift: first.shift,
     r: second?.y ?? residual,
-    rscale: second?.scale,
-    rshift: second?.shift,
+    rscale: second?.scale ?? asIs?.scale,
+    rshift: second?.shift ?? asIs?.shift,
   };
   return { first, second, residual, steps, storage: y.dtype, inputs };
 }

@@ -84,7 +84,12 @@ export const avgPool2dKind: LayerKind<z.output<typeof avgSchema>> = {
     return { output: { shape: pooled(layer, input, context), spikes: false, timed: true } };
   },
   forward(layer, x, run) {
-    return average(x, { ...windowOf(layer), countIncludePad: layer.countIncludePad, real: run.real });
+    return average(x, {
+      ...windowOf(layer),
+      countIncludePad: layer.countIncludePad,
+      real: run.real,
+      precision: run.precision,
+    });
   },
 };
 

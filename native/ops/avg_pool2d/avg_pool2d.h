@@ -6,9 +6,9 @@
 namespace spikeloom {
 
 inline constexpr char kAvgPool2d[] =
-    "avgPool2d(x:real|spike[T,B,C,H,W]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int, countIncludePad:bool) -> y:real[T,B,C,P,Q]";
+    "avgPool2d(x:real|bf16|spike[T,B,C,H,W]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int, countIncludePad:bool) -> y:real|bf16[T,B,C,P,Q]";
 inline constexpr char kAvgPool2dGrad[] =
-    "avgPool2dGrad(gy:real[T,B,C,P,Q]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int, countIncludePad:bool) -> gx:real[T,B,C,H,W]";
+    "avgPool2dGrad(gy:real|bf16[T,B,C,P,Q]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int, countIncludePad:bool) -> gx:real|bf16[T,B,C,H,W]";
 
 inline int64_t avgPoolDivisor(const PoolWindow& s, int64_t p, int64_t q, bool countIncludePad) {
   if (countIncludePad) return s.h.padded(p) * s.w.padded(q);

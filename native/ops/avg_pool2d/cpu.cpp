@@ -1,32 +1,78 @@
-// One task per row of a picture; every element is gathered, channels side by side, window pixels (or windows) in rising order.
+// One task per row of a picture; every element is gathered, a vector of channels at a time, window pixels (or windows) in rising order.
+// Each number is read once per window that holds it, each result written once.
 #define SPIKELOOM_FILE "ops/avg_pool2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/avg_pool2d/avg_pool2d.h"
 
 #include "cpu/level_begin.inl"
-#include "cpu/rows.inl"
+#include "cpu/lane_masks.inl"
+
+// Calls body with a pointer of the type that the tensor rests in: T, or Bf16 for float.
+template <class T, class F>
+inline void withStorage(const TensorView& t, F&& body) {
+  if constexpr (sizeof(T) == 4) {
+    if (t.dtype == DType::bf16) return body(as<Bf16>(t));
+  }
+  body(as<T>(t));
+}
+
+// y from what at(pixel, c, n) reads: the n channels from c on of a pixel of the picture.
+template <class T, class Y, class F>
+void average(const Call& call, const PoolWindow& s, Y* y, F&& at) {
+  const bool counted = call.attributes[6] != 0;
+  parallelFor(call, s.N * s.h.places, [=](int64_t task, int) {
+    const int64_t n = task / s.h.places, p = task % s.h.places;
+    const PoolSpan rows = s.h.inside(p);
+    for (int64_t q = 0; q < s.w.places; q++) {
+      Y* out = y + (task * s.w.places + q) * s.C;
+      const PoolSpan columns = s.w.inside(q);
+      const Vec<T> divisor = splat(static_cast<T>(avgPoolDivisor(s, p, q, counted)));
+      eachVector<T>(s.C, [&](int64_t c, int lanes) {
+        Vec<T> sum{};
+        for (int64_t h = rows.begin; h < rows.end; h++) {
+          for (int64_t w = columns.begin; w < columns.end; w++) sum += at((n * s.h.size + h) * s.w.size + w, c, lanes);
+        }
+        storeLanes<T>(out + c, sum / divisor, lanes);
+      });
+    }
+  });
+}
 
 template <class T>
 void avgPool2d(const Call& call) {
-  const PoolWindow s = poolWindow(call.tensors[0], call.tensors[1], call.attributes);
-  const Rows<T> x(call.tensors[0]);
+  const TensorView& x = call.tensors[0];
+  const PoolWindow s = poolWindow(x, call.tensors[1], call.attributes);
+  withStorage<T>(call.tensors[1], [&](auto* y) {
+    if (x.dtype == DType::spike) {
+      const uint32_t* bits = as<uint32_t>(x);
+      const int64_t words = spikeWords(s.C);
+      return average<T>(call, s, y, [=](int64_t pixel, int64_t c, int) { return whereSet<T>(laneMask<T>(bits + pixel * words, c), splat(T(1))); });
+    }
+    withStorage<T>(x, [&](const auto* from) {
+      average<T>(call, s, y, [=](int64_t pixel, int64_t c, int lanes) { return loadLanes<T>(from + pixel * s.C + c, lanes); });
+    });
+  });
+}
+
+template <class T, class G, class X>
+void spread(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
   const bool counted = call.attributes[6] != 0;
-  parallelFor(call, s.N * s.h.places, [&](int64_t task, int thread) {
-    const int64_t n = task / s.h.places, p = task % s.h.places;
-    const PoolSpan rows = s.h.inside(p);
-    T* buffer = scratch<T>(call, thread, 0, s.C);
-    for (int64_t q = 0; q < s.w.places; q++) {
-      T* y = as<T>(call.tensors[1]) + (task * s.w.places + q) * s.C;
-      const PoolSpan columns = s.w.inside(q);
-      for (int64_t c = 0; c < s.C; c++) y[c] = 0;
-      for (int64_t h = rows.begin; h < rows.end; h++) {
-        for (int64_t w = columns.begin; w < columns.end; w++) {
-          const T* row = x.row((n * s.h.size + h) * s.w.size + w, buffer);
-          for (int64_t c = 0; c < s.C; c++) y[c] += row[c];
+  parallelFor(call, s.N * s.h.size, [=](int64_t task, int) {
+    const int64_t n = task / s.h.size, h = task % s.h.size;
+    const PoolSpan rows = s.h.covering(h);
+    for (int64_t w = 0; w < s.w.size; w++) {
+      X* out = gx + (task * s.w.size + w) * s.C;
+      const PoolSpan columns = s.w.covering(w);
+      eachVector<T>(s.C, [&](int64_t c, int lanes) {
+        Vec<T> sum{};
+        for (int64_t p = rows.begin; p < rows.end; p++) {
+          for (int64_t q = columns.begin; q < columns.end; q++) {
+            const G* from = gy + ((n * s.h.places + p) * s.w.places + q) * s.C + c;
+            sum += loadLanes<T>(from, lanes) / splat(static_cast<T>(avgPoolDivisor(s, p, q, counted)));
+          }
         }
-      }
-      const T divisor = static_cast<T>(avgPoolDivisor(s, p, q, counted));
-      for (int64_t c = 0; c < s.C; c++) y[c] /= divisor;
+        storeLanes<T>(out + c, sum, lanes);
+      });
     }
   });
 }
@@ -34,23 +80,7 @@ void avgPool2d(const Call& call) {
 template <class T>
 void avgPool2dGrad(const Call& call) {
   const PoolWindow s = poolWindow(call.tensors[1], call.tensors[0], call.attributes);
-  const bool counted = call.attributes[6] != 0;
-  parallelFor(call, s.N * s.h.size, [&](int64_t task, int) {
-    const int64_t n = task / s.h.size, h = task % s.h.size;
-    const PoolSpan rows = s.h.covering(h);
-    for (int64_t w = 0; w < s.w.size; w++) {
-      T* gx = as<T>(call.tensors[1]) + (task * s.w.size + w) * s.C;
-      const PoolSpan columns = s.w.covering(w);
-      for (int64_t c = 0; c < s.C; c++) gx[c] = 0;
-      for (int64_t p = rows.begin; p < rows.end; p++) {
-        for (int64_t q = columns.begin; q < columns.end; q++) {
-          const T* gy = as<T>(call.tensors[0]) + ((n * s.h.places + p) * s.w.places + q) * s.C;
-          const T divisor = static_cast<T>(avgPoolDivisor(s, p, q, counted));
-          for (int64_t c = 0; c < s.C; c++) gx[c] += gy[c] / divisor;
-        }
-      }
-    }
-  });
+  withStorage<T>(call.tensors[0], [&](const auto* gy) { withStorage<T>(call.tensors[1], [&](auto* gx) { spread<T>(call, s, gy, gx); }); });
 }
 
 SPIKELOOM_KERNEL(kAvgPool2d, avgPool2d)

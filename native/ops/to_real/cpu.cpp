@@ -6,7 +6,17 @@
 #include "cpu/level_begin.inl"
 
 template <class T>
+void widen(const Call& call) {
+  const Bf16* x = as<Bf16>(call.tensors[0]);
+  T* y = as<T>(call.tensors[1]);
+  parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) y[i] = static_cast<T>(toFloat(x[i]));
+  });
+}
+
+template <class T>
 void toReal(const Call& call) {
+  if (call.tensors[0].dtype == DType::bf16) return widen<T>(call);
   const uint32_t* x = as<uint32_t>(call.tensors[0]);
   T* y = as<T>(call.tensors[1]);
   const int64_t C = channels(call.tensors[0]), words = spikeWords(C), n = pixels(call.tensors[0]);
