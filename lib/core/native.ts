@@ -48,7 +48,8 @@ export interface Native {
   empty(device: number, dtype: number, ...shape: number[]): number;
   alias(handle: number, ...shape: number[]): number;
   free(handle: number): boolean;
-  write(handle: number, data: ArrayBufferView): void;
+  /** Without data: zeros. */
+  write(handle: number, data?: ArrayBufferView): void;
   read(handle: number): Promise<ArrayBuffer>;
   finish(device: number): Promise<ArrayBuffer>;
   addBackend(path: string): BackendInfo;

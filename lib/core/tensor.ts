@@ -155,11 +155,7 @@ export class Tensor implements Disposable {
         `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`,
       );
     }
-    try {
-      native().write(this.handle, data);
-    } catch (error) {
-      explain(error as Error);
-    }
+    write(this.handle, data);
   }
 
   /** The same elements under another shape, sharing the memory. The order at rest must not change: see reshape() in lib/ops. */
@@ -184,6 +180,15 @@ export class Tensor implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** Without data: zeros. */
+function write(handle: number, data?: HostArray): void {
+  try {
+    native().write(handle, data);
+  } catch (error) {
+    explain(error as Error);
   }
 }
 
@@ -213,7 +218,7 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
 
 export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
   const made = empty(shape, dtype, on);
-  made.set(new hostArrays[dtype](elements(shape)));
+  write(made.handle);
   return made;
 }
 

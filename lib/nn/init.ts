@@ -1,6 +1,5 @@
-import type { RealType } from '../core/index.ts';
 import { philox, STREAM } from '../core/random.ts';
-import { type Init, product } from './layer.ts';
+import type { Init } from './layer.ts';
 
 /** FNV-1a, 32 bits. */
 export function hashName(text: string): number {
@@ -10,20 +9,15 @@ export function hashName(text: string): number {
 }
 
 /**
- * Start values of a parameter. They depend on seed and name alone, so a layer more or less leaves the others' as they are,
+ * Fills in the start values of a parameter. They depend on seed and name alone, so a layer more or less leaves the others' as they are,
  * and are equal in f32 and f64 up to rounding.
  */
-export function initialValues(
-  name: string,
-  shape: readonly number[],
-  init: Init,
-  seed: number,
-  dtype: RealType,
-): Float32Array | Float64Array {
-  const values = new (dtype === 'f64' ? Float64Array : Float32Array)(product(shape));
-  if ('constant' in init) return values.fill(init.constant);
+export function fillInitial(values: Float32Array | Float64Array, name: string, init: Init, seed: number): void {
+  if ('constant' in init) {
+    values.fill(init.constant);
+    return;
+  }
   const random = philox(seed, STREAM.init, hashName(name), hashName(`${name}\0`));
   if ('std' in init) for (let i = 0; i < values.length; i++) values[i] = init.std * random.normal();
   else for (let i = 0; i < values.length; i++) values[i] = init.bound * (2 * random.uniform() - 1);
-  return values;
 }

@@ -22,9 +22,9 @@ import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';
 import { realGradient } from '../ops/to-real.ts';
 import { type FiringGroup, firingGroup, runGroup } from './fused.ts';
-import { hashName, initialValues } from './init.ts';
+import { fillInitial, hashName } from './init.ts';
 import { layerKinds } from './kinds.ts';
-import type { PlannedLayer, Run } from './layer.ts';
+import { type PlannedLayer, product, type Run } from './layer.ts';
 import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
@@ -130,7 +130,9 @@ export class Net extends Callable {
     this.precision = precision;
     this.device = typeof on === 'string' ? device(on) : on;
     this.seed = seed;
-    for (const planned of plan.walk()) this.#allocate(planned);
+    const sizes = [...plan.walk()].flatMap((p) => [...p.parameters, ...p.buffers].map(({ shape }) => product(shape)));
+    const room = new (dtype === 'f64' ? Float64Array : Float32Array)(Math.max(1, ...sizes));
+    for (const planned of plan.walk()) this.#allocate(planned, room);
   }
 
   /** A network from what toJSON() gave. @throws SpikeloomError that names the layer, for anything else */
@@ -197,13 +199,13 @@ export class Net extends Callable {
     this.dispose();
   }
 
-  #allocate({ path, parameters, buffers, constants }: PlannedLayer): void {
-    const make = ({ name, shape, init }: PlannedLayer['parameters'][number]) =>
-      tensor(initialValues(name, shape, init, this.seed, this.dtype), {
-        shape,
-        dtype: this.dtype,
-        device: this.device,
-      });
+  /** @param room for the numbers of one tensor, used for all */
+  #allocate({ path, parameters, buffers, constants }: PlannedLayer, room: Float32Array | Float64Array): void {
+    const make = ({ name, shape, init }: PlannedLayer['parameters'][number]) => {
+      const values = room.subarray(0, product(shape));
+      fillInitial(values, name, init, this.seed);
+      return tensor(values, { shape, dtype: this.dtype, device: this.device });
+    };
     for (const plan of parameters) this.#hold(this.#parameters, plan.name, parameter(make(plan)));
     for (const plan of buffers) this.#hold(this.#buffers, plan.name, keep(make(plan)));
     for (const { role, shape, values } of constants) {

@@ -143,20 +143,23 @@ Storage& memoryOf(Engine& engine, int64_t handle) {
          "before the recording, and read results behind a replay");
 }
 
+// write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros.
 Napi::Value write(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
   const TensorView& view = viewOf(engine, handle);
   Device& device = engine.device(memoryOf(engine, handle).device);
-  const auto array = info[1].As<Napi::TypedArray>();
-  const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  if (array.ByteLength() != hostBytes(view)) {
-    refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
-  }
   auto transfer = std::make_unique<Transfer>();
   transfer->kind = Transfer::Kind::write;
   transfer->tensor = view;
-  transfer->host.assign(data, data + array.ByteLength());
+  if (!info[1].IsUndefined()) {
+    const auto array = info[1].As<Napi::TypedArray>();
+    const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    if (array.ByteLength() != hostBytes(view)) {
+      refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
+    }
+    transfer->host.assign(data, data + array.ByteLength());
+  }
   enqueue(device, transfer.release());
   return info.Env().Undefined();
 }

@@ -1,6 +1,7 @@
 #include "core/stream.h"
 
 #include <chrono>
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -122,7 +123,8 @@ void Stream::transfer(Transfer* t) {
     const size_t bytes = storedBytes(t->tensor);
     if (rest_.size() < bytes) rest_.resize(bytes);
     if (t->kind == Kind::write) {
-      fromHost(t->tensor, t->host.data(), rest_.data());
+      if (t->host.empty()) std::fill_n(rest_.data(), bytes, char{0});
+      else fromHost(t->tensor, t->host.data(), rest_.data());
       backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);
     } else {
       backend_->copyOut(context_, rest_.data(), t->tensor.data, bytes, &status_);
@@ -131,6 +133,7 @@ void Stream::transfer(Transfer* t) {
     }
     if (status_.failed) failure_ = std::string("copy: ") + status_.message;
     status_ = {};
+    if (rest_.size() > kKeptBytes) std::vector<char>().swap(rest_);
   }
   if (t->kind == Kind::write) {
     delete t;

@@ -20,7 +20,7 @@ namespace spikeloom {
 struct Transfer {
   enum class Kind { read, write, marker } kind;
   TensorView tensor;
-  std::vector<char> host;                       // in the host's order
+  std::vector<char> host;                       // in the host's order; write: empty for zeros
   std::string error;                            // read: why it failed
   std::function<void(Transfer*)> done;          // called on the stream's thread; owns nothing
 };
@@ -67,7 +67,9 @@ class Stream {
   bool sleeping_ = false;
   Status status_{};
   std::string failure_;
-  std::vector<char> rest_;  // a transfer's bytes in the order at rest
+  // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
+  static constexpr size_t kKeptBytes = size_t{4} << 20;
+  std::vector<char> rest_;
   std::mutex mutex_;
   std::condition_variable work_, room_;
   std::thread thread_;
