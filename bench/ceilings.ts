@@ -15,7 +15,7 @@ export interface Ceilings {
   /** The widest vectors that the compiler used. */
   vectors: string;
   /** Bytes per second by the size of the working set. */
-  bandwidth: { bytes: number; copy: number; triad: number }[];
+  bandwidth: { bytes: number; copy: number; triad: number; update: number; read: number }[];
   /** Operations per second with f32 fused multiply-adds, and on a bf16 matrix unit where there is one. */
   f32: number;
   bf16?: number;
@@ -57,16 +57,21 @@ export function describeCeilings(ceilings: Ceilings | undefined | null): string 
   if (!ceilings) return 'ceilings: not measured';
   const { bandwidth, f32, bf16, threads, vectors } = ceilings;
   const sizes = bandwidth.map((point) => {
-    return `${point.bytes / 2 ** 20} MiB ${(best(point) / 1e9).toFixed(1)}`;
+    return `${point.bytes / 2 ** 20} MiB ${(rateOf(point, 'stream') / 1e9).toFixed(1)}`;
   });
   const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${bf16 ? `, bf16 ${(bf16 / 1e9).toFixed(0)}` : ''}`;
   return `ceilings on ${threads} threads: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
 }
 
-const best = ({ copy, triad }: Ceilings['bandwidth'][number]): number => Math.max(copy, triad);
+type Point = Ceilings['bandwidth'][number];
+
+/** Of the kernel that moves bytes the same way. */
+const rateOf = (point: Point, traffic: Cost['traffic']): number =>
+  traffic === 'stream' ? Math.max(point.copy, point.triad) : point[traffic];
 
 /** Bytes per second of a working set, between the sizes that were measured on a logarithmic scale. */
-export function bandwidthAt({ bandwidth }: Ceilings, bytes: number): number {
+export function bandwidthAt({ bandwidth }: Ceilings, bytes: number, traffic: Cost['traffic']): number {
+  const best = (point: Point) => rateOf(point, traffic);
   const after = bandwidth.findIndex((point) => point.bytes >= bytes);
   if (after === 0) return best(bandwidth[0]!);
   if (after < 0) return best(bandwidth.at(-1)!);
@@ -94,8 +99,12 @@ export interface Attainable {
  * The least time for a call's bytes and operations, done at once. Its tensors are held by the smallest cache that they fit into, unless a
  * larger working set is given.
  */
-export function attainable(ceilings: Ceilings, { bytes, flops, products }: Cost, workingSet = bytes): Attainable {
-  const memory = bytes / bandwidthAt(ceilings, workingSet);
+export function attainable(
+  ceilings: Ceilings,
+  { bytes, flops, products, traffic }: Cost,
+  workingSet = bytes,
+): Attainable {
+  const memory = bytes / bandwidthAt(ceilings, workingSet, traffic);
   const compute = flops / computeCeiling(ceilings, products);
   return {
     seconds: Math.max(memory, compute),

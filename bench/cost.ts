@@ -9,6 +9,8 @@ import type { Call, Operand } from './calls.ts';
 export interface Cost {
   readonly bytes: number;
   readonly flops: number;
+  /** What most bytes do: nearly all are read, or some are updated in place, or one array becomes another. */
+  readonly traffic: 'read' | 'update' | 'stream';
   /**
    * How the products are made: 'plain' with f32 fused multiply-adds; 'bf16' with factors that are bf16; else f32 factors as sums of
    * bf16 parts on a matrix unit, where that is faster: 'bits' with spikes on one side (3 products), 'split' with f32 on both (6).
@@ -188,8 +190,11 @@ export function costOf(call: Call): Cost {
   const { inputs } = opTable().get(call.op)!.signature;
   const inPlace = new Set(inputs.filter((spec) => spec.inPlace).map(({ name }) => name));
   const unread = UNREAD[call.op] ?? [];
-  const crossings = ([name, tensor]: [string, Operand]) =>
-    unread.includes(name) ? 0 : bytesOf(tensor) * (inPlace.has(name) ? 2 : 1);
-  const all = [...Object.entries(call.inputs), ...Object.entries(call.outputs)];
-  return { bytes: all.reduce((n, entry) => n + crossings(entry), 0), flops: flops(call), products: productsOf(call) };
+  const total = (tensors: Call['inputs'], counts: (name: string) => boolean) =>
+    Object.entries(tensors).reduce((n, [name, tensor]) => n + (counts(name) ? bytesOf(tensor) : 0), 0);
+  const updated = total(call.inputs, (name) => inPlace.has(name));
+  const written = total(call.outputs, () => true);
+  const bytes = total(call.inputs, (name) => !unread.includes(name)) + updated + written;
+  const traffic = updated > written ? 'update' : written < bytes / 10 ? 'read' : 'stream';
+  return { bytes, flops: flops(call), traffic, products: productsOf(call) };
 }

@@ -99,7 +99,7 @@ function judge(set: string, call: Call, seconds: number, ceilings: Ceilings | un
   const least = attainable(ceilings, cost);
   return {
     ...found,
-    bandwidth_share: rates.bytes_per_s / bandwidthAt(ceilings, cost.bytes),
+    bandwidth_share: rates.bytes_per_s / bandwidthAt(ceilings, cost.bytes, cost.traffic),
     compute_share: rates.flops_per_s / computeCeiling(ceilings, cost.products),
     bound: least.bound,
     roofline_share: least.seconds / seconds,

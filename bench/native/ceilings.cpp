@@ -2,8 +2,8 @@
 //
 //   g++ -std=c++17 -O3 -march=native -pthread bench/native/ceilings.cpp -o ceilings && ./ceilings THREADS
 //
-// Bandwidth counts the bytes that a program asks for (copy 2, triad 3 arrays); lines that are read only because they are written to do
-// not count. Every thread works on a part of its own, as a kernel's tasks do. The best of several tries counts.
+// Bandwidth counts the bytes that a program asks for: read 1 array, copy 2, triad and update (in place) 3; lines that are read only because
+// they are written to do not count. Every thread works on a part of its own, as a kernel's tasks do. The best of several tries counts.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -88,6 +88,21 @@ void triad(const Arrays& p) {
   asm volatile("" ::: "memory");
 }
 
+void update(const Arrays& p) {
+  float* __restrict__ a = p.a;
+  const float* __restrict__ b = p.b;
+  for (size_t i = 0; i < p.each; i++) a[i] = 0.5f * a[i] + b[i];
+  asm volatile("" ::: "memory");
+}
+
+// All three arrays; as integers, so that the compiler may add them in any order.
+void read(const Arrays& p) {
+  const auto* words = reinterpret_cast<const uint32_t*>(p.a);
+  uint32_t sum = 0;
+  for (size_t i = 0; i < 3 * p.each; i++) sum += words[i];
+  asm volatile("" ::"r"(sum) : "memory");
+}
+
 void printBandwidth(int threads) {
   const size_t sizes[] = {1, 4, 24, 64, 256, 1024};  // MiB
   const size_t largest = sizes[5] << 20;
@@ -101,8 +116,9 @@ void printBandwidth(int threads) {
     const auto with = [&](void (*kernel)(const Arrays&)) {
       return secondsOf(threads, [&](int t) { kernel(partOf(memory, floats, t, threads)); });
     };
-    const double copied = 2 * bytes / with(copy), added = 3 * bytes / with(triad);
-    std::printf("%s{\"bytes\":%zu,\"copy\":%.6g,\"triad\":%.6g}", size == sizes[0] ? "" : ",", size << 20, copied, added);
+    std::printf("%s{\"bytes\":%zu,", size == sizes[0] ? "" : ",", size << 20);
+    std::printf("\"copy\":%.6g,\"triad\":%.6g,", 2 * bytes / with(copy), 3 * bytes / with(triad));
+    std::printf("\"update\":%.6g,\"read\":%.6g}", 3 * bytes / with(update), 3 * bytes / with(read));
   }
   std::printf("]");
   std::free(memory);

@@ -33,8 +33,8 @@ const ceilings: Ceilings = {
   threads: 1,
   vectors: 'avx2',
   bandwidth: [
-    { bytes: 1000, copy: 90, triad: 100 },
-    { bytes: 10_000, copy: 50, triad: 40 },
+    { bytes: 1000, copy: 90, triad: 100, update: 120, read: 200 },
+    { bytes: 10_000, copy: 50, triad: 40, update: 60, read: 80 },
   ],
   f32: 10,
   bf16: 100,
@@ -69,20 +69,34 @@ describe('bench: what calls cost', () => {
 
   it('what is updated in place is read and written', () => {
     const inputs = { w: f32(100), g: f32(100), hyper: f32(1) };
-    expect(costOf({ op: 'sgdUpdate', inputs, outputs: {}, attributes: { weightDecay: 0 } }).bytes).to.equal(1204);
+    const cost = costOf({ op: 'sgdUpdate', inputs, outputs: {}, attributes: { weightDecay: 0 } });
+    expect(cost).to.include({ bytes: 1204, traffic: 'update' });
+  });
+
+  it('what makes little of much is read, what makes another array is streamed', () => {
+    const call = (op: string, y: number[]): Call => ({
+      op,
+      inputs: { x: f32(2, 3, 4, 8, 8) },
+      outputs: { y: f32(...y) },
+      attributes: {},
+    });
+    expect(costOf(call('globalAvgPool', [2, 3, 4])).traffic).to.equal('read');
+    expect(costOf(call('relu', [2, 3, 4, 8, 8])).traffic).to.equal('stream');
   });
 
   it('ceilings lie between the measured sizes, and the slower of bytes and operations bounds', () => {
-    expect(bandwidthAt(ceilings, 1)).to.equal(100);
-    expect(bandwidthAt(ceilings, 1e9)).to.equal(50);
-    expect(bandwidthAt(ceilings, Math.sqrt(1000 * 10_000))).to.be.closeTo(75, 1e-9);
+    expect(bandwidthAt(ceilings, 1, 'stream')).to.equal(100);
+    expect(bandwidthAt(ceilings, 1e9, 'stream')).to.equal(50);
+    expect(bandwidthAt(ceilings, Math.sqrt(1000 * 10_000), 'stream')).to.be.closeTo(75, 1e-9);
+    expect(bandwidthAt(ceilings, 1, 'update')).to.equal(120);
+    expect(bandwidthAt(ceilings, 1e9, 'read')).to.equal(80);
     expect(computeCeiling(ceilings, 'bits')).to.be.closeTo(100 / 3, 1e-9);
     expect(computeCeiling({ ...ceilings, bf16: undefined }, 'bf16')).to.equal(10);
-    expect(attainable(ceilings, { bytes: 1000, flops: 1, products: 'plain' })).to.include({
+    expect(attainable(ceilings, { bytes: 1000, flops: 1, products: 'plain', traffic: 'stream' })).to.include({
       seconds: 10,
       bound: 'memory',
     });
-    expect(attainable(ceilings, { bytes: 1000, flops: 5000, products: 'bf16' })).to.include({
+    expect(attainable(ceilings, { bytes: 1000, flops: 5000, products: 'bf16', traffic: 'read' })).to.include({
       seconds: 50,
       bound: 'compute',
     });
