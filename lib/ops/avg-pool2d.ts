@@ -28,7 +28,10 @@ export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
   const all = { ...attributes, countIncludePad };
   const { y } = forward.run({ x }, all, { dims, types: { y: precision ?? own ?? real } });
   record([y], [x], ([gy]) => [
-    gradient.run({ gy }, all, { dims: inputDims, types: { gx: own ?? precision ?? real } }).gx,
+    gradient.run({ gy }, all, {
+      dims: inputDims,
+      types: { gx: own ?? precision ?? (gy!.dtype === 'f64' ? 'f64' : 'f32') },
+    }).gx,
   ]);
   return y;
 }

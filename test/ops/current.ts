@@ -52,7 +52,7 @@ function twin(t: HostInputs, layer: Layer): HostTensor[] {
   return [lifTwin(inputs, layer.neuron ?? {}).s, ...first.after, ...(second?.after ?? [])];
 }
 
-const residuals = [undefined, 'spikes', 'second'] as const;
+const residuals = [undefined, 'spikes', 'numbers', 'second'] as const;
 
 export const layers: Layer[] = [
   ...[31, 32, 33, 64, 65].flatMap((channels) =>

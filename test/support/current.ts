@@ -16,7 +16,7 @@ export interface Layer {
   held?: number;
   size?: readonly [number, number];
   batch?: number;
-  residual?: 'spikes' | 'second';
+  residual?: 'spikes' | 'numbers' | 'second';
   fsta?: boolean;
   hidden?: number;
   training?: boolean;
@@ -62,6 +62,7 @@ export function layerInputs(layer: Layer): HostInputs {
     ...norm('', 11),
   };
   if (layer.residual === 'spikes') made.residual = spikes(whole, 0.3, 5);
+  if (layer.residual === 'numbers') made.residual = noise(whole, 5);
   if (layer.residual === 'second') Object.assign(made, { y2: noise(whole, 6 + C) }, norm('2', 21));
   if (layer.learned) made.logit = host([1], [-0.4]);
   if (!layer.fsta) return made;

@@ -225,7 +225,8 @@ export function describeOp(table: OpTable, on = 'cpu'): void {
       handles = device(on).stats().handles;
     });
     for (const item of table.cases) describeCase(table, item, on);
-    it('no tensor handle is left over', () => expect(device(on).stats().handles).to.equal(handles));
+    // fewer are fine: what earlier tests dropped is collected at any time
+    it('no tensor handle is left over', () => expect(device(on).stats().handles).to.be.at.most(handles));
   });
 }
 

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { backward, device, type RealType, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { layers } from '../ops/current.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
-import { difference, type HostInputs, noise, type Tensors, toDevice } from '../support/op-table.ts';
+import { difference, type HostInputs, type HostTensor, noise, type Tensors, toDevice } from '../support/op-table.ts';
 
 type Run = (t: Tensors, layer: Layer) => Tensor[];
 
@@ -17,18 +17,21 @@ const toBf16 = (data: Float64Array): Uint16Array =>
 const fromBf16 = (data: ArrayLike<number>): Float64Array =>
   Float64Array.from(new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer));
 
-/** Inputs with the convolutions' outputs rounded to bf16, as they rest. */
+/** What rests as bf16: the convolutions' outputs, and numbers that are added to them. */
+const rests = (name: string, { kind }: HostTensor) => ['y', 'y2', 'residual'].includes(name) && kind === 'real';
+
+/** Inputs rounded to bf16 where they rest so. */
 function rounded(inputs: HostInputs): HostInputs {
   const made = { ...inputs };
-  for (const name of ['y', 'y2'])
-    if (made[name]) made[name] = { ...made[name]!, data: fromBf16(toBf16(made[name]!.data)) };
+  for (const name of Object.keys(made))
+    if (rests(name, made[name]!)) made[name] = { ...made[name]!, data: fromBf16(toBf16(made[name]!.data)) };
   return made;
 }
 
 async function gradients(run: Run, layer: Layer, inputs: HostInputs, real: RealType, bf16 = false) {
   const made: Tensors = {};
   for (const [name, given] of Object.entries(inputs)) {
-    const small = bf16 && (name === 'y' || name === 'y2');
+    const small = bf16 && rests(name, given);
     const t = small ? tensor(toBf16(given.data), { shape: given.shape, dtype: 'bf16' }) : toDevice(given, real, 'cpu');
     t.requiresGrad = trained.includes(name);
     made[name] = t;

@@ -5,7 +5,8 @@ import { avgPool2d } from '../../lib/ops/avg-pool2d.ts';
 import { globalAvgPool } from '../../lib/ops/global-avg-pool.ts';
 import { maxPool2d } from '../../lib/ops/max-pool2d.ts';
 import type { PoolOptions } from '../../lib/ops/pool-window.ts';
-import { difference } from '../support/op-table.ts';
+import { realGradient } from '../../lib/ops/to-real.ts';
+import { difference, spikes, toDevice } from '../support/op-table.ts';
 
 interface Attributes {
   kernel: number;
@@ -125,4 +126,48 @@ describe('options of the pools', () => {
       expect(() => maxPool2d(image, { kernel: 2 })).to.throw(/takes \[T,B,C,H,W\]/);
       expect(() => globalAvgPool(image)).to.throw(/4 dimensions, expected 5/);
     }));
+});
+
+describe('avgPool2d in bf16', () => {
+  for (const channels of [31, 32, 64]) {
+    it(`${channels} channels of spikes: quarters are exact, and so is the gradient of what bf16 can hold`, async () => {
+      const x = toDevice(spikes([2, 3, channels, 6, 4], 0.4), 'f32', 'cpu');
+      x.requiresGrad = true;
+      const run = (precision?: 'bf16') =>
+        scope(() => {
+          const y = avgPool2d(x, { kernel: 2, precision });
+          const gy = tensor(
+            Float32Array.from({ length: y.size }, (_, i) => (i % 13) - 6),
+            { shape: y.shape },
+          );
+          backward(y, gy);
+          return y;
+        });
+      const exact = run();
+      const gradient = await x.grad!.array();
+      x.grad!.dispose();
+      x.grad = undefined;
+      const rounded = run('bf16');
+      expect([rounded.dtype, x.grad!.dtype]).to.deep.equal(['bf16', 'bf16']);
+      const widened = async (t: Tensor) => {
+        const words = await t.array();
+        return [...new Float32Array(Uint32Array.from(words, (word) => (word << 16) >>> 0).buffer)];
+      };
+      expect(await widened(rounded)).to.deep.equal([...(await exact.array())]);
+      expect(await widened(x.grad!)).to.deep.equal([...gradient]);
+      for (const t of [x, exact, rounded]) t.dispose();
+    });
+  }
+
+  it('a gradient of bf16 goes on as f32 behind realGradient()', async () => {
+    const x = tensor(Float32Array.of(1, 2, 3), {});
+    x.requiresGrad = true;
+    scope(() => {
+      const gy = tensor(Uint16Array.of(0x3f80, 0x4000, 0xbf00), { dtype: 'bf16' });
+      backward(realGradient(x), gy);
+    });
+    expect(x.grad!.dtype).to.equal('f32');
+    expect([...(await x.grad!.array())]).to.deep.equal([1, 2, -0.5]);
+    x.dispose();
+  });
 });
