@@ -75,16 +75,17 @@ function pools({ real, spikes }: Makers, shape: number[]): void {
   const [H, W] = shape.slice(-2) as [number, number];
   const window = { kh: 2, kw: 2, sh: 2, sw: 2, ph: 0, pw: 0 };
   const dims = { P: Math.floor(H / 2), Q: Math.floor(W / 2) };
+  const back = { dims: { H, W }, types: { gx: 'f32' } } as const;
   for (const x of [real(shape), spikes(shape)]) {
-    op('avgPool2d').run({ x }, { ...window, countIncludePad: true }, { dims, real: 'f32' });
+    op('avgPool2d').run({ x }, { ...window, countIncludePad: true }, { dims, types: { y: 'f32' } });
     const types = { y: x.dtype };
     const { y, index } = op('maxPool2d').run({ x }, window, { dims, types, want: ['index'] });
     const gy = real(y!.shape);
-    op('maxPool2dGrad').run({ gy, index }, window, { dims: { H, W } });
-    op('avgPool2dGrad').run({ gy }, { ...window, countIncludePad: true }, { dims: { H, W } });
-    op('globalAvgPool').run({ x }, {}, { real: 'f32' });
+    op('maxPool2dGrad').run({ gy, index }, window, back);
+    op('avgPool2dGrad').run({ gy }, { ...window, countIncludePad: true }, back);
+    op('globalAvgPool').run({ x }, {}, { types: { y: 'f32' } });
   }
-  op('globalAvgPoolGrad').run({ gy: real(shape.slice(0, 3)) }, {}, { dims: { H, W } });
+  op('globalAvgPoolGrad').run({ gy: real(shape.slice(0, 3)) }, {}, back);
 }
 
 /** Layer by layer, as a network does that shows what lies between. */
@@ -195,14 +196,17 @@ function others(options: StepOptions): CaseSet {
   return { name: 'single ops', work, dispose: () => {} };
 }
 
-function training(options: StepOptions): CaseSet {
-  const { step, dispose } = prepareTraining(options);
-  return { name: `a step in ${options.precision}`, work: () => void step(), dispose };
+function training(options: StepOptions, fused = true): CaseSet {
+  const { net, step, dispose } = prepareTraining(options);
+  net.fused = fused;
+  const name = `a step in ${options.precision}${fused ? '' : ', layer by layer'}`;
+  return { name, work: () => void step(), dispose };
 }
 
 /** Each set is made when it is asked for, and disposed of by who asked. */
 export const caseSets = (options: StepOptions): (() => CaseSet)[] => [
   () => training({ ...options, precision: 'fp32' }),
   () => training({ ...options, precision: 'bf16' }),
+  () => training({ ...options, precision: 'fp32' }, false),
   () => others(options),
 ];
