@@ -48,6 +48,8 @@ export interface Native {
   empty(device: number, dtype: number, ...shape: number[]): number;
   alias(handle: number, ...shape: number[]): number;
   free(handle: number): boolean;
+  /** Whether no other tensor shares this one's memory. */
+  isOnlyView(handle: number): boolean;
   /** Without data: zeros. */
   write(handle: number, data?: ArrayBufferView): void;
   read(handle: number): Promise<ArrayBuffer>;

@@ -10,7 +10,7 @@ import {
   type Signature,
   type TensorSpec,
 } from './signature.ts';
-import { type DType, empty, markPlace, type RealType, type Tensor } from './tensor.ts';
+import { type DType, elements, empty, markPlace, type RealType, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
   /** Sizes that the inputs do not fix, by their names in the signature. */
@@ -21,6 +21,11 @@ export interface RunOptions {
   want?: readonly string[];
   /** The real type when no input fixes it (default f32). */
   real?: RealType;
+  /**
+   * Outputs that may lie where an input lies: the kernel reads and writes element by element, and the caller needs the input no more.
+   * It is done where types and sizes agree and no other tensor holds the input's memory.
+   */
+  reuse?: Record<string, Tensor | undefined>;
 }
 
 function attributeValue(signature: Signature, spec: AttributeSpec, given: number | boolean | undefined): number {
@@ -79,11 +84,11 @@ export class NativeOp<Output extends string = string> {
         continue;
       }
       const real = binding.real ?? options.real ?? 'f32';
-      const output = empty(
-        outputShape(signature, spec, binding, options.dims ?? {}),
-        outputType(signature, spec, real, options),
-        on,
-      );
+      const shape = outputShape(signature, spec, binding, options.dims ?? {});
+      const dtype = outputType(signature, spec, real, options);
+      const from = options.reuse?.[spec.name];
+      const fits = from?.dtype === dtype && from.size === elements(shape) && native().isOnlyView(from.handle);
+      const output = fits ? from!.alias(shape) : empty(shape, dtype, on);
       made[spec.name] = output;
       numbers.push(output.handle);
     }

@@ -69,9 +69,10 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
   });
   const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
   record([made.y], [x, w, bias], ([gy], [needX, needW, needBias], take) => {
-    const gx = needX
-      ? gradX.run({ gy, w, add: take(0) }, attributes, { dims: source, types: { gx: gradientType } }).gx
-      : undefined;
+    const add = needX ? take(0) : undefined;
+    const { gx } = needX
+      ? gradX.run({ gy, w, add }, attributes, { dims: source, types: { gx: gradientType }, reuse: { gx: add } })
+      : {};
     if (!needW && !needBias) return [gx];
     const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: kernel, want: needBias ? ['gb'] : [], real });
     return [gx, gw, gb];

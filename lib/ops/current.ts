@@ -127,13 +127,21 @@ interface Current {
   seen?: { mean: Tensor; peak: Tensor; plane: Tensor; argmax: Tensor };
 }
 
-function normGradient(from: Affine, g: Tensor, known: Record<string, Tensor | undefined>, want: string[]) {
+/** @param isLast whether nothing else needs g */
+function normGradient(
+  from: Affine,
+  g: Tensor,
+  known: Record<string, Tensor | undefined>,
+  want: string[],
+  isLast: boolean,
+) {
   const { y, norm, mean, invStd } = from;
   const types = { gy: y.dtype, gx: y.dtype };
+  const reuse = { gy: isLast ? g : undefined };
   return currentGradient.run(
     { g, y, gamma: norm.gamma, mean, invStd, ...known },
     { training: norm.training },
-    { types, want },
+    { types, want, reuse },
   );
 }
 
@@ -151,10 +159,13 @@ function enterCurrent(source: Source, withStats: boolean): Current {
       if (!g) fail('the gradient came past the neuron; use the spikes, nothing else');
       const onward = needs.slice(3).some(Boolean);
       const want = [...(needs[0] ? ['gy'] : []), ...(onward && seen ? ['gx'] : [])];
-      const made = normGradient(first, g!, { sums, gmean, gpeak, gplane, argmax: seen?.argmax }, want);
+      const own = seen !== undefined || !onward;
+      const made = normGradient(first, g!, { sums, gmean, gpeak, gplane, argmax: seen?.argmax }, want, own);
       const gx = seen ? made.gx : g;
       const other =
-        second && needs.slice(4).some(Boolean) ? normGradient(second, gx!, {}, needs[4] ? ['gy'] : []) : undefined;
+        second && needs.slice(4).some(Boolean)
+          ? normGradient(second, gx!, {}, needs[4] ? ['gy'] : [], true)
+          : undefined;
       return [made.gy, made.ggamma, made.gbeta, gx, other?.gy, other?.ggamma, other?.gbeta];
     },
   );
@@ -204,7 +215,7 @@ export function fire(y: Tensor, options: FireOptions): Tensor {
     const made = gradient.run(
       { ...inputs, gs, s, mean: source.first.mean },
       { ...shared, detachReset, ...slope },
-      { types: { g: source.storage }, want: names.filter((_, i) => needs[i]) },
+      { types: { g: source.storage }, want: names.filter((_, i) => needs[i]), reuse: { g: gs } },
     );
     return names.map((name) => made[name]);
   });

@@ -125,6 +125,14 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), known);
 }
 
+// Whether no other tensor shares this one's memory.
+Napi::Value isOnlyView(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const int64_t handle = integer(info[0]);
+  viewOf(engine, handle);
+  return Napi::Boolean::New(info.Env(), engine.store.storage(handle)->views == 1);
+}
+
 // ---- transfers
 
 void enqueue(Device& device, Transfer* transfer) {
@@ -382,6 +390,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("supports", supports);
   add("empty", empty);
   add("alias", alias);
+  add("isOnlyView", isOnlyView);
   add("free", release);
   add("write", write);
   add("read", read);
