@@ -133,7 +133,7 @@ void Stream::transfer(Transfer* t) {
     }
     if (status_.failed) failure_ = std::string("copy: ") + status_.message;
     status_ = {};
-    if (rest_.size() > kKeptBytes) std::vector<char>().swap(rest_);
+    if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
   }
   if (t->kind == Kind::write) {
     delete t;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/abi.h"
+#include "core/host_bytes.h"
 #include "core/program.h"
 
 namespace spikeloom {
@@ -20,7 +21,7 @@ namespace spikeloom {
 struct Transfer {
   enum class Kind { read, write, marker } kind;
   TensorView tensor;
-  std::vector<char> host;                       // in the host's order; write: empty for zeros
+  HostBytes host;                               // in the host's order; write: empty for zeros
   std::string error;                            // read: why it failed
   std::function<void(Transfer*)> done;          // called on the stream's thread; owns nothing
 };
@@ -69,7 +70,7 @@ class Stream {
   std::string failure_;
   // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
   static constexpr size_t kKeptBytes = size_t{4} << 20;
-  std::vector<char> rest_;
+  HostBytes rest_;
   std::mutex mutex_;
   std::condition_variable work_, room_;
   std::thread thread_;

@@ -179,13 +179,13 @@ void queueTransfer(Stream& stream, Transfer* transfer) {
 }
 
 void queueWrite(Stream& stream, const TensorView& view, float value) {
-  auto* write = new Transfer{Transfer::Kind::write, view, std::vector<char>(sizeof value), "", {}};
+  auto* write = new Transfer{Transfer::Kind::write, view, HostBytes(sizeof value), "", {}};
   std::memcpy(write->host.data(), &value, sizeof value);
   queueTransfer(stream, write);
 }
 
 // Waits for the work queued so far. Returns why it failed ("" if it did not); `host`, if given, takes the bytes of `view`.
-std::string waitFor(Stream& stream, Transfer::Kind kind = Transfer::Kind::marker, const TensorView& view = {}, std::vector<char>* host = nullptr) {
+std::string waitFor(Stream& stream, Transfer::Kind kind = Transfer::Kind::marker, const TensorView& view = {}, HostBytes* host = nullptr) {
   int answers = 0;
   Transfer read{kind, view, {}, "", [&](Transfer*) { answers++; }};
   queueTransfer(stream, &read);
@@ -221,7 +221,7 @@ void checkStream() {
 
   queueWrite(stream, one.view, 2.5f);
   queueCall(stream, addOne, 0, one.view);
-  std::vector<char> bytes;
+  HostBytes bytes;
   check(waitFor(stream, Transfer::Kind::read, one.view, &bytes).empty() && bytes.size() == 4, "a tensor is read");
   float value = 0;
   std::memcpy(&value, bytes.data(), bytes.size());
@@ -320,7 +320,7 @@ void checkRecorder() {
     device->stream->push();
   }
   check(!device->workspace->begin(recording.program.get(), 1), "a part may not run twice");
-  std::vector<char> bytes;
+  HostBytes bytes;
   check(waitFor(*device->stream, Transfer::Kind::read, result, &bytes).empty(), "a replay has results");
   float value = 0;
   std::memcpy(&value, bytes.data(), bytes.size());
