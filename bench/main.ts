@@ -1,8 +1,10 @@
 // Measurements: npm run bench -- COMMAND [options]. Exit status: 0 fine, 1 failure, 2 wrong usage.
+import { availableParallelism } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { EXIT, explainError } from '../lib/cli/exit.ts';
 import { silenceClosedPipes } from '../lib/cli/output.ts';
 import type { AccuracyOptions } from './accuracy.ts';
+import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
 import type { OpsOptions } from './ops.ts';
 import { addStepOptions, precisionOption, type StepOptions, wholeNumber } from './options.ts';
@@ -45,6 +47,20 @@ function addAccuracy(program: Command): void {
   );
 }
 
+function addConvolutions(program: Command): void {
+  const command = program
+    .command('convolutions')
+    .description("time FSTA-ResNet-20's convolutions here and in PyTorch (oneDNN), in turn")
+    .requiredOption('--python <file>', 'Python with PyTorch', process.env.SPIKELOOM_PEERS_PYTHON)
+    .option('--images <n>', 'time steps x batch', wholeNumber(1, 65_536), 64)
+    .option('--threads <n>', 'threads of the CPU', wholeNumber(1, 1024), availableParallelism())
+    .option('--repeats <n>', 'calls that are timed', wholeNumber(5, 10_000), 25)
+    .option('--rounds <n>', 'times that both sides run', wholeNumber(1, 100), 3);
+  addOutput(command).action(async (options: ConvolutionOptions) =>
+    (await import('./convolutions.ts')).convolutionsCommand(options),
+  );
+}
+
 // What a command needs is loaded by the command, so that a comparison stays small beside what it measures.
 function makeProgram(): Command {
   const program = new Command('bench')
@@ -58,6 +74,7 @@ function makeProgram(): Command {
     .action(async (options: StepOptions & { json?: boolean }) => (await import('./step.ts')).stepCommand(options));
   addPeers(program);
   addAccuracy(program);
+  addConvolutions(program);
   addOutput(measuring('ops', 'time every native op beside the ceilings of the machine')).action(
     async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options),
   );
