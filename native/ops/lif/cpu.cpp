@@ -14,6 +14,8 @@
 
 #include "cpu/level_begin.inl"
 #include "cpu/lane_masks.inl"
+#include "cpu/peaks.inl"
+#include "cpu/surrogate_lanes.inl"
 
 constexpr int kChunk = 8;
 constexpr int kChunkLanes = kChunk * 32;
@@ -230,9 +232,8 @@ struct LifGradient {
   }
 
   // Back through time for one chunk; returns its part of dL/ddecay.
-  template <class S>
-  double chunk(const Chunk& c, int thread, const S& surrogate) const {
-    alignas(64) T start[kChunkLanes], G[kChunkLanes], s[kChunkLanes], padded[kChunkLanes], out[kChunkLanes];
+  double chunk(const Chunk& c, int thread, const SurrogateLanes<T>& surrogate) const {
+    alignas(64) T start[kChunkLanes], G[kChunkLanes], s[kChunkLanes], padded[kChunkLanes], out[kChunkLanes], d[kChunkLanes];
     const int lanes = c.lanes();
     T* u = scratch<T>(call, thread, 0, g.steps * kChunkLanes);
     initial(c, v0, start);
@@ -245,9 +246,10 @@ struct LifGradient {
       if (gs == nullptr) std::fill(padded, padded + lanes, T(0));
       const T* gst = gs == nullptr ? padded : c.read(gs + t * g.elements, padded);
       T* gxt = c.target(gx + t * g.elements, out);
+      for (int i = 0; i < lanes; i++) d[i] = neuron.distance(ut[i]);
+      for (int i = 0; i < lanes; i += kLanes<T>) store(d + i, surrogate.derivative(load(d + i)));
       for (int i = 0; i < lanes; i++) {
-        const T d = surrogate.derivative(neuron.distance(ut[i])) / neuron.vth;
-        const T gu = neuron.gradient(gst[i], G[i], ut[i], fired[i], d);
+        const T gu = neuron.gradient(gst[i], G[i], ut[i], fired[i], d[i] / neuron.vth);
         gxt[i] = gu;
         G[i] = neuron.decay * gu;
       }
@@ -261,8 +263,8 @@ struct LifGradient {
     return sum;
   }
 
-  template <class S>
-  void run(const S& surrogate) const {
+  void run() const {
+    const SurrogateLanes<T> surrogate(call.attributes[5], call.attributes[6]);
     double* sums = glogit == nullptr ? nullptr : scratch<double>(call, 0, 1, g.tasks());
     if (sums != nullptr) std::fill(sums, sums + g.tasks(), 0.0);
     eachChunk(call, g, [&](const Chunk c, int thread, int64_t task) {
@@ -279,11 +281,8 @@ struct LifGradient {
 
 template <class T, bool kSmooth>
 inline void lifBackward(const Call& call) {
-  const double* a = call.attributes;
-  withSurrogate<T>(static_cast<Surrogate>(static_cast<int>(a[5])), a[6], [&](const auto& surrogate) {
-    if (a[3] != 0) LifGradient<T, kSmooth, true>(call).run(surrogate);
-    else LifGradient<T, kSmooth, false>(call).run(surrogate);
-  });
+  if (call.attributes[3] != 0) LifGradient<T, kSmooth, true>(call).run();
+  else LifGradient<T, kSmooth, false>(call).run();
 }
 
 template <class T>
