@@ -25,23 +25,32 @@ struct Current {
   }
   bool sameEveryStep() const { return yStep == 0 && rStep == 0; }
 
-  // Pixel p of image b, at every t.
+  // Pixel p of image b, at every t. It holds no reference, so that what it reads by stays in registers while results are written.
   struct Pixel {
-    const Current& current;
+    const T *scale, *shift, *rscale, *rshift;
     const S* y;
     const S* r;
     const uint32_t* bits;
+    int64_t yStep, rStep;
 
-    Vec<T> raw(int64_t t, int64_t c, int n) const { return loadLanes<T>(y + t * current.yStep + c, n); }
+    // The pixel `rows` further on.
+    Pixel below(int64_t rows, int64_t C) const {
+      Pixel next = *this;
+      next.y += rows * C;
+      if constexpr (kResidual == Residual::real) next.r += rows * C;
+      if constexpr (kResidual == Residual::spikes) next.bits += rows * spikeWords(C);
+      return next;
+    }
+    Vec<T> raw(int64_t t, int64_t c, int n) const { return loadLanes<T>(y + t * yStep + c, n); }
     Vec<T> at(int64_t t, int64_t c, int n) const {
-      const Vec<T> x = loadLanes<T>(current.scale + c, n) * raw(t, c, n) + loadLanes<T>(current.shift + c, n);
+      const Vec<T> x = loadLanes<T>(scale + c, n) * raw(t, c, n) + loadLanes<T>(shift + c, n);
       if constexpr (kResidual == Residual::none) {
         return x;
       } else if constexpr (kResidual == Residual::spikes) {
-        return x + whereSet<T>(laneMask<T>(bits + t * current.rStep, c), splat(T(1)));
+        return x + whereSet<T>(laneMask<T>(bits + t * rStep, c), splat(T(1)));
       } else {
-        const Vec<T> second = loadLanes<T>(r + t * current.rStep + c, n);
-        return x + (loadLanes<T>(current.rscale + c, n) * second + loadLanes<T>(current.rshift + c, n));
+        const Vec<T> second = loadLanes<T>(r + t * rStep + c, n);
+        return x + (loadLanes<T>(rscale + c, n) * second + loadLanes<T>(rshift + c, n));
       }
     }
   };
@@ -49,7 +58,7 @@ struct Current {
     const int64_t at = b * P + p;
     const S* second = kResidual == Residual::real ? static_cast<const S*>(r) + at * C : nullptr;
     const uint32_t* bits = kResidual == Residual::spikes ? static_cast<const uint32_t*>(r) + at * words : nullptr;
-    return {*this, y + at * C, second, bits};
+    return {scale, shift, rscale, rshift, y + at * C, second, bits, yStep, rStep};
   }
 };
 

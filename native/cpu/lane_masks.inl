@@ -4,10 +4,18 @@
 template <class T>
 constexpr uint32_t kAllLanes = (1u << kLanes<T>) - 1u;
 
-// The mask of the vector of channels from c on, out of the words of a pixel.
+// The mask of the vector of channels from c on, out of the words of a pixel: at 16 or 8 lanes (x86 alone) whole bytes, lowest first.
 template <class T>
 inline uint32_t laneMask(const uint32_t* words, int64_t c) {
-  return (words[c >> 5] >> (c & 31)) & kAllLanes<T>;
+  if constexpr (kLanes<T> == 16) {
+    uint16_t mask;
+    __builtin_memcpy(&mask, reinterpret_cast<const unsigned char*>(words) + (c >> 3), sizeof mask);
+    return mask;
+  } else if constexpr (kLanes<T> == 8) {
+    return reinterpret_cast<const unsigned char*>(words)[c >> 3];
+  } else {
+    return (words[c >> 5] >> (c & 31)) & kAllLanes<T>;
+  }
 }
 
 // Puts the mask of the vector of channels from c on into the words of a pixel; a word's first vector clears the rest of it.
@@ -57,6 +65,17 @@ inline Vec<T> whereSet(uint32_t mask, Vec<T> a) {
 #endif
 }
 
+// Where the mask is set, 0; elsewhere a.
+template <class T>
+inline Vec<T> whereClear(uint32_t mask, Vec<T> a) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_mask_mov_ps((__m512)a, static_cast<__mmask16>(mask), _mm512_setzero_ps());
+  else return (Vec<T>)_mm512_mask_mov_pd((__m512d)a, static_cast<__mmask8>(mask), _mm512_setzero_pd());
+#else
+  return whereSet<T>(~mask & kAllLanes<T>, a);
+#endif
+}
+
 // The mask of the lanes i < n in which p[i] is `value`.
 template <class T>
 inline uint32_t lanesEqual(const int32_t* p, int32_t value, int n) {
@@ -74,6 +93,22 @@ inline uint32_t lanesEqual(const int32_t* p, int32_t value, int n) {
   for (int i = 0; i < n; i++) mask |= static_cast<uint32_t>(p[i] == value) << i;
   return mask;
 #endif
+}
+
+// body(i) for 0 <= i < kTimes, each i known when compiled.
+template <int kTimes, class F>
+__attribute__((always_inline)) inline void unrolled(F&& body) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) __attribute__((always_inline)) {
+    (body(std::integral_constant<int64_t, kIndex>{}), ...);
+  }(std::make_integer_sequence<int, kTimes>{});
+}
+
+// The rows from `begin` to `end`, four at a time and then one by one: body(first row, number of rows, known when compiled).
+template <class F>
+inline void eachRows(int64_t begin, int64_t end, F&& body) {
+  int64_t row = begin;
+  for (; row + 4 <= end; row += 4) body(row, std::integral_constant<int, 4>{});
+  for (; row < end; row++) body(row, std::integral_constant<int, 1>{});
 }
 
 // The first n lanes of a row, where n may be all.

@@ -1,5 +1,6 @@
 // LifNeuron of core/lif_neuron.h for a vector of neurons: the same operations in the same order, so the same bits. Needs cpu/lane_masks.inl.
-template <class T, bool kSoft>
+// kUsual: vth is known to be 1 and the reset not to be detached.
+template <class T, bool kSoft, bool kUsual = false>
 struct LifLanes {
   Vec<T> decay, vth, threshold, drop, through;
   bool divides;  // divided by a vth of 1, u keeps its bits
@@ -12,17 +13,19 @@ struct LifLanes {
         through(splat(neuron.through)),
         divides(neuron.vth != T(1)) {}
 
-  Vec<T> perVth(Vec<T> u) const { return divides ? u / vth : u; }
+  Vec<T> perVth(Vec<T> u) const { return !kUsual && divides ? u / vth : u; }
   Vec<T> charge(Vec<T> v, Vec<T> x) const { return decay * v + x; }
   Vec<T> distance(Vec<T> u) const { return perVth(u) - threshold; }
   uint32_t fire(Vec<T> u) const { return lanesAbove<T>(perVth(u), threshold); }
   Vec<T> reset(Vec<T> u, uint32_t fired) const {
     if constexpr (kSoft) return u - whereSet<T>(fired, drop);
-    else return whereSet<T>(~fired & kAllLanes<T>, u);
+    else return whereClear<T>(fired, u);
   }
   // gu; d = ds/du.
   Vec<T> gradient(Vec<T> gs, Vec<T> G, Vec<T> u, uint32_t fired, Vec<T> d) const {
-    if constexpr (kSoft) return gs * d + G * (splat(T(1)) - through * (drop * d));
-    else return gs * d + G * (whereSet<T>(~fired & kAllLanes<T>, splat(T(1))) - through * (u * d));
+    Vec<T> viaSpike = (kSoft ? drop : u) * d;
+    if constexpr (!kUsual) viaSpike = through * viaSpike;
+    const Vec<T> direct = kSoft ? splat(T(1)) : whereClear<T>(fired, splat(T(1)));
+    return gs * d + G * (direct - viaSpike);
   }
 };

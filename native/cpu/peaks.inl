@@ -26,21 +26,22 @@ struct Peaks {
     pixel = scratch<Integer>(call, thread, 1, padded);
   }
 
-  // The channels from c on, a vector of them.
-  void add(Vec<T> x, int64_t c, int64_t p) const {
-    const IntegerVec here = IntegerVec{} + static_cast<Integer>(p);
-    if (p == 0) {
-      store(value + c, x);
-      std::memcpy(pixel + c, &here, sizeof here);
-      return;
+  // The channels from c on, a vector of them, at kPixels pixels from p on.
+  template <size_t kPixels>
+  void add(const Vec<T> (&x)[kPixels], int64_t c, int64_t p) const {
+    Vec<T> best = x[0];
+    IntegerVec at{};
+    if (p > 0) {
+      best = load(value + c);
+      __builtin_memcpy(&at, pixel + c, sizeof at);
     }
-    const Vec<T> best = load(value + c);
-    const IntegerVec above = x > best;
-    IntegerVec at;
-    std::memcpy(&at, pixel + c, sizeof at);
-    at = above ? here : at;
-    std::memcpy(pixel + c, &at, sizeof at);
-    store(value + c, above ? x : best);
+    for (size_t i = 0; i < kPixels; i++) {
+      const IntegerVec above = x[i] > best;
+      at = above ? IntegerVec{} + static_cast<Integer>(p + static_cast<int64_t>(i)) : at;
+      best = above ? x[i] : best;
+    }
+    __builtin_memcpy(pixel + c, &at, sizeof at);
+    store(value + c, best);
   }
 
   // Writes the pixels and returns the sum of the maxima.

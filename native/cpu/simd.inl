@@ -199,12 +199,18 @@ inline S fromReal(T x) {
   else return x;
 }
 
-// The sum of the lanes, always in the same order.
+// The sum of the lanes, always in the same order: halves upon halves.
 template <class T>
 inline T sumLanes(Vec<T> v) {
-  T s = 0;
-  for (int i = 0; i < kLanes<T>; i++) s += v[i];
-  return s;
+#if SPIKELOOM_LEVEL_NOW >= 2
+  if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps((__m512)v);
+  else return _mm512_reduce_add_pd((__m512d)v);
+#else
+  for (int half = kLanes<T> / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; i++) v[i] += v[i + half];
+  }
+  return v[0];
+#endif
 }
 
 // Expands n bits (channels) of packed spikes to 0 and 1.

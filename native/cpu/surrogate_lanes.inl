@@ -3,7 +3,10 @@
 
 template <class T>
 inline Vec<T> magnitudeOf(Vec<T> x) {
-  return x < T(0) ? -x : x;
+  using Integer = typename IntegerOf<T>::type;
+  typedef Integer IntegerVec __attribute__((vector_size(kVectorBytes)));
+  constexpr Integer kNoSign = std::numeric_limits<Integer>::max();
+  return (Vec<T>)((IntegerVec)x & kNoSign);
 }
 
 template <class T>
@@ -46,18 +49,18 @@ struct SurrogateLanes {
 
   static Vec<T> bell(T scale, Vec<T> e) { return scale * e / ((T(1) + e) * (T(1) + e)); }
 
-  // In line for the default of float; a call for the others, so that the registers around it are not given up for them.
-  __attribute__((always_inline)) Vec<T> derivative(Vec<T> z) const {
-    if constexpr (sizeof(T) == 4) {
-      if (kind == Surrogate::tanh && tanh.gentle) {
-        const Vec<T> y = tanh.k * z, w = y * y;
-        Vec<T> p = splat(kTanhTerms[0]);
-        for (int i = 1; i < 6; i++) p = p * w + kTanhTerms[i];
-        return magnitudeOf<T>(z) <= T(0.5) ? tanh.quarter * p : Vec<T>{};
-      }
-    }
-    return other(z);
+  // Whether derivative() is gentleTanh(), the default of float.
+  bool isGentleTanh() const { return sizeof(T) == 4 && kind == Surrogate::tanh && tanh.gentle; }
+
+  Vec<T> gentleTanh(Vec<T> z) const {
+    const Vec<T> y = tanh.k * z, w = y * y;
+    Vec<T> p = splat(T(kTanhTerms[0]));
+    for (int i = 1; i < 6; i++) p = p * w + T(kTanhTerms[i]);
+    return magnitudeOf<T>(z) <= T(0.5) ? tanh.quarter * p : Vec<T>{};
   }
+
+  // In line for the default of float; a call for the others, so that the registers around it are not given up for them.
+  __attribute__((always_inline)) Vec<T> derivative(Vec<T> z) const { return isGentleTanh() ? gentleTanh(z) : other(z); }
 
   __attribute__((noinline)) Vec<T> other(Vec<T> z) const {
     const Vec<T> zero{}, far = magnitudeOf<T>(z);

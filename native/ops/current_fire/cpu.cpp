@@ -107,7 +107,29 @@ struct FireGradient {
   }
 };
 
-// The vectors of one place in c that wait for the way back, and the sums over the block.
+// body(t) for every step; kSteps is 0 or their number, and then every t is known when compiled.
+template <int kSteps, class F>
+__attribute__((always_inline)) inline void eachStep(int64_t steps, F&& body) {
+  if constexpr (kSteps > 0) {
+    unrolled<kSteps>(body);
+  } else {
+    for (int64_t t = 0; t < steps; t++) body(t);
+  }
+}
+
+// A vector for each step: in registers where the number of steps is known when compiled, else at `room`.
+template <class T, int kSteps>
+struct PerStep {
+  Vec<T> at[kSteps];
+  explicit PerStep(Vec<T>*) : at{} {}
+};
+template <class T>
+struct PerStep<T, 0> {
+  Vec<T>* at;
+  explicit PerStep(Vec<T>* room) : at(room) {}
+};
+
+// Room for the vectors of one place in c that wait for the way back, and the sums over the block.
 template <class T>
 struct Waiting {
   Vec<T> *u, *x, *q, *ga;
@@ -122,98 +144,107 @@ struct Waiting {
   }
 };
 
-template <class T, class S, bool kGated, bool kSoft, class C>
-struct BlockGradient {
-  const FireGradient<T>& all;
-  const C& current;
-  const LifLanes<T, kSoft>& neuron;
+// The gradient at one pixel. kSteps: 0, or the number of steps, and then the neuron is the usual one: a vth of 1, a hard reset that is not
+// detached, gentleTanh as its surrogate, no logit, and gs rests as y does.
+template <class T, class S, bool kGated, bool kSoft, int kSteps, class Pixel>
+struct PixelGradient {
+  static constexpr bool kUsual = kSteps > 0;
+  Pixel pixel;
+  LifLanes<T, kSoft, kUsual> neuron;
   const SurrogateLanes<T>& surrogate;
-  const Room<T>& room;
-  Waiting<T>& wait;
-  T* sums;
-  int64_t first;  // the pixel among all of a step
+  const uint32_t* s;
+  const void* gs;
+  S* g;
+  const T *mean, *factor;
+  T *sums, *products;
+  int64_t steps, stepWords, stepSize;
+  bool gsAsY;
+  Vec<T>* logit;  // or null
 
   Vec<T> arrived(int64_t t, int64_t c, int n) const {
-    const int64_t at = (t * current.B * current.P + first) * current.C + c;
-    if constexpr (sizeof(T) == 4) {
-      if (all.in[11].dtype == DType::bf16) return loadLanes<T>(as<Bf16>(all.in[11]) + at, n);
-    }
-    return loadLanes<T>(as<T>(all.in[11]) + at, n);
+    if (kUsual || gsAsY) return loadLanes<T>(static_cast<const S*>(gs) + t * stepSize + c, n);
+    return loadLanes<T>(static_cast<const T*>(gs) + t * stepSize + c, n);
+  }
+  uint32_t firedAt(int64_t t, int64_t c) const { return laneMask<T>(s + t * stepWords, c); }
+  Vec<T> slope(Vec<T> u) const {
+    if constexpr (kUsual) return surrogate.gentleTanh(neuron.distance(u));
+    else return neuron.perVth(surrogate.derivative(neuron.distance(u)));
   }
 
-  uint32_t firedAt(int64_t t, int64_t c) const {
-    const uint32_t* words = as<uint32_t>(all.in[12]) + (t * current.B * current.P + first) * current.words;
-    return laneMask<T>(words, c);
-  }
-
-  template <class Pixel, class N>
-  void vector(const Pixel& pixel, int64_t c, N n) const {
-    const int64_t steps = current.T_;
+  // The vector of channels from c on; q[t] gathers gu x.
+  template <class N>
+  __attribute__((always_inline)) void vector(int64_t c, N n, PerStep<T, kSteps>& u, PerStep<T, kSteps>& x, PerStep<T, kSteps>& q) const {
     Vec<T> v{};
-    for (int64_t t = 0; t < steps; t++) {
-      Vec<T> x = pixel.at(t, c, n);
+    eachStep<kSteps>(steps, [&](auto t) __attribute__((always_inline)) {
+      Vec<T> i = pixel.at(t, c, n);
       if constexpr (kGated) {
-        wait.x[t] = x;
-        x = x * splat(room.factor[t]);
+        x.at[t] = i;
+        i = i * splat(factor[t]);
       }
-      wait.u[t] = neuron.charge(v, x);
-      v = neuron.reset(wait.u[t], firedAt(t, c));
-    }
-    S* g = as<S>(all.out[0]);
-    const bool wantLogit = all.out[6].data != nullptr;
-    const Vec<T> mean = loadLanes<T>(as<T>(all.in[13]) + c, n);
+      u.at[t] = neuron.charge(v, i);
+      v = neuron.reset(u.at[t], firedAt(t, c));
+    });
+    const Vec<T> centre = loadLanes<T>(mean + c, n);
     Vec<T> G{}, sum{}, product{};
-    for (int64_t t = steps - 1; t >= 0; t--) {
-      const Vec<T> u = wait.u[t];
-      Vec<T> d = surrogate.derivative(neuron.distance(u));
-      d = neuron.perVth(d);
-      Vec<T> gu = neuron.gradient(arrived(t, c, n), G, u, firedAt(t, c), d);
+    eachStep<kSteps>(steps, [&](auto back) __attribute__((always_inline)) {
+      const int64_t t = steps - 1 - back;
+      const Vec<T> d = slope(u.at[t]);
+      Vec<T> gu = back == 0 ? arrived(t, c, n) * d : neuron.gradient(arrived(t, c, n), G, u.at[t], firedAt(t, c), d);
       G = neuron.decay * gu;
-      if (wantLogit && t > 0) wait.logit += gu * neuron.reset(wait.u[t - 1], firedAt(t - 1, c));
+      if (!kUsual && logit && t > 0) *logit += gu * neuron.reset(u.at[t - 1], firedAt(t - 1, c));
       if constexpr (kGated) {
-        wait.q[t] += gu * wait.x[t];
-        gu = gu * splat(room.factor[t]);
+        q.at[t] += gu * x.at[t];
+        gu = gu * splat(factor[t]);
       }
-      if (g) storeLanes<T>(g + (t * current.B * current.P + first) * current.C + c, gu, n);
-      sum += gu;
-      product += gu * (pixel.raw(t, c, n) - mean);
-    }
+      if (g) storeLanes<T>(g + t * stepSize + c, gu, n);
+      const Vec<T> along = gu * (pixel.raw(t, c, n) - centre);
+      sum = back == 0 ? gu : sum + gu;
+      product = back == 0 ? along : product + along;
+    });
     if (sums == nullptr) return;
     storeLanes<T>(sums + c, loadLanes<T>(sums + c, n) + sum, n);
-    storeLanes<T>(sums + current.C + c, loadLanes<T>(sums + current.C + c, n) + product, n);
+    storeLanes<T>(products + c, loadLanes<T>(products + c, n) + product, n);
   }
 };
 
-template <class T, class S, bool kGated, bool kSoft, class C>
+template <class T, class S, bool kGated, bool kSoft, int kSteps, class C>
 void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, const Blocks& blocks, int64_t task, int thread,
-               const LifLanes<T, kSoft>& neuron, const SurrogateLanes<T>& surrogate) {
-  const int64_t steps = current.T_, b = blocks.b(task), begin = blocks.begin(task), end = blocks.end(task);
+               const LifLanes<T, kSoft, (kSteps > 0)>& neuron, const SurrogateLanes<T>& surrogate) {
+  const int64_t steps = kSteps ? kSteps : current.T_, b = blocks.b(task), begin = blocks.begin(task), end = blocks.end(task);
+  const int64_t channels = current.C, pixels = current.B * current.P;
   const Room<T> room(call, thread, blocks.size, steps);
   Waiting<T> wait(call, thread, steps);
-  T* sums = all.channelParts ? all.channelParts + task * 2 * current.C : nullptr;
-  if (sums) std::fill(sums, sums + 2 * current.C, T(0));
+  T* sums = all.channelParts ? all.channelParts + task * 2 * channels : nullptr;
+  if (sums) std::fill(sums, sums + 2 * channels, T(0));
   if constexpr (kGated) {
     all.gate.open(b * current.P + begin, end - begin, room.G, room.k);
     for (int64_t t = 0; t < steps; t++) room.gain[t] = T(1) + all.gate.a[t * current.B + b];
   }
+  const TensorView& gs = all.in[11];
+  const bool gsAsY = gs.dtype == all.in[0].dtype;
   double gm = 0, gn = 0;
   for (int64_t p = begin; p < end; p++) {
-    const int64_t first = b * current.P + p;
-    const auto pixel = current.pixel(b, p);
-    const BlockGradient<T, S, kGated, kSoft, C> here{all, current, neuron, surrogate, room, wait, sums, first};
+    const int64_t first = b * current.P + p, at = first * channels;
     const T k = kGated ? room.k[p - begin] : T(1);
+    PerStep<T, kSteps> u(wait.u), x(wait.x), q(wait.q);
     if constexpr (kGated) {
       for (int64_t t = 0; t < steps; t++) {
         room.factor[t] = room.gain[t] * k;
-        wait.q[t] = Vec<T>{};
+        q.at[t] = Vec<T>{};
       }
     }
-    eachVector<T>(current.C, [&](int64_t c, auto n) { here.vector(pixel, c, n); });
+    using Pixel = typename C::Pixel;
+    const PixelGradient<T, S, kGated, kSoft, kSteps, Pixel> here{
+        current.pixel(b, p), neuron, surrogate, as<uint32_t>(all.in[12]) + first * current.words,
+        gsAsY ? static_cast<const void*>(as<S>(gs) + at) : as<T>(gs) + at, all.out[0].data ? as<S>(all.out[0]) + at : nullptr,
+        as<T>(all.in[13]), room.factor, sums, sums ? sums + channels : nullptr, steps, pixels * current.words, pixels * channels, gsAsY,
+        all.out[6].data ? &wait.logit : nullptr};
+    eachVector<T>(channels, [&](int64_t c, auto n) __attribute__((always_inline)) { here.vector(c, n, u, x, q); });
     if constexpr (kGated) {
       Vec<T> overTime{};
       for (int64_t t = 0; t < steps; t++) {
-        wait.ga[t] += wait.q[t] * k;
-        overTime += wait.q[t] * room.gain[t];
+        wait.ga[t] += q.at[t] * k;
+        overTime += q.at[t] * room.gain[t];
       }
       const double r = static_cast<double>(sumLanes<T>(overTime)), open = static_cast<double>(room.G[p - begin]);
       if (all.gF) all.gF[first] = static_cast<T>(r * static_cast<double>(all.gate.n) / 2 * open * (1 - open));
@@ -256,18 +287,30 @@ void mergeFireGradient(const Call& call, const FireGradient<T>& all, const Block
   *as<T>(out[6]) = static_cast<T>(totals[2] * decay * (1 - decay));
 }
 
-template <class T, bool kGated, bool kSoft, class S, Residual kResidual>
-void fireGradient(const Call& call, const Current<T, S, kResidual>& current) {
-  const double* attributes = call.attributes;
+template <class T, bool kGated, bool kSoft, int kSteps, class S, Residual kResidual>
+void fireBlocks(const Call& call, const Current<T, S, kResidual>& current, const LifNeuron<T, false, kSoft>& one,
+                const SurrogateLanes<T>& surrogate) {
   const Blocks blocks(current.B, current.P, current.C);
   const FireGradient<T> all(call, blocks.tasks(), current.T_, current.C);
-  const double decay = decayOf(call.tensors[10], attributes[0], sizeof(T) == 8);
-  const LifLanes<T, kSoft> neuron(LifNeuron<T, false, kSoft>(decay, attributes[1], attributes[2], attributes[4] != 0));
-  const SurrogateLanes<T> surrogate(attributes[5], attributes[6]);
+  const LifLanes<T, kSoft, (kSteps > 0)> neuron(one);
   parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
-    fireBlock<T, S, kGated, kSoft>(call, all, current, blocks, task, thread, neuron, surrogate);
+    fireBlock<T, S, kGated, kSoft, kSteps>(call, all, current, blocks, task, thread, neuron, surrogate);
   });
   mergeFireGradient(call, all, blocks, current.T_, current.C);
+}
+
+template <class T, bool kGated, bool kSoft, class S, Residual kResidual>
+void fireGradient(const Call& call, const Current<T, S, kResidual>& current) {
+  const TensorView* in = call.tensors;
+  const double* attributes = call.attributes;
+  const LifNeuron<T, false, kSoft> neuron(decayOf(in[10], attributes[0], sizeof(T) == 8), attributes[1], attributes[2], attributes[4] != 0);
+  const SurrogateLanes<T> surrogate(attributes[5], attributes[6]);
+  if constexpr (sizeof(T) == 4 && !kSoft && SPIKELOOM_LEVEL_NOW > 0) {
+    const bool usual = neuron.vth == T(1) && attributes[4] == 0 && surrogate.isGentleTanh() && in[20].data == nullptr && in[11].dtype == in[0].dtype;
+    if (usual && current.T_ == 2) return fireBlocks<T, kGated, kSoft, 2>(call, current, neuron, surrogate);
+    if (usual && current.T_ == 4) return fireBlocks<T, kGated, kSoft, 4>(call, current, neuron, surrogate);
+  }
+  fireBlocks<T, kGated, kSoft, 0>(call, current, neuron, surrogate);
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-// One task per image and block of pixels. Phase 1 sums per channel (see the header for what it reads), phase 2 reads g and y once and
-// writes gy and gx once.
+// One task per image and block of pixels, four pixels at a time, so that what belongs to a channel is read once for them. Phase 1 sums per
+// channel (see the header for what it reads), phase 2 reads g and y once and writes gy and gx once.
 #define SPIKELOOM_FILE "ops/current_grad/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/current_grad/current_grad.h"
@@ -47,44 +47,63 @@ struct CurrentGradient {
   int64_t to(int64_t yt) const { return ySteps == 1 ? steps : yt + 1; }
 };
 
-// What the statistics add to the gradient of x at one pixel and step.
-template <class T, class S>
-struct Part {
-  Vec<T> even, share;
+// What the statistics add to the gradient of x in a block: for each step the even part of its pixels, and the share of the largest ones.
+template <class T>
+struct Parts {
+  T *even, *share;
   const int32_t* argmax;
-  int32_t p;
+  int64_t begin, size, argmaxStep;
 
-  Part(const CurrentGradient<T, S>& all, int64_t t, int64_t b, int64_t pixel) : argmax(nullptr), p(static_cast<int32_t>(pixel)) {
-    const int64_t tb = t * all.B + b;
-    T sum = all.gmean ? all.gmean[tb] / static_cast<T>(all.P * all.C) : T(0);
-    if (all.gplane) sum += all.gplane[tb * all.P + pixel];
-    even = splat(sum);
-    if (!all.gpeak) return;
-    share = splat(all.gpeak[tb] / static_cast<T>(all.C));
-    argmax = all.argmax + tb * all.C;
+  template <class S>
+  Parts(const Call& call, int thread, const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task)
+      : begin(blocks.begin(task)), size(blocks.end(task) - begin), argmaxStep(all.B * all.C) {
+    const int64_t b = blocks.b(task);
+    even = scratch<T>(call, thread, 2, all.steps * (blocks.size + 1));
+    share = even + all.steps * blocks.size;
+    argmax = all.gpeak ? all.argmax + b * all.C : nullptr;
+    for (int64_t t = 0; t < all.steps; t++) {
+      const int64_t tb = t * all.B + b;
+      const T flat = all.gmean ? all.gmean[tb] / static_cast<T>(all.P * all.C) : T(0);
+      for (int64_t i = 0; i < size; i++) even[t * size + i] = flat + (all.gplane ? all.gplane[tb * all.P + begin + i] : T(0));
+      share[t] = all.gpeak ? all.gpeak[tb] / static_cast<T>(all.C) : T(0);
+    }
   }
-  Vec<T> at(int64_t c, int n) const { return argmax ? even + whereSet<T>(lanesEqual<T>(argmax + c, p, n), share) : even; }
+  Vec<T> at(int64_t t, int64_t p, int64_t c, int n) const {
+    const Vec<T> all = splat(even[t * size + p - begin]);
+    if (argmax == nullptr) return all;
+    const uint32_t largest = lanesEqual<T>(argmax + t * argmaxStep + c, static_cast<int32_t>(p), n);
+    return all + whereSet<T>(largest, splat(share[t]));
+  }
 };
 
 // Phase 1 for one task: sums[0] of gx and sums[1] of gx (y - mean), without g where its sums are known.
 template <class T, class S, bool kParts, bool kReadG>
-void sumBlock(const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task, T* sums) {
-  const int64_t b = blocks.b(task), C = all.C;
+void sumBlock(const Call& call, int thread, const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task, T* sums) {
+  const Parts<T> parts(call, thread, all, blocks, task);
+  const int64_t b = blocks.b(task), C = all.C, stepSize = all.B * all.P * C, imageSize = all.P * C;
+  const T* mean = all.mean;
+  T* products = sums + C;
   std::fill(sums, sums + 2 * C, T(0));
   for (int64_t t = 0; t < all.steps; t++) {
-    for (int64_t p = blocks.begin(task); p < blocks.end(task); p++) {
-      const S* g = all.g + ((t * all.B + b) * all.P + p) * C;
-      const S* y = all.y + (((all.ySteps == 1 ? 0 : t) * all.B + b) * all.P + p) * C;
-      const Part<T, S> part(all, t, b, p);
-      eachVector<T>(C, [&](int64_t c, auto n) {
-        Vec<T> gx{};
-        if constexpr (kReadG) gx = loadLanes<T>(g + c, n);
-        if constexpr (kParts) gx += part.at(c, n);
-        const Vec<T> centred = loadLanes<T>(y + c, n) - loadLanes<T>(all.mean + c, n);
-        storeLanes<T>(sums + c, loadLanes<T>(sums + c, n) + gx, n);
-        storeLanes<T>(sums + C + c, mulAdd(gx, centred, loadLanes<T>(sums + C + c, n)), n);
+    const S* g = all.g + t * stepSize + b * imageSize;
+    const S* y = all.y + (all.ySteps == 1 ? 0 : t * stepSize) + b * imageSize;
+    eachRows(blocks.begin(task), blocks.end(task), [&](int64_t p, auto rows) {
+      constexpr int kRows = decltype(rows)::value;
+      eachVector<T>(C, [=](int64_t c, auto n) __attribute__((always_inline)) {
+        const Vec<T> centre = loadLanes<T>(mean + c, n);
+        Vec<T> sum = loadLanes<T>(sums + c, n), product = loadLanes<T>(products + c, n);
+        unrolled<kRows>([&](auto i) __attribute__((always_inline)) {
+          const int64_t at = (p + i) * C + c;
+          Vec<T> gx{};
+          if constexpr (kReadG) gx = loadLanes<T>(g + at, n);
+          if constexpr (kParts) gx += parts.at(t, p + i, c, n);
+          sum += gx;
+          product = mulAdd(gx, loadLanes<T>(y + at, n) - centre, product);
+        });
+        storeLanes<T>(sums + c, sum, n);
+        storeLanes<T>(products + c, product, n);
       });
-    }
+    });
   }
 }
 
@@ -94,11 +113,11 @@ void sumChannels(const Call& call, const CurrentGradient<T, S>& all, const Block
   const bool parts = all.parts(), readG = !all.sums;
   const int64_t tasks = parts || readG ? blocks.tasks() : 0;
   T* partial = scratch<T>(call, 0, 0, std::max<int64_t>(1, tasks) * 2 * C);
-  parallelFor(call, tasks, [&](int64_t task, int) {
+  parallelFor(call, tasks, [&](int64_t task, int thread) {
     T* sums = partial + task * 2 * C;
-    if (!readG) sumBlock<T, S, true, false>(all, blocks, task, sums);
-    else if (parts) sumBlock<T, S, true, true>(all, blocks, task, sums);
-    else sumBlock<T, S, false, true>(all, blocks, task, sums);
+    if (!readG) sumBlock<T, S, true, false>(call, thread, all, blocks, task, sums);
+    else if (parts) sumBlock<T, S, true, true>(call, thread, all, blocks, task, sums);
+    else sumBlock<T, S, false, true>(call, thread, all, blocks, task, sums);
   });
   mergePairs(call, partial, tasks, C, [&](int64_t c, double sum, double product) {
     const double first = readG ? 0 : static_cast<double>(all.sums[c]), second = readG ? 0 : static_cast<double>(all.sums[C + c]);
@@ -107,31 +126,41 @@ void sumChannels(const Call& call, const CurrentGradient<T, S>& all, const Block
   });
 }
 
-// Phase 2 for one task; gy = slope (sum of gx) + tilt y + level.
+// What gy is made of per channel: gy = slope (sum of gx) + tilt y + level.
+template <class T>
+struct Line {
+  T *slope, *tilt, *level;
+};
+
+// Phase 2 for one task.
 template <class T, class S, bool kParts>
-void writeBlock(const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task, const T* slope, const T* tilt, const T* level) {
-  const int64_t b = blocks.b(task), C = all.C;
+void writeBlock(const Call& call, int thread, const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task, Line<T> line) {
+  const Parts<T> parts(call, thread, all, blocks, task);
+  const int64_t image = blocks.b(task) * all.P * all.C, C = all.C, stepSize = all.B * all.P * C;
+  const S *g = all.g + image, *y = all.y + image;
+  S* gx = all.gx ? all.gx + image : nullptr;
+  S* gy = all.gy ? all.gy + image : nullptr;
   for (int64_t yt = 0; yt < all.ySteps; yt++) {
-    for (int64_t p = blocks.begin(task); p < blocks.end(task); p++) {
-      const int64_t row = ((yt * all.B + b) * all.P + p) * C;
-      for (int64_t t = all.from(yt); t < all.to(yt); t++) {
-        const int64_t from = ((t * all.B + b) * all.P + p) * C;
-        const Part<T, S> part(all, t, b, p);
-        const bool last = t + 1 == all.to(yt);
-        eachVector<T>(C, [&](int64_t c, auto n) {
-          Vec<T> gx = loadLanes<T>(all.g + from + c, n);
-          if constexpr (kParts) gx += part.at(c, n);
-          if (all.gx) storeLanes<T>(all.gx + from + c, gx, n);
-          if (!all.gy || !last) return;
-          for (int64_t before = all.from(yt); before < t; before++) {
-            gx += loadLanes<T>(all.g + ((before * all.B + b) * all.P + p) * C + c, n);
-            if constexpr (kParts) gx += Part<T, S>(all, before, b, p).at(c, n);
+    const int64_t from = all.from(yt), to = all.to(yt);
+    eachRows(blocks.begin(task), blocks.end(task), [&](int64_t p, auto rows) {
+      constexpr int kRows = decltype(rows)::value;
+      eachVector<T>(C, [=](int64_t c, auto n) __attribute__((always_inline)) {
+        const Vec<T> slope = loadLanes<T>(line.slope + c, n), tilt = loadLanes<T>(line.tilt + c, n), level = loadLanes<T>(line.level + c, n);
+        unrolled<kRows>([&](auto i) __attribute__((always_inline)) {
+          const int64_t at = (p + i) * C + c;
+          Vec<T> sum{};
+          for (int64_t t = from; t < to; t++) {
+            Vec<T> now = loadLanes<T>(g + t * stepSize + at, n);
+            if constexpr (kParts) now += parts.at(t, p + i, c, n);
+            if (gx) storeLanes<T>(gx + t * stepSize + at, now, n);
+            sum = t == from ? now : sum + now;
           }
-          const Vec<T> rest = mulAdd(loadLanes<T>(tilt + c, n), loadLanes<T>(all.y + row + c, n), loadLanes<T>(level + c, n));
-          storeLanes<T>(all.gy + row + c, mulAdd(loadLanes<T>(slope + c, n), gx, rest), n);
+          if (gy == nullptr) return;
+          const Vec<T> rest = mulAdd(tilt, loadLanes<T>(y + yt * stepSize + at, n), level);
+          storeLanes<T>(gy + yt * stepSize + at, mulAdd(slope, sum, rest), n);
         });
-      }
-    }
+      });
+    });
   }
 }
 
@@ -142,19 +171,19 @@ void run(const Call& call) {
   const Blocks blocks(all.B, all.P, C);
   sumChannels(call, all, blocks);
   if (!all.gy && !all.gx) return;
-  T* slope = scratch<T>(call, 0, 1, 3 * C);
-  T *tilt = slope + C, *level = tilt + C;
+  T* room = scratch<T>(call, 0, 1, 3 * C);
+  const Line<T> line{room, room + C, room + 2 * C};
   const double share = all.training ? 1.0 / static_cast<double>(all.ySteps * all.B * all.P) : 0;
   for (int64_t c = 0; c < C; c++) {
     const double invStd = static_cast<double>(all.invStd[c]), steep = static_cast<double>(all.gamma[c]) * invStd;
     const double lean = -steep * share * invStd * static_cast<double>(all.ggamma[c]);
-    slope[c] = static_cast<T>(steep);
-    tilt[c] = static_cast<T>(lean);
-    level[c] = static_cast<T>(-steep * share * static_cast<double>(all.gbeta[c]) - lean * static_cast<double>(all.mean[c]));
+    line.slope[c] = static_cast<T>(steep);
+    line.tilt[c] = static_cast<T>(lean);
+    line.level[c] = static_cast<T>(-steep * share * static_cast<double>(all.gbeta[c]) - lean * static_cast<double>(all.mean[c]));
   }
-  parallelFor(call, blocks.tasks(), [&](int64_t task, int) {
-    if (all.parts()) writeBlock<T, S, true>(all, blocks, task, slope, tilt, level);
-    else writeBlock<T, S, false>(all, blocks, task, slope, tilt, level);
+  parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
+    if (all.parts()) writeBlock<T, S, true>(call, thread, all, blocks, task, line);
+    else writeBlock<T, S, false>(call, thread, all, blocks, task, line);
   });
 }
 

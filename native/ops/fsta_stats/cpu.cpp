@@ -19,9 +19,9 @@ void fstaStats(const Call& call) {
     for (int64_t p = 0; p < P; p++) {
       Vec<T> total{};
       eachVector<T>(C, [&](int64_t c, auto n) {
-        const Vec<T> now = loadLanes<T>(x + p * C + c, n);
+        const Vec<T> now[1] = {loadLanes<T>(x + p * C + c, n)};
         peaks.add(now, c, p);
-        total += now;
+        total += now[0];
       });
       plane[p] = sumLanes<T>(total);
       sum += static_cast<double>(plane[p]);
