@@ -88,11 +88,16 @@ SPIKELOOM_HD T expNegative(T x) {
 }
 
 // 1 - tanh(y)^2 for |y| <= 1/2 as a polynomial in w = y^2, highest power first: the relative error is below 5e-9, less than float rounds.
-inline constexpr float kTanhTerms[6] = {-0x1.1a14dep-4f, 0x1.83a364p-3f, -0x1.81de10p-2f, 0x1.554e0ep-1f, -0x1.ffffd8p-1f, 1.0f};
+constexpr int kTanhTerms = 6;
+
+SPIKELOOM_HD constexpr float tanhTerm(int i) {
+  constexpr float kTerms[kTanhTerms] = {-0x1.1a14dep-4f, 0x1.83a364p-3f, -0x1.81de10p-2f, 0x1.554e0ep-1f, -0x1.ffffd8p-1f, 1.0f};
+  return kTerms[i];
+}
 
 SPIKELOOM_HD float oneMinusTanhSquared(float w) {
-  float p = kTanhTerms[0];
-  for (int i = 1; i < 6; i++) p = p * w + kTanhTerms[i];
+  float p = tanhTerm(0);
+  for (int i = 1; i < kTanhTerms; i++) p = p * w + tanhTerm(i);
   return p;
 }
 

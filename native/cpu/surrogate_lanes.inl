@@ -54,8 +54,8 @@ struct SurrogateLanes {
 
   Vec<T> gentleTanh(Vec<T> z) const {
     const Vec<T> y = tanh.k * z, w = y * y;
-    Vec<T> p = splat(T(kTanhTerms[0]));
-    for (int i = 1; i < 6; i++) p = p * w + T(kTanhTerms[i]);
+    Vec<T> p = splat(T(tanhTerm(0)));
+    for (int i = 1; i < kTanhTerms; i++) p = p * w + T(tanhTerm(i));
     return magnitudeOf<T>(z) <= T(0.5) ? tanh.quarter * p : Vec<T>{};
   }
 
