@@ -44,13 +44,18 @@ struct Peaks {
     store(value + c, best);
   }
 
-  // Writes the pixels and returns the sum of the maxima.
+  // Writes the pixels and returns the sum of the maxima, added in kSums ways at once.
   double finish(int32_t* argmax) const {
-    double sum = 0;
-    for (int64_t c = 0; c < C; c++) {
-      sum += static_cast<double>(value[c]);
-      argmax[c] = static_cast<int32_t>(pixel[c]);
+    constexpr int kSums = 16;
+    double sums[kSums] = {};
+    int64_t c = 0;
+    for (; c + kSums <= C; c += kSums) {
+      for (int i = 0; i < kSums; i++) sums[i] += static_cast<double>(value[c + i]);
     }
+    double sum = 0;
+    for (; c < C; c++) sum += static_cast<double>(value[c]);
+    for (int i = 0; i < kSums; i++) sum += sums[i];
+    for (int64_t k = 0; k < C; k++) argmax[k] = static_cast<int32_t>(pixel[k]);
     return sum;
   }
 };

@@ -42,11 +42,21 @@ struct Room {
   }
 };
 
-template <class T, bool kGated, bool kSoft, class C>
-void fire(const Call& call, const C& current) {
+// body(t) for every step; kSteps is 0 or their number, and then every t is known when compiled.
+template <int kSteps, class F>
+__attribute__((always_inline)) inline void eachStep(int64_t steps, F&& body) {
+  if constexpr (kSteps > 0) {
+    unrolled<kSteps>(body);
+  } else {
+    for (int64_t t = 0; t < steps; t++) body(t);
+  }
+}
+
+// kSteps: 0, or the number of steps, and then vth is 1 and the reset hard.
+template <class T, bool kGated, bool kSoft, int kSteps, class C>
+void fireAll(const Call& call, const C& current, const LifNeuron<T, false, kSoft>& one) {
   const TensorView* in = call.tensors;
-  const double* attributes = call.attributes;
-  const LifLanes<T, kSoft> neuron(LifNeuron<T, false, kSoft>(decayOf(in[10], attributes[0], sizeof(T) == 8), attributes[1], attributes[2], false));
+  const LifLanes<T, kSoft, (kSteps > 0)> neuron(one);
   const Gate<T> gate(in + 6);
   uint32_t* s = as<uint32_t>(in[11]);
   const int64_t steps = current.T_, stepWords = current.B * current.P * current.words;
@@ -64,20 +74,33 @@ void fire(const Call& call, const C& current) {
       if constexpr (kGated) {
         for (int64_t t = 0; t < steps; t++) room.factor[t] = room.gain[t] * room.k[p - begin];
       }
-      eachVector<T>(current.C, [&](int64_t c, auto n) {
+      const T* factor = room.factor;
+      eachVector<T>(current.C, [=](int64_t c, auto n) __attribute__((always_inline)) {
         const uint32_t used = (1u << n) - 1u;
         Vec<T> v{};
-        for (int64_t t = 0; t < steps; t++) {
+        eachStep<kSteps>(steps, [&](auto t) __attribute__((always_inline)) {
           Vec<T> x = pixel.at(t, c, n);
-          if constexpr (kGated) x = x * splat(room.factor[t]);
+          if constexpr (kGated) x = x * splat(factor[t]);
           const Vec<T> u = neuron.charge(v, x);
           const uint32_t fired = neuron.fire(u) & used;
           putLaneMask(words + t * stepWords, c, fired);
           v = neuron.reset(u, fired);
-        }
+        });
       });
     }
   });
+}
+
+template <class T, bool kGated, bool kSoft, class C>
+void fire(const Call& call, const C& current) {
+  const double* attributes = call.attributes;
+  const double decay = decayOf(call.tensors[10], attributes[0], sizeof(T) == 8);
+  const LifNeuron<T, false, kSoft> neuron(decay, attributes[1], attributes[2], false);
+  if constexpr (sizeof(T) == 4 && !kSoft && SPIKELOOM_LEVEL_NOW > 0) {
+    if (neuron.vth == T(1) && current.T_ == 2) return fireAll<T, kGated, kSoft, 2>(call, current, neuron);
+    if (neuron.vth == T(1) && current.T_ == 4) return fireAll<T, kGated, kSoft, 4>(call, current, neuron);
+  }
+  fireAll<T, kGated, kSoft, 0>(call, current, neuron);
 }
 
 template <class T>
@@ -106,16 +129,6 @@ struct FireGradient {
     parts = scratch<double>(call, 0, 1, tasks * width);
   }
 };
-
-// body(t) for every step; kSteps is 0 or their number, and then every t is known when compiled.
-template <int kSteps, class F>
-__attribute__((always_inline)) inline void eachStep(int64_t steps, F&& body) {
-  if constexpr (kSteps > 0) {
-    unrolled<kSteps>(body);
-  } else {
-    for (int64_t t = 0; t < steps; t++) body(t);
-  }
-}
 
 // A vector for each step: in registers where the number of steps is known when compiled, else at `room`.
 template <class T, int kSteps>

@@ -42,9 +42,6 @@ struct CurrentGradient {
     training = call.attributes[0] != 0;
   }
   bool parts() const { return gmean || gpeak || gplane; }
-  // The steps that read step `yt` of y.
-  int64_t from(int64_t yt) const { return ySteps == 1 ? 0 : yt; }
-  int64_t to(int64_t yt) const { return ySteps == 1 ? steps : yt + 1; }
 };
 
 // What the statistics add to the gradient of x in a block: for each step the even part of its pixels, and the share of the largest ones.
@@ -132,28 +129,30 @@ struct Line {
   T *slope, *tilt, *level;
 };
 
-// Phase 2 for one task.
-template <class T, class S, bool kParts>
+// Phase 2 for one task. kShared: all steps share a y of one step.
+template <class T, class S, bool kParts, bool kShared>
 void writeBlock(const Call& call, int thread, const CurrentGradient<T, S>& all, const Blocks& blocks, int64_t task, Line<T> line) {
   const Parts<T> parts(call, thread, all, blocks, task);
-  const int64_t image = blocks.b(task) * all.P * all.C, C = all.C, stepSize = all.B * all.P * C;
+  const int64_t image = blocks.b(task) * all.P * all.C, C = all.C, stepSize = all.B * all.P * C, steps = all.steps;
   const S *g = all.g + image, *y = all.y + image;
   S* gx = all.gx ? all.gx + image : nullptr;
   S* gy = all.gy ? all.gy + image : nullptr;
   for (int64_t yt = 0; yt < all.ySteps; yt++) {
-    const int64_t from = all.from(yt), to = all.to(yt);
     eachRows(blocks.begin(task), blocks.end(task), [&](int64_t p, auto rows) {
       constexpr int kRows = decltype(rows)::value;
       eachVector<T>(C, [=](int64_t c, auto n) __attribute__((always_inline)) {
         const Vec<T> slope = loadLanes<T>(line.slope + c, n), tilt = loadLanes<T>(line.tilt + c, n), level = loadLanes<T>(line.level + c, n);
         unrolled<kRows>([&](auto i) __attribute__((always_inline)) {
           const int64_t at = (p + i) * C + c;
-          Vec<T> sum{};
-          for (int64_t t = from; t < to; t++) {
+          const auto arrived = [=](int64_t t) __attribute__((always_inline)) {
             Vec<T> now = loadLanes<T>(g + t * stepSize + at, n);
             if constexpr (kParts) now += parts.at(t, p + i, c, n);
             if (gx) storeLanes<T>(gx + t * stepSize + at, now, n);
-            sum = t == from ? now : sum + now;
+            return now;
+          };
+          Vec<T> sum = arrived(yt);
+          if constexpr (kShared) {
+            for (int64_t t = 1; t < steps; t++) sum += arrived(t);
           }
           if (gy == nullptr) return;
           const Vec<T> rest = mulAdd(tilt, loadLanes<T>(y + yt * stepSize + at, n), level);
@@ -182,8 +181,10 @@ void run(const Call& call) {
     line.level[c] = static_cast<T>(-steep * share * static_cast<double>(all.gbeta[c]) - lean * static_cast<double>(all.mean[c]));
   }
   parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
-    if (all.parts()) writeBlock<T, S, true>(call, thread, all, blocks, task, line);
-    else writeBlock<T, S, false>(call, thread, all, blocks, task, line);
+    const auto write = [&]<bool kParts, bool kShared>() { writeBlock<T, S, kParts, kShared>(call, thread, all, blocks, task, line); };
+    const bool shared = all.ySteps < all.steps;
+    if (all.parts()) shared ? write.template operator()<true, true>() : write.template operator()<true, false>();
+    else shared ? write.template operator()<false, true>() : write.template operator()<false, false>();
   });
 }
 
