@@ -19,6 +19,8 @@ export interface StepOptions {
   attention: 'fsta' | 'none';
   /** Whether the input is frames [T,B,C,H,W] in place of images [B,C,H,W]. */
   frames?: boolean;
+  /** Whether our network computes convolutions again on the way back. */
+  recompute?: boolean;
   threads: number;
   precision: 'fp32' | 'bf16' | 'fp64';
   /** Steps before the clock starts. */
@@ -57,6 +59,7 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   number('--width <n>', "channels of the first stage (default: the network's own)", 1, 4096);
   number('--reduction <n>', "of the frequency maps (default: the network's own)", 1, 4096);
   command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
+  command.option('--recompute', 'convolutions once more on the way back: less memory (ours only)');
   command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
   number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, 1024, availableParallelism());
   command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of activations at rest').default('fp32'));
@@ -72,7 +75,11 @@ const MORE = ['precision', 'warmup', 'repeats', 'seed'];
 export function asArguments(options: StepOptions): string[] {
   const values = options as unknown as Record<string, string | number | undefined>;
   const given = [...KEYS, ...MORE].filter((key) => values[key] !== undefined);
-  return [...given.flatMap((key) => [`--${key}`, String(values[key])]), ...(options.frames ? ['--frames'] : [])];
+  return [
+    ...given.flatMap((key) => [`--${key}`, String(values[key])]),
+    ...(options.frames ? ['--frames'] : []),
+    ...(options.recompute ? ['--recompute'] : []),
+  ];
 }
 
 /** The middle of the numbers, between the two middle ones of an even count. */

@@ -22,7 +22,7 @@ export function prepareTraining(options: StepOptions): Training {
   const shared = { steps, classes, input, width, reduction, attention, seed };
   const dtype: RealType = options.precision === 'fp64' ? 'f64' : 'f32';
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp32';
-  const net = model(options.model)({ ...shared, dtype, precision });
+  const net = model(options.model)({ ...shared, dtype, precision, recompute: options.recompute });
   net.device.setThreads(threads);
   const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
   const drawn = philox(seed, IMAGES);

@@ -48,7 +48,7 @@ const common = {
     .optional(),
 };
 const commonSchema = z.object(common);
-const netOptions = ['seed', 'dtype', 'precision', 'device'];
+const netOptions = ['seed', 'dtype', 'precision', 'recompute', 'device'];
 
 /**
  * Names a design: a function from options to layers. Shapes are checked when a network is made.

@@ -79,6 +79,8 @@ export interface GroupRun {
   /** Time steps of the result; an input of one step stands for all of them. */
   readonly steps: number;
   readonly precision: 'fp32' | 'bf16';
+  /** Whether convolutions are computed again on the way back. */
+  readonly recompute: boolean;
   run(planned: PlannedLayer): Run;
   list(layers: readonly PlannedLayer[], x: Tensor): Tensor;
 }
@@ -87,8 +89,12 @@ function normalised(branch: Branch, x: Tensor, context: GroupRun): Normalised {
   const input = branch.before.length > 0 ? context.list(branch.before, x) : x;
   const { w, ...options } = convolutionOf(branch.conv.layer, context.run(branch.conv));
   const precision = context.precision === 'bf16' ? 'bf16' : undefined;
-  const { y, moments } = conv2dWithMoments(input, w, { ...options, precision });
-  return { y, moments, norm: normOf(branch.norm.layer, context.run(branch.norm)) };
+  const { again, ...made } = conv2dWithMoments(input, w, { ...options, precision });
+  return {
+    ...made,
+    again: context.recompute ? again : undefined,
+    norm: normOf(branch.norm.layer, context.run(branch.norm)),
+  };
 }
 
 /** Spikes of a group, from its input. */

@@ -1,4 +1,4 @@
-import { nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { nativeOp, noGrad, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
 const gradX = nativeOp<'gx'>('conv2dGradX');
@@ -93,12 +93,15 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
   return run(x, w, options, false).y;
 }
 
-/** conv2d() and the moments of its output, which the same pass over y gives: what batch normalisation needs. */
+/**
+ * conv2d() and the moments of its output, which the same pass over y gives: what batch normalisation needs. `again` computes y once more,
+ * to the same bits.
+ */
 export function conv2dWithMoments(
   x: Tensor,
   w: Tensor,
   options: Conv2dOptions = {},
-): { y: Tensor; moments: ChannelMoments } {
+): { y: Tensor; moments: ChannelMoments; again: () => Tensor } {
   const { y, mean, var: variance } = run(x, w, options, true);
-  return { y, moments: { mean, var: variance } };
+  return { y, moments: { mean, var: variance }, again: () => noGrad(() => conv2d(x, w, options)) };
 }

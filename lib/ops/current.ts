@@ -3,7 +3,9 @@ import {
   type DType,
   describe,
   isRecording,
+  keep,
   nativeOp,
+  noGrad,
   type RealType,
   record,
   SpikeloomError,
@@ -28,6 +30,11 @@ const currentGradient = nativeOp<'gy' | 'ggamma' | 'gbeta' | 'gx'>('currentGrad'
 export interface Normalised {
   /** [T,B,C,H,W], or [1,B,C,H,W]: then its only step is every step. Real or bf16. */
   y: Tensor;
+  /**
+   * Computes y once more, to the same bits. The way back then takes it from there, and a recorded step has no memory of y's size between
+   * the two.
+   */
+  again?: (() => Tensor) | undefined;
   /** Mean and biased variance of y per channel, where they are known (see conv2dWithMoments); else they are computed. */
   moments?: ChannelMoments | undefined;
   norm: BatchNormOptions;
@@ -45,6 +52,8 @@ export interface FireOptions extends Omit<Normalised, 'y'> {
 
 interface Affine {
   y: Tensor;
+  /** y on the way back. */
+  back: Held;
   norm: BatchNormOptions;
   mean: Tensor;
   scale: Tensor;
@@ -56,11 +65,33 @@ const fail = (message: string): never => {
   throw new SpikeloomError(`fire: ${message}`);
 };
 
-function affineOf({ y, moments: known, norm }: Normalised, steps: number): Affine {
+/** y as it is, or made anew at the first get() and freed by drop(). */
+interface Held {
+  get(): Tensor;
+  drop(): void;
+}
+
+function heldBy({ y, again }: Normalised): Held {
+  let made: Tensor | undefined;
+  const get = () => {
+    if (!again) return y;
+    made ??= keep(noGrad(again));
+    return made;
+  };
+  const drop = () => {
+    made?.dispose();
+    made = undefined;
+  };
+  return { get, drop };
+}
+
+function affineOf(given: Normalised, steps: number): Affine {
+  const { y, moments: known, norm } = given;
+  const back = heldBy(given);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = norm;
   if (!norm.training) {
     const made = affineEval.run({ gamma, beta, runningMean, runningVar }, { eps });
-    return { y, norm, mean: runningMean, ...made };
+    return { y, back, norm, mean: runningMean, ...made };
   }
   const count = (y.size / gamma.size) * (steps / y.shape[0]!);
   if (y.size === gamma.size) {
@@ -68,7 +99,7 @@ function affineOf({ y, moments: known, norm }: Normalised, steps: number): Affin
   }
   const { mean, var: variance } = known ?? moments.run({ y }, {}, { real: gamma.dtype as RealType });
   const inputs = { mean, var: variance, gamma, beta, runningMean, runningVar };
-  return { y, norm, mean, ...affine.run(inputs, { eps, momentum, count }) };
+  return { y, back, norm, mean, ...affine.run(inputs, { eps, momentum, count }) };
 }
 
 function checkSteps(name: string, t: Tensor, steps: number): void {
@@ -106,7 +137,7 @@ function sourceOf(y: Tensor, options: FireOptions): Source {
     fail(`a residual is spikes, ${y.dtype} as y is, or { y, norm } of a second convolution, not ${describe(residual)}`);
   if (other && other.y.dtype !== y.dtype)
     fail(`the second convolution's output has the type of y, ${y.dtype}, not ${other.y.dtype}`);
-  const first = affineOf({ y, moments: options.moments, norm: options.norm }, steps);
+  const first = affineOf({ ...options, y }, steps);
   const second = other && affineOf(other, steps);
   const asIs = residual && residual.dtype !== 'spike' ? identityMap(first.scale) : undefined;
   const inputs = {
@@ -135,7 +166,8 @@ function normGradient(
   want: string[],
   isLast: boolean,
 ) {
-  const { y, norm, mean, invStd } = from;
+  const { back, norm, mean, invStd } = from;
+  const y = back.get();
   const types = { gy: y.dtype, gx: y.dtype };
   const reuse = { gy: isLast ? g : undefined };
   return currentGradient.run(
@@ -166,6 +198,8 @@ function enterCurrent(source: Source, withStats: boolean): Current {
         second && needs.slice(4).some(Boolean)
           ? normGradient(second, gx!, {}, needs[4] ? ['gy'] : [], true)
           : undefined;
+      first.back.drop();
+      second?.back.drop();
       return [made.gy, made.ggamma, made.gbeta, gx, other?.gy, other?.ggamma, other?.gbeta];
     },
   );
@@ -212,11 +246,14 @@ export function fire(y: Tensor, options: FireOptions): Tensor {
   const { a, F, m, n } = gate;
   record([s], [current.x, current.sums, a, F, m, n, logit], ([gs], needs) => {
     const names = ['g', 'sums', 'ga', 'gF', 'gm', 'gn', 'glogit'] as const;
+    const { first, second } = source;
+    const again = { y: first.back.get(), r: second?.back.get() ?? source.inputs.r };
     const made = gradient.run(
-      { ...inputs, gs, s, mean: source.first.mean },
+      { ...inputs, ...again, gs, s, mean: first.mean },
       { ...shared, detachReset, ...slope },
       { types: { g: source.storage }, want: names.filter((_, i) => needs[i]), reuse: { g: gs } },
     );
+    if (!needs[0]) for (const from of [first, second]) from?.back.drop();
     return names.map((name) => made[name]);
   });
   return s;

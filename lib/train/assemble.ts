@@ -65,9 +65,9 @@ export function netOf(settings: Settings, data: { train: ImageFacts; test?: Imag
   const plan = model(name).plan(options);
   const { layers, ...rest } = plan.toJSON();
   const kept = settings.loss.kind === 'tet' && layers.at(-1)?.kind === 'meanOverTime' ? layers.slice(0, -1) : layers;
-  const { seed, device: on, precision: wanted } = settings;
+  const { seed, device: on, precision: wanted, recompute } = settings;
   const type = wanted === 'fp64' ? ({ dtype: 'f64' } as const) : { precision: wanted };
-  return Net.fromJSON({ ...rest, layers: kept }, { seed, device: on, ...type });
+  return Net.fromJSON({ ...rest, layers: kept }, { seed, device: on, recompute, ...type });
 }
 
 /** The optimizer of the settings. Nesterov's rule needs a momentum and is left out without one. */

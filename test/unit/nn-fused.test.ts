@@ -1,6 +1,6 @@
 // Convolution, norm, residual sum, attention and neurons as one, beside the same layers one by one: equal spikes, loss, gradients, statistics.
 import { expect } from 'chai';
-import { backward, noGrad, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, noGrad, planStep, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { firingGroup } from '../../lib/nn/fused.ts';
 import {
   conv2d,
@@ -109,6 +109,25 @@ describe('fused layers in a network', () => {
       });
     }
   }
+
+  it('computed again on the way back: the same bits, and less memory for a recorded step', async () => {
+    const results: Outcome[] = [];
+    const planned: number[] = [];
+    for (const recompute of [false, true]) {
+      const net = nets['ResNet-20, T = 2']!({ dtype: 'f64', seed: 5, recompute });
+      results.push(await outcome(net, images(), labels()));
+      const [x, y] = [images(), labels()];
+      const step = planStep(net.device, () => {
+        const loss = crossEntropy(net(x), y);
+        backward(loss);
+        return loss;
+      });
+      planned.push(step.workspaceBytes);
+      net.dispose();
+    }
+    expect(results[1]).to.deep.equal(results[0]);
+    expect(planned[1]! / planned[0]!).to.be.below(0.8);
+  });
 
   it('frames of spikes, without the tape', async () => {
     const net = nets['ResNet-20, T = 2']!({ dtype: 'f64', seed: 5 });

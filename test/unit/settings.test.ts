@@ -30,6 +30,7 @@ describe('settings', () => {
       threads: 0,
       device: 'cpu',
       precision: 'fp32',
+      recompute: false,
       out: 'runs',
       model: {
         name: 'fsta-resnet20',

@@ -20,7 +20,7 @@
 
 constexpr int64_t kWindowBytes = 1 << 20;    // tiles of a window, x and gy together
 constexpr int64_t kResidentBytes = 4 << 20;  // tiles of all windows, where they are made first
-constexpr int64_t kSliceBytes = 8 << 20;     // sums of all slices
+constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 constexpr int64_t kSums = 1024;              // 32 c x 32 o
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
