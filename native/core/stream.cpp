@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "core/denormals.h"
 #include "core/layout.h"
 
 namespace spikeloom {
@@ -52,6 +53,7 @@ size_t Stream::queued() {
 }
 
 void Stream::loop() {
+  flushDenormals();
   std::unique_lock<std::mutex> guard(mutex_);
   for (;;) {
     sleeping_ = true;

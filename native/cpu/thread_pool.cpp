@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include "core/denormals.h"
 #include "cpu/memory.h"
 
 namespace spikeloom {
@@ -84,6 +85,7 @@ bool ThreadPool::enter(uint32_t number) {
 }
 
 void ThreadPool::workerLoop(int thread) {
+  flushDenormals();
   uint32_t seen = job_.load(std::memory_order_acquire);
   while (!quit_.load(std::memory_order_acquire)) {
     uint32_t now = job_.load(std::memory_order_acquire);

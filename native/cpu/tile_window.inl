@@ -33,6 +33,7 @@ struct TileWindow {
       body(0, loadRowPart(as<Bf16>(*view) + pixel * C + c, n));
     } else {
       SplitRow row(as<float>(*view) + pixel * C + c, n);
+      if (parts == 1) return body(0, row.rounded());
       for (int i = 0; i < parts; i++) body(i, row.next());
     }
   }

@@ -88,8 +88,10 @@ struct SplitRow {
 
   SplitRow(const float* p, int n) : low(halfPart(p, n)), high(halfPart(p + 16, n - 16)) {}
   SplitRow(__m512 l, __m512 h) : low(l), high(h) {}
+  // The numbers rounded: all there is, where one part is taken.
+  Row rounded() const { return (Row)_mm512_cvtne2ps_pbh(high, low); }
   Row next() {
-    const Row row = (Row)_mm512_cvtne2ps_pbh(high, low);
+    const Row row = rounded();
     const __m512i lowBits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(row)), 16);
     const __m512i highBits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(row, 1)), 16);
     low = _mm512_sub_ps(low, (__m512)lowBits);

@@ -66,36 +66,43 @@ struct TilePanels {
   const Bf16* at(int64_t column, int64_t tap) const { return data + column * parts * partSize() + tap * steps * 2 * kTile; }
 
   TilePanels(const Call& call, const Product& p, const float* w, Bf16* to) : data(to), steps(p.steps()), taps(p.taps()), parts(p.weightParts) {
-    parallelFor(call, p.columns() * taps, [&](int64_t task, int) {
-      const int64_t column = task / taps, tap = task % taps;
-      for (int64_t step = 0; step < steps; step++) {
-        Bf16* tiles = const_cast<Bf16*>(at(column, tap)) + step * 2 * kTile;
-        if (p.isGradient) packOutputs(p, w, tap, step * 32, column * 32, tiles);
-        else packInputs(p, w, tap, step * 32, column * 32, tiles);
-      }
-    });
+    // In the order in which the weights lie: w is read once, row after row.
+    if (p.isGradient) {
+      parallelFor(call, taps * steps, [&](int64_t task, int) {
+        const int64_t tap = task / steps, step = task % steps;
+        for (int64_t column = 0; column < p.columns(); column++) packOutputs(p, w, tap, step * 32, column * 32, tiles(column, tap, step));
+      });
+    } else {
+      parallelFor(call, p.columns() * taps, [&](int64_t task, int) {
+        const int64_t column = task / taps, tap = task % taps;
+        for (int64_t step = 0; step < steps; step++) packInputs(p, w, tap, step * 32, column * 32, tiles(column, tap, step));
+      });
+    }
   }
 
  private:
+  Bf16* tiles(int64_t column, int64_t tap, int64_t step) const { return const_cast<Bf16*>(at(column, tap)) + step * 2 * kTile; }
+
   // Columns are outputs o, rows pairs of inputs c: 16 rows of weights turned around.
-  void packInputs(const Product& p, const float* w, int64_t tap, int64_t c, int64_t o, Bf16* tiles) const {
+  void packInputs(const Product& p, const float* w, int64_t tap, int64_t c, int64_t o, Bf16* to) const {
     const int n = static_cast<int>(p.g.C - c < 32 ? p.g.C - c : 32);
     for (int half = 0; half < 2; half++) {
       __m512i rows[3][16];
       for (int r = 0; r < 16; r++) {
         const int64_t output = o + half * 16 + r;
         SplitRow row = output < p.g.O ? SplitRow(w + (output * taps + tap) * p.g.C + c, n) : SplitRow(__m512{}, __m512{});
-        for (int i = 0; i < parts; i++) rows[i][r] = row.next();
+        rows[0][r] = row.rounded();
+        for (int i = 0; parts > 1 && i < parts; i++) rows[i][r] = row.next();
       }
       for (int i = 0; i < parts; i++) {
         transpose16(rows[i]);
-        for (int r = 0; r < 16; r++) storeRow(tiles + i * partSize() + half * kTile + r * 32, rows[i][r]);
+        for (int r = 0; r < 16; r++) storeRow(to + i * partSize() + half * kTile + r * 32, rows[i][r]);
       }
     }
   }
 
   // Columns are inputs c, rows pairs of outputs o.
-  void packOutputs(const Product& p, const float* w, int64_t tap, int64_t o, int64_t c, Bf16* tiles) const {
+  void packOutputs(const Product& p, const float* w, int64_t tap, int64_t o, int64_t c, Bf16* to) const {
     const int n = static_cast<int>(p.g.C - c < 32 ? p.g.C - c : 32);
     for (int pair = 0; pair < 16; pair++) {
       const auto load = [&](int64_t output) {
@@ -104,9 +111,10 @@ struct TilePanels {
       SplitRow a = load(o + 2 * pair), b = load(o + 2 * pair + 1);
       for (int i = 0; i < parts; i++) {
         Row first, second;
-        interleave(a.next(), b.next(), &first, &second);
-        storeRow(tiles + i * partSize() + pair * 32, first);
-        storeRow(tiles + i * partSize() + kTile + pair * 32, second);
+        if (parts == 1) interleave(a.rounded(), b.rounded(), &first, &second);
+        else interleave(a.next(), b.next(), &first, &second);
+        storeRow(to + i * partSize() + pair * 32, first);
+        storeRow(to + i * partSize() + kTile + pair * 32, second);
       }
     }
   }
