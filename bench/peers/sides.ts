@@ -59,7 +59,7 @@ export function torchSide(
   name = `torch ${form}`,
 ): Side {
   const more = speedups.length > 0 ? ['--speedups', ...speedups] : [];
-  const args = ['bench/peers/torch_step.py', '--form', form, ...asArguments(options), ...more];
+  const args = ['bench/peers/torch_step.py', '--form', form, ...asArguments({ ...options, recompute: false }), ...more];
   return { name, isOurs: false, program: python, shown: 'python', args };
 }
 
