@@ -50,7 +50,7 @@ const LEAST_SECONDS = 0.004;
 export function collectCases({ work }: Pick<CaseSet, 'work'>, known: Set<string> = new Set()): Case[] {
   const cases: Case[] = [];
   scope(() => {
-    watchCalls(work, (call, { inputs, attributes, options }) => {
+    watchCalls(work, (call, { inputs, attributes, options: { reuse: _reuse, ...options } }) => {
       const identity = identityOf(call);
       if (known.has(identity) || call.op in NOT_TIMED) return;
       known.add(identity);

@@ -7,16 +7,17 @@
 
 namespace spikeloom {
 
-// Aligned to 256 bytes or more; null where there is none; freed by std::free. Blocks of half a large page and more ask for large pages: fewer
-// entries of the page table to look up, and far fewer faults at the first touch.
+// Aligned to 256 bytes or more; null where there is none; freed by std::free. What fills large pages asks for them: fewer entries of the page
+// table to look up, and far fewer faults at the first touch.
 inline void* allocatePages(size_t bytes) {
-  constexpr size_t kLargePage = size_t{2} << 20;
-  const bool isLarge = bytes >= kLargePage / 2;
-  const size_t alignment = isLarge ? kLargePage : 256;
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* data = std::aligned_alloc(alignment, rounded);
+  constexpr size_t kLargePage = size_t{2} << 20, kPage = 4096;
+  const size_t large = bytes / kLargePage * kLargePage;
+  const size_t alignment = large > 0 ? kLargePage : 256;
+  const size_t unit = large > 0 ? kPage : alignment;
+  void* data = nullptr;
+  if (posix_memalign(&data, alignment, (bytes + unit - 1) / unit * unit) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
-  if (data && isLarge) madvise(data, rounded, MADV_HUGEPAGE);
+  if (large > 0) madvise(data, large, MADV_HUGEPAGE);
 #endif
   return data;
 }
