@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
 
@@ -19,7 +20,7 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
  */
 export function writeFileAtomic(path: string, content: FileContent, { chunkBytes = IO_CHUNK_BYTES } = {}): void {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path).slice(0, 200)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryName(path);
   const fd = attempt(path, () => openSync(temporary, 'wx'));
   try {
     try {
@@ -29,6 +30,37 @@ export function writeFileAtomic(path: string, content: FileContent, { chunkBytes
       closeSync(fd);
     }
     attempt(path, () => renameSync(temporary, path));
+  } catch (error) {
+    removeIfThere(temporary);
+    throw error;
+  }
+  attempt(path, () => syncFolder(folder));
+}
+
+/** Bytes of one write that may go on while the event loop turns. */
+const WRITE_BYTES = 4 * 2 ** 20;
+
+/**
+ * {@link writeFileAtomic} without holding up the event loop: what is saved must not change before the promise is kept. Parts are made one
+ * at a time, each when the one before is written.
+ */
+export async function writeFileAtomicLater(path: string, content: FileContent): Promise<void> {
+  const folder = dirname(path);
+  const temporary = temporaryName(path);
+  const file = await attemptLater(path, () => open(temporary, 'wx'));
+  try {
+    try {
+      for (const part of parts(content)) {
+        for (let at = 0; at < part.byteLength; ) {
+          const bytes = Math.min(WRITE_BYTES, part.byteLength - at);
+          at += (await attemptLater(path, () => file.write(part, at, bytes))).bytesWritten;
+        }
+      }
+      await attemptLater(path, () => file.sync());
+    } finally {
+      await file.close();
+    }
+    await attemptLater(path, () => rename(temporary, path));
   } catch (error) {
     removeIfThere(temporary);
     throw error;
@@ -54,6 +86,9 @@ export function syncFolder(folder: string): void {
   }
 }
 
+const temporaryName = (path: string): string =>
+  join(dirname(path), `.${basename(path).slice(0, 200)}.${randomBytes(6).toString('hex')}.tmp`);
+
 function parts(content: FileContent): Iterable<Uint8Array> {
   if (typeof content === 'string') return [Buffer.from(content)];
   return content instanceof Uint8Array ? [content] : content;
@@ -73,13 +108,21 @@ function removeIfThere(path: string): void {
   }
 }
 
+const refusal = (path: string, error: unknown): SpikeloomError =>
+  new SpikeloomError(`cannot write ${path}: ${reason(error as NodeJS.ErrnoException)}`, { cause: error });
+
 function attempt<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    throw new SpikeloomError(`cannot write ${path}: ${reason(error as NodeJS.ErrnoException)}`, { cause: error });
+    throw refusal(path, error);
   }
 }
+
+const attemptLater = <T>(path: string, action: () => Promise<T>): Promise<T> =>
+  action().catch((error: unknown) => {
+    throw refusal(path, error);
+  });
 
 const REASONS: Record<string, string> = {
   ENOENT: 'its folder does not exist. Create the folder first',

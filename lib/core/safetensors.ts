@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { IO_CHUNK_BYTES, writeFileAtomic } from './atomic-file.ts';
+import { IO_CHUNK_BYTES, writeFileAtomic, writeFileAtomicLater } from './atomic-file.ts';
 import { SpikeloomError } from './errors.ts';
 import { bf16Bits, bf16ToF32, f16Bits, f16ToF32 } from './half-float.ts';
 import {
@@ -83,6 +83,23 @@ export function writeSafetensors(
   tensors: Readonly<Record<string, SafetensorsTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): void {
+  writeFileAtomic(path, contentOf(path, tensors, metadata));
+}
+
+/** {@link writeSafetensors} without holding up the event loop; the arrays must not change before the promise is kept. */
+export function writeSafetensorsLater(
+  path: string,
+  tensors: Readonly<Record<string, SafetensorsTensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  return writeFileAtomicLater(path, contentOf(path, tensors, metadata));
+}
+
+function contentOf(
+  path: string,
+  tensors: Readonly<Record<string, SafetensorsTensor>>,
+  metadata: Readonly<Record<string, string>>,
+): Iterable<Uint8Array> {
   const named = new Map(Object.entries(tensors));
   for (const [name, tensor] of named) checkTensor(path, name, tensor);
   for (const [key, value] of Object.entries(metadata)) {
@@ -97,7 +114,7 @@ export function writeSafetensors(
   if (bytes.length > MAX_HEADER_BYTES) {
     throw new SpikeloomError(`${path}: a header may have ${MAX_HEADER_BYTES} bytes, but this has ${bytes.length}`);
   }
-  writeFileAtomic(path, fileParts(bytes, entries, named));
+  return fileParts(bytes, entries, named);
 }
 
 class OpenFile implements SafetensorsFile {

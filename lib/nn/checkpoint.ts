@@ -5,7 +5,7 @@ import {
   openSafetensors,
   type SafetensorsFile,
   type SafetensorsTensor,
-  writeSafetensors,
+  writeSafetensorsLater,
 } from '../core/safetensors.ts';
 import { layerKinds } from './kinds.ts';
 import type { NamedTensor, Net } from './net.ts';
@@ -144,11 +144,12 @@ export async function saveWeights(
 ): Promise<void> {
   const names = releasedNames(net.plan);
   const held = [...net.parameters(), ...net.buffers()];
-  const arrays = await Promise.all(held.map(({ tensor }) => tensor.array()));
+  const arrays: HostArray[] = [];
+  for (const { tensor } of held) arrays.push(await tensor.array()); // one at a time: each copy holds up the event loop
   const dtype = net.dtype === 'f64' ? 'F64' : 'F32';
   const tensors: Record<string, SafetensorsTensor> = {};
   held.forEach(({ name, tensor }, i) => {
     tensors[names.get(name)!] = { dtype, shape: tensor.shape, data: arrays[i] as SafetensorsTensor['data'] };
   });
-  writeSafetensors(path, tensors, metadata);
+  await writeSafetensorsLater(path, tensors, metadata);
 }

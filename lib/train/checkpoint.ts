@@ -1,4 +1,5 @@
 // The state of a run in one safetensors file: everything that an exact continuation needs.
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import type { HostArray, Tensor } from '../core/index.ts';
@@ -7,7 +8,7 @@ import {
   type SafetensorsDtype,
   type SafetensorsFile,
   type SafetensorsTensor,
-  writeSafetensors,
+  writeSafetensorsLater,
 } from '../core/safetensors.ts';
 import type { Net } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
@@ -72,17 +73,30 @@ function tensorsOf(net: Net, optimizer: Optimizer): [name: string, tensor: Tenso
 /** A state in host memory, known to be finite. */
 export type Snapshot = Record<string, SafetensorsTensor>;
 
+/** Looks at an array a piece at a time, and lets the event loop turn in between. */
+async function onlyFinite(array: HostArray): Promise<boolean> {
+  const piece = 2 ** 18;
+  for (let begin = 0; begin < array.length; begin += piece) {
+    const end = Math.min(array.length, begin + piece);
+    for (let i = begin; i < end; i++) if (!Number.isFinite(array[i])) return false;
+    if (end < array.length) await setImmediate();
+  }
+  return true;
+}
+
 /**
  * Copies everything that training changes. Waits for queued work.
  * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth keeping
  */
 export async function snapshot(net: Net, optimizer: Optimizer): Promise<Snapshot> {
   const held = tensorsOf(net, optimizer);
-  const arrays = await Promise.all(held.map(([, tensor]) => tensor.array()));
-  const bad = arrays.findIndex((array) => !array.every(Number.isFinite));
-  if (bad >= 0) {
+  const arrays: HostArray[] = [];
+  for (const [name, tensor] of held) {
+    const array = await tensor.array(); // one at a time: each copy holds up the event loop
+    arrays.push(array);
+    if (await onlyFinite(array)) continue;
     throw new SpikeloomError(
-      `a run keeps finite numbers only, but '${held[bad]![0]}' holds others; nothing was overwritten. Lower the learning rate or clip the gradient's norm`,
+      `a run keeps finite numbers only, but '${name}' holds others; nothing was overwritten. Lower the learning rate or clip the gradient's norm`,
     );
   }
   const named = held.map(([name, { dtype, shape }], i) => [
@@ -100,8 +114,8 @@ export interface Progressed {
 }
 
 /** Writes a state atomically. @throws SpikeloomError when it cannot be written; the former state is still there then */
-export function writeState(path: string, tensors: Snapshot, { position, course, counts }: Progressed): void {
-  writeSafetensors(path, tensors, {
+export function writeState(path: string, tensors: Snapshot, { position, course, counts }: Progressed): Promise<void> {
+  return writeSafetensorsLater(path, tensors, {
     format: FORMAT,
     version: VERSION,
     position: JSON.stringify(position),

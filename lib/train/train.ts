@@ -342,7 +342,7 @@ export class Run implements AsyncIterable<EpochReport> {
       await saveWeights(this.#net, paths.last, metadata);
       metrics.append({ ...report });
       next.metricsBytes = metrics.checkpoint();
-      this.#write(paths.state, tensors, next, optimizer);
+      await this.#write(paths.state, tensors, next, optimizer);
     }
     this.#position = next;
     Object.assign(this.#epochSeconds, { all: 0, waiting: 0 });
@@ -352,12 +352,12 @@ export class Run implements AsyncIterable<EpochReport> {
   async #save(optimizer: Optimizer): Promise<void> {
     if (!this.#files) return;
     const tensors = await snapshot(this.#net, optimizer);
-    this.#write(this.#files.paths.state, tensors, this.#position, optimizer);
+    await this.#write(this.#files.paths.state, tensors, this.#position, optimizer);
   }
 
-  #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): void {
+  #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): Promise<void> {
     const counts = { passes: this.#net.passes, steps: optimizer.stepCount };
-    writeState(path, tensors, { position, course: this.#course, counts });
+    return writeState(path, tensors, { position, course: this.#course, counts });
   }
 
   #openProgress(steps: number): void {

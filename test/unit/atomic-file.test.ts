@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeFileAtomic, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
+import { writeFileAtomic, writeFileAtomicLater, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 
 describe('atomic files', () => {
@@ -87,5 +87,50 @@ describe('atomic files', () => {
     expect(readFileSync(join(folder, 'd.json'), 'utf8')).to.equal('{\n  "a": [\n    1,\n    null\n  ]\n}\n');
     expect(() => writeJsonAtomic(join(folder, 'e.json'), undefined)).to.throw(SpikeloomError, /JSON/);
     expect(readdirSync(folder)).to.deep.equal(['d.json']);
+  });
+});
+
+describe('writeFileAtomicLater', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'spikeloom-later-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('writes all parts in order, replaces a former file and leaves nothing else', async () => {
+    const path = join(folder, 'parts');
+    await writeFileAtomicLater(path, 'before');
+    const large = Buffer.alloc(9 * 2 ** 20, 'ab');
+    await writeFileAtomicLater(path, [Buffer.from('head'), large, Buffer.from('tail')]);
+    expect(readFileSync(path).equals(Buffer.concat([Buffer.from('head'), large, Buffer.from('tail')]))).to.equal(true);
+    expect(readdirSync(folder)).to.deep.equal(['parts']);
+  });
+
+  it('lets the event loop turn while it writes', async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    await writeFileAtomicLater(join(folder, 'large'), Buffer.alloc(32 * 2 ** 20));
+    clearInterval(timer);
+    expect(turns).to.be.above(0);
+  });
+
+  it('names the file and the remedy, and keeps a former file', async () => {
+    const path = join(folder, 'kept');
+    await writeFileAtomicLater(path, 'kept');
+    const broken = (function* () {
+      yield Buffer.from('half');
+      throw new Error('no more');
+    })();
+    const failures = [
+      [path, broken, /no more/],
+      [join(folder, 'missing', 'file'), 'x', /cannot write .*Create the folder first/],
+      [folder, 'x', /cannot write .*folder of that name/],
+    ] as const;
+    for (const [at, content, message] of failures) {
+      const error = await writeFileAtomicLater(at, content).then(
+        () => undefined,
+        (e: Error) => e,
+      );
+      expect(error?.message).to.match(message);
+    }
+    expect(readFileSync(path, 'utf8')).to.equal('kept');
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).to.deep.equal([]);
   });
 });
