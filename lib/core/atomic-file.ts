@@ -45,7 +45,6 @@ const WRITE_BYTES = 4 * 2 ** 20;
  * at a time, each when the one before is written.
  */
 export async function writeFileAtomicLater(path: string, content: FileContent): Promise<void> {
-  const folder = dirname(path);
   const temporary = temporaryName(path);
   const file = await attemptLater(path, () => open(temporary, 'wx'));
   try {
@@ -65,7 +64,7 @@ export async function writeFileAtomicLater(path: string, content: FileContent): 
     removeIfThere(temporary);
     throw error;
   }
-  attempt(path, () => syncFolder(folder));
+  if (process.platform !== 'win32') await attemptLater(path, () => syncFolderLater(dirname(path)));
 }
 
 /** Write `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
@@ -83,6 +82,15 @@ export function syncFolder(folder: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+async function syncFolderLater(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 
