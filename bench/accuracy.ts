@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
-import { native } from '../lib/core/index.ts';
 import { trainRecipe } from '../lib/train/assemble.ts';
-import { describeEnvironment } from '../lib/train/environment.ts';
 import { loadRecipe } from '../lib/train/recipe.ts';
 import { median } from './options.ts';
+import { provenance } from './provenance.ts';
 
 export interface AccuracyOptions {
   seeds: string[];
@@ -72,17 +71,8 @@ export async function accuracyCommand(recipe: string, overrides: string[], optio
     const last = runs.filter((run) => run.precision === precision).map((run) => run.accuracy.at(-1)!);
     return { precision, ...spread(last) };
   });
-  const { cpu, node, git, date } = describeEnvironment();
-  const where = {
-    cpu,
-    level: native().level,
-    node,
-    commit: git?.commit ?? null,
-    modified: git?.modified ?? null,
-    date,
-  };
   const command = `npm run bench -- accuracy ${[recipe, ...overrides].join(' ')} --seeds ${seeds.join(' ')} --precisions ${precisions.join(' ')}`;
-  const found = { command, ...where, sides, runs };
+  const found = { command, ...provenance(), sides, runs };
   if (out !== undefined) writeFileSync(out, `${JSON.stringify(found, null, 2)}\n`);
   if (json) return writeJson(found);
   const percent = (share: number) => (100 * share).toFixed(2);

@@ -2,10 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { writeJson, writeText } from '../lib/cli/output.ts';
-import { device, native, nativeOp, SpikeloomError, scope, type Tensor, tensor } from '../lib/core/index.ts';
+import { device, nativeOp, SpikeloomError, scope, type Tensor, tensor } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { describeEnvironment } from '../lib/train/environment.ts';
 import { median } from './options.ts';
+import { provenance } from './provenance.ts';
 import { writeResult } from './result-file.ts';
 
 export interface ConvolutionOptions {
@@ -122,19 +122,7 @@ export async function convolutionsCommand(options: ConvolutionOptions): Promise<
       }),
     ),
   );
-  const { cpu, node, git, date } = describeEnvironment();
-  const found = {
-    cpu,
-    level: native().level,
-    node,
-    commit: git?.commit ?? null,
-    modified: git?.modified ?? null,
-    date,
-    images,
-    threads,
-    rounds,
-    rows,
-  };
+  const found = { ...provenance(), images, threads, rounds, rows };
   if (out !== undefined) writeResult(out, found);
   if (json) return writeJson(found);
   const line = (r: (typeof rows)[number]) =>

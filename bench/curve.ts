@@ -1,8 +1,8 @@
 // What a time step costs as their number grows: time and memory of a whole training step, each T in a process of its own.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
-import { describeEnvironment } from '../lib/train/environment.ts';
 import type { StepOptions } from './options.ts';
 import { commandOf, type Measured, ourSide, runSide } from './peers/sides.ts';
+import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
 
 export interface CurveOptions extends Omit<StepOptions, 'steps'> {
@@ -82,9 +82,7 @@ export async function curveCommand(options: CurveOptions): Promise<void> {
     process.stderr.write(`T = ${steps}\n`);
     points.push(pointOf(steps, (await runSide(side)) as Measured & { plan_bytes: number }, commandOf(side)));
   }
-  const { node, git, date, cpu, cores } = describeEnvironment();
-  const commit = { commit: git?.commit ?? null, modified: git?.modified ?? null };
-  const found = { date, machine: { cpu, cores }, node, ...commit, options: settings, points };
+  const found = { ...provenance(), options: settings, points };
   if (out !== undefined) writeResult(out, found);
   if (json) writeJson(found);
   else writeText(show(points, options));

@@ -1,8 +1,8 @@
 // Measurements: npm run bench -- COMMAND [options]. Exit status: 0 fine, 1 failure, 2 wrong usage.
 import { availableParallelism } from 'node:os';
-import { Command, CommanderError } from 'commander';
-import { EXIT, explainError } from '../lib/cli/exit.ts';
+import { Command } from 'commander';
 import { silenceClosedPipes } from '../lib/cli/output.ts';
+import { runProgram } from '../lib/cli/run-program.ts';
 import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
@@ -100,19 +100,5 @@ function writeError(message: string): void {
   process.stderr.write(`bench: ${message}\n`);
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const program = makeProgram();
-    if (args.length === 0) program.help({ error: true });
-    await program.parseAsync(args, { from: 'user' });
-    return EXIT.fine;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
-    const { message, status } = explainError(error);
-    writeError(message);
-    return status;
-  }
-}
-
 silenceClosedPipes();
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runProgram(makeProgram, process.argv.slice(2), writeError);

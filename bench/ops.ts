@@ -1,7 +1,6 @@
 // Times every native op at the sizes of a training step, beside what the machine's ceilings allow.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
-import { device, keep, native, nativeOp, opTable, SpikeloomError, scope } from '../lib/core/index.ts';
-import { describeEnvironment } from '../lib/train/environment.ts';
+import { device, keep, nativeOp, opTable, SpikeloomError, scope } from '../lib/core/index.ts';
 import { type Arguments, type Call, describeCall, identityOf, watchCalls } from './calls.ts';
 import {
   type Attainable,
@@ -15,6 +14,7 @@ import {
 import { type Cost, costOf } from './cost.ts';
 import { type CaseSet, caseSets, NOT_TIMED } from './ops-cases.ts';
 import { median, type StepOptions } from './options.ts';
+import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
 
 export interface OpsOptions extends StepOptions {
@@ -155,13 +155,8 @@ export async function opsCommand({ out, json, ...options }: OpsOptions): Promise
   for (const makeSet of caseSets(options)) cases.push(...(await timeSet(makeSet, known, options.repeats, ceilings)));
   refuseUntimed(cases.map(({ op }) => op));
   cases.sort((a, b) => a.op.localeCompare(b.op) || b.seconds - a.seconds);
-  const { node, git, date, cpu, cores } = describeEnvironment();
   const found = {
-    date,
-    machine: { cpu, cores, level: native().level },
-    node,
-    commit: git?.commit ?? null,
-    modified: git?.modified ?? null,
+    ...provenance(),
     options,
     ceilings: ceilings ?? null,
     not_timed: NOT_TIMED,

@@ -1,11 +1,11 @@
 // A whole training step beside the machine's ceilings: the calls it makes, what they need at the least, and where the rest goes.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
-import { type Device, native, type RecordedStep, recordStep, SpikeloomError } from '../lib/core/index.ts';
-import { describeEnvironment } from '../lib/train/environment.ts';
+import { type Device, type RecordedStep, recordStep, SpikeloomError } from '../lib/core/index.ts';
 import { type Call, watchCalls } from './calls.ts';
 import { attainable, type Ceilings, describeCeilings, measureCeilings } from './ceilings.ts';
 import { costOf } from './cost.ts';
 import { median, type StepOptions } from './options.ts';
+import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
 import { prepareTraining } from './training.ts';
 
@@ -83,13 +83,8 @@ export async function measureRoofline(options: StepOptions) {
   const ops = sharesOf(calls, seconds, ceilings);
   const attained = ceilings && sum(ops.map(({ attainable_s }) => attainable_s!));
   const fromMemory = ceilings && sum(ops.map(({ from_memory_s }) => from_memory_s!));
-  const { node, git, date, cpu, cores } = describeEnvironment();
   return {
-    date,
-    machine: { cpu, cores, level: native().level },
-    node,
-    commit: git?.commit ?? null,
-    modified: git?.modified ?? null,
+    ...provenance(),
     options,
     ceilings: ceilings ?? null,
     calls: calls.length,

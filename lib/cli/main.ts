@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 // The program `spikeloom`. Exit status: 0 fine, 1 failure, 2 wrong usage, 128 + number of the signal that stopped it.
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { addDoctor } from './commands/doctor.ts';
 import { addEval } from './commands/eval.ts';
 import { addSummary } from './commands/summary.ts';
 import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
-import { EXIT, explainError, USAGE_HINT } from './exit.ts';
+import { USAGE_HINT } from './exit.ts';
 import { silenceClosedPipes, writeError } from './output.ts';
+import { runProgram } from './run-program.ts';
 
 const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
@@ -25,19 +26,5 @@ function makeProgram(): Command {
   return program;
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const program = makeProgram();
-    if (args.length === 0) program.help({ error: true });
-    await program.parseAsync(args, { from: 'user' });
-    return Number(process.exitCode ?? EXIT.fine);
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
-    const { message, status } = explainError(error);
-    writeError(message);
-    return status;
-  }
-}
-
 silenceClosedPipes();
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runProgram(makeProgram, process.argv.slice(2), writeError);
