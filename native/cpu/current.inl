@@ -111,15 +111,6 @@ inline bool fits(const Call& call, const TensorView& y, const TensorView& r, int
   return true;
 }
 
-// Calls body.template operator()<S>() with y's type at rest.
-template <class T, class F>
-inline void withStorage(const TensorView& y, F&& body) {
-  if constexpr (sizeof(T) == 4) {
-    if (y.dtype == DType::bf16) return body.template operator()<Bf16>();
-  }
-  body.template operator()<T>();
-}
-
 // Calls body(current) for y's type at rest and the kind of residual.
 template <class T, class F>
 inline void withCurrent(const Call& call, const TensorView* in, const TensorView* residual, int64_t steps, F&& body) {

@@ -199,6 +199,15 @@ inline S fromReal(T x) {
   else return x;
 }
 
+// Calls body.template operator()<S>() with the type that a tensor rests in: T, or Bf16 for float.
+template <class T, class F>
+inline void withStorage(const TensorView& t, F&& body) {
+  if constexpr (sizeof(T) == 4) {
+    if (t.dtype == DType::bf16) return body.template operator()<Bf16>();
+  }
+  body.template operator()<T>();
+}
+
 // The sum of the lanes, always in the same order: halves upon halves.
 template <class T>
 inline T sumLanes(Vec<T> v) {

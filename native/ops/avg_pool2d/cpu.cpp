@@ -7,15 +7,6 @@
 #include "cpu/level_begin.inl"
 #include "cpu/lane_masks.inl"
 
-// Calls body with a pointer of the type that the tensor rests in: T, or Bf16 for float.
-template <class T, class F>
-inline void withStorage(const TensorView& t, F&& body) {
-  if constexpr (sizeof(T) == 4) {
-    if (t.dtype == DType::bf16) return body(as<Bf16>(t));
-  }
-  body(as<T>(t));
-}
-
 // y from what at(pixel, c, n) reads: the n channels from c on of a pixel of the picture.
 template <class T, class Y, class F>
 void average(const Call& call, const PoolWindow& s, Y* y, F&& at) {
@@ -42,13 +33,15 @@ template <class T>
 void avgPool2d(const Call& call) {
   const TensorView& x = call.tensors[0];
   const PoolWindow s = poolWindow(x, call.tensors[1], call.attributes);
-  withStorage<T>(call.tensors[1], [&](auto* y) {
+  withStorage<T>(call.tensors[1], [&]<class Y>() {
+    Y* y = as<Y>(call.tensors[1]);
     if (x.dtype == DType::spike) {
       const uint32_t* bits = as<uint32_t>(x);
       const int64_t words = spikeWords(s.C);
       return average<T>(call, s, y, [=](int64_t pixel, int64_t c, int) { return whereSet<T>(laneMask<T>(bits + pixel * words, c), splat(T(1))); });
     }
-    withStorage<T>(x, [&](const auto* from) {
+    withStorage<T>(x, [&]<class X>() {
+      const X* from = as<X>(x);
       average<T>(call, s, y, [=](int64_t pixel, int64_t c, int lanes) { return loadLanes<T>(from + pixel * s.C + c, lanes); });
     });
   });
@@ -80,7 +73,9 @@ void spread(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
 template <class T>
 void avgPool2dGrad(const Call& call) {
   const PoolWindow s = poolWindow(call.tensors[1], call.tensors[0], call.attributes);
-  withStorage<T>(call.tensors[0], [&](const auto* gy) { withStorage<T>(call.tensors[1], [&](auto* gx) { spread<T>(call, s, gy, gx); }); });
+  withStorage<T>(call.tensors[0], [&]<class G>() {
+    withStorage<T>(call.tensors[1], [&]<class X>() { spread<T>(call, s, as<G>(call.tensors[0]), as<X>(call.tensors[1])); });
+  });
 }
 
 SPIKELOOM_KERNEL(kAvgPool2d, avgPool2d)

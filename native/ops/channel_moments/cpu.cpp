@@ -26,10 +26,7 @@ void momentsOf(const Call& call) {
 
 template <class T>
 void channelMoments(const Call& call) {
-  if constexpr (sizeof(T) == 4) {
-    if (call.tensors[0].dtype == DType::bf16) return momentsOf<T, Bf16>(call);
-  }
-  momentsOf<T, T>(call);
+  withStorage<T>(call.tensors[0], [&]<class S>() { momentsOf<T, S>(call); });
 }
 
 SPIKELOOM_KERNEL(kChannelMoments, channelMoments)
