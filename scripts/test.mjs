@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this machine, and the op
-// tables and whole networks again on the lower ones. Ends with 'N passed, N failed, N skipped'.
+// tables, fused layers and whole networks again on the lower ones. Ends with 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -45,9 +45,10 @@ try {
   const chosen = process.argv.slice(2);
   mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
   if (chosen.length === 0) {
-    const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts'];
+    const fused = ['conv2d-bf16', 'current', 'op-reuse', 'nn-fused'].map((name) => `test/unit/${name}.test.ts`);
+    const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
-      mocha(`op tables and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
+      mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
   }
 } catch (error) {
   console.error(`test: ${error.message}`);
