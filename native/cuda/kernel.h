@@ -47,21 +47,50 @@ bool registerKernel(const char* signature, Kernel f32, Kernel f64);
 // Memory of the context that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
 void* scratchBytes(const Call& call, size_t bytes);
 
-constexpr int kThreads = 256;  // of a block; kernels may count on it
+constexpr int kThreads = 256;  // of a block, unless its launch says otherwise
 constexpr int kWarps = kThreads / 32;
+constexpr unsigned kWholeWarp = 0xffffffffu;
 
 inline int64_t blocksFor(int64_t threads) { return (threads + kThreads - 1) / kThreads; }
 
-// Launches `blocks` blocks of kThreads threads on the call's stream.
+// How many blocks of how many threads, with how many bytes of shared memory beside what the kernel declares (see dynamicShared()).
+struct Grid {
+  int64_t blocks;
+  int threads = kThreads;
+  size_t sharedBytes = 0;
+
+  Grid(int64_t blocks_, int threads_ = kThreads, size_t sharedBytes_ = 0) : blocks(blocks_), threads(threads_), sharedBytes(sharedBytes_) {}
+};
+
+// Launches a kernel on the call's stream. No launch where an earlier one of the call was refused, and none of no blocks.
 template <class... Parameters, class... Arguments>
-void launch(const Call& call, void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) {
-  if (call.status->failed || blocks == 0) return;
-  if (blocks > 0x7fffffff) return fail(call.status, "%lld blocks are more than a grid holds; make the batch smaller", static_cast<long long>(blocks));
-  const Context& context = contextOf(call);
-  if (!check(call.status, cudaSetDevice(context.device), "choosing the GPU")) return;
-  kernel<<<static_cast<unsigned>(blocks), kThreads, 0, context.stream>>>(arguments...);
+void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Arguments... arguments) {
+  if (call.status->failed || grid.blocks == 0) return;
+  if (grid.blocks > 0x7fffffff) {
+    return fail(call.status, "%lld blocks are more than a grid holds; make the batch smaller", static_cast<long long>(grid.blocks));
+  }
+  if (!check(call.status, cudaSetDevice(contextOf(call).device), "choosing the GPU")) return;
+  constexpr size_t kUsualShared = size_t{48} << 10;  // what a block may have without being asked for
+  if (grid.sharedBytes > kUsualShared &&
+      !check(call.status, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.sharedBytes)),
+             "asking for shared memory")) {
+    return;
+  }
+  kernel<<<static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream>>>(arguments...);
   check(call.status, cudaGetLastError(), "launching the kernel");
 }
+
+#if defined(__CUDACC__)
+// The shared memory that the launch asked for, aligned to 16 bytes.
+__device__ inline unsigned char* dynamicShared() {
+  extern __shared__ __align__(16) unsigned char bytes[];
+  return bytes;
+}
+#endif
+
+// The thread's number in the whole grid, and how many there are.
+__device__ inline int64_t threadOfGrid() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ inline int64_t threadsOfGrid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // The sum over the threads of a block, always in the same order; the result is valid in thread 0. All threads call it; `shared` holds
 // kWarps numbers and may be used again after a __syncthreads().
