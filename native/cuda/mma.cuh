@@ -74,8 +74,7 @@ __device__ __forceinline__ void loadMatrix2Transposed(uint32_t (&r)[2], const vo
 // d[16][8] += a[16][16] b[16][8]. a as above; b[0] holds k = 2 pair, 2 pair + 1 of column lane / 4, b[1] k = 2 pair + 8, 2 pair + 9;
 // d[0], d[1] are columns 2 pair, 2 pair + 1 of row lane / 4, d[2], d[3] of row lane / 4 + 8.
 __device__ __forceinline__ void multiplyTiles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

@@ -1,4 +1,4 @@
-// Sizes of a convolution, and how its pixels are split into units of work.
+// Sizes of a convolution, when its factors are rounded, and how its pixels are split into units of work.
 #pragma once
 #include "core/tensor.h"
 
@@ -17,6 +17,9 @@ inline Geometry geometry(const TensorView& x, const TensorView& y, const TensorV
   const auto integer = [&](int i) { return static_cast<int64_t>(attributes[i]); };
   return {N, in.C, in.H, in.W, out.C, out.H, out.W, w.dims[2], w.dims[3], integer(0), integer(1), integer(2), integer(3)};
 }
+
+// Whether the product's factors are rounded to bf16: where an activation or its gradient is.
+inline bool isRounded(const TensorView& a, const TensorView& b) { return a.dtype == DType::bf16 || b.dtype == DType::bf16; }
 
 // A unit of work: rows r0 <= r < r1 of images n0 <= n < n1; several images only where whole images are taken.
 struct Span {

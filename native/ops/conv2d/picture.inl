@@ -36,9 +36,6 @@ inline T roundedAt(const TensorView& view, int64_t at, bool rounded) {
   return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(x)))) : x;
 }
 
-// Whether the product's factors are rounded to bf16: where an activation or its gradient is.
-inline bool isRounded(const TensorView& a, const TensorView& b) { return a.dtype == DType::bf16 || b.dtype == DType::bf16; }
-
 // Weights as the product takes them.
 template <class T>
 struct Weights {
