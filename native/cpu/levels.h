@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "core/bf16.h"
+#include "core/moments.h"
 #include "core/registry.h"
 #include "core/tensor.h"
 #include "cpu/parallel.h"

@@ -1,21 +1,4 @@
-// Mean and variance per channel from parts: a part holds the count, mean and squared deviations from that mean of its own pixels, and
-// parts are merged in order, in double. No sum of squares of the values themselves is ever taken, so a large mean costs no digits.
-struct Moments {
-  double count = 0, mean = 0, squares = 0;
-
-  void add(double n, double m, double s) {
-    if (n == 0) return;
-    const double total = count + n, apart = m - mean;
-    squares += s + apart * apart * (count * n / total);
-    mean += apart * (n / total);
-    count = total;
-  }
-  // Sums of deviations from `shift` and of their squares.
-  void addShifted(double n, double shift, double sum, double square) {
-    if (n > 0) add(n, shift + sum / n, square - sum * sum / n);
-  }
-  double variance() const { return squares > 0 ? squares / count : 0; }
-};
+// Parts of the moments per channel (core/moments.h).
 
 // The part that `pixels` rows of C elements make, each `stride` elements from the next: part[0..C) means, part[C..2C) squared deviations.
 template <class T, class S>

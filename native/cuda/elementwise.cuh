@@ -4,6 +4,20 @@
 
 namespace spikeloom::cuda {
 
+// a / b and a % b of numbers that are not negative, in 32 bits where both allow it: no GPU divides 64 bits in hardware.
+struct Division {
+  int64_t quotient, rest;
+};
+
+__device__ __forceinline__ Division divide(int64_t a, int64_t b) {
+  if (((a | b) >> 32) == 0) {
+    const uint32_t n = static_cast<uint32_t>(a), d = static_cast<uint32_t>(b), quotient = n / d;
+    return {quotient, n - quotient * d};
+  }
+  const int64_t quotient = a / b;
+  return {quotient, a - quotient * b};
+}
+
 template <class F>
 __global__ void forEachKernel(int64_t n, F body) {
   for (int64_t i = threadOfGrid(); i < n; i += threadsOfGrid()) body(i);
@@ -15,6 +29,13 @@ void forEach(const Call& call, int64_t n, F body) {
   constexpr int64_t kMostBlocks = 1 << 16;
   const int64_t blocks = blocksFor(n);
   launch(call, forEachKernel<F>, blocks < kMostBlocks ? blocks : kMostBlocks, n, body);
+}
+
+// Calls body.template operator()<kN>() with how many channels a thread takes at a time: 8 where that divides C, else 1.
+template <class F>
+void withChannelVector(int64_t C, F&& body) {
+  if (C % 8 == 0) return body.template operator()<8>();
+  body.template operator()<1>();
 }
 
 }  // namespace spikeloom::cuda

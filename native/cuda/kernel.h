@@ -1,4 +1,4 @@
-// What cuda.cu files share: registering a kernel, launching it with checks, scratch memory, sums of a block.
+// What cuda.cu files share: registering a kernel, launching it with checks, scratch memory.
 //
 // Nothing here waits for the device: a kernel is launched on the stream of the call's context and the next copy to the host finds out
 // how it went. None of the CUDA code has run on a GPU yet; it was compiled and read only.
@@ -91,19 +91,6 @@ __device__ inline unsigned char* dynamicShared() {
 // The thread's number in the whole grid, and how many there are.
 __device__ inline int64_t threadOfGrid() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t threadsOfGrid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
-
-// The sum over the threads of a block, always in the same order; the result is valid in thread 0. All threads call it; `shared` holds
-// kWarps numbers and may be used again after a __syncthreads().
-__device__ inline double blockSum(double value, double* shared) {
-  for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(0xffffffffu, value, step);
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kWarps; i++) sum += shared[i];
-  }
-  return sum;
-}
 
 }  // namespace spikeloom::cuda
 

@@ -17,6 +17,28 @@ __device__ __forceinline__ void storeAs(T* p, T value) {
 }
 __device__ __forceinline__ void storeAs(Bf16* p, float value) { *p = toBf16(value); }
 
+// kN neighbouring elements, in loads and stores of up to 16 bytes; p lies on a multiple of that (every tensor's start does).
+template <int kN, class S, class T>
+__device__ __forceinline__ void loadMany(const S* p, T (&out)[kN]) {
+  struct alignas(sizeof(S) * kN < 16 ? sizeof(S) * kN : 16) Pack {
+    S element[kN];
+  };
+  const Pack pack = *reinterpret_cast<const Pack*>(p);
+#pragma unroll
+  for (int i = 0; i < kN; i++) out[i] = loadAs(&pack.element[i]);
+}
+
+template <int kN, class S, class T>
+__device__ __forceinline__ void storeMany(S* p, const T (&values)[kN]) {
+  struct alignas(sizeof(S) * kN < 16 ? sizeof(S) * kN : 16) Pack {
+    S element[kN];
+  };
+  Pack pack;
+#pragma unroll
+  for (int i = 0; i < kN; i++) storeAs(&pack.element[i], values[i]);
+  *reinterpret_cast<Pack*>(p) = pack;
+}
+
 // Whether channel c of a pixel fired; `words` are the pixel's.
 __device__ __forceinline__ bool fired(const uint32_t* words, int64_t c) { return (words[c >> 5] >> (c & 31)) & 1u; }
 

@@ -2,7 +2,7 @@
 // each lane keeps the maxima of kPerLane channels in registers. More than kTile channels: the pixels are walked once per tile.
 // A plane's pixel belongs to one warp in all tiles, so its sum needs no atomics and has a fixed order.
 // Never run on a GPU yet.
-#include "cuda/kernel.h"
+#include "cuda/reduce.cuh"
 #include "ops/fsta_stats/fsta_stats.h"
 
 namespace spikeloom::cuda {

@@ -4,7 +4,7 @@
 // until gx itself takes its place, which costs one more write and read of gx.
 // The arithmetic is that of lif.h, unfused, so u has the bits of the CPU. lifSmooth serves tests of the CPU only and has no kernel here.
 // Never run on a GPU yet.
-#include "cuda/kernel.h"
+#include "cuda/reduce.cuh"
 #include "ops/lif/lif.h"
 
 namespace spikeloom::cuda {

@@ -1,0 +1,289 @@
+// Sums in a fixed order: of a warp, of a block, of the rows of a matrix, of a whole tensor, and per channel over all pixels. How the
+// work is split depends on the shapes alone and nothing is added atomically, so the bits are the same on every run.
+//
+// Large sums go in two stages: every block writes its partial sums, in double, to memory that the caller takes from scratchBytes();
+// a second kernel adds them in their order and hands the result to the caller's `finish`. What is summed is named by functors:
+//
+//   struct { static constexpr int kSums; __device__ void operator()(int64_t i, double (&sums)[kSums]) const; }              read
+//   struct { __device__ void operator()(int64_t row, const double (&sums)[kSums]) const; }                                   finish
+//
+// `read` adds what element i gives to the sums and is called once for every element, `finish` is called by one thread.
+#pragma once
+#include "core/moments.h"
+#include "cuda/kernel.h"
+
+namespace spikeloom::cuda {
+
+// The sum over the lanes of a warp, in every lane.
+template <class T>
+__device__ __forceinline__ T warpSum(T value) {
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWholeWarp, value, step);
+  return value;
+}
+
+// The sum over the threads of a block, always in the same order; the result is valid in thread 0. All threads call it; `shared` holds
+// kWarps numbers and may be used again after a __syncthreads().
+__device__ inline double blockSum(double value, double* shared) {
+  const double sum = warpSum(value);
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = sum;
+  __syncthreads();
+  double total = 0;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kWarps; i++) total += shared[i];
+  }
+  return total;
+}
+
+// ---- rows and whole tensors
+
+// One block per row: elements row * length to (row + 1) * length, but none from n on.
+template <class Read, class Finish>
+__global__ void rowSumsKernel(int64_t n, int64_t length, Read read, Finish finish) {
+  constexpr int K = Read::kSums;
+  __shared__ double shared[K][kWarps];
+  const int64_t row = blockIdx.x, begin = row * length, end = begin + length < n ? begin + length : n;
+  double sums[K] = {};
+  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) read(i, sums);
+#pragma unroll
+  for (int k = 0; k < K; k++) sums[k] = blockSum(sums[k], shared[k]);
+  if (threadIdx.x == 0) finish(row, sums);
+}
+
+// The sums of every row of a row-major matrix; `read` gets the position in the matrix.
+template <class Read, class Finish>
+void rowSums(const Call& call, int64_t rows, int64_t length, Read read, Finish finish) {
+  launch(call, rowSumsKernel<Read, Finish>, rows, rows * length, length, read, finish);
+}
+
+template <int K>
+struct StoreRow {
+  double* parts;
+  __device__ void operator()(int64_t row, const double (&sums)[K]) const {
+    for (int k = 0; k < K; k++) parts[row * K + k] = sums[k];
+  }
+};
+
+template <int K>
+struct ReadRow {
+  static constexpr int kSums = K;
+  const double* parts;
+  __device__ void operator()(int64_t row, double (&sums)[K]) const {
+    for (int k = 0; k < K; k++) sums[k] += parts[row * K + k];
+  }
+};
+
+constexpr int64_t kLeastPart = 4096, kMostParts = 1024;  // elements of a block, blocks
+
+inline int64_t partLength(int64_t n) {
+  const int64_t length = (n + kMostParts - 1) / kMostParts;
+  return length > kLeastPart ? length : kLeastPart;
+}
+
+// What totals() wants of scratchBytes().
+inline size_t totalsBytes(int64_t n, int sums) { return static_cast<size_t>((n + partLength(n) - 1) / partLength(n) * sums) * sizeof(double); }
+
+// The sums over n elements; `finish` gets row 0. A small tensor takes one kernel and no memory.
+template <class Read, class Finish>
+void totals(const Call& call, int64_t n, double* parts, Read read, Finish finish) {
+  constexpr int K = Read::kSums;
+  const int64_t length = partLength(n), blocks = (n + length - 1) / length;
+  if (blocks <= 1) return launch(call, rowSumsKernel<Read, Finish>, 1, n, length, read, finish);
+  launch(call, rowSumsKernel<Read, StoreRow<K>>, blocks, n, length, read, StoreRow<K>{parts});
+  launch(call, rowSumsKernel<ReadRow<K>, Finish>, 1, blocks, blocks, ReadRow<K>{parts}, finish);
+}
+
+// ---- per channel, over the pixels of a channels-last tensor
+
+// How the pixels and channels are shared out: a block takes a chunk of the pixels and a tile of the channels; its threads lie along the
+// channels, `vector` of them each, and then along the pixels.
+struct ChannelGrid {
+  int64_t pixels, C;
+  int vector, columns, rows;  // channels of a thread; threads along the channels and along the pixels
+  int64_t tiles, length, chunks;
+
+  ChannelGrid(int64_t pixels_, int64_t C_, int vector_) : pixels(pixels_), C(C_), vector(vector_), columns(1) {
+    while (columns < 32 && columns * vector < C) columns *= 2;
+    rows = kThreads / columns;
+    tiles = (C + columns * vector - 1) / (columns * vector);
+    const int64_t most = tiles < kMostParts ? kMostParts / tiles : 1;
+    length = ((pixels + most - 1) / most + rows - 1) / rows * rows;
+    chunks = (pixels + length - 1) / length;
+  }
+  int64_t blocks() const { return tiles * chunks; }
+};
+
+// What channelSums() and channelMoments() (2 sums) want of scratchBytes().
+inline size_t channelSumsBytes(int64_t pixels, int64_t C, int vector, int sums) {
+  return static_cast<size_t>(ChannelGrid(pixels, C, vector).chunks * sums * C) * sizeof(double);
+}
+
+// The thread's place in its block and in the tensor.
+struct ChannelPlace {
+  int column, row;
+  int64_t chunk, firstChannel, channel, begin, end;  // the tile's first channel, the thread's; the chunk's pixels
+
+  __device__ explicit ChannelPlace(const ChannelGrid& g)
+      : column(static_cast<int>(threadIdx.x) % g.columns), row(static_cast<int>(threadIdx.x) / g.columns), chunk(blockIdx.x / g.tiles) {
+    firstChannel = blockIdx.x % g.tiles * g.columns * g.vector;
+    channel = firstChannel + column * g.vector;
+    begin = chunk * g.length;
+    end = begin + g.length < g.pixels ? begin + g.length : g.pixels;
+  }
+};
+
+// Shared memory in which every thread leaves a number per channel: [row][channel of the thread][column], so that neighbouring threads
+// meet different banks. merged(i) is the channel, counted from the tile's first, that thread i merges.
+template <int V>
+struct ChannelRows {
+  double at[kThreads * V];
+
+  __device__ double& put(const ChannelGrid& g, const ChannelPlace& p, int j) { return at[(p.row * V + j) * g.columns + p.column]; }
+  __device__ double get(const ChannelGrid& g, int row, int i) const { return at[row * V * g.columns + i]; }
+  __device__ static int merged(const ChannelGrid& g, int i) { return i % g.columns * V + i / g.columns; }
+};
+
+template <class Read>
+__global__ void channelSumsKernel(ChannelGrid g, Read read, double* parts) {
+  constexpr int K = Read::kSums, V = Read::kVector;
+  __shared__ ChannelRows<V> shared;
+  const ChannelPlace at(g);
+  typename Read::Real sums[K][V] = {};
+  if (at.channel < g.C) {
+    for (int64_t pixel = at.begin + at.row; pixel < at.end; pixel += g.rows) read(pixel, at.channel, sums);
+  }
+  const int mine = threadIdx.x;
+  const int64_t c = at.firstChannel + ChannelRows<V>::merged(g, mine);
+#pragma unroll
+  for (int k = 0; k < K; k++) {
+    if (k > 0) __syncthreads();
+#pragma unroll
+    for (int j = 0; j < V; j++) shared.put(g, at, j) = static_cast<double>(sums[k][j]);
+    __syncthreads();
+    if (mine >= V * g.columns || c >= g.C) continue;
+    double sum = 0;
+    for (int row = 0; row < g.rows; row++) sum += shared.get(g, row, mine);
+    parts[(at.chunk * K + k) * g.C + c] = sum;
+  }
+}
+
+constexpr int kMergedChannels = 8;  // of a block of the second stage
+constexpr int kMergeRows = kThreads / kMergedChannels;
+
+template <int K, class Finish>
+__global__ void mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, Finish finish) {
+  __shared__ double shared[K][kMergeRows][kMergedChannels];
+  const int column = threadIdx.x % kMergedChannels, row = threadIdx.x / kMergedChannels;
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + column;
+  double sums[K] = {};
+  for (int64_t i = row; i < chunks && c < C; i += kMergeRows) {
+#pragma unroll
+    for (int k = 0; k < K; k++) sums[k] += parts[(i * K + k) * C + c];
+  }
+#pragma unroll
+  for (int k = 0; k < K; k++) shared[k][row][column] = sums[k];
+  __syncthreads();
+  if (row > 0 || c >= C) return;
+  for (int k = 0; k < K; k++) {
+    for (int i = 1; i < kMergeRows; i++) sums[k] += shared[k][i][column];
+  }
+  finish(c, sums);
+}
+
+// Adds parts [chunk][K][C] in the order of the chunks; finish(c, sums) for every channel.
+template <int K, class Finish>
+void mergeChannelSums(const Call& call, const double* parts, int64_t chunks, int64_t C, Finish finish) {
+  launch(call, mergeSumsKernel<K, Finish>, (C + kMergedChannels - 1) / kMergedChannels, parts, chunks, C, finish);
+}
+
+// K sums per channel over all pixels. A thread adds its pixels in Read::Real, everything else is added in double.
+//
+//   struct { using Real; static constexpr int kSums, kVector; __device__ void operator()(int64_t pixel, int64_t c, Real (&sums)[kSums][kVector]) const; }
+//
+// `read` adds what the kVector channels from c on give at a pixel; kVector divides C (see withChannelVector()). finish(c, sums).
+template <class Read, class Finish>
+void channelSums(const Call& call, int64_t pixels, int64_t C, double* parts, Read read, Finish finish) {
+  const ChannelGrid g(pixels, C, Read::kVector);
+  launch(call, channelSumsKernel<Read>, g.blocks(), g, read, parts);
+  mergeChannelSums<Read::kSums>(call, parts, g.chunks, C, finish);
+}
+
+// Every thread sums the deviations from the first of its values and their squares: what is taken off for the mean is then at most as
+// many times the result as the thread has pixels.
+template <class Read>
+__global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
+  using T = typename Read::Real;
+  constexpr int V = Read::kVector;
+  __shared__ ChannelRows<V> means, squares;
+  const ChannelPlace at(g);
+  const int64_t first = at.begin + at.row;
+  const double n = first < at.end ? static_cast<double>((at.end - first + g.rows - 1) / g.rows) : 0;
+  T shift[V] = {}, sum[V] = {}, square[V] = {};
+  if (n > 0 && at.channel < g.C) {
+    read(first, at.channel, shift);
+    for (int64_t pixel = first + g.rows; pixel < at.end; pixel += g.rows) {
+      T value[V];
+      read(pixel, at.channel, value);
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const T d = value[j] - shift[j];
+        sum[j] += d;
+        square[j] += d * d;
+      }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    Moments part;
+    part.addShifted(n, static_cast<double>(shift[j]), static_cast<double>(sum[j]), static_cast<double>(square[j]));
+    means.put(g, at, j) = part.mean;
+    squares.put(g, at, j) = part.squares;
+  }
+  __syncthreads();
+  const int mine = threadIdx.x;
+  const int64_t c = at.firstChannel + ChannelRows<V>::merged(g, mine);
+  if (mine >= V * g.columns || c >= g.C) return;
+  Moments all;
+  for (int row = 0; row < g.rows && at.begin + row < at.end; row++) {
+    all.add(static_cast<double>((at.end - at.begin - row + g.rows - 1) / g.rows), means.get(g, row, mine), squares.get(g, row, mine));
+  }
+  parts[at.chunk * 2 * g.C + c] = all.mean;
+  parts[(at.chunk * 2 + 1) * g.C + c] = all.squares;
+}
+
+template <class Finish>
+__global__ void mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
+  __shared__ double counts[kMergeRows][kMergedChannels], means[kMergeRows][kMergedChannels], squares[kMergeRows][kMergedChannels];
+  const int column = threadIdx.x % kMergedChannels, row = threadIdx.x / kMergedChannels;
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + column, chunks = (pixels + length - 1) / length;
+  Moments all;
+  for (int64_t i = row; i < chunks && c < C; i += kMergeRows) {
+    const int64_t n = pixels - i * length < length ? pixels - i * length : length;
+    all.add(static_cast<double>(n), parts[i * 2 * C + c], parts[(i * 2 + 1) * C + c]);
+  }
+  counts[row][column] = all.count;
+  means[row][column] = all.mean;
+  squares[row][column] = all.squares;
+  __syncthreads();
+  if (row > 0 || c >= C) return;
+  for (int i = 1; i < kMergeRows; i++) all.add(counts[i][column], means[i][column], squares[i][column]);
+  finish(c, all);
+}
+
+// Merges parts [chunk][2][C], the means and the squared deviations of chunks of `length` pixels (the last may be shorter), in a fixed
+// order; finish(c, moments) for every channel.
+template <class Finish>
+void mergeChannelMoments(const Call& call, const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
+  launch(call, mergeMomentsKernel<Finish>, (C + kMergedChannels - 1) / kMergedChannels, parts, pixels, length, C, finish);
+}
+
+// Count, mean and squared deviations per channel over all pixels, each read once.
+//
+//   struct { using Real; static constexpr int kVector; __device__ void operator()(int64_t pixel, int64_t c, Real (&values)[kVector]) const; }
+template <class Read, class Finish>
+void channelMoments(const Call& call, int64_t pixels, int64_t C, double* parts, Read read, Finish finish) {
+  const ChannelGrid g(pixels, C, Read::kVector);
+  launch(call, channelMomentsKernel<Read>, g.blocks(), g, read, parts);
+  mergeChannelMoments(call, parts, pixels, g.length, C, finish);
+}
+
+}  // namespace spikeloom::cuda
