@@ -16,6 +16,17 @@ export class Device {
     return native().stats(this.id);
   }
 
+  /** Memory of the device itself, in use by any program; undefined where the backend does not tell (the CPU). */
+  memory(): { freeBytes: number; totalBytes: number } | undefined {
+    const found = native().memoryLeft(this.id);
+    return found && { freeBytes: found[0], totalBytes: found[1] };
+  }
+
+  /** Why nothing can be computed or read on this device any more in this process; undefined while it works. */
+  get lost(): string | undefined {
+    return native().lost(this.id);
+  }
+
   /** Starts a new measurement of `peakBytes`. */
   resetPeak(): void {
     native().resetPeak(this.id);

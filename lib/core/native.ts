@@ -23,6 +23,10 @@ export interface MemoryStats {
   /** Blocks asked from the system so far; constant once a loop has found its rhythm. */
   systemAllocations: number;
   queued: number;
+  /** Parts of recorded steps that the device ran as one (CUDA graphs) so far. */
+  capturesRun: number;
+  /** Why a part could not be run as one and is run call by call; empty where all could. */
+  captureProblem: string;
 }
 
 /** What endRecording() tells of a recording. */
@@ -57,6 +61,10 @@ export interface Native {
   addBackend(path: string): BackendInfo;
   openDevice(backend: number, number: number): number;
   stats(device: number): MemoryStats;
+  /** [bytes that nobody uses, all bytes] of a device with memory of its own. */
+  memoryLeft(device: number): [number, number] | undefined;
+  /** Why nothing runs on the device any more; undefined while it works. */
+  lost(device: number): string | undefined;
   resetPeak(device: number): void;
   setThreads(device: number, threads: number): void;
   setPlace(place: number): void;
@@ -71,7 +79,7 @@ export interface Native {
 }
 
 /** The contract this side speaks; the addon reports its own. */
-const abi = 1;
+const abi = 2;
 
 /** Where build products may lie, the package's own build first. `SPIKELOOM_BUILD` names another folder. */
 export function buildFolders(): string[] {

@@ -10,7 +10,7 @@
 
 namespace spikeloom {
 
-constexpr int32_t kAbi = 1;
+constexpr int32_t kAbi = 2;
 constexpr int kMaxRank = 6;
 constexpr int kMaxTensors = 24;
 constexpr int kMaxAttributes = 16;
@@ -27,7 +27,7 @@ struct TensorView {
 // Filled by a kernel that cannot go on; the stream reports it at the next read.
 struct Status {
   bool failed;
-  char message[256];
+  char message[512];
 };
 
 // One queued call: the tensors in the order of the signature (inputs, outputs, saved), then the attributes.
@@ -40,7 +40,36 @@ struct Call {
 
 using Kernel = void (*)(const Call&);
 
-// What a backend offers. `score` 0 means it cannot run here, and `reason` says why.
+// Rows of calls that a device notes by its own means and runs as one (a CUDA graph).
+struct Captures {
+  // What is queued between begin and end is noted and not run. end gives what was noted; null, with the status set, where that cannot be.
+  void (*begin)(void* context, Status* status);
+  void* (*end)(void* context, Status* status);
+  void (*launch)(void* context, void* capture, Status* status);
+  void (*release)(void* context, void* capture);
+  // Another number whenever memory that the context lends to kernels has moved: what was noted before holds its old place.
+  int64_t (*generation)(void* context);
+};
+
+// Small reads that are begun in order with the work and waited for later, in the order they were begun.
+struct LateReads {
+  size_t bytes;  // of one read at most
+  size_t count;  // at a time, at most
+  void* (*begin)(void* context, const void* data, size_t bytes, Status* status);
+  bool (*isDone)(void* context, void* read);
+  // Waits, copies the bytes and ends the read. Without bytes it only waits.
+  void (*end)(void* context, void* read, void* host, Status* status);
+};
+
+// The device's own clock.
+struct Clock {
+  // Notes the time at which the work queued before is done, under a number from 0 on.
+  void (*mark)(void* context, int64_t number, Status* status);
+  // Between two marks, when the work queued before the later one is known to be done.
+  double (*secondsBetween)(void* context, int64_t first, int64_t second, Status* status);
+};
+
+// What a backend offers. `score` 0 means it cannot run here, and `reason` says why. What stands behind `find` may be null.
 struct Backend {
   int32_t abi;
   const char* name;
@@ -51,10 +80,18 @@ struct Backend {
   void (*destroyContext)(void* context);
   void* (*allocate)(void* context, size_t bytes, Status* status);
   void (*release)(void* context, void* data);
-  // Both copies return when they and all work queued before them are done; with 0 bytes they only wait.
+  // In order with the work; the host's bytes may be used again when it returns, which may be before they have arrived.
   void (*copyIn)(void* context, void* data, const void* host, size_t bytes, Status* status);
+  // Returns when it and all work queued before it are done; with 0 bytes it only waits.
   void (*copyOut)(void* context, void* host, const void* data, size_t bytes, Status* status);
   Kernel (*find)(const char* op, DType real);
+  // How much memory the device has, and how much of it nobody uses.
+  void (*memory)(void* context, size_t* left, size_t* all);
+  // Why nothing runs on this context any more; null while it works.
+  const char* (*lost)(void* context);
+  const Captures* captures;
+  const LateReads* lateReads;
+  const Clock* clock;
 };
 
 // The one symbol a backend library exports.

@@ -349,7 +349,28 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   set("bytesReserved", static_cast<double>(device.arena->bytesReserved()));
   set("systemAllocations", static_cast<double>(device.arena->systemAllocations()));
   set("queued", static_cast<double>(device.stream->queued()));
+  set("capturesRun", static_cast<double>(device.stream->capturesRun()));
+  object["captureProblem"] = Napi::String::New(info.Env(), device.stream->captureProblem());
   return object;
+}
+
+// The device's own memory as [bytes that nobody uses, all bytes]; undefined where it does not say.
+Napi::Value memoryLeft(const Napi::CallbackInfo& info) {
+  Device& device = engineOf(info.Env()).device(static_cast<int32_t>(integer(info[0])));
+  if (!device.backend->memory) return info.Env().Undefined();
+  size_t left = 0, all = 0;
+  device.backend->memory(device.context, &left, &all);
+  auto pair = Napi::Array::New(info.Env(), 2);
+  pair[0u] = Napi::Number::New(info.Env(), static_cast<double>(left));
+  pair[1u] = Napi::Number::New(info.Env(), static_cast<double>(all));
+  return pair;
+}
+
+// Why nothing runs on the device any more; undefined while it works.
+Napi::Value lost(const Napi::CallbackInfo& info) {
+  Device& device = engineOf(info.Env()).device(static_cast<int32_t>(integer(info[0])));
+  const char* reason = device.backend->lost ? device.backend->lost(device.context) : nullptr;
+  return reason ? Napi::Value(Napi::String::New(info.Env(), reason)) : info.Env().Undefined();
 }
 
 Napi::Value resetPeak(const Napi::CallbackInfo& info) {
@@ -398,6 +419,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("addBackend", addBackend);
   add("openDevice", openDevice);
   add("stats", stats);
+  add("memoryLeft", memoryLeft);
+  add("lost", lost);
   add("resetPeak", resetPeak);
   add("setThreads", setThreads);
   add("setPlace", setPlace);

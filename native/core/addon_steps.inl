@@ -43,6 +43,7 @@ Napi::Value endRecording(const Napi::CallbackInfo& info) {
     recording = recorder->plan();
   } else if (recorder->finish(&recording, &status)) {
     engine.programs[program = ++engine.programsMade] = recording;
+    recording.program->number = program;
   } else {
     refuse(info.Env(), "out of memory: " + std::to_string(recording.workspaceBytes + recording.resultBytes) + " bytes for a recorded step (" +
                            status.message + "); make the batch, the width or the steps smaller");
@@ -76,7 +77,7 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   Task& task = device.stream->next();
   task.program = recording.program;
   task.part = part;
-  task.isTimed = info[2].ToBoolean();
+  task.use = info[2].ToBoolean() ? Use::time : Use::replay;
   task.workspace = device.workspace->data();
   task.transfer = nullptr;
   task.control = nullptr;
@@ -101,6 +102,14 @@ Napi::Value freeProgram(const Napi::CallbackInfo& info) {
   const auto found = engine.programs.find(integer(info[0]));
   if (found == engine.programs.end()) return info.Env().Undefined();
   Device& device = engine.device(found->second.device);
+  if (device.backend->captures) {
+    Task& task = device.stream->next();
+    task.program = found->second.program;
+    task.use = Use::forget;
+    task.transfer = nullptr;
+    task.control = nullptr;
+    device.stream->push();
+  }
   for (Storage* storage : found->second.held) device.release(storage);
   device.workspace->leave(found->second.program.get());
   engine.programs.erase(found);

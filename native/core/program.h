@@ -24,17 +24,28 @@ struct Program {
     uint32_t call, tensor;
     size_t offset;
   };
+  // A part as its device has noted it, where the device can.
+  struct Noted {
+    void* capture = nullptr;
+    int64_t generation = 0;  // of the context's memory at that time
+    bool hasRun = false;     // call by call, which sizes the memory that kernels share
+    bool isRefused = false;  // the device cannot note it
+  };
   std::vector<KernelCall> calls;
   std::vector<size_t> parts;  // where each part ends
+  std::vector<Noted> noted;   // of each part; the stream's thread alone uses it
+  int64_t number = 0;         // by which messages name it
   std::vector<Resident> residents;
   std::vector<double> seconds;  // of each call in its last timed run; the stream's thread writes, others read when it is done
   char* workspace = nullptr;  // where it was at the last run
 
-  // Called by the stream's thread before a part is run.
-  void moveTo(char* place) {
-    if (place == workspace) return;
+  size_t begin(size_t part) const { return part == 0 ? 0 : parts[part - 1]; }
+  // Called by the stream's thread before a part is run. True when the tensors lie elsewhere than before.
+  bool moveTo(char* place) {
+    if (place == workspace) return false;
     for (const Resident& r : residents) calls[r.call].tensors[r.tensor].data = place + r.offset;
     workspace = place;
+    return true;
   }
 };
 

@@ -22,7 +22,7 @@ Stream::~Stream() {
   thread_.join();
   for (; head_ != tail_; head_++) {
     Transfer* left = ring_[head_ % kCapacity].transfer;
-    if (left) delete left;
+    if (left && left->kind == Transfer::Kind::write) delete left;
   }
 }
 
@@ -52,21 +52,39 @@ size_t Stream::queued() {
   return tail_ - head_;
 }
 
+std::string Stream::captureProblem() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return captureProblem_;
+}
+
 void Stream::loop() {
   flushDenormals();
   std::unique_lock<std::mutex> guard(mutex_);
-  for (;;) {
-    sleeping_ = true;
-    work_.wait(guard, [this] { return quit_ || head_ != tail_; });
-    sleeping_ = false;
-    if (quit_) return;
+  while (wait(guard)) {
     Task& task = ring_[head_ % kCapacity];
     guard.unlock();
     run(task);
+    while (!late_.empty() && backend_->lateReads->isDone(context_, late_.front().read)) endRead();
     guard.lock();
     head_++;
     room_.notify_all();
   }
+}
+
+// Waits for a task; false: the stream is to end. Reads that the device has done are answered meanwhile.
+bool Stream::wait(std::unique_lock<std::mutex>& guard) {
+  constexpr auto kPause = std::chrono::microseconds(20);
+  while (!quit_ && head_ == tail_) {
+    sleeping_ = true;
+    if (late_.empty()) work_.wait(guard);
+    else work_.wait_for(guard, kPause);
+    sleeping_ = false;
+    if (late_.empty() || quit_) continue;
+    guard.unlock();
+    while (!late_.empty() && backend_->lateReads->isDone(context_, late_.front().read)) endRead();
+    guard.lock();
+  }
+  return !quit_;
 }
 
 void Stream::run(Task& task) {
@@ -78,30 +96,107 @@ void Stream::run(Task& task) {
     transfer(pending);
   } else if (task.program) {
     const std::shared_ptr<Program> program = std::move(task.program);
-    program->moveTo(task.workspace);
-    task.isTimed ? runTimed(*program, task.part) : run(*program, task.part);
+    if (task.use == Use::forget) return forget(*program);
+    if (program->moveTo(task.workspace)) forget(*program);
+    task.use == Use::time ? runTimed(*program, task.part) : replay(*program, task.part);
   } else {
     run(task.call);
   }
 }
 
+// ---- programs
+
 void Stream::run(Program& program, size_t part) {
-  for (size_t i = part == 0 ? 0 : program.parts[part - 1]; i < program.parts[part] && !quit_; i++) run(program.calls[i]);
+  for (size_t i = program.begin(part); i < program.parts[part] && !quit_; i++) run(program.calls[i]);
+}
+
+// The first time call by call; then as one, where the device can.
+void Stream::replay(Program& program, size_t part) {
+  program.noted.resize(program.parts.size());
+  Program::Noted& noted = program.noted[part];
+  if (!backend_->captures || !noted.hasRun || noted.isRefused) {
+    run(program, part);
+    noted.hasRun = failure_.empty() && !quit_;
+    return;
+  }
+  if (!failure_.empty()) return;
+  if (noted.capture && noted.generation != backend_->captures->generation(context_)) {
+    backend_->captures->release(context_, noted.capture);
+    noted.capture = nullptr;
+  }
+  if (!noted.capture) capture(program, part);
+  noted.capture ? launch(program, part) : run(program, part);
+}
+
+// What the device cannot note is run call by call from then on.
+void Stream::capture(Program& program, size_t part) {
+  Program::Noted& noted = program.noted[part];
+  noted.generation = backend_->captures->generation(context_);
+  backend_->captures->begin(context_, &status_);
+  if (status_.failed) {
+    noteFailure("");
+  } else {
+    run(program, part);
+    noted.capture = backend_->captures->end(context_, &status_);
+    if (status_.failed && failure_.empty()) noteFailure("");
+  }
+  status_ = {};
+  if (failure_.empty() && !quit_) return;
+  if (noted.capture) backend_->captures->release(context_, noted.capture);
+  noted.capture = nullptr;
+  noted.isRefused = true;
+  const std::lock_guard<std::mutex> guard(mutex_);
+  captureProblem_.swap(failure_);
+  failure_.clear();
+}
+
+void Stream::launch(Program& program, size_t part) {
+  last_ = {nullptr, program.number, part};
+  backend_->captures->launch(context_, program.noted[part].capture, &status_);
+  if (status_.failed) noteFailure("");
+  else capturesRun_++;
+}
+
+void Stream::forget(Program& program) {
+  for (Program::Noted& noted : program.noted) {
+    if (noted.capture) backend_->captures->release(context_, noted.capture);
+    noted.capture = nullptr;
+  }
 }
 
 void Stream::runTimed(Program& program, size_t part) {
-  using Clock = std::chrono::steady_clock;
   program.seconds.resize(program.calls.size());
-  for (size_t i = part == 0 ? 0 : program.parts[part - 1]; i < program.parts[part] && !quit_; i++) {
-    const auto start = Clock::now();
+  if (backend_->clock) return timeOnDevice(program, part);
+  using Time = std::chrono::steady_clock;
+  for (size_t i = program.begin(part); i < program.parts[part] && !quit_; i++) {
+    const auto start = Time::now();
     run(program.calls[i]);
     if (failure_.empty()) backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
-    program.seconds[i] = std::chrono::duration<double>(Clock::now() - start).count();
+    if (status_.failed) noteFailure("");
+    program.seconds[i] = std::chrono::duration<double>(Time::now() - start).count();
   }
+}
+
+void Stream::timeOnDevice(Program& program, size_t part) {
+  const size_t begin = program.begin(part), end = program.parts[part];
+  const auto mark = [&](size_t i) { backend_->clock->mark(context_, static_cast<int64_t>(i - begin), &status_); };
+  mark(begin);
+  for (size_t i = begin; i < end && !quit_; i++) {
+    run(program.calls[i]);
+    mark(i + 1);
+  }
+  if (failure_.empty()) backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
+  for (size_t i = begin; i < end && !status_.failed && !quit_; i++) {
+    const auto number = static_cast<int64_t>(i - begin);
+    program.seconds[i] = backend_->clock->secondsBetween(context_, number, number + 1, &status_);
+  }
+  if (status_.failed && failure_.empty()) noteFailure("timing: ");
+  status_ = {};
 }
 
 void Stream::run(const KernelCall& call) {
   if (!failure_.empty()) return;
+  last_ = {call.op, 0, 0};
   try {
     call.kernel({call.tensors, call.attributes, context_, &status_});
   } catch (const std::bad_alloc&) {
@@ -115,32 +210,81 @@ void Stream::run(const KernelCall& call) {
   status_ = {};
 }
 
+// ---- transfers
+
+// Keeps the status as the failure, with what the device was given last.
+void Stream::noteFailure(const char* what) {
+  failure_ = std::string(what) + status_.message;
+  if (last_.program != 0) {
+    failure_ += " (the last work before it: recorded step " + std::to_string(last_.program) + ", part " + std::to_string(last_.part) + ")";
+  } else if (last_.op) {
+    failure_ += std::string(" (the last work before it: ") + last_.op + ")";
+  }
+  last_ = {};
+  status_ = {};
+}
+
 void Stream::transfer(Transfer* t) {
-  using Kind = Transfer::Kind;
-  if (failure_.empty() && t->kind == Kind::marker) {
-    backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
-    if (status_.failed) failure_ = status_.message;
-    status_ = {};
-  } else if (failure_.empty()) {
+  if (t->kind == Transfer::Kind::write) return write(t);
+  const size_t bytes = t->kind == Transfer::Kind::read ? storedBytes(t->tensor) : 0;
+  if (failure_.empty() && backend_->lateReads && bytes <= backend_->lateReads->bytes) return beginRead(t);
+  while (!late_.empty()) endRead();
+  if (failure_.empty()) {
+    if (rest_.size() < bytes) rest_.resize(bytes);
+    backend_->copyOut(context_, bytes > 0 ? rest_.data() : nullptr, t->tensor.data, bytes, &status_);
+    if (!status_.failed) last_ = {};
+  }
+  answer(t);
+}
+
+void Stream::write(Transfer* t) {
+  if (failure_.empty()) {
     const size_t bytes = storedBytes(t->tensor);
     if (rest_.size() < bytes) rest_.resize(bytes);
-    if (t->kind == Kind::write) {
-      if (t->host.empty()) std::fill_n(rest_.data(), bytes, char{0});
-      else fromHost(t->tensor, t->host.data(), rest_.data());
-      backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);
-    } else {
-      backend_->copyOut(context_, rest_.data(), t->tensor.data, bytes, &status_);
-      t->host.resize(hostBytes(t->tensor));
-      toHost(t->tensor, rest_.data(), t->host.data());
-    }
-    if (status_.failed) failure_ = std::string("copy: ") + status_.message;
-    status_ = {};
-    if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
+    if (t->host.empty()) std::fill_n(rest_.data(), bytes, char{0});
+    else fromHost(t->tensor, t->host.data(), rest_.data());
+    backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);
+    if (status_.failed) noteFailure("copy: ");
   }
-  if (t->kind == Kind::write) {
-    delete t;
-    return;
+  delete t;
+  if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
+}
+
+void Stream::beginRead(Transfer* t) {
+  const LateReads& reads = *backend_->lateReads;
+  if (late_.size() == reads.count) endRead();
+  const size_t bytes = t->kind == Transfer::Kind::read ? storedBytes(t->tensor) : 0;
+  void* read = reads.begin(context_, t->tensor.data, bytes, &status_);
+  if (read) return late_.push_back({t, read, last_});
+  while (!late_.empty()) endRead();
+  answer(t);
+}
+
+void Stream::endRead() {
+  const Late late = late_.front();
+  late_.pop_front();
+  const size_t bytes = late.transfer->kind == Transfer::Kind::read ? storedBytes(late.transfer->tensor) : 0;
+  if (rest_.size() < bytes) rest_.resize(bytes);
+  // What was queued behind the read may have failed already; that is for the next one to tell.
+  std::string failure = std::exchange(failure_, std::string());
+  const Status status = std::exchange(status_, Status{});
+  const Last last = std::exchange(last_, late.behind);
+  backend_->lateReads->end(context_, late.read, rest_.data(), &status_);
+  answer(late.transfer);
+  failure_ = std::move(failure);
+  status_ = status;
+  last_ = last;
+}
+
+// The bytes lie in rest_, unless there is a failure, which is told and then forgotten.
+void Stream::answer(Transfer* t) {
+  if (failure_.empty() && status_.failed) noteFailure(t->kind == Transfer::Kind::read ? "copy: " : "");
+  status_ = {};
+  if (failure_.empty() && t->kind == Transfer::Kind::read) {
+    t->host.resize(hostBytes(t->tensor));
+    toHost(t->tensor, rest_.data(), t->host.data());
   }
+  if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
   t->error.swap(failure_);
   failure_.clear();
   t->done(t);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -26,12 +27,15 @@ struct Transfer {
   std::function<void(Transfer*)> done;          // called on the stream's thread; owns nothing
 };
 
-// One of: a call, a part of a program (where `program` is set), a transfer, a control.
+// What is done with a program: a part is run, or run and timed call by call; or the program will not come again.
+enum class Use { replay, time, forget };
+
+// One of: a call, something about a program (where `program` is set), a transfer, a control.
 struct Task {
   KernelCall call;
   std::shared_ptr<Program> program;
   size_t part = 0;
-  bool isTimed = false;  // the program's calls are waited for one by one, and timed
+  Use use = Use::replay;
   char* workspace = nullptr;
   Transfer* transfer = nullptr;           // owned by the task once queued, except for reads (then by `done`)
   void (*control)(void*, int) = nullptr;  // a change of the context's settings, in order with the work
@@ -50,14 +54,28 @@ class Stream {
   void push();
   void drain();
   size_t queued();
+  // How many parts of programs were run as one by the device, and why one of them could not be (empty: none so far).
+  int64_t capturesRun() const { return capturesRun_; }
+  std::string captureProblem();
 
  private:
   void loop();
+  bool wait(std::unique_lock<std::mutex>& guard);
   void run(Task& task);
   void run(Program& program, size_t part);
   void runTimed(Program& program, size_t part);
+  void timeOnDevice(Program& program, size_t part);
+  void replay(Program& program, size_t part);
+  void capture(Program& program, size_t part);
+  void launch(Program& program, size_t part);
+  void forget(Program& program);
   void run(const KernelCall& call);
   void transfer(Transfer* transfer);
+  void write(Transfer* transfer);
+  void beginRead(Transfer* transfer);
+  void endRead();
+  void answer(Transfer* transfer);
+  void noteFailure(const char* what);
 
   static constexpr size_t kCapacity = 4096;
   const Backend* backend_;
@@ -68,6 +86,22 @@ class Stream {
   bool sleeping_ = false;
   Status status_{};
   std::string failure_;
+  // What was given to the device last and not waited for yet, to tell where it failed.
+  struct Last {
+    const char* op = nullptr;
+    int64_t program = 0;
+    size_t part = 0;
+  };
+  Last last_;
+  // Reads that the device works on, each with what it waits for.
+  struct Late {
+    Transfer* transfer;
+    void* read;
+    Last behind;
+  };
+  std::deque<Late> late_;
+  std::atomic<int64_t> capturesRun_ = 0;
+  std::string captureProblem_;
   // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
   static constexpr size_t kKeptBytes = size_t{4} << 20;
   HostBytes rest_;

@@ -1,13 +1,12 @@
 // The CUDA backend: what libspikeloom_cuda.so exports, which kernels it has, and whether it can run here.
 //
 // Built with a static CUDA runtime, so that the only thing wanted of a machine is NVIDIA's driver. Without one the library still
-// loads and answers with score 0 and a reason. Seen to work so far: loading, the score and the reason where there is no driver.
-// Contexts, memory and copies have not run on a GPU yet.
+// loads and answers with score 0 and a reason.
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "cuda/kernel.h"
+#include "cuda/host.h"
 
 namespace spikeloom::cuda {
 namespace {
@@ -107,7 +106,7 @@ void* createContext(int32_t device, Status* status) {
   cudaStream_t stream = nullptr;
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
-  return new Context{device, stream, nullptr, 0};
+  return new Context{device, stream, new HostSide};
 }
 
 void destroyContext(void* data) {
@@ -115,15 +114,17 @@ void destroyContext(void* data) {
   cudaSetDevice(context->device);
   cudaStreamSynchronize(context->stream);
   if (context->scratch) cudaFree(context->scratch);
+  delete context->host;
   cudaStreamDestroy(context->stream);
   delete context;
 }
 
 void* allocate(void* context, size_t bytes, Status* status) {
   void* data = nullptr;
-  if (!check(status, cudaSetDevice(static_cast<Context*>(context)->device), "choosing the GPU")) return nullptr;
+  if (!enter(*static_cast<Context*>(context), status)) return nullptr;
   const cudaError_t error = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
   if (error == cudaSuccess) return data;
+  if (error != cudaErrorMemoryAllocation) check(status, error, "taking memory");
   cudaGetLastError();
   size_t left = 0, all = 0;
   cudaMemGetInfo(&left, &all);
@@ -137,21 +138,26 @@ void release(void* context, void* data) {
   cudaFree(data);
 }
 
-// Both copies wait: the host's buffer is used again as soon as they return. The wait also brings up the errors of earlier kernels.
-void copy(void* data, void* to, const void* from, size_t bytes, cudaMemcpyKind kind, Status* status) {
+void copyIn(void* data, void* to, const void* host, size_t bytes, Status* status) {
   const Context& context = *static_cast<Context*>(data);
-  if (!check(status, cudaSetDevice(context.device), "choosing the GPU")) return;
-  if (bytes > 0 && !check(status, cudaMemcpyAsync(to, from, bytes, kind, context.stream), "copying")) return;
+  if (enter(context, status)) context.host->writes.write(context, to, host, bytes, status);
+}
+
+// The wait also brings up the errors of earlier kernels.
+void copyOut(void* data, void* host, const void* from, size_t bytes, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  if (!enter(context, status)) return;
+  if (bytes > 0 && !check(status, cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return;
   check(status, cudaStreamSynchronize(context.stream), "the work queued before this");
 }
 
-void copyIn(void* context, void* data, const void* host, size_t bytes, Status* status) {
-  copy(context, data, host, bytes, cudaMemcpyHostToDevice, status);
+void memory(void* context, size_t* left, size_t* all) {
+  *left = *all = 0;
+  cudaSetDevice(static_cast<Context*>(context)->device);
+  cudaMemGetInfo(left, all);
 }
 
-void copyOut(void* context, void* host, const void* data, size_t bytes, Status* status) {
-  copy(context, host, data, bytes, cudaMemcpyDeviceToHost, status);
-}
+const char* lostFor(void*) { return lost(); }
 
 Kernel find(const char* op, DType real) {
   for (const Entry& entry : entries()) {
@@ -174,11 +180,16 @@ void* scratchBytes(const Call& call, size_t bytes) {
   Context& context = contextOf(call);
   if (context.scratchBytes >= bytes) return context.scratch;
   Status* status = call.status;
-  if (!check(status, cudaSetDevice(context.device), "choosing the GPU")) return nullptr;
+  if (context.isCapturing) {
+    fail(status, "a graph cannot take %zu bytes of scratch memory", bytes);
+    return nullptr;
+  }
+  if (!enter(context, status)) return nullptr;
   if (!check(status, cudaStreamSynchronize(context.stream), "the work queued before this")) return nullptr;
   if (context.scratch) cudaFree(context.scratch);
   context.scratch = nullptr;
   context.scratchBytes = 0;
+  context.scratchMoves++;
   if (!check(status, cudaMalloc(&context.scratch, bytes), "taking scratch memory")) return nullptr;
   context.scratchBytes = bytes;
   return context.scratch;
@@ -191,7 +202,8 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const Probe kProbe = probe();
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
-      allocate,        release, copyIn,       copyOut,               find,
+      allocate,        release, copyIn,       copyOut,               find,                        memory,        lostFor,
+      &kCaptures,      &kLateReads, &kClock,
   };
   return &kBackend;
 }

@@ -1,7 +1,7 @@
 // What cuda.cu files share: registering a kernel, launching it with checks, scratch memory.
 //
 // Nothing here waits for the device: a kernel is launched on the stream of the call's context and the next copy to the host finds out
-// how it went. None of the CUDA code has run on a GPU yet; it was compiled and read only.
+// how it went. A call may be noted as part of a graph, which is run later, again and again.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -14,12 +14,17 @@
 
 namespace spikeloom::cuda {
 
+struct HostSide;  // host.h
+
 // One device and the stream its work is queued on. Made by createContext, used by one stream thread and by allocate and release.
 struct Context {
   int device;
   cudaStream_t stream;
-  void* scratch;
-  size_t scratchBytes;
+  HostSide* host;
+  void* scratch = nullptr;
+  size_t scratchBytes = 0;
+  int64_t scratchMoves = 0;
+  bool isCapturing = false;  // what is queued is noted as a graph
 };
 
 inline Context& contextOf(const Call& call) { return *static_cast<Context*>(call.context); }
@@ -34,12 +39,12 @@ __attribute__((format(printf, 2, 3))) inline void fail(Status* status, const cha
   va_end(args);
 }
 
-// True if fine; otherwise the status says what was tried and what the runtime answered.
-inline bool check(Status* status, cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return true;
-  fail(status, "%s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
-  return false;
-}
+// True if fine; otherwise the status says what was tried and what the runtime answered. An error that ends the work with the GPU in this
+// process is kept: see lost().
+bool check(Status* status, cudaError_t error, const char* what);
+
+// Why the GPU can no longer be used by this process; null while it can.
+const char* lost();
 
 // Called by SPIKELOOM_CUDA_KERNEL, once per op. Returns true so that it can initialise a constant.
 bool registerKernel(const char* signature, Kernel f32, Kernel f64);

@@ -1,51 +1,18 @@
 // How the CUDA library is found, refused and asked. What needs a GPU is pending where there is none.
 
-import { execFile, execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { cudaBackend, device, noGrad, scope, type Tensor } from '../../lib/core/index.ts';
 import { buildFolders, native } from '../../lib/core/native.ts';
 import { fstaStats } from '../../lib/ops/fsta.ts';
 import { lif } from '../../lib/ops/lif.ts';
 import { difference, noise, toDevice, toHost } from '../support/op-table.ts';
+import { buildBackend, buildFolder, compiler, inNode, CUDA_LIBRARY as library } from '../support/own-build.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const library = 'libspikeloom_cuda.so';
 const built = buildFolders()
   .map((folder) => join(folder, library))
   .find((path) => existsSync(path));
-
-/** A build folder of its own: the addon that is in use, and beside it whatever the test puts there. */
-function buildFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'spikeloom-cuda-'));
-  const addon = buildFolders().find((candidate) => existsSync(join(candidate, 'spikeloom.node')));
-  symlinkSync(join(addon!, 'spikeloom.node'), join(folder, 'spikeloom.node'));
-  return folder;
-}
-
-/** Runs `code` in a Node of its own that looks for its build in `folder`; what it gives to answer() comes back. */
-async function inNode(folder: string, code: string): Promise<unknown> {
-  const program = `
-    import { cudaBackend, device, tensor, native } from './lib/core/index.ts';
-    import { relu } from './lib/ops/relu.ts';
-    const answer = (value) => console.log(JSON.stringify(value));
-    const caught = async (body) => { try { await body(); return 'nothing was thrown'; } catch (e) { return e.name + ': ' + e.message; } };
-    ${code}`;
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['--import', 'tsx', '--input-type=module', '-e', program],
-    {
-      cwd: root,
-      env: { ...process.env, SPIKELOOM_BUILD: folder },
-      timeout: 60_000,
-    },
-  );
-  return JSON.parse(stdout);
-}
 
 interface Asked {
   score: number;
@@ -63,16 +30,6 @@ async function expectRefused(folder: string, reason: RegExp): Promise<void> {
   expect(asked.error).to.equal(`SpikeloomError: device 'cuda' cannot be used: ${asked.reason}`);
   const onCpu = await inNode(folder, 'cudaBackend(); answer([...await relu(tensor([-1, 2])).array()])');
   expect(onCpu).to.deep.equal([0, 2]);
-}
-
-function compiler(): string | undefined {
-  const program = process.env.CXX ?? 'g++';
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return program;
-  } catch {
-    return undefined;
-  }
 }
 
 describe('the CUDA library', function () {
@@ -134,22 +91,17 @@ describe('the CUDA library', function () {
 
 describe('a backend library made for the test', function () {
   this.timeout(60_000);
-  const program = compiler();
   let folder = '';
   before(function () {
-    if (!program) this.skip();
+    if (!compiler()) this.skip();
   });
   beforeEach(() => {
     folder = buildFolder();
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  function build(abi: number, score: number): void {
-    const source = join(root, 'test/support/backend.cpp');
-    const defines = [`-DTEST_ABI=${abi}`, `-DTEST_SCORE=${score}`];
-    const flags = ['-shared', '-fPIC', '-std=c++20', `-I${join(root, 'native')}`, ...defines];
-    execFileSync(program!, [...flags, '-o', join(folder, library), source]);
-  }
+  const build = (abi: number, score: number) =>
+    buildBackend(folder, 'backend.cpp', [`-DTEST_ABI=${abi}`, `-DTEST_SCORE=${score}`]);
 
   it('of another contract version is refused with both numbers', async () => {
     build(native().abi + 1, 1);

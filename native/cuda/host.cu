@@ -1,0 +1,185 @@
+// Writes through pinned memory, reads that are waited for later, graphs, marks of time.
+#include "cuda/host.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace spikeloom::cuda {
+namespace {
+
+HostSide& hostOf(void* context) { return *static_cast<Context*>(context)->host; }
+
+// ---- graphs
+
+void beginCapture(void* data, Status* status) {
+  Context& context = *static_cast<Context*>(data);
+  if (!enter(context, status)) return;
+  // of this thread only: meanwhile the other one may take memory
+  context.isCapturing = check(status, cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+}
+
+void* endCapture(void* data, Status* status) {
+  Context& context = *static_cast<Context*>(data);
+  context.isCapturing = false;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t made = nullptr;
+  if (!check(status, cudaStreamEndCapture(context.stream, &graph), "ending a graph")) return nullptr;
+  const bool fine = check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
+  cudaGraphDestroy(graph);
+  if (!fine) return nullptr;
+  context.host->graphs.insert(made);
+  return made;
+}
+
+void launchCapture(void* data, void* graph, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  if (enter(context, status)) check(status, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context.stream), "launching a graph");
+}
+
+// The wait: the device may still run it.
+void releaseCapture(void* data, void* graph) {
+  const Context& context = *static_cast<Context*>(data);
+  cudaSetDevice(context.device);
+  cudaStreamSynchronize(context.stream);
+  cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+  context.host->graphs.erase(static_cast<cudaGraphExec_t>(graph));
+}
+
+int64_t generation(void* context) { return static_cast<Context*>(context)->scratchMoves; }
+
+// ---- reads
+
+bool makeReads(HostSide& host, Status* status) {
+  if (!host.reads.empty()) return true;
+  void* memory = nullptr;
+  if (!check(status, cudaMallocHost(&memory, HostSide::kReads * HostSide::kReadBytes), "taking pinned memory")) return false;
+  host.readMemory = static_cast<char*>(memory);
+  for (size_t i = 0; i < HostSide::kReads; i++) {
+    ReadSlot slot;
+    slot.memory = host.readMemory + i * HostSide::kReadBytes;
+    if (!check(status, cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "making an event")) return false;
+    host.reads.push_back(slot);
+  }
+  return true;
+}
+
+void* beginRead(void* data, const void* from, size_t bytes, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  HostSide& host = *context.host;
+  if (!enter(context, status) || !makeReads(host, status)) return nullptr;
+  ReadSlot& slot = host.reads[host.nextRead % host.reads.size()];
+  slot.bytes = bytes;
+  if (bytes > 0 && !check(status, cudaMemcpyAsync(slot.memory, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return nullptr;
+  if (!check(status, cudaEventRecord(slot.done, context.stream), "marking a read")) return nullptr;
+  host.nextRead++;
+  return &slot;
+}
+
+bool isReadDone(void*, void* read) {
+  if (cudaEventQuery(static_cast<ReadSlot*>(read)->done) != cudaErrorNotReady) return true;
+  cudaGetLastError();  // 'not ready' is an answer, not an error for the next launch to find
+  return false;
+}
+
+void endRead(void* data, void* read, void* to, Status* status) {
+  const ReadSlot& slot = *static_cast<ReadSlot*>(read);
+  if (!enter(*static_cast<Context*>(data), status)) return;
+  if (!check(status, cudaEventSynchronize(slot.done), "the work queued before this")) return;
+  if (slot.bytes > 0) std::memcpy(to, slot.memory, slot.bytes);
+}
+
+// ---- time
+
+void mark(void* data, int64_t number, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  std::vector<cudaEvent_t>& marks = context.host->marks;
+  if (!enter(context, status)) return;
+  while (static_cast<int64_t>(marks.size()) <= number) {
+    cudaEvent_t event = nullptr;
+    if (!check(status, cudaEventCreate(&event), "making an event")) return;
+    marks.push_back(event);
+  }
+  check(status, cudaEventRecord(marks[static_cast<size_t>(number)], context.stream), "marking the time");
+}
+
+double secondsBetween(void* context, int64_t first, int64_t second, Status* status) {
+  const std::vector<cudaEvent_t>& marks = hostOf(context).marks;
+  float milliseconds = 0;
+  check(status, cudaEventElapsedTime(&milliseconds, marks[static_cast<size_t>(first)], marks[static_cast<size_t>(second)]), "reading the time");
+  return milliseconds * 1e-3;
+}
+
+}  // namespace
+
+const Captures kCaptures = {beginCapture, endCapture, launchCapture, releaseCapture, generation};
+const LateReads kLateReads = {HostSide::kReadBytes, HostSide::kReads, beginRead, isReadDone, endRead};
+const Clock kClock = {mark, secondsBetween};
+
+// ---- writes
+
+WriteRing::~WriteRing() {
+  for (const Piece& piece : pieces_) cudaEventDestroy(piece.done);
+  for (cudaEvent_t event : idle_) cudaEventDestroy(event);
+  if (memory_) cudaFreeHost(memory_);
+}
+
+void WriteRing::write(const Context& context, void* data, const void* host, size_t bytes, Status* status) {
+  for (size_t at = 0; at < bytes; at += kPiece) {
+    const size_t now = std::min(kPiece, bytes - at);
+    char* pinned = take(now, status);
+    if (!pinned) return;
+    std::memcpy(pinned, static_cast<const char*>(host) + at, now);
+    char* to = static_cast<char*>(data) + at;
+    if (!check(status, cudaMemcpyAsync(to, pinned, now, cudaMemcpyHostToDevice, context.stream), "copying")) return;
+    if (!keepUntilDone(context, status)) return;
+  }
+}
+
+// Room in one piece, of at most kPiece bytes: from the front again where the end of the memory is too close.
+char* WriteRing::take(size_t bytes, Status* status) {
+  constexpr size_t kAlign = 256;
+  if (!memory_) {
+    void* memory = nullptr;
+    if (!check(status, cudaMallocHost(&memory, kBytes), "taking pinned memory")) return nullptr;
+    memory_ = static_cast<char*>(memory);
+  }
+  const size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
+  const size_t at = taken_ % kBytes;
+  const uint64_t begin = at + size <= kBytes ? taken_ : taken_ + (kBytes - at);
+  while (!pieces_.empty() && (begin + size > free_ + kBytes || pieces_.size() == kMostPieces)) {
+    if (!retire(status)) return nullptr;
+  }
+  taken_ = begin + size;
+  return memory_ + begin % kBytes;
+}
+
+// Waits for the oldest copy.
+bool WriteRing::retire(Status* status) {
+  const Piece oldest = pieces_.front();
+  if (!check(status, cudaEventSynchronize(oldest.done), "the work queued before this")) return false;
+  pieces_.pop_front();
+  idle_.push_back(oldest.done);
+  free_ = oldest.end;
+  return true;
+}
+
+bool WriteRing::keepUntilDone(const Context& context, Status* status) {
+  cudaEvent_t event = nullptr;
+  if (idle_.empty()) {
+    if (!check(status, cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event")) return false;
+  } else {
+    event = idle_.back();
+    idle_.pop_back();
+  }
+  pieces_.push_back({taken_, event});
+  return check(status, cudaEventRecord(event, context.stream), "marking a copy");
+}
+
+HostSide::~HostSide() {
+  for (cudaGraphExec_t graph : graphs) cudaGraphExecDestroy(graph);
+  for (cudaEvent_t event : marks) cudaEventDestroy(event);
+  for (const ReadSlot& slot : reads) cudaEventDestroy(slot.done);
+  if (readMemory) cudaFreeHost(readMemory);
+}
+
+}  // namespace spikeloom::cuda
