@@ -1,5 +1,6 @@
 // Class labels of a batch, checked before any of them is used.
 #pragma once
+#include "core/labels.h"
 #include "core/tensor.h"
 #include "cpu/parallel.h"
 
@@ -11,8 +12,7 @@ inline bool labelsInRange(const Call& call, const char* op, const TensorView& la
   if (!label) return true;
   for (int64_t b = 0; b < count(labels); b++) {
     if (label[b] >= 0 && label[b] < classes) continue;
-    fail(call, "%s: label %d at index %lld is outside of 0..%lld; give the net as many classes as the data has", op, static_cast<int>(label[b]),
-         static_cast<long long>(b), static_cast<long long>(classes - 1));
+    fail(call, kLabelRule, op, static_cast<int>(label[b]), static_cast<long long>(b), static_cast<long long>(classes - 1));
     return false;
   }
   return true;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/host.h"
+#include "cuda/trouble.h"
 
 namespace spikeloom::cuda {
 namespace {
@@ -90,6 +91,17 @@ Probe probe() {
 
 // ---- context, memory, copies
 
+void destroyContext(void* data) {
+  Context* context = static_cast<Context*>(data);
+  cudaSetDevice(context->device);
+  cudaStreamSynchronize(context->stream);
+  if (context->scratch) cudaFree(context->scratch);
+  closeTrouble(*context);
+  delete context->host;
+  cudaStreamDestroy(context->stream);
+  delete context;
+}
+
 void* createContext(int32_t device, Status* status) {
   int devices = 0;
   if (!check(status, cudaGetDeviceCount(&devices), "counting the GPUs")) return nullptr;
@@ -106,17 +118,10 @@ void* createContext(int32_t device, Status* status) {
   cudaStream_t stream = nullptr;
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
-  return new Context{device, stream, new HostSide};
-}
-
-void destroyContext(void* data) {
-  Context* context = static_cast<Context*>(data);
-  cudaSetDevice(context->device);
-  cudaStreamSynchronize(context->stream);
-  if (context->scratch) cudaFree(context->scratch);
-  delete context->host;
-  cudaStreamDestroy(context->stream);
-  delete context;
+  Context* context = new Context{device, stream, new HostSide};
+  if (openTrouble(*context, status)) return context;
+  destroyContext(context);
+  return nullptr;
 }
 
 void* allocate(void* context, size_t bytes, Status* status) {
@@ -145,10 +150,10 @@ void copyIn(void* data, void* to, const void* host, size_t bytes, Status* status
 
 // The wait also brings up the errors of earlier kernels.
 void copyOut(void* data, void* host, const void* from, size_t bytes, Status* status) {
-  const Context& context = *static_cast<Context*>(data);
+  Context& context = *static_cast<Context*>(data);
   if (!enter(context, status)) return;
   if (bytes > 0 && !check(status, cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return;
-  check(status, cudaStreamSynchronize(context.stream), "the work queued before this");
+  if (check(status, cudaStreamSynchronize(context.stream), "the work queued before this")) reportTrouble(context, status);
 }
 
 void memory(void* context, size_t* left, size_t* all) {

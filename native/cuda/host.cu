@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cuda/trouble.h"
+
 namespace spikeloom::cuda {
 namespace {
 
@@ -83,9 +85,11 @@ bool isReadDone(void*, void* read) {
 
 void endRead(void* data, void* read, void* to, Status* status) {
   const ReadSlot& slot = *static_cast<ReadSlot*>(read);
-  if (!enter(*static_cast<Context*>(data), status)) return;
+  Context& context = *static_cast<Context*>(data);
+  if (!enter(context, status)) return;
   if (!check(status, cudaEventSynchronize(slot.done), "the work queued before this")) return;
   if (slot.bytes > 0) std::memcpy(to, slot.memory, slot.bytes);
+  reportTrouble(context, status);
 }
 
 // ---- time

@@ -16,6 +16,12 @@ namespace spikeloom::cuda {
 
 struct HostSide;  // host.h
 
+// A class label that is none, as a kernel found it: it cannot speak, so the next wait of the host turns this into the CPU's message.
+struct Trouble {
+  const char* op;  // a text of the host, which the device only passes on; null: nothing was found
+  int64_t label, index, classes;
+};
+
 // One device and the stream its work is queued on. Made by createContext, used by one stream thread and by allocate and release.
 struct Context {
   int device;
@@ -25,6 +31,8 @@ struct Context {
   size_t scratchBytes = 0;
   int64_t scratchMoves = 0;
   bool isCapturing = false;  // what is queued is noted as a graph
+  Trouble* trouble = nullptr;  // the first one; memory of the host that the device writes
+  int32_t* isStopped = nullptr;  // on the device: 1 from a trouble until it is reported; what updates weights leaves them alone meanwhile
 };
 
 inline Context& contextOf(const Call& call) { return *static_cast<Context*>(call.context); }

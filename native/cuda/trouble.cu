@@ -1,0 +1,30 @@
+#include "cuda/trouble.h"
+
+#include "core/labels.h"
+
+namespace spikeloom::cuda {
+
+bool openTrouble(Context& context, Status* status) {
+  void *trouble = nullptr, *isStopped = nullptr;
+  if (!check(status, cudaMallocHost(&trouble, sizeof(Trouble)), "taking pinned memory")) return false;
+  context.trouble = static_cast<Trouble*>(trouble);
+  *context.trouble = {};
+  if (!check(status, cudaMalloc(&isStopped, sizeof(int32_t)), "taking memory")) return false;
+  context.isStopped = static_cast<int32_t*>(isStopped);
+  return check(status, cudaMemsetAsync(isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
+}
+
+void closeTrouble(Context& context) {
+  if (context.trouble) cudaFreeHost(context.trouble);
+  if (context.isStopped) cudaFree(context.isStopped);
+}
+
+void reportTrouble(Context& context, Status* status) {
+  Trouble& found = *context.trouble;
+  if (!found.op) return;
+  fail(status, kLabelRule, found.op, static_cast<int>(found.label), static_cast<long long>(found.index), static_cast<long long>(found.classes - 1));
+  found = {};
+  check(status, cudaMemsetAsync(context.isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
+}
+
+}  // namespace spikeloom::cuda
