@@ -7,6 +7,8 @@
 //
 // A task is a window of pixels of one group of 32 images: its sources are unpacked once into tiles (from bits, bf16, or floats split
 // in parts, see cpu/tiles.inl), which stay in the second cache while all output channels are made. Weights are packed once a call.
+// Few windows of many channels (small pictures) are unpacked first; then a task is 32 output channels of all of them, and packs their
+// weights itself, so that these never leave its second cache.
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"
@@ -21,6 +23,7 @@
 #include "cpu/tile_window.inl"
 
 constexpr int64_t kWindowBytes = 1 << 20;
+constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
 
 // One of the two products: the source is the picture that is read, the target the one that is made.
 struct Product {
@@ -55,33 +58,43 @@ struct Product {
   }
 };
 
-// Weights as B tiles: [block of 32 columns][part][tap][step][2 tiles].
+// Weights as B tiles: [block of 32 columns][part][tap][step][2 tiles], of all columns or of those from `first` on.
 struct TilePanels {
   Bf16* data;
-  int64_t steps, taps;
+  int64_t steps, taps, first;
   int parts;
 
-  static int64_t size(const Product& p) { return p.columns() * p.weightParts * p.taps() * p.steps() * 2 * kTile; }
-  int64_t partSize() const { return taps * steps * 2 * kTile; }
-  const Bf16* at(int64_t column, int64_t tap) const { return data + column * parts * partSize() + tap * steps * 2 * kTile; }
+  TilePanels(const Product& p, Bf16* to, int64_t firstColumn) : data(to), steps(p.steps()), taps(p.taps()), first(firstColumn), parts(p.weightParts) {}
 
-  TilePanels(const Call& call, const Product& p, const float* w, Bf16* to) : data(to), steps(p.steps()), taps(p.taps()), parts(p.weightParts) {
-    // In the order in which the weights lie: w is read once, row after row.
+  static int64_t columnSize(const Product& p) { return p.weightParts * p.taps() * p.steps() * 2 * kTile; }
+  int64_t partSize() const { return taps * steps * 2 * kTile; }
+  const Bf16* at(int64_t column, int64_t tap) const { return data + (column - first) * parts * partSize() + tap * steps * 2 * kTile; }
+
+  // In the order in which the weights lie: w is read once, row after row.
+  void packAll(const Call& call, const Product& p, const float* w) const {
     if (p.isGradient) {
       parallelFor(call, taps * steps, [&](int64_t task, int) {
-        const int64_t tap = task / steps, step = task % steps;
-        for (int64_t column = 0; column < p.columns(); column++) packOutputs(p, w, tap, step * 32, column * 32, tiles(column, tap, step));
+        for (int64_t column = 0; column < p.columns(); column++) pack(p, w, task / steps, task % steps, column);
       });
     } else {
       parallelFor(call, p.columns() * taps, [&](int64_t task, int) {
-        const int64_t column = task / taps, tap = task % taps;
-        for (int64_t step = 0; step < steps; step++) packInputs(p, w, tap, step * 32, column * 32, tiles(column, tap, step));
+        for (int64_t step = 0; step < steps; step++) pack(p, w, task % taps, step, task / taps);
       });
     }
   }
 
+  void packFirst(const Product& p, const float* w) const {
+    for (int64_t tap = 0; tap < taps; tap++) {
+      for (int64_t step = 0; step < steps; step++) pack(p, w, tap, step, first);
+    }
+  }
+
  private:
-  Bf16* tiles(int64_t column, int64_t tap, int64_t step) const { return const_cast<Bf16*>(at(column, tap)) + step * 2 * kTile; }
+  void pack(const Product& p, const float* w, int64_t tap, int64_t step, int64_t column) const {
+    Bf16* to = const_cast<Bf16*>(at(column, tap)) + step * 2 * kTile;
+    if (p.isGradient) packOutputs(p, w, tap, step * 32, column * 32, to);
+    else packInputs(p, w, tap, step * 32, column * 32, to);
+  }
 
   // Columns are outputs o, rows pairs of inputs c: 16 rows of weights turned around.
   void packInputs(const Product& p, const float* w, int64_t tap, int64_t c, int64_t o, Bf16* to) const {
@@ -120,9 +133,9 @@ struct TilePanels {
   }
 };
 
-// Windows: `rows` x `columns` target pixels of a group of 32 images; few windows are split over the output channels.
+// Windows: `rows` x `columns` target pixels of a group of 32 images.
 struct Tasks {
-  int64_t groups, rows, columns, rowTasks, columnTasks, splits;
+  int64_t groups, rows, columns, rowTasks, columnTasks, blocks;  // blocks: of 32 output channels
 
   explicit Tasks(const Product& p) {
     groups = (p.N + kLanesPerGroup - 1) / kLanesPerGroup;
@@ -139,10 +152,11 @@ struct Tasks {
     while (columns > 1 && bytes(rows, columns) > kWindowBytes) columns = (columns + 1) / 2;
     rowTasks = (p.targetH + rows - 1) / rows;
     columnTasks = (p.targetW + columns - 1) / columns;
-    const int64_t wanted = (8 + windows() - 1) / windows();
-    splits = wanted < p.columns() ? wanted : p.columns();
+    blocks = p.columns();
   }
   int64_t windows() const { return groups * rowTasks * columnTasks; }
+  // Whether windows alone are no work for many threads.
+  bool areFew() const { return windows() < 8 && blocks > 1; }
 };
 
 struct Job {
@@ -151,7 +165,6 @@ struct Job {
   const Tasks& tasks;
   const TensorView &source, &target, &added;
   const float* bias;
-  const TilePanels* panels;
   float* parts;  // [window][shift, sum, sum of squares][targetC], or null
 
   int64_t least(int64_t a, int64_t b) const { return a < b ? a : b; }
@@ -180,24 +193,19 @@ struct Job {
     return w;
   }
 
-  // All pixels of a window for the columns of one split.
+  // All pixels of a window for 32 output channels; `sums` is room for a pixel's.
   template <int PA, int PB>
-  void run(int64_t windowIndex, int64_t split, const TileWindow& window, int thread) const {
+  void run(int64_t windowIndex, const TileWindow& window, const TilePanels& panels, int64_t column, float* sums) const {
     const Area a = area(windowIndex);
-    float* sums = scratch<float>(call, thread, 1, 1024);
-    const int64_t each = (p.columns() + tasks.splits - 1) / tasks.splits;
-    const TileUse use;
-    for (int64_t column = split * each; column < least((split + 1) * each, p.columns()); column++) {
-      Channels channels(*this, windowIndex, column);
-      for (int64_t t = a.t0; t < a.t1; t++) {
-        for (int64_t u = a.u0; u < a.u1; u++) {
-          pixel<PA, PB>(window, column, t, u);
-          storeSums(sums);
-          channels.put(sums, a, t * p.targetW + u);
-        }
+    Channels channels(*this, windowIndex, column);
+    for (int64_t t = a.t0; t < a.t1; t++) {
+      for (int64_t u = a.u0; u < a.u1; u++) {
+        pixel<PA, PB>(window, panels, column, t, u);
+        storeSums(sums);
+        channels.put(sums, a, t * p.targetW + u);
       }
-      channels.close();
     }
+    channels.close();
   }
 
  private:
@@ -208,7 +216,7 @@ struct Job {
   }
 
   template <int PA, int PB>
-  void pixel(const TileWindow& window, int64_t column, int64_t t, int64_t u) const {
+  void pixel(const TileWindow& window, const TilePanels& panels, int64_t column, int64_t t, int64_t u) const {
     clearSums();
     for (int64_t i = 0; i < p.g.kh; i++) {
       const int64_t h = p.sourceRow(t, i);
@@ -216,8 +224,8 @@ struct Job {
       for (int64_t j = 0; j < p.g.kw; j++) {
         const int64_t w = p.sourceColumn(u, j);
         if (w < 0) continue;
-        addTileProducts<PA, PB>(window.data + window.offset(h, w), 2 * kTile, window.partSize(), panels->at(column, i * p.g.kw + j),
-                                2 * kTile, panels->partSize(), p.steps());
+        addTileProducts<PA, PB>(window.data + window.offset(h, w), 2 * kTile, window.partSize(), panels.at(column, i * p.g.kw + j),
+                                2 * kTile, panels.partSize(), p.steps());
       }
     }
   }
@@ -307,44 +315,65 @@ void mergeMoments(const Job& job, const TensorView& mean, const TensorView& var)
   }
 }
 
-// Scratch slots: 0 a thread's window, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) windows of split tasks.
+template <int PA, int PB>
+void runWindows(const Job& job, const TilePanels& panels) {
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
+    TileWindow window = job.sourceOf(job.area(index));
+    window.data = scratch<Bf16>(job.call, thread, 0, window.size());
+    window.fillRows();
+    float* sums = scratch<float>(job.call, thread, 1, 1024);
+    const TileUse use;
+    for (int64_t column = 0; column < job.p.columns(); column++) job.run<PA, PB>(index, window, panels, column, sums);
+  });
+}
+
+// `panels`: null where a task packs those of its column.
+template <int PA, int PB>
+void runColumns(const Job& job, const TilePanels* panels) {
+  const Product& p = job.p;
+  std::vector<TileWindow> windows;
+  int64_t size = 0;
+  for (int64_t i = 0; i < job.tasks.windows(); i++) {
+    windows.push_back(job.sourceOf(job.area(i)));
+    size += windows.back().size();
+  }
+  Bf16* data = scratch<Bf16>(job.call, 0, 3, size);
+  for (TileWindow& window : windows) {
+    window.data = data;
+    data += window.size();
+  }
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
+  const auto run = [&](int64_t window, const TilePanels& weights, int64_t column, int thread) {
+    const TileUse use;
+    job.run<PA, PB>(window, windows[static_cast<size_t>(window)], weights, column, scratch<float>(job.call, thread, 1, 1024));
+  };
+  if (panels) {
+    parallelFor(job.call, job.tasks.windows() * p.columns(), [&](int64_t task, int thread) {
+      run(task % job.tasks.windows(), *panels, task / job.tasks.windows(), thread);
+    });
+    return;
+  }
+  parallelFor(job.call, p.columns(), [&](int64_t column, int thread) {
+    const TilePanels mine(p, scratch<Bf16>(job.call, thread, 0, TilePanels::columnSize(p)), column);
+    mine.packFirst(p, as<float>(job.call.tensors[1]));
+    for (int64_t window = 0; window < job.tasks.windows(); window++) run(window, mine, column, thread);
+  });
+}
+
+// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) all windows.
 void multiply(const Call& call, const Product& p, const TensorView& source, const TensorView& target, const TensorView& added,
               const TensorView& bias, const TensorView& mean, const TensorView& var) {
   const Tasks tasks(p);
   const bool wantMoments = mean.data || var.data;
-  const int64_t panelSize = TilePanels::size(p);
-  Bf16* shared = scratch<Bf16>(call, 0, 2, panelSize + (wantMoments ? tasks.windows() * 3 * p.targetC * 2 : 0));
-  const TilePanels panels(call, p, as<float>(call.tensors[1]), shared);
-  const Job job{call, p, tasks, source, target, added, as<float>(bias), &panels, wantMoments ? reinterpret_cast<float*>(shared + panelSize) : nullptr};
+  const bool shared = !tasks.areFew() || p.columns() < kManyColumns;
+  const int64_t panelSize = shared ? p.columns() * TilePanels::columnSize(p) : 0;
+  Bf16* room = scratch<Bf16>(call, 0, 2, panelSize + (wantMoments ? tasks.windows() * 3 * p.targetC * 2 : 0));
+  const TilePanels panels(p, room, 0);
+  if (shared) panels.packAll(call, p, as<float>(call.tensors[1]));
+  const Job job{call, p, tasks, source, target, added, as<float>(bias), wantMoments ? reinterpret_cast<float*>(room + panelSize) : nullptr};
   withParts(p.sourceParts, p.weightParts, [&](auto pa, auto pb) {
-    const auto run = [&](int64_t window, int64_t split, const TileWindow& w, int thread) {
-      job.run<decltype(pa)::value, decltype(pb)::value>(window, split, w, thread);
-    };
-    if (tasks.splits == 1) {
-      parallelFor(call, tasks.windows(), [&](int64_t index, int thread) {
-        TileWindow window = job.sourceOf(job.area(index));
-        window.data = scratch<Bf16>(call, thread, 0, window.size());
-        window.fillRows();
-        run(index, 0, window, thread);
-      });
-      return;
-    }
-    std::vector<TileWindow> windows;
-    int64_t size = 0;
-    for (int64_t i = 0; i < tasks.windows(); i++) {
-      windows.push_back(job.sourceOf(job.area(i)));
-      size += windows.back().size();
-    }
-    Bf16* data = scratch<Bf16>(call, 0, 3, size);
-    for (TileWindow& window : windows) {
-      window.data = data;
-      data += window.size();
-    }
-    parallelFor(call, tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
-    parallelFor(call, tasks.windows() * tasks.splits, [&](int64_t task, int thread) {
-      const int64_t index = task % tasks.windows();
-      run(index, task / tasks.windows(), windows[static_cast<size_t>(index)], thread);
-    });
+    if (tasks.areFew()) runColumns<decltype(pa)::value, decltype(pb)::value>(job, shared ? &panels : nullptr);
+    else runWindows<decltype(pa)::value, decltype(pb)::value>(job, panels);
   });
   if (wantMoments) mergeMoments(job, mean, var);
 }

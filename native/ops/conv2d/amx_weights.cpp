@@ -2,10 +2,11 @@
 //
 //   gw[32 c, tap, 32 o] = sum over groups of 32 images, pixels of  x[32 c, 32 images, source(pixel, tap)] * gy[32 images, pixel, 32 o]
 //
-// x is turned to channels x images (bits: one mask a channel), gy to pairs of images (cpu/tile_window.inl); both are made once per
-// window of pixels and serve all taps. Where one group of images is small enough in tiles (small pictures), all windows are made first
-// and a task owns 32 x 32 weights; else a task goes through its slice of the windows, and the slices' sums are added in order.
-// How the work is cut depends on the shapes alone.
+// One of the two is turned to channels x images, the other to pairs of images (cpu/tile_window.inl); both are made once per window of
+// pixels and serve all taps. Where all images are small enough in tiles (small pictures), all windows are made first and a task owns
+// 32 x 32 weights: gy is turned, so that sums have the order of the weights and go straight home. Else a task goes through its slice of
+// the windows, x is turned (bits: one mask a channel), and the slices' sums are added in order. How the work is cut depends on the
+// shapes alone.
 #define SPIKELOOM_FILE "ops/conv2d/amx_weights.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"
@@ -71,15 +72,13 @@ struct WeightGradient {
             TileWindow{&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, 0, g.Q, gyParts, nullptr}};
   }
 
-  static void fill(Pair* pair, Bf16* data) {
+  static void place(Pair* pair, Bf16* data) {
     pair->x.data = data;
     pair->gy.data = data + pair->x.size();
-    pair->x.fillChannels();
-    pair->gy.fillPairs();
   }
 
-  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap.
-  template <int PA, int PB>
+  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was turned.
+  template <int PX, int PG, bool kTurnedGy>
   void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
     const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
     const int64_t q0 = j >= 0 ? 0 : ceilDivide(-j, g.sw);
@@ -87,9 +86,11 @@ struct WeightGradient {
     for (int64_t p = w.gy.h0; p < w.gy.h1; p++) {
       const int64_t h = p * g.sh + i;
       if (h < 0 || h >= g.H || q1 <= q0) continue;
-      const Bf16* a = w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile;
-      const Bf16* b = w.gy.data + w.gy.offset(p, q0) + output * 2 * kTile;
-      addTileProducts<PA, PB>(a, g.sw * w.x.pixelSize(), w.x.partSize(), b, w.gy.pixelSize(), w.gy.partSize(), q1 - q0);
+      const Bf16* x = w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile;
+      const Bf16* gy = w.gy.data + w.gy.offset(p, q0) + output * 2 * kTile;
+      const int64_t xStep = g.sw * w.x.pixelSize(), gyStep = w.gy.pixelSize();
+      if constexpr (kTurnedGy) addTileProducts<PG, PX>(gy, gyStep, w.gy.partSize(), x, xStep, w.x.partSize(), q1 - q0);
+      else addTileProducts<PX, PG>(x, xStep, w.x.partSize(), gy, gyStep, w.gy.partSize(), q1 - q0);
     }
   }
 
@@ -111,8 +112,25 @@ struct WeightGradient {
     }
   }
 
+  // The first n of 16 weights. Whole lines go past the caches: written the usual way, each would be read first.
+  static void stream(float* to, __m512 v, int n) {
+    if (n >= 16 && reinterpret_cast<uintptr_t>(to) % 64 == 0) _mm512_stream_ps(to, v);
+    else if (n > 0) _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1), v);
+  }
+
+  // gw of 32 inputs, 32 outputs and a tap from their sums [o][c].
+  void putTurned(const float* sums, int64_t input, int64_t output, int64_t tap) const {
+    const int64_t c0 = input * 32, o0 = output * 32;
+    const int n = static_cast<int>(least(32, g.C - c0));
+    float* to = as<float>(call.tensors[2]) + (o0 * taps() + tap) * g.C + c0;
+    for (int64_t o = 0; o < least(32, g.O - o0); o++, to += taps() * g.C, sums += 32) {
+      stream(to, _mm512_loadu_ps(sums), n);
+      stream(to + 16, _mm512_loadu_ps(sums + 16), n - 16);
+    }
+  }
+
   // Small pictures: all windows first (shared scratch slot 3), then 32 x 32 weights a task.
-  template <int PA, int PB>
+  template <int PX, int PG>
   void runResident() const {
     std::vector<Pair> all;
     int64_t size = 0;
@@ -126,22 +144,28 @@ struct WeightGradient {
       places.push_back(data);
       data += pair.x.size() + pair.gy.size();
     }
-    parallelFor(call, windows(), [&](int64_t i, int) { fill(&all[static_cast<size_t>(i)], places[static_cast<size_t>(i)]); });
+    parallelFor(call, windows(), [&](int64_t i, int) {
+      Pair& pair = all[static_cast<size_t>(i)];
+      place(&pair, places[static_cast<size_t>(i)]);
+      pair.x.fillPairs();
+      pair.gy.fillChannels();
+    });
     parallelFor(call, blocks(), [&](int64_t block, int thread) {
       float* sums = scratch<float>(call, thread, 1, kSums);
       const int64_t input = block % inputs(), output = block / inputs();
       const TileUse use;
       for (int64_t tap = 0; tap < taps(); tap++) {
         clearSums();
-        for (const Pair& pair : all) addWindow<PA, PB>(pair, input, output, tap);
+        for (const Pair& pair : all) addWindow<PX, PG, true>(pair, input, output, tap);
         storeSums(sums);
-        put(sums, input, output, tap);
+        putTurned(sums, input, output, tap);
       }
+      _mm_sfence();
     });
   }
 
   // Large pictures: slices of the windows, each with sums of its own (shared scratch slot 2), then all slices' sums.
-  template <int PA, int PB>
+  template <int PX, int PG>
   void runSliced() const {
     const int64_t all = blocks() * taps() * kSums;
     const int64_t room = kSliceBytes / (all * 4);
@@ -153,12 +177,14 @@ struct WeightGradient {
       const TileUse use;
       for (int64_t i = slice; i < windows(); i += slices) {
         Pair pair = window(i);
-        fill(&pair, scratch<Bf16>(call, thread, 0, pair.x.size() + pair.gy.size()));
+        place(&pair, scratch<Bf16>(call, thread, 0, pair.x.size() + pair.gy.size()));
+        pair.x.fillChannels();
+        pair.gy.fillPairs();
         float* at = mine;
         for (int64_t block = 0; block < blocks(); block++) {
           for (int64_t tap = 0; tap < taps(); tap++, at += kSums) {
             loadSums(at);
-            addWindow<PA, PB>(pair, block % inputs(), block / inputs(), tap);
+            addWindow<PX, PG, false>(pair, block % inputs(), block / inputs(), tap);
             storeSums(at);
           }
         }
@@ -176,9 +202,9 @@ struct WeightGradient {
   }
 
   void run() const {
-    withParts(xParts, gyParts, [&](auto pa, auto pb) {
-      if (groups * windowBytes(g.P) <= kResidentBytes && blocks() >= 8) runResident<decltype(pa)::value, decltype(pb)::value>();
-      else runSliced<decltype(pa)::value, decltype(pb)::value>();
+    withParts(xParts, gyParts, [&](auto px, auto pg) {
+      if (groups * windowBytes(g.P) <= kResidentBytes && blocks() >= 8) runResident<decltype(px)::value, decltype(pg)::value>();
+      else runSliced<decltype(px)::value, decltype(pg)::value>();
     });
   }
 };
