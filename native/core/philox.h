@@ -3,11 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define SPIKELOOM_SHARED __host__ __device__ inline
-#else
-#define SPIKELOOM_SHARED inline
-#endif
+#include "core/host_device.h"
 
 namespace spikeloom {
 
@@ -15,7 +11,7 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
-SPIKELOOM_SHARED PhiloxBlock philox(PhiloxBlock c, uint32_t key0, uint32_t key1) {
+SPIKELOOM_HD PhiloxBlock philox(PhiloxBlock c, uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; round++) {
     const uint64_t product0 = uint64_t{0xd2511f53} * c.word[0];
     const uint64_t product1 = uint64_t{0xcd9e8d57} * c.word[2];

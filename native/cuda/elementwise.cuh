@@ -4,20 +4,6 @@
 
 namespace spikeloom::cuda {
 
-// a / b and a % b of numbers that are not negative, in 32 bits where both allow it: no GPU divides 64 bits in hardware.
-struct Division {
-  int64_t quotient, rest;
-};
-
-__device__ __forceinline__ Division divide(int64_t a, int64_t b) {
-  if (((a | b) >> 32) == 0) {
-    const uint32_t n = static_cast<uint32_t>(a), d = static_cast<uint32_t>(b), quotient = n / d;
-    return {quotient, n - quotient * d};
-  }
-  const int64_t quotient = a / b;
-  return {quotient, a - quotient * b};
-}
-
 template <class F>
 __global__ void forEachKernel(int64_t n, F body) {
   for (int64_t i = threadOfGrid(); i < n; i += threadsOfGrid()) body(i);

@@ -42,6 +42,58 @@ __device__ __forceinline__ void storeMany(S* p, const T (&values)[kN]) {
 // Whether channel c of a pixel fired; `words` are the pixel's.
 __device__ __forceinline__ bool fired(const uint32_t* words, int64_t c) { return (words[c >> 5] >> (c & 31)) & 1u; }
 
+// a / b and a % b of numbers that are not negative, in 32 bits where both allow it: no GPU divides 64 bits in hardware.
+struct Division {
+  int64_t quotient, rest;
+};
+
+__device__ __forceinline__ Division divide(int64_t a, int64_t b) {
+  if (((a | b) >> 32) == 0) {
+    const uint32_t n = static_cast<uint32_t>(a), d = static_cast<uint32_t>(b), quotient = n / d;
+    return {quotient, n - quotient * d};
+  }
+  const int64_t quotient = a / b;
+  return {quotient, a - quotient * b};
+}
+
+// A tensor that may rest in any type that stands for real numbers, spikes as 0 and 1. Where few kernels are wanted, this looks the type up
+// on the device; withStorage() makes a kernel per type.
+template <class T>
+struct Resting {
+  void* data;
+  DType dtype;
+  int64_t C, words;
+
+  explicit Resting(const TensorView& t) : data(t.data), dtype(t.dtype), C(channels(t)), words(spikeWords(C)) {}
+
+  // kN channels of a pixel from c on: 1, or 8 where that divides C.
+  template <int kN>
+  __device__ void load(int64_t pixel, int64_t c, T (&out)[kN]) const {
+    if (dtype == DType::spike) {
+      const uint32_t bits = static_cast<const uint32_t*>(data)[pixel * words + (c >> 5)] >> (c & 31);
+#pragma unroll
+      for (int i = 0; i < kN; i++) out[i] = static_cast<T>((bits >> i) & 1u);
+    } else if (dtype == DType::bf16) {
+      loadMany<kN>(static_cast<const Bf16*>(data) + pixel * C + c, out);
+    } else {
+      loadMany<kN>(static_cast<const T*>(data) + pixel * C + c, out);
+    }
+  }
+  __device__ T load(int64_t pixel, int64_t c) const {
+    T out[1];
+    load(pixel, c, out);
+    return out[0];
+  }
+  // Not of spikes.
+  template <int kN>
+  __device__ void store(int64_t pixel, int64_t c, const T (&values)[kN]) const {
+    if constexpr (sizeof(T) == 4) {
+      if (dtype == DType::bf16) return storeMany<kN>(static_cast<Bf16*>(data) + pixel * C + c, values);
+    }
+    storeMany<kN>(static_cast<T*>(data) + pixel * C + c, values);
+  }
+};
+
 // On the host: calls body.template operator()<S>() with the type that a tensor rests in.
 template <class T, class F>
 void withStorage(const TensorView& t, F&& body) {

@@ -15,11 +15,11 @@ struct DropoutKey {
   uint32_t seed0, seed1, counter0, counter1;
 };
 
-SPIKELOOM_SHARED PhiloxBlock dropoutWords(const DropoutKey& key, uint64_t block) {
+SPIKELOOM_HD PhiloxBlock dropoutWords(const DropoutKey& key, uint64_t block) {
   return philox({{static_cast<uint32_t>(block), kDropoutStream, key.counter0, key.counter1}}, key.seed0, key.seed1);
 }
 
 // Words below this are dropped.
-SPIKELOOM_SHARED uint64_t dropoutThreshold(double p) { return static_cast<uint64_t>(p * 4294967296.0 + 0.5); }
+SPIKELOOM_HD uint64_t dropoutThreshold(double p) { return static_cast<uint64_t>(p * 4294967296.0 + 0.5); }
 
 }  // namespace spikeloom

@@ -1,0 +1,52 @@
+// Unpacks (or widens) 8 channels a thread where that divides C; counts whole words, the unused bits are 0. One read each.
+#include "cuda/elementwise.cuh"
+#include "cuda/reduce.cuh"
+#include "ops/to_real/to_real.h"
+
+namespace spikeloom::cuda {
+namespace {
+
+template <class T, int V>
+struct ToReal {
+  Resting<T> x, y;
+
+  __device__ void operator()(int64_t i) const {
+    const Division at = divide(i * V, x.C);
+    T values[V];
+    x.load(at.quotient, at.rest, values);
+    y.store(at.quotient, at.rest, values);
+  }
+};
+
+struct CountBits {
+  static constexpr int kSums = 1;
+  const uint32_t* words;
+
+  __device__ void operator()(int64_t i, double (&sums)[1]) const { sums[0] += __popc(words[i]); }
+};
+
+struct StoreCount {
+  double* count;
+
+  __device__ void operator()(int64_t, const double (&sums)[1]) const { *count = sums[0]; }
+};
+
+template <class T>
+void toReal(const Call& call) {
+  const TensorView* t = call.tensors;
+  withChannelVector(channels(t[0]), [&]<int V>() { forEach(call, count(t[0]) / V, ToReal<T, V>{Resting<T>(t[0]), Resting<T>(t[1])}); });
+}
+
+template <class T>
+void spikeCount(const Call& call) {
+  const TensorView& x = call.tensors[0];
+  const int64_t n = pixels(x) * spikeWords(channels(x));
+  double* parts = static_cast<double*>(scratchBytes(call, totalsBytes(n, 1)));
+  if (parts) totals(call, n, parts, CountBits{as<uint32_t>(x)}, StoreCount{as<double>(call.tensors[1])});
+}
+
+SPIKELOOM_CUDA_KERNEL(kToReal, toReal)
+SPIKELOOM_CUDA_KERNEL(kSpikeCount, spikeCount)
+
+}  // namespace
+}  // namespace spikeloom::cuda
