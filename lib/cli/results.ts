@@ -11,10 +11,15 @@ export function firingTable(rates: Readonly<Record<string, number>>, mean: numbe
   return table([['neuron layer', 'firing rate'], ...layers, ['all neurons', percent(mean)]], [1]);
 }
 
-/** One line of what training takes of the device's memory. */
-export function memoryLine({ batch, bytes, weightBytes, optimizerBytes, stepBytes }: TrainingMemory): string {
+/** One line of what training takes of the device's memory; `device`: where that is memory of its own. */
+export function memoryLine(
+  { batch, bytes, weightBytes, optimizerBytes, stepBytes }: TrainingMemory,
+  device?: { freeBytes: number; totalBytes: number },
+): string {
   const [all, weights, state, step] = [bytes, weightBytes, optimizerBytes, stepBytes].map(binaryBytes);
-  return `training with batch ${batch} takes ${all}, as planned: weights ${weights}, optimizer ${state}, a step ${step}`;
+  const line = `training with batch ${batch} takes ${all}, as planned: weights ${weights}, optimizer ${state}, a step ${step}`;
+  if (!device) return line;
+  return `${line}; the device has ${binaryBytes(device.freeBytes)} left of ${binaryBytes(device.totalBytes)}`;
 }
 
 /** A report's keys as JSON for machines has them: `firingRate` -> `firing_rate`. The paths of layers stay. */

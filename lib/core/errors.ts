@@ -5,3 +5,12 @@
 export class SpikeloomError extends Error {
   override name = 'SpikeloomError';
 }
+
+/** A device has not enough memory for what was asked. */
+export class OutOfMemoryError extends SpikeloomError {}
+
+/** A native error as one of ours. */
+export function nativeError(message: string, cause?: unknown): SpikeloomError {
+  const Kind = /\bout of memory\b/.test(message) ? OutOfMemoryError : SpikeloomError;
+  return new Kind(message, { cause });
+}

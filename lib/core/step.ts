@@ -1,6 +1,6 @@
 // Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
 import type { Device } from './device.ts';
-import { SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
 import { keep, keepMade, scope, type Tensor, tensorsIn } from './tensor.ts';
 
@@ -82,7 +82,7 @@ function explained<V>(call: () => V): V {
   try {
     return call();
   } catch (error) {
-    throw error instanceof SpikeloomError ? error : new SpikeloomError((error as Error).message, { cause: error });
+    throw error instanceof SpikeloomError ? error : nativeError((error as Error).message, error);
   }
 }
 

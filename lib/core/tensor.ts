@@ -1,6 +1,6 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device } from './device.ts';
-import { SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
 import { native } from './native.ts';
 import type { Node } from './tape.ts';
 
@@ -192,13 +192,21 @@ function write(handle: number, data?: HostArray): void {
   }
 }
 
+function take(on: Device, dtype: DType, shape: Shape): number {
+  try {
+    return native().empty(on.id, dtypes.indexOf(dtype), ...shape);
+  } catch (error) {
+    return explain(error as Error);
+  }
+}
+
 /** Memory without content. */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
   for (const d of shape) {
     if (!Number.isSafeInteger(d) || d < 1)
       throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
   }
-  return new Tensor(native().empty(on.id, dtypes.indexOf(dtype), ...shape), dtype, [...shape], on);
+  return new Tensor(take(on, dtype, shape), dtype, [...shape], on);
 }
 
 /**
@@ -247,5 +255,5 @@ function explain(error: Error): never {
   const call = / \[call (\d+)\]$/.exec(error.message);
   const message = call ? error.message.slice(0, call.index) : error.message;
   const place = call ? places[Number(call[1]) % 4096] : '';
-  throw new SpikeloomError(place ? `${message} (${place})` : message);
+  throw nativeError(place ? `${message} (${place})` : message);
 }

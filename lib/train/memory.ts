@@ -1,7 +1,7 @@
 // What training takes of a device's memory, known before the first step.
-import { empty, planStep, type Tensor } from '../core/index.ts';
+import { empty, planStep, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
-import { type OptimizerFactory, sgd } from '../optim/index.ts';
+import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { trainingStep } from './trainer-step.ts';
 
@@ -32,43 +32,64 @@ export interface TrainingMemory {
 const bytesOf = (tensors: readonly Tensor[], each: number): number =>
   tensors.reduce((sum, t) => sum + t.size * each, 0);
 
-/**
- * Plans the training step of a network for a batch of images without running it. Only the optimizer's buffers are made, for a moment.
- * @throws SpikeloomError where network and loss do not fit together
- * @example const { bytes } = trainingMemory(net, { batch: 128 });
- */
-export function trainingMemory(net: Net, { batch, optimizer: factory, loss }: MemoryOptions): TrainingMemory {
+/** The plan of a training step for a batch of images, in training mode. Nothing is run, and the net is left as it was. */
+export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings, batch: number): StepPlan {
   const { dtype, device, training, trackFiring, onLayer } = net;
   const { channels, height, width } = net.plan.input;
-  const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
-  using optimizer = make(net.parameters());
-  const step = trainingStep(net, optimizer, { ...LOSS_DEFAULTS, ...loss });
+  const step = trainingStep(net, optimizer, loss);
   net.train();
   net.trackFiring = false;
   net.onLayer = undefined;
   try {
-    const plan = planStep(device, (cut) => {
+    return planStep(device, (cut) => {
       const inputs = {
         images: empty([batch, channels, height, width], dtype, device),
         labels: empty([batch], 'i32', device),
       };
       return { ...inputs, ...step(inputs, cut) };
     });
-    const each = dtype === 'f64' ? 8 : 4;
-    const weightBytes = bytesOf(
-      [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),
-      each,
-    );
-    const optimizerBytes = bytesOf(Object.values(optimizer.state()), each);
-    return {
-      batch,
-      weightBytes,
-      optimizerBytes,
-      stepBytes: plan.peakBytes,
-      leastStepBytes: plan.leastBytes + plan.resultBytes,
-      bytes: weightBytes + optimizerBytes + plan.peakBytes,
-    };
   } finally {
     Object.assign(net, { training, trackFiring, onLayer });
   }
+}
+
+/**
+ * Plans the training step of a network for a batch of images without running it. Only the optimizer's buffers are made, for a moment.
+ * @throws SpikeloomError where network and loss do not fit together
+ * @example const { bytes } = trainingMemory(net, { batch: 128 });
+ */
+export function trainingMemory(net: Net, { batch, optimizer: factory, loss }: MemoryOptions): TrainingMemory {
+  const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
+  using optimizer = make(net.parameters());
+  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, batch);
+  const each = net.dtype === 'f64' ? 8 : 4;
+  const weightBytes = bytesOf(
+    [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),
+    each,
+  );
+  const optimizerBytes = bytesOf(Object.values(optimizer.state()), each);
+  return {
+    batch,
+    weightBytes,
+    optimizerBytes,
+    stepBytes: plan.peakBytes,
+    leastStepBytes: plan.leastBytes + plan.resultBytes,
+    bytes: weightBytes + optimizerBytes + plan.peakBytes,
+  };
+}
+
+/** The largest batch, up to `most`, whose training step takes no more than so many bytes by its plan; 0 where none does. */
+export function largestBatch(
+  net: Net,
+  optimizer: Optimizer,
+  loss: LossSettings,
+  { bytes, most }: { bytes: number; most: number },
+): number {
+  let [fits, tooLarge] = [0, most + 1];
+  while (tooLarge - fits > 1) {
+    const batch = (fits + tooLarge) >> 1;
+    if (planTraining(net, optimizer, loss, batch).peakBytes <= bytes) fits = batch;
+    else tooLarge = batch;
+  }
+  return fits;
 }

@@ -18,6 +18,7 @@ import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
+import { explainFailure } from './trainer-failure.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { TrainingSteps } from './trainer-step.ts';
@@ -224,6 +225,11 @@ export class Run implements AsyncIterable<EpochReport> {
           return;
         }
       }
+    } catch (error) {
+      steps.dispose();
+      const batch = Math.min(this.#options.batch, this.#options.data.train.count);
+      const needs = { net: this.#net, optimizer, loss, batch };
+      throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { device } from '../../core/index.ts';
 import { trainRecipe } from '../../train/assemble.ts';
 import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
@@ -58,7 +59,7 @@ function announce(folder: string, run: Run, settings: Settings, { resume, json }
     return;
   }
   writeText(`${resume === undefined ? 'run folder' : 'going on in'} ${folder}`);
-  writeText(memoryLine(memory));
+  writeText(memoryLine(memory, device(settings.device).memory()));
 }
 
 function sayInterrupted(run: string, json: boolean | undefined): void {

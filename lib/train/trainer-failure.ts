@@ -1,0 +1,58 @@
+// What a run says when its device has not enough memory, or is lost.
+import { freemem } from 'node:os';
+import { type Device, OutOfMemoryError, SpikeloomError } from '../core/index.ts';
+import type { Net } from '../nn/index.ts';
+import { binaryBytes } from '../nn/summary.ts';
+import type { Optimizer } from '../optim/index.ts';
+import { largestBatch, planTraining } from './memory.ts';
+import type { RunPaths } from './run-folder.ts';
+import type { LossSettings } from './trainer-loss.ts';
+
+/** What training a batch needs. */
+export interface Needs {
+  net: Net;
+  optimizer: Optimizer;
+  loss: LossSettings;
+  batch: number;
+}
+
+/** Bytes that a step may take: nobody's, and those that this process holds idle. */
+function freeBytes(device: Device): number {
+  const { bytesReserved, bytesInUse } = device.stats();
+  return (device.memory()?.freeBytes ?? freemem()) + bytesReserved - bytesInUse;
+}
+
+function outOfMemory(error: OutOfMemoryError, { net, optimizer, loss, batch }: Needs): SpikeloomError {
+  for (const { tensor } of net.parameters()) tensor.freeGrad();
+  const { device } = net;
+  const bytes = freeBytes(device);
+  const { peakBytes } = planTraining(net, optimizer, loss, batch);
+  const fact = `a training step of ${batch} images takes ${binaryBytes(peakBytes)} on '${device.name}' as planned, beside weights and optimizer, and ${binaryBytes(bytes)} are free`;
+  const fits = largestBatch(net, optimizer, loss, { bytes, most: batch - 1 });
+  const remedy =
+    fits > 0
+      ? `a batch of ${fits} fits by its plan; take that or a smaller one`
+      : 'not even one image fits; make the network or the time steps smaller';
+  return new OutOfMemoryError(`out of memory: ${fact}; ${remedy}, or recompute: true (${error.message})`, {
+    cause: error,
+  });
+}
+
+/**
+ * The error that a run ends with.
+ * @param saved the run's files, and after how many epochs they were written; undefined where nothing is saved
+ */
+export function explainFailure(
+  error: unknown,
+  needs: Needs,
+  saved: { paths: RunPaths; epochs: number } | undefined,
+): unknown {
+  const { lost } = needs.net.device;
+  if (lost !== undefined) {
+    const kept = saved
+      ? `The state after epoch ${saved.epochs} is kept in ${saved.paths.folder}: go on from it with --resume (train(): resume: true)`
+      : 'This run saved nothing: give it a folder (out) to be able to go on';
+    return new SpikeloomError(`${error instanceof Error ? error.message : lost}. ${kept}`, { cause: error });
+  }
+  return error instanceof OutOfMemoryError ? outOfMemory(error, needs) : error;
+}
