@@ -278,7 +278,7 @@ void Stream::endRead() {
 
 // The bytes lie in rest_, unless there is a failure, which is told and then forgotten.
 void Stream::answer(Transfer* t) {
-  if (failure_.empty() && status_.failed) noteFailure(t->kind == Transfer::Kind::read ? "copy: " : "");
+  if (failure_.empty() && status_.failed) noteFailure("");
   status_ = {};
   if (failure_.empty() && t->kind == Transfer::Kind::read) {
     t->host.resize(hostBytes(t->tensor));
