@@ -1,5 +1,6 @@
 // Windows that slide over a picture: output (p, q) reads rows p*sh - ph to p*sh - ph + kh - 1 and columns alike, clipped to the picture.
 #pragma once
+#include "core/host_device.h"
 #include "core/tensor.h"
 
 namespace spikeloom {
@@ -12,22 +13,22 @@ struct PoolSpan {
 struct PoolAxis {
   int64_t size, places, kernel, stride, padding;
 
-  int64_t start(int64_t place) const { return place * stride - padding; }
+  SPIKELOOM_HD int64_t start(int64_t place) const { return place * stride - padding; }
 
   // The pixels of a window that lie inside the picture.
-  PoolSpan inside(int64_t place) const {
+  SPIKELOOM_HD PoolSpan inside(int64_t place) const {
     const int64_t begin = start(place), end = begin + kernel;
     return {begin > 0 ? begin : 0, end < size ? end : size};
   }
 
   // The length of a window that counts padding, but not what hangs over the padding's end.
-  int64_t padded(int64_t place) const {
+  SPIKELOOM_HD int64_t padded(int64_t place) const {
     const int64_t begin = start(place), end = begin + kernel;
     return (end < size + padding ? end : size + padding) - begin;
   }
 
   // The windows that hold a pixel.
-  PoolSpan covering(int64_t pixel) const {
+  SPIKELOOM_HD PoolSpan covering(int64_t pixel) const {
     const int64_t first = pixel + padding - kernel + 1;
     const int64_t last = (pixel + padding) / stride;
     return {first > 0 ? (first + stride - 1) / stride : 0, (last < places ? last : places - 1) + 1};

@@ -92,6 +92,15 @@ void totals(const Call& call, int64_t n, double* parts, Read read, Finish finish
   launch(call, rowSumsKernel<ReadRow<K>, Finish>, 1, blocks, blocks, ReadRow<K>{parts}, finish);
 }
 
+// A `finish` of one sum: its share of a count.
+template <class T>
+struct StoreMean {
+  T* mean;
+  double count;
+
+  __device__ void operator()(int64_t, const double (&sums)[1]) const { *mean = static_cast<T>(sums[0] / count); }
+};
+
 // ---- per channel, over the pixels of a channels-last tensor
 
 // How the pixels and channels are shared out: a block takes a chunk of the pixels and a tile of the channels; its threads lie along the

@@ -10,7 +10,7 @@ inline constexpr char kAvgPool2d[] =
 inline constexpr char kAvgPool2dGrad[] =
     "avgPool2dGrad(gy:real|bf16[T,B,C,P,Q]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int, countIncludePad:bool) -> gx:real|bf16[T,B,C,H,W]";
 
-inline int64_t avgPoolDivisor(const PoolWindow& s, int64_t p, int64_t q, bool countIncludePad) {
+SPIKELOOM_HD int64_t avgPoolDivisor(const PoolWindow& s, int64_t p, int64_t q, bool countIncludePad) {
   if (countIncludePad) return s.h.padded(p) * s.w.padded(q);
   const PoolSpan rows = s.h.inside(p), columns = s.w.inside(q);
   return (rows.end - rows.begin) * (columns.end - columns.begin);

@@ -9,4 +9,7 @@ namespace spikeloom {
 inline constexpr char kGradNorm[] = "gradNorm(g:real[...N], norms!:real[P]; slot:int) ->";
 inline constexpr char kClipFactor[] = "clipFactor(norms:real[P]; limit:float) -> norm:real[1], factor:real[1]";
 
+// For printf: a slot and the last one, both long long.
+inline constexpr char kSlotRule[] = "gradNorm: slot %lld is outside of 0..%lld";
+
 }  // namespace spikeloom

@@ -14,7 +14,7 @@ void gradNorm(const Call& call) {
   const TensorView& norms = call.tensors[1];
   const int64_t slot = static_cast<int64_t>(call.attributes[0]);
   if (slot < 0 || slot >= count(norms)) {
-    fail(call, "gradNorm: slot %lld is outside of 0..%lld", static_cast<long long>(slot), static_cast<long long>(count(norms) - 1));
+    fail(call, kSlotRule, static_cast<long long>(slot), static_cast<long long>(count(norms) - 1));
     return;
   }
   const int64_t n = count(call.tensors[0]);

@@ -1,0 +1,30 @@
+// Every tensor is read once; w, m and v are written once.
+#include "cuda/elementwise.cuh"
+#include "cuda/gradient_moments.cuh"
+#include "ops/adamw_update/adamw_update.h"
+
+namespace spikeloom::cuda {
+namespace {
+
+template <class T>
+struct AdamwUpdate {
+  GradientMoments<T> moments;
+  double weightDecay;
+
+  __device__ void operator()(int64_t i) const {
+    if (*moments.isStopped) return;
+    const T lr = moments.hyper[0], stay = static_cast<T>(1 - static_cast<double>(lr) * weightDecay);
+    const T w = moments.w[i];
+    moments.w[i] = stay * w - lr * moments.update(i);
+  }
+};
+
+template <class T>
+void adamwUpdate(const Call& call) {
+  forEach(call, count(call.tensors[0]), AdamwUpdate<T>{GradientMoments<T>(call), call.attributes[3]});
+}
+
+SPIKELOOM_CUDA_KERNEL(kAdamwUpdate, adamwUpdate)
+
+}  // namespace
+}  // namespace spikeloom::cuda

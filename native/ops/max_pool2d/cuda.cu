@@ -1,0 +1,108 @@
+// A thread per result, neighbours on neighbouring channels; of spikes a thread per word of 32 channels. Windows are walked row by row, so
+// that the first of equal pixels wins.
+#include "cuda/window.cuh"
+#include "ops/max_pool2d/max_pool2d.h"
+
+namespace spikeloom::cuda {
+namespace {
+
+template <class T>
+struct Largest {
+  PoolWindow s;
+  const T* x;
+  T* y;
+  int32_t* index;  // may be null
+
+  __device__ void operator()(int64_t i) const {
+    const Division at = divide(i, s.C);
+    const PixelPlace window(at.quotient, s.h.places, s.w.places);
+    const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
+    const T* picture = x + window.n * s.h.size * s.w.size * s.C + at.rest;
+    int64_t best = rows.begin * s.w.size + columns.begin;
+    T largest = picture[best * s.C];
+    for (int64_t h = rows.begin; h < rows.end; h++) {
+      for (int64_t w = columns.begin; w < columns.end; w++) {
+        const int64_t here = h * s.w.size + w;
+        const T value = picture[here * s.C];
+        if (!(value > largest || value != value)) continue;
+        best = here;
+        largest = value;
+      }
+    }
+    y[i] = largest;
+    if (index) index[i] = static_cast<int32_t>(best);
+  }
+};
+
+// The first pixel that fires wins; where none does, the first pixel.
+struct LargestSpikes {
+  PoolWindow s;
+  const uint32_t* x;
+  uint32_t* y;
+  int32_t* index;  // may be null
+  int64_t words;
+
+  __device__ void operator()(int64_t i) const {
+    const Division at = divide(i, words);
+    const PixelPlace window(at.quotient, s.h.places, s.w.places);
+    const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
+    const uint32_t* picture = x + window.n * s.h.size * s.w.size * words + at.rest;
+    const int64_t firstChannel = at.rest * 32;
+    int32_t* to = index ? index + at.quotient * s.C + firstChannel : nullptr;
+    for (int c = 0; to && c < 32 && firstChannel + c < s.C; c++) to[c] = static_cast<int32_t>(rows.begin * s.w.size + columns.begin);
+    uint32_t all = 0;
+    for (int64_t h = rows.begin; h < rows.end; h++) {
+      for (int64_t w = columns.begin; w < columns.end; w++) {
+        const int64_t here = h * s.w.size + w;
+        const uint32_t word = picture[here * words];
+        for (uint32_t fresh = to ? word & ~all : 0; fresh != 0; fresh &= fresh - 1) to[__ffs(static_cast<int>(fresh)) - 1] = static_cast<int32_t>(here);
+        all |= word;
+      }
+    }
+    y[i] = all;
+  }
+};
+
+template <class T>
+struct Gradient {
+  PoolWindow s;
+  const T* gy;
+  const int32_t* index;
+  T* gx;
+
+  __device__ void operator()(int64_t i) const {
+    const Division at = divide(i, s.C);
+    const PixelPlace pixel(at.quotient, s.h.size, s.w.size);
+    const PoolSpan rows = s.h.covering(pixel.row), columns = s.w.covering(pixel.column);
+    const int32_t here = static_cast<int32_t>(pixel.row * s.w.size + pixel.column);
+    T sum = 0;
+    for (int64_t p = rows.begin; p < rows.end; p++) {
+      for (int64_t q = columns.begin; q < columns.end; q++) {
+        const int64_t from = ((pixel.n * s.h.places + p) * s.w.places + q) * s.C + at.rest;
+        sum += index[from] == here ? gy[from] : T(0);
+      }
+    }
+    gx[i] = sum;
+  }
+};
+
+template <class T>
+void maxPool2d(const Call& call) {
+  const TensorView *t = call.tensors, &x = t[0], &y = t[1];
+  const PoolWindow s = poolWindow(x, y, call.attributes);
+  if (x.dtype != DType::spike) return forEach(call, count(y), Largest<T>{s, as<T>(x), as<T>(y), as<int32_t>(t[2])});
+  const int64_t words = spikeWords(s.C);
+  forEach(call, pixels(y) * words, LargestSpikes{s, as<uint32_t>(x), as<uint32_t>(y), as<int32_t>(t[2]), words});
+}
+
+template <class T>
+void maxPool2dGrad(const Call& call) {
+  const TensorView *t = call.tensors, &gx = t[2];
+  forEach(call, count(gx), Gradient<T>{poolWindow(gx, t[0], call.attributes), as<T>(t[0]), as<int32_t>(t[1]), as<T>(gx)});
+}
+
+SPIKELOOM_CUDA_KERNEL(kMaxPool2d, maxPool2d)
+SPIKELOOM_CUDA_KERNEL(kMaxPool2dGrad, maxPool2dGrad)
+
+}  // namespace
+}  // namespace spikeloom::cuda

@@ -1,0 +1,59 @@
+// Every tensor is read once, the weights and the momentum are written once.
+#include "cuda/elementwise.cuh"
+#include "ops/sgd_update/sgd_update.h"
+
+namespace spikeloom::cuda {
+namespace {
+
+template <class T>
+struct SgdUpdate {
+  T* w;
+  const T *g, *hyper, *factor;  // factor may be null: 1
+  const int32_t* isStopped;
+  T decay;
+
+  __device__ void operator()(int64_t i) const {
+    if (*isStopped) return;
+    const T x = w[i];
+    w[i] = x - hyper[0] * ((factor ? *factor : T(1)) * g[i] + decay * x);
+  }
+};
+
+template <class T>
+struct MomentumUpdate {
+  T *w, *m;
+  const T *g, *hyper, *factor;
+  const int32_t* isStopped;
+  T momentum, decay;
+  bool nesterov;
+
+  __device__ void operator()(int64_t i) const {
+    if (*isStopped) return;
+    const T x = w[i], d = (factor ? *factor : T(1)) * g[i] + decay * x;
+    const T next = momentum * m[i] + d;
+    m[i] = next;
+    w[i] = x - hyper[0] * (nesterov ? d + momentum * next : next);
+  }
+};
+
+template <class T>
+void sgdUpdate(const Call& call) {
+  const TensorView* t = call.tensors;
+  forEach(call, count(t[0]),
+          SgdUpdate<T>{as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), contextOf(call).isStopped, static_cast<T>(call.attributes[0])});
+}
+
+template <class T>
+void momentumUpdate(const Call& call) {
+  const TensorView* t = call.tensors;
+  const double* a = call.attributes;
+  forEach(call, count(t[0]),
+          MomentumUpdate<T>{as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), as<T>(t[4]), contextOf(call).isStopped,
+                            static_cast<T>(a[0]), static_cast<T>(a[2]), a[1] != 0});
+}
+
+SPIKELOOM_CUDA_KERNEL(kSgdUpdate, sgdUpdate)
+SPIKELOOM_CUDA_KERNEL(kMomentumUpdate, momentumUpdate)
+
+}  // namespace
+}  // namespace spikeloom::cuda
