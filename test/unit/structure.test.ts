@@ -42,7 +42,7 @@ describe('structure', () => {
       for (const [, target] of text(file).matchAll(/^#include [<"]([^>"]+)[>"]/gm)) {
         const place = target!.split('/')[0]!;
         if (target === 'napi.h' && file !== 'native/core/addon.cpp') wrong.push(`${file} includes ${target}`);
-        if (/^cuda/.test(target!) && layer !== 'cuda' && !file.endsWith('.cu'))
+        if (/^cuda/.test(target!) && layer !== 'cuda' && !/\.cuh?$/.test(file))
           wrong.push(`${file} includes ${target}`);
         if (layer === 'ops' && place === 'ops' && target!.split('/')[1] !== op)
           wrong.push(`${file} includes ${target}`);

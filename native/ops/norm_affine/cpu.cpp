@@ -8,11 +8,11 @@
 template <class T>
 void affine(int64_t C, const T* mean, const T* var, const T* gamma, const T* beta, double eps, const TensorView* out) {
   for (int64_t c = 0; c < C; c++) {
-    const double invStd = 1.0 / std::sqrt(static_cast<double>(var[c]) + eps);
-    const double scale = static_cast<double>(gamma[c]) * invStd;
-    as<T>(out[0])[c] = static_cast<T>(scale);
-    as<T>(out[1])[c] = static_cast<T>(static_cast<double>(beta[c]) - static_cast<double>(mean[c]) * scale);
-    as<T>(out[2])[c] = static_cast<T>(invStd);
+    const ChannelAffine made(static_cast<double>(mean[c]), static_cast<double>(var[c]), static_cast<double>(gamma[c]),
+                             static_cast<double>(beta[c]), eps);
+    as<T>(out[0])[c] = static_cast<T>(made.scale);
+    as<T>(out[1])[c] = static_cast<T>(made.shift);
+    as<T>(out[2])[c] = static_cast<T>(made.invStd);
   }
 }
 
@@ -25,9 +25,9 @@ void normAffine(const Call& call) {
   const double momentum = call.attributes[1], count = call.attributes[2];
   T *runningMean = as<T>(in[4]), *runningVar = as<T>(in[5]);
   for (int64_t c = 0; c < C; c++) {
-    const double unbiased = static_cast<double>(var[c]) * (count > 1 ? count / (count - 1) : 1);
-    runningMean[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * static_cast<double>(mean[c]));
-    runningVar[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningVar[c]) + momentum * unbiased);
+    const double unbiased = unbiasedVariance(static_cast<double>(var[c]), count);
+    runningMean[c] = static_cast<T>(runningValue(static_cast<double>(runningMean[c]), static_cast<double>(mean[c]), momentum));
+    runningVar[c] = static_cast<T>(runningValue(static_cast<double>(runningVar[c]), unbiased, momentum));
   }
 }
 

@@ -1,0 +1,33 @@
+// Sums per channel over a grid of PixelTiles: a thread adds up its own channels, a block writes one part of [K][C], K numbers for each channel,
+// and mergeChannelSums() adds the parts.
+#pragma once
+#include "cuda/pixel_tiles.cuh"
+#include "cuda/reduce.cuh"
+
+namespace spikeloom::cuda {
+
+// The block's sums into parts[part][K][C]; all threads call it.
+template <class T, int K, int N>
+__device__ void writeChannelPart(const PixelTiles<N>& tiles, const PixelPlace<N>& at, const T (&sums)[K][N], double* parts) {
+  __shared__ T shared[kWarps][K][N][32];
+  const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll
+  for (int k = 0; k < K; k++) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      const T sum = acrossGroups(sums[k][i], tiles.group);
+      if (lane < tiles.group) shared[warp][k][i][lane] = sum;
+    }
+  }
+  __syncthreads();
+  const uint32_t width = N * tiles.group;
+  for (uint32_t j = threadIdx.x; j < K * width; j += kThreads) {
+    const uint32_t k = j / width, within = j % width, slot = within / N, i = within % N, c = at.tile * width + within;
+    if (c >= tiles.C) continue;
+    T sum = shared[0][k][i][slot];
+    for (int w = 1; w < kWarps; w++) sum += shared[w][k][i][slot];
+    parts[(static_cast<int64_t>(at.part) * K + k) * tiles.C + c] = static_cast<double>(sum);
+  }
+}
+
+}  // namespace spikeloom::cuda

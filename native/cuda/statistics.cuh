@@ -1,0 +1,132 @@
+// What FSTA needs to know of a current (ops/fsta_stats, ops/current_stats), in one read of it: a thread keeps the maxima of its channels over
+// its pixels of one (t,b), a block leaves them for a second kernel, which merges them and adds up the rest. A block that has all channels of
+// its pixels writes their sums home, else each tile of channels leaves its own. Where all steps are the same, the first is computed.
+#pragma once
+#include "cuda/current.cuh"
+#include "cuda/pixel_tiles.cuh"
+#include "cuda/reduce.cuh"
+
+namespace spikeloom::cuda {
+
+template <class T>
+struct Peak {
+  T value;
+  int32_t pixel;
+
+  // The larger of the two, or the first of equal ones.
+  __device__ __forceinline__ void merge(const Peak& other) {
+    if (other.value > value || (other.value == value && other.pixel < pixel)) *this = other;
+  }
+};
+
+// What a block leaves: values and pixels [(t,b)][chunk][C], planes [tile][(t,b)][P].
+template <class T>
+struct StatisticsParts {
+  T *values, *planes;
+  int32_t* pixels;
+};
+
+template <class T, int N>
+__device__ void writePeaks(const PixelTiles<N>& tiles, const PixelPlace<N>& at, Peak<T> (&peaks)[N], int64_t row, const StatisticsParts<T>& parts) {
+  __shared__ Peak<T> shared[kWarps][N][32];
+  const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, width = N * tiles.group;
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    for (uint32_t step = tiles.group; step < 32; step *= 2) {
+      const int far = static_cast<int>(step);
+      peaks[i].merge({__shfl_xor_sync(kWholeWarp, peaks[i].value, far), __shfl_xor_sync(kWholeWarp, peaks[i].pixel, far)});
+    }
+    if (lane < tiles.group) shared[warp][i][lane] = peaks[i];
+  }
+  __syncthreads();
+  for (uint32_t j = threadIdx.x; j < width; j += kThreads) {
+    const uint32_t c = at.tile * width + j;
+    if (c >= tiles.C) continue;
+    Peak<T> largest = shared[0][j % N][j / N];
+    for (int w = 1; w < kWarps; w++) largest.merge(shared[w][j % N][j / N]);
+    parts.values[row * tiles.C + c] = largest.value;
+    parts.pixels[row * tiles.C + c] = largest.pixel;
+  }
+}
+
+template <class T, class S, int N>
+__global__ void __launch_bounds__(kThreads) statisticsKernel(Current<T, S, N> current, PixelTiles<N> tiles, StatisticsParts<T> parts, uint32_t steps) {
+  constexpr int kAtOnce = 4;  // pixels whose reads are under way together
+  const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep;
+  const PixelPlace<N> at(tiles, blockIdx.x % perStep);
+  const ChannelMap<T, N> map = current.mapAt(at.vector);
+  T* plane = parts.planes + (static_cast<int64_t>(at.tile) * steps * tiles.B + t * tiles.B + at.b) * tiles.P;
+  Peak<T> peaks[N];
+  for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
+    RawCurrent<S, N> raw[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; k++) raw[k] = current.read(t, at.b * tiles.P + at.pixelAt(p + k * at.rows), at.vector);
+#pragma unroll
+    for (int k = 0; k < kAtOnce; k++) {
+      const uint32_t pixel = p + k * at.rows;
+      T x[N], sum = 0;
+      current.value(raw[k], map, at.vector, x);
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        sum += x[i];
+        if ((k == 0 && p == at.begin) || x[i] > peaks[i].value) peaks[i] = {x[i], static_cast<int32_t>(at.pixelAt(pixel))};
+      }
+      sum = groupSum(at.hasChannels ? sum : T(0), tiles.group);
+      if (at.slot == 0 && at.has(pixel)) plane[pixel + at.row] = sum;
+    }
+  }
+  writePeaks<T, N>(tiles, at, peaks, int64_t{t} * tiles.parts() + at.part, parts);
+}
+
+template <class T>
+struct StatisticsOut {
+  T *mean, *peak, *plane;
+  int32_t* argmax;
+
+  // out: mean, peak, plane, argmax.
+  explicit StatisticsOut(const TensorView* out) : mean(as<T>(out[0])), peak(as<T>(out[1])), plane(as<T>(out[2])), argmax(as<int32_t>(out[3])) {}
+};
+
+// One block per (t,b) that was computed; the result goes to `repeats` steps.
+template <class T>
+__global__ void finishStatistics(StatisticsParts<T> parts, StatisticsOut<T> out, uint32_t tiles, uint32_t chunks, int64_t C, int64_t P, uint32_t repeats) {
+  __shared__ double sums[2][kWarps];
+  const int64_t tb = blockIdx.x, computed = gridDim.x;
+  double peaks = 0, total = 0;
+  for (int64_t c = threadIdx.x; c < C; c += kThreads) {
+    Peak<T> largest{parts.values[tb * chunks * C + c], parts.pixels[tb * chunks * C + c]};
+    for (int64_t row = tb * chunks + 1; row < (tb + 1) * chunks; row++) largest.merge({parts.values[row * C + c], parts.pixels[row * C + c]});
+    peaks += static_cast<double>(largest.value);
+    for (uint32_t t = 0; t < repeats; t++) out.argmax[(t * computed + tb) * C + c] = largest.pixel;
+  }
+  for (int64_t p = threadIdx.x; p < P; p += kThreads) {
+    T sum = parts.planes[tb * P + p];
+    for (uint32_t tile = 1; tile < tiles; tile++) sum += parts.planes[(tile * computed + tb) * P + p];
+    total += static_cast<double>(sum);
+    for (uint32_t t = 0; t < repeats; t++) out.plane[(t * computed + tb) * P + p] = sum;
+  }
+  const double peakSum = blockSum(peaks, sums[0]), meanSum = blockSum(total, sums[1]);
+  if (threadIdx.x != 0) return;
+  for (uint32_t t = 0; t < repeats; t++) {
+    out.peak[t * computed + tb] = static_cast<T>(peakSum / static_cast<double>(C));
+    out.mean[t * computed + tb] = static_cast<T>(meanSum / static_cast<double>(P * C));
+  }
+}
+
+// shape: of the current; out: mean, peak, plane, argmax.
+template <class T, class S, int N>
+void statistics(const Call& call, const Current<T, S, N>& current, const Shape5& shape, const TensorView* out) {
+  const uint32_t repeats = current.sameEveryStep() ? static_cast<uint32_t>(shape.T) : 1;
+  const int64_t steps = shape.T / repeats, P = shape.H * shape.W;
+  const PixelTiles<N> tiles(shape.B, P, shape.C, steps);
+  if (!tiles.fits(call, shape.T)) return;
+  const int64_t peaks = steps * tiles.parts() * shape.C, planes = tiles.tiles > 1 ? tiles.tiles * steps * shape.B * P : 0;
+  T* room = static_cast<T*>(scratchBytes(call, static_cast<size_t>(peaks + planes) * sizeof(T) + static_cast<size_t>(peaks) * sizeof(int32_t)));
+  if (room == nullptr) return;
+  const StatisticsOut<T> made(out);
+  const StatisticsParts<T> parts{room, planes > 0 ? room + peaks : made.plane, reinterpret_cast<int32_t*>(room + peaks + planes)};
+  launch(call, statisticsKernel<T, S, N>, steps * tiles.blocks(), current, tiles, parts, static_cast<uint32_t>(steps));
+  launch(call, finishStatistics<T>, steps * shape.B, parts, made, tiles.tiles, tiles.chunks, shape.C, P, repeats);
+}
+
+}  // namespace spikeloom::cuda
