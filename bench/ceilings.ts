@@ -6,13 +6,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Cost } from './cost.ts';
+import type { StepOptions } from './options.ts';
 
 const start = promisify(execFile);
+const TORCH = fileURLToPath(new URL('./peers/torch_ceilings.py', import.meta.url));
 const SOURCE = fileURLToPath(new URL('./native/ceilings.cpp', import.meta.url));
 
 export interface Ceilings {
+  /** 0: of a GPU. */
   threads: number;
-  /** The widest vectors that the compiler used. */
+  /** The widest vectors that the compiler used, or what measured. */
   vectors: string;
   /** Bytes per second by the size of the working set. */
   bandwidth: { bytes: number; copy: number; triad: number; update: number; read: number }[];
@@ -35,10 +38,24 @@ async function compile(file: string): Promise<void> {
   throw last;
 }
 
-/** Undefined where no compiler is found (CXX names one) or its program does not run: then there are no shares, and stderr says why. */
-export async function measureCeilings(threads: number): Promise<Ceilings | undefined> {
+/** Of a GPU: what PyTorch's copies and matrix products reach on it. */
+async function ofGpu(device: string): Promise<Ceilings> {
+  const python = process.env.SPIKELOOM_PEERS_PYTHON;
+  if (!python) throw new Error("a GPU's are measured with PyTorch; SPIKELOOM_PEERS_PYTHON names a Python that has it");
+  return JSON.parse((await start(python, [TORCH, '--device', device])).stdout) as Ceilings;
+}
+
+/**
+ * Undefined where no compiler is found (CXX names one) or its program does not run, for a GPU where there is no PyTorch: then there are no
+ * shares, and stderr says why.
+ */
+export async function measureCeilings({
+  device,
+  threads,
+}: Pick<StepOptions, 'device' | 'threads'>): Promise<Ceilings | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'spikeloom-'));
   try {
+    if (device !== 'cpu') return await ofGpu(device);
     const file = join(folder, 'ceilings');
     await compile(file);
     const { stdout } = await start(file, [String(threads)]);
@@ -60,7 +77,7 @@ export function describeCeilings(ceilings: Ceilings | undefined | null): string 
     return `${point.bytes / 2 ** 20} MiB ${(rateOf(point, 'stream') / 1e9).toFixed(1)}`;
   });
   const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${bf16 ? `, bf16 ${(bf16 / 1e9).toFixed(0)}` : ''}`;
-  return `ceilings on ${threads} threads: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
+  return `ceilings${threads > 0 ? ` on ${threads} threads` : ''}: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
 }
 
 type Point = Ceilings['bandwidth'][number];

@@ -1,6 +1,6 @@
 // What a time step costs as their number grows: time and memory of a whole training step, each T in a process of its own.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
-import type { StepOptions } from './options.ts';
+import { placeOf, type StepOptions } from './options.ts';
 import { commandOf, type Measured, ourSide, runSide } from './peers/sides.ts';
 import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
@@ -42,7 +42,8 @@ export function pointOf(steps: number, found: Measured & { plan_bytes: number },
   };
 }
 
-function show(points: readonly CurvePoint[], { model, batch, size, threads, precision }: CurveOptions): string {
+function show(points: readonly CurvePoint[], options: CurveOptions): string {
+  const { model, batch, size, precision } = options;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
   const head = [
     'T',
@@ -66,7 +67,7 @@ function show(points: readonly CurvePoint[], { model, batch, size, threads, prec
     mib(point.plan_bytes),
     mib(point.plan_bytes_per_step),
   ]);
-  const title = `${model}, batch ${batch}, ${size}x${size}, ${threads} threads, ${precision}`;
+  const title = `${model}, batch ${batch}, ${size}x${size}, ${placeOf(options)}, ${precision}`;
   return `${title}\n${table(
     [head, ...rows],
     head.map((_, i) => i),
@@ -82,7 +83,7 @@ export async function curveCommand(options: CurveOptions): Promise<void> {
     process.stderr.write(`T = ${steps}\n`);
     points.push(pointOf(steps, (await runSide(side)) as Measured & { plan_bytes: number }, commandOf(side)));
   }
-  const found = { ...provenance(), options: settings, points };
+  const found = { ...provenance(options.device), options: settings, points };
   if (out !== undefined) writeResult(out, found);
   if (json) writeJson(found);
   else writeText(show(points, options));

@@ -25,7 +25,7 @@ function addPeers(program: Command): void {
     .option('--python <file>', 'Python with PyTorch; else SPIKELOOM_PEERS_PYTHON names it')
     .option(
       '--forms <form...>',
-      "ways to compute FSTA in the peer: 'expanded', 'collapsed', and 'best', the fastest that PyTorch makes of the latter",
+      "ways to compute FSTA in the peer: 'expanded', 'expanded-amp' (GPU), 'collapsed', and 'best', the fastest that PyTorch makes of the latter",
       ['expanded', 'collapsed'],
     )
     .addOption(precisionOption('--precisions <type...>', 'ours; default: fp32 and bf16, or what --precision asks for'))

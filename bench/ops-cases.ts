@@ -1,6 +1,16 @@
 // What `bench ops` times: the calls of one training step, as they are made there, and calls of the same sizes for the ops that the step
 // does without.
-import { backward, type NativeOp, nativeOp, noGrad, type Tensor, tensor, zeros } from '../lib/core/index.ts';
+import {
+  backward,
+  type Device,
+  device,
+  type NativeOp,
+  nativeOp,
+  noGrad,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
 import { crossEntropy, fire, globalAvgPool } from '../lib/ops/index.ts';
 import type { StepOptions } from './options.ts';
@@ -30,6 +40,9 @@ type Maker = (shape: readonly number[]) => Tensor;
 interface Makers {
   real: Maker;
   spikes: Maker;
+  /** A tensor of these numbers. */
+  given: (data: Float32Array | Int32Array | readonly number[]) => Tensor;
+  cleared: Maker;
 }
 
 /** Numbers drawn once and laid end to end, since only their distribution matters. */
@@ -38,20 +51,22 @@ function repeated<A extends Float32Array | Uint8Array>(all: A, part: A): A {
   return all;
 }
 
-function makers(seed: number): Makers {
+function makers(seed: number, on: Device): Makers {
   const drawn = philox(seed, NUMBERS);
   const count = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
   const normal = Float32Array.from({ length: 60_013 }, () => drawn.normal());
   const fired = Uint8Array.from({ length: 60_013 }, () => Number(drawn.uniform() < RATE));
   return {
-    real: (shape) => tensor(repeated(new Float32Array(count(shape)), normal), { shape }),
-    spikes: (shape) => tensor(repeated(new Uint8Array(count(shape)), fired), { shape, dtype: 'spike' }),
+    real: (shape) => tensor(repeated(new Float32Array(count(shape)), normal), { shape, device: on }),
+    spikes: (shape) => tensor(repeated(new Uint8Array(count(shape)), fired), { shape, dtype: 'spike', device: on }),
+    given: (data) => tensor(data, { device: on }),
+    cleared: (shape) => zeros(shape, 'f32', on),
   };
 }
 
 const op = (name: string): NativeOp => nativeOp(name);
 
-function elementwise({ real, spikes }: Makers, shape: number[]): void {
+function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   const [x, y] = [real(shape), real(shape)];
   const s = spikes(shape);
   for (const other of [y, s]) op('add').run({ x, y: other }, {}, { types: { z: 'f32' } });
@@ -62,7 +77,7 @@ function elementwise({ real, spikes }: Makers, shape: number[]): void {
   op('sigmoidGrad').run({ gy: x, y: op('sigmoid').run({ x }).y });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
   op('spikeCount').run({ x: s });
-  const counter = tensor(Int32Array.of(1));
+  const counter = given(Int32Array.of(1));
   op('dropout').run({ x, counter }, { p: 0.1, seed: 7 });
   const [steps, ...rest] = shape;
   const flat = [steps!, rest.reduce((n, d) => n * d, 1)];
@@ -89,14 +104,14 @@ function pools({ real, spikes }: Makers, shape: number[]): void {
 }
 
 /** Layer by layer, as a network does that shows what lies between. */
-function layers({ real, spikes }: Makers, shape: number[]): void {
+function layers({ real, spikes, given, cleared }: Makers, shape: number[]): void {
   const [steps, batch, C, H, W] = shape as [number, number, number, number, number];
   const [x, gy] = [real(shape), real(shape)];
   const [gamma, beta, runningMean, runningVar] = [
     real([C]),
     real([C]),
-    zeros([C]),
-    tensor(new Float32Array(C).fill(1)),
+    cleared([C]),
+    given(new Float32Array(C).fill(1)),
   ];
   const norm = { x, gamma, beta, runningMean, runningVar };
   const { mean, invStd } = op('batchNorm').run(norm, { eps: 1e-5, momentum: 0.1 });
@@ -128,13 +143,13 @@ function layers({ real, spikes }: Makers, shape: number[]): void {
 }
 
 /** A layer from the convolution's output to spikes and back, as one: see fire() in lib/ops. */
-function firing({ real, spikes }: Makers, shape: number[], precision: 'f32' | 'bf16'): void {
+function firing({ real, spikes, given, cleared }: Makers, shape: number[], precision: 'f32' | 'bf16'): void {
   const [steps, batch, C] = shape as [number, number, number];
   const learned = (t: Tensor) => Object.assign(t, { requiresGrad: true });
   const y = learned(op('add').run({ x: real(shape), y: real(shape) }, {}, { types: { z: precision } }).z!);
-  const [runningMean, runningVar] = [zeros([C]), tensor(new Float32Array(C).fill(1))];
+  const [runningMean, runningVar] = [cleared([C]), given(new Float32Array(C).fill(1))];
   const norm = { gamma: learned(real([C])), beta: learned(real([C])), runningMean, runningVar };
-  const [alpha, beta, m, n] = [0.5, 0.5, 0.6, 0.5].map((value) => learned(tensor([value])));
+  const [alpha, beta, m, n] = [0.5, 0.5, 0.6, 0.5].map((value) => learned(given([value])));
   const scalars = { alpha: alpha!, beta: beta!, m: m!, n: n! };
   const params = { ...scalars, time: learned(real([steps, steps])), freq1: learned(real([1, 49, 7, 7])) };
   const s = fire(y, {
@@ -142,19 +157,19 @@ function firing({ real, spikes }: Makers, shape: number[], precision: 'f32' | 'b
     residual: spikes(shape),
     fsta: { params, basis: real([49, 1, 7, 7]) },
   });
-  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % C));
+  const labels = given(Int32Array.from({ length: batch }, (_, i) => i % C));
   backward(crossEntropy(globalAvgPool(s), labels));
   noGrad(() => fire(y, { norm: { ...norm, training: false } }));
 }
 
-function heads({ real, spikes }: Makers, [steps, batch]: number[], classes: number, features: number): void {
+function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classes: number, features: number): void {
   const w = real([classes, features]);
   for (const x of [real([steps!, batch!, features]), spikes([steps!, batch!, features])]) {
     op('linear').run({ x, w, b: real([classes]) });
     op('linearGradW').run({ gy: real([steps!, batch!, classes]), x }, {}, { want: ['gb'] });
   }
   op('linearGradX').run({ gy: real([steps!, batch!, classes]), w });
-  const labels = tensor(Int32Array.from({ length: batch! }, (_, i) => i % classes));
+  const labels = given(Int32Array.from({ length: batch! }, (_, i) => i % classes));
   const x = real([steps!, batch!, classes]);
   const gloss = real([1]);
   const { p } = op('crossEntropy').run({ x, labels }, { smoothing: 0.1 }, { want: ['p'] });
@@ -165,17 +180,17 @@ function heads({ real, spikes }: Makers, [steps, batch]: number[], classes: numb
   op('correctCount').run({ x: logits, labels });
 }
 
-function updates({ real }: Makers, shape: number[]): void {
+function updates({ real, given, cleared }: Makers, shape: number[]): void {
   const [w, m, g] = [real(shape), real(shape), real(shape)];
-  const v = zeros(shape);
-  const hyper = tensor(Float32Array.of(1e-3, 0.1, 0.001));
-  const rate = tensor(Float32Array.of(1e-3));
+  const v = cleared(shape);
+  const hyper = given(Float32Array.of(1e-3, 0.1, 0.001));
+  const rate = given(Float32Array.of(1e-3));
   const moments = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
   op('sgdUpdate').run({ w, g, hyper: rate }, { weightDecay: 5e-4 });
   op('momentumUpdate').run({ w, m, g, hyper: rate }, { momentum: 0.9, nesterov: true, weightDecay: 5e-4 });
   op('adamwUpdate').run({ w, m, v, g, hyper }, moments);
   op('lambUpdate').run({ w, m, v, g, hyper }, moments);
-  const norms = zeros([64]);
+  const norms = cleared([64]);
   op('gradNorm').run({ g, norms }, { slot: 0 });
   op('clipFactor').run({ norms }, { limit: 1 });
 }
@@ -185,7 +200,7 @@ function others(options: StepOptions): CaseSet {
   const { steps, batch, size, classes, width = 64, seed } = options;
   const shape = [steps, batch, width, size, size];
   const work = () => {
-    const make = makers(seed);
+    const make = makers(seed, device(options.device));
     elementwise(make, shape);
     pools(make, shape);
     layers(make, shape);

@@ -1,6 +1,6 @@
 // Times every native op at the sizes of a training step, beside what the machine's ceilings allow.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
-import { device, keep, nativeOp, opTable, SpikeloomError, scope } from '../lib/core/index.ts';
+import { type Device, device, keep, nativeOp, opTable, SpikeloomError, scope } from '../lib/core/index.ts';
 import { type Arguments, type Call, describeCall, identityOf, watchCalls } from './calls.ts';
 import {
   type Attainable,
@@ -26,6 +26,7 @@ export interface OpsOptions extends StepOptions {
 interface Case {
   call: Call;
   made: Arguments;
+  on: Device;
 }
 
 export interface TimedCase extends Cost {
@@ -55,7 +56,8 @@ export function collectCases({ work }: Pick<CaseSet, 'work'>, known: Set<string>
       if (known.has(identity) || call.op in NOT_TIMED) return;
       known.add(identity);
       const held = Object.entries(inputs).map(([name, t]) => [name, t && keep(t.alias([...t.shape]))] as const);
-      cases.push({ call, made: { inputs: Object.fromEntries(held), attributes, options: wanting(call, options) } });
+      const on = held.find(([, t]) => t)![1]!.device;
+      cases.push({ call, made: { inputs: Object.fromEntries(held), attributes, options: wanting(call, options) }, on });
     });
   });
   return cases;
@@ -73,11 +75,11 @@ export function disposeCases(cases: readonly Case[]): void {
   for (const { made } of cases) for (const t of Object.values(made.inputs)) t?.dispose();
 }
 
-async function secondsFor({ call, made }: Case, times: number): Promise<number> {
+async function secondsFor({ call, made, on }: Case, times: number): Promise<number> {
   const op = nativeOp(call.op);
   const start = performance.now();
   for (let i = 0; i < times; i++) scope(() => void op.run(made.inputs, made.attributes, made.options));
-  await device().finish();
+  await on.finish();
   return (performance.now() - start) / 1e3;
 }
 
@@ -119,7 +121,7 @@ export function refuseUntimed(timed: Iterable<string>): void {
 async function timeSet(makeSet: () => CaseSet, known: Set<string>, repeats: number, ceilings: Ceilings | undefined) {
   const set = makeSet();
   const cases = collectCases(set, known);
-  await device().finish();
+  await cases[0]?.on.finish();
   const found: TimedCase[] = [];
   process.stderr.write(`${set.name}: ${cases.length} kinds of calls\n`);
   for (const item of cases) found.push(judge(set.name, item.call, await timeCase(item, repeats), ceilings));
@@ -148,15 +150,15 @@ function show(cases: readonly TimedCase[]): string {
 
 export async function opsCommand({ out, json, ...options }: OpsOptions): Promise<void> {
   if (out !== undefined) makeFolderOf(out);
-  device().setThreads(options.threads);
-  const ceilings = await measureCeilings(options.threads);
+  if (options.device === 'cpu') device().setThreads(options.threads);
+  const ceilings = await measureCeilings(options);
   const known = new Set<string>();
   const cases: TimedCase[] = [];
   for (const makeSet of caseSets(options)) cases.push(...(await timeSet(makeSet, known, options.repeats, ceilings)));
   refuseUntimed(cases.map(({ op }) => op));
   cases.sort((a, b) => a.op.localeCompare(b.op) || b.seconds - a.seconds);
   const found = {
-    ...provenance(),
+    ...provenance(options.device),
     options,
     ceilings: ceilings ?? null,
     not_timed: NOT_TIMED,

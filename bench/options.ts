@@ -21,6 +21,8 @@ export interface StepOptions {
   frames?: boolean;
   /** Whether our network computes convolutions again on the way back. */
   recompute?: boolean;
+  /** 'cpu', 'cuda' or 'cuda:N'. */
+  device: string;
   threads: number;
   precision: 'fp32' | 'bf16' | 'fp64';
   /** Steps before the clock starts. */
@@ -38,6 +40,15 @@ export const wholeNumber =
     if (/^\d+$/.test(text) && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`It takes a whole number from ${least} to ${most}.`);
   };
+
+function deviceName(text: string): string {
+  if (/^(cpu|cuda(:\d+)?)$/.test(text)) return text;
+  throw new InvalidArgumentError("It takes 'cpu', 'cuda' or 'cuda:N'.");
+}
+
+/** What a measurement ran on, in a few words. */
+export const placeOf = ({ device, threads }: Pick<StepOptions, 'device' | 'threads'>): string =>
+  device === 'cpu' ? `${threads} threads` : device;
 
 export const precisionOption = (flags: string, text: string): Option =>
   new Option(flags, text).choices(['fp32', 'bf16', 'fp64']);
@@ -62,6 +73,7 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   command.option('--recompute', 'convolutions once more on the way back: less memory (ours only)');
   command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
   number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, 1024, availableParallelism());
+  command.option('--device <name>', 'cpu, cuda or cuda:N', deviceName, 'cpu');
   command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of activations at rest').default('fp32'));
   number('--warmup <n>', 'steps before the clock starts', 0, 10_000, 2);
   number('--repeats <n>', 'steps that are timed', 1, 10_000, 5);
@@ -69,7 +81,7 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
 }
 
 const KEYS = ['model', 'steps', 'batch', 'size', 'channels', 'classes', 'width', 'reduction', 'attention', 'threads'];
-const MORE = ['precision', 'warmup', 'repeats', 'seed'];
+const MORE = ['device', 'precision', 'warmup', 'repeats', 'seed'];
 
 /** The options as a command line, for a process of its own. */
 export function asArguments(options: StepOptions): string[] {

@@ -4,7 +4,7 @@ import { type Device, type RecordedStep, recordStep, SpikeloomError } from '../l
 import { type Call, watchCalls } from './calls.ts';
 import { attainable, type Ceilings, describeCeilings, measureCeilings } from './ceilings.ts';
 import { costOf } from './cost.ts';
-import { median, type StepOptions } from './options.ts';
+import { median, placeOf, type StepOptions } from './options.ts';
 import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
 import { prepareTraining } from './training.ts';
@@ -70,7 +70,7 @@ async function timeSteps(device: Device, step: RecordedStep<unknown>, { warmup, 
 }
 
 export async function measureRoofline(options: StepOptions) {
-  const ceilings = await measureCeilings(options.threads);
+  const ceilings = await measureCeilings(options);
   const { net, step: body } = prepareTraining(options);
   const calls: Call[] = [];
   const step = watchCalls(
@@ -84,7 +84,7 @@ export async function measureRoofline(options: StepOptions) {
   const attained = ceilings && sum(ops.map(({ attainable_s }) => attainable_s!));
   const fromMemory = ceilings && sum(ops.map(({ from_memory_s }) => from_memory_s!));
   return {
-    ...provenance(),
+    ...provenance(options.device),
     options,
     ceilings: ceilings ?? null,
     calls: calls.length,
@@ -130,7 +130,7 @@ function show(found: Awaited<ReturnType<typeof measureRoofline>>): string {
   });
   const between = step_s - kernels_s;
   const rest = ceilings ? ['', '', ms(between), percent(between / lost), '', ''] : [];
-  const { model, steps, batch, size, threads, precision } = options;
+  const { model, steps, batch, size, precision } = options;
   const roofs: [string, number][] =
     attainable_s === null || from_memory_s === null
       ? []
@@ -139,7 +139,7 @@ function show(found: Awaited<ReturnType<typeof measureRoofline>>): string {
           ['tensors from memory', from_memory_s],
         ];
   return [
-    `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${threads} threads, ${precision}`,
+    `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${placeOf(options)}, ${precision}`,
     describeCeilings(ceilings),
     table([head, ...rows, ['between calls', '', '', '', ms(between), ...rest]], [1, 2, 3, 4, 5, 6, 7, 8, 10]),
     `step: ${ms(step_s)} ms; ${(found.bytes / 1e6).toFixed(0)} MB, ${(found.flops / 1e9).toFixed(2)} GFLOP in ${found.calls} calls`,

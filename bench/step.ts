@@ -2,10 +2,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
-import { native, type RecordedStep, recordStep, SpikeloomError, type Tensor } from '../lib/core/index.ts';
+import {
+  type Device,
+  device,
+  native,
+  type RecordedStep,
+  recordStep,
+  SpikeloomError,
+  type Tensor,
+} from '../lib/core/index.ts';
 import { model, type Net } from '../lib/nn/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
-import { median, type StepOptions } from './options.ts';
+import { median, placeOf, type StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
 interface Trained {
@@ -65,11 +73,16 @@ async function latenessDuring(work: () => Promise<void>): Promise<number> {
   return late / 1e3;
 }
 
+/** What the process has taken so far: of the device where that has memory of its own (used by all programs), else of the system. */
+function takenBytes(device: Device): number {
+  const memory = device.memory();
+  return memory ? memory.totalBytes - memory.freeBytes : peakBytes();
+}
+
 /** Measures as the options say; the result is what --json prints. */
 export async function measureStep(options: StepOptions) {
   const { steps, batch, size, threads, precision, warmup, repeats } = options;
-  native();
-  const before = peakBytes();
+  const before = takenBytes(device(options.device));
   const trained = prepare(options);
   for (let i = 0; i < warmup; i++) await timeStep(trained);
   const timings: Timing[] = [];
@@ -85,19 +98,23 @@ export async function measureStep(options: StepOptions) {
     steps,
     batch,
     size,
+    device: options.device,
     threads,
     precision,
     step_s: median(seconds),
     min_s: Math.min(...seconds),
     images_per_s: batch / median(seconds),
-    peak_bytes: peakBytes() - before,
+    peak_bytes: takenBytes(trained.net.device) - before,
     device_peak_bytes: trained.net.device.stats().peakBytes,
     plan_bytes: trained.step.peakBytes,
+    graphs: trained.net.device.stats().capturesRun,
+    graph_problem: trained.net.device.stats().captureProblem || null,
     late_s: late,
     js_s: median(timings.map(({ queueing }) => queueing)),
     parameters: trained.net.parameters().reduce((n, { tensor }) => n + tensor.size, 0),
     loss: timings.at(-1)!.loss,
     cpu,
+    gpu: trained.net.device.backend.name === 'cpu' ? null : trained.net.device.backend.description,
     node,
     level: native().level,
     commit: git?.commit ?? null,
@@ -115,7 +132,7 @@ export async function stepCommand({ json, ...options }: StepOptions & { json?: b
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   writeText(
     [
-      `${name}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${found.threads} threads, ${found.precision}`,
+      `${name}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${placeOf(options)}, ${found.precision}`,
       `step: ${ms(found.step_s)} median, ${ms(found.min_s)} minimum; ${found.images_per_s.toFixed(1)} images/s`,
       `JavaScript: ${ms(found.js_s)} to queue a step; a timer was ${ms(found.late_s)} late at most`,
       `memory: ${mib(found.peak_bytes)} more at the peak, ${mib(found.device_peak_bytes)} on the device, ${mib(found.plan_bytes)} planned for a step`,

@@ -17,13 +17,13 @@ export interface Training {
 }
 
 export function prepareTraining(options: StepOptions): Training {
-  const { steps, batch, size, channels, classes, width, reduction, attention, seed, threads } = options;
+  const { steps, batch, size, channels, classes, width, reduction, attention, seed, threads, device } = options;
   const input = { channels, height: size, width: size };
   const shared = { steps, classes, input, width, reduction, attention, seed };
   const dtype: RealType = options.precision === 'fp64' ? 'f64' : 'f32';
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp32';
-  const net = model(options.model)({ ...shared, dtype, precision, recompute: options.recompute });
-  net.device.setThreads(threads);
+  const net = model(options.model)({ ...shared, dtype, precision, device, recompute: options.recompute });
+  if (device === 'cpu') net.device.setThreads(threads);
   const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
   const drawn = philox(seed, IMAGES);
   const count = shape.reduce((n, d) => n * d, 1);

@@ -5,12 +5,25 @@ import { commandOf, type Measured, runSide, type Side, torchSide } from './sides
 
 const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
 
+/** On a GPU: fewer, since each is compiled anew; 'graphs' compiles for CUDA graphs. */
+const ON_GPU = [
+  [],
+  ['bf16'],
+  ['bf16', 'channels_last'],
+  ['bf16', 'compile'],
+  ['bf16', 'channels_last', 'compile'],
+  ['bf16', 'graphs'],
+  ['bf16', 'channels_last', 'graphs'],
+];
+
 /** Steps before the clock starts, at least: the first ones compile. */
 const WARMUP = 3;
 
-/** Every subset of the speed-ups, the empty one first. */
-export const variants = (): string[][] =>
-  Array.from({ length: 2 ** SPEEDUPS.length }, (_, bits) => SPEEDUPS.filter((_, i) => bits & (1 << i)));
+/** On a CPU every subset of the speed-ups; the empty one first. */
+export const variants = (device = 'cpu'): string[][] =>
+  device !== 'cpu'
+    ? ON_GPU
+    : Array.from({ length: 2 ** SPEEDUPS.length }, (_, bits) => SPEEDUPS.filter((_, i) => bits & (1 << i)));
 
 const listed = (speedups: readonly string[]): string => (speedups.length > 0 ? speedups.join(', ') : 'plain');
 
@@ -41,7 +54,7 @@ export async function findBest(
   const brief = { ...options, warmup: Math.max(options.warmup, WARMUP), repeats: Math.min(options.repeats, 3) };
   const tried: Tried[] = [];
   let fastest = { step_s: Number.POSITIVE_INFINITY, speedups: [] as string[] };
-  for (const speedups of variants()) {
+  for (const speedups of variants(options.device)) {
     const side = torchSide(brief, python, 'collapsed', speedups, `torch collapsed (${listed(speedups)})`);
     tell(`trying ${side.name}`);
     const entry = { name: side.name, command: commandOf(side) };

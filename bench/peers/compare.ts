@@ -3,7 +3,8 @@ import { UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { describeEnvironment } from '../../lib/train/environment.ts';
-import { median, type StepOptions } from '../options.ts';
+import { median, placeOf, type StepOptions } from '../options.ts';
+import { provenance } from '../provenance.ts';
 import { makeFolderOf, writeResult } from '../result-file.ts';
 import { findBest, type Tried } from './best.ts';
 import { commandOf, findPython, type Measured, ourSide, runSide, type Side, torchSide } from './sides.ts';
@@ -20,7 +21,7 @@ export interface PeerOptions extends StepOptions {
   json?: boolean;
 }
 
-const FORMS = ['expanded', 'collapsed', 'best'];
+const FORMS = ['expanded', 'expanded-amp', 'collapsed', 'best'];
 
 interface Runs {
   side: Side;
@@ -92,6 +93,13 @@ export function shownCommand(words: readonly string[]): string {
   return ['npm run bench --', ...kept].join(' ');
 }
 
+/** 'expanded-amp': as the authors run it on a GPU, in mixed precision. */
+function plainSide(options: StepOptions, python: string, form: string): Side {
+  return form === 'expanded-amp'
+    ? torchSide(options, python, 'expanded', ['amp'], 'torch expanded (amp)')
+    : torchSide(options, python, form);
+}
+
 async function compare(options: PeerOptions, python: string) {
   const { rounds, memoryBatch, python: _python, out: _out, json: _json, ...settings } = options;
   const { precision, forms, precisions = precision === 'fp32' ? ['fp32', 'bf16'] : [precision] } = options;
@@ -101,15 +109,15 @@ async function compare(options: PeerOptions, python: string) {
   const sidesAt = (changes: Partial<StepOptions>) => {
     const changed = { ...options, ...changes };
     const ours = precisions.map((type) => ourSide(changed, type));
-    return [...ours, ...plain.map((form) => torchSide({ ...changed, ...theirs }, python, form))];
+    return [...ours, ...plain.map((form) => plainSide({ ...changed, ...theirs }, python, form))];
   };
   const all = await takeTurns([...sidesAt({}), ...(best ? [best.side] : [])], rounds);
   const memory = memoryBatch === undefined ? null : await measureMemory(memoryBatch, sidesAt);
-  const { node, git, date, cpu, cores, memory_bytes, platform, arch, os } = describeEnvironment();
+  const { node, git, date, memory_bytes, platform, arch, os } = describeEnvironment();
   return {
     date,
     command: shownCommand(process.argv.slice(2)),
-    machine: { cpu, cores, memory_bytes, platform, arch, os },
+    machine: { ...provenance(options.device).machine, memory_bytes, platform, arch, os },
     node,
     commit: git?.commit ?? null,
     modified: git?.modified ?? null,
@@ -155,8 +163,8 @@ function show({ sides, options, tried, memory }: Comparison): string {
     mib(side.peak_bytes),
     ...ours.flatMap((name) => [side.images_per_s_ratio[name]!.toFixed(2), side.peak_bytes_ratio[name]!.toFixed(2)]),
   ]);
-  const { model, steps, batch, size, threads, rounds } = options;
-  const title = `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${threads} threads, medians of ${rounds} rounds`;
+  const { model, steps, batch, size, rounds } = options;
+  const title = `${model}, T=${steps}, batch ${batch}, ${size}x${size}, ${placeOf(options)}, medians of ${rounds} rounds`;
   const parts = [title, table([head, ...rows], columns(4 + heads.length)), 'ratios: ours over the row'];
   return [...parts, ...(tried ? ['', showTried(tried)] : []), ...(memory ? ['', showMemory(memory)] : [])].join('\n');
 }

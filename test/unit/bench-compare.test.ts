@@ -15,6 +15,7 @@ const options: StepOptions = {
   channels: 3,
   classes: 10,
   attention: 'fsta',
+  device: 'cpu',
   threads: 2,
   precision: 'fp32',
   warmup: 1,

@@ -20,6 +20,7 @@ const tiny = {
   classes: 10,
   width: 8,
   attention: 'fsta',
+  device: 'cpu',
   threads: 1,
   precision: 'fp32',
   warmup: 0,
