@@ -5,12 +5,15 @@ export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';
 export {
   beforeReplay,
+  inOneGo,
   isStepRecording,
   planStep,
   RecordedStep,
   recordStep,
+  recordStepInTurns,
   type StepBody,
   type StepPlan,
+  type StepTurns,
   stepInput,
 } from './step.ts';
 export { backward, isRecording, needsGrad, noGrad, record } from './tape.ts';

@@ -71,6 +71,9 @@ export interface Native {
   beginRecording(device: number): void;
   cutRecording(): void;
   pauseRecording(yes: boolean): void;
+  /** Leaves the recording under way, as if there were none, until resumeRecording() with what this gave. */
+  leaveRecording(): number;
+  resumeRecording(left: number): void;
   endRecording(dry: boolean): RecordedProgram;
   cancelRecording(): void;
   replay(program: number, part: number, timed: boolean): void;

@@ -1,8 +1,19 @@
 // Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Device } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
-import { keep, keepMade, scope, type Tensor, tensorsIn } from './tensor.ts';
+import {
+  closeScope,
+  keep,
+  keepMade,
+  leaveScopes,
+  openScope,
+  passOut,
+  refusePromise,
+  type Tensor,
+  tensorsIn,
+} from './tensor.ts';
 
 /** Memory and size of a recorded step. */
 export interface StepPlan {
@@ -20,6 +31,9 @@ export interface StepPlan {
 
 /** What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read between them. */
 export type StepBody<R> = (cut: () => void) => R;
+
+/** The same as a generator; where it yields, the event loop gets a turn. */
+export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 
 interface Recording {
   /** For every part: what is written before it is replayed. */
@@ -95,7 +109,8 @@ interface Recorded<R> {
   device: Device;
 }
 
-function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Recorded<R> {
+/** Notes the calls of `body`. Where that yields, the recording is left until it is asked to go on. */
+function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
@@ -105,17 +120,35 @@ function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Record
   explained(() => native().beginRecording(device.id));
   current = recording;
   let kept = false;
+  // The inner scope frees what passes, the outer one owns what is returned until the step does.
+  const [outer, inner] = [openScope(), openScope()];
+  let open = [outer, inner];
   try {
-    // The scope inside frees what passes, that around owns what is returned until the step does.
-    return scope(() => {
-      const result = scope(() => body(cut));
-      const program = explained(() => native().endRecording(dry));
-      kept = !dry;
-      const results = kept ? keepMade(tensorsIn(result)) : [];
-      for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
-      return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program, device };
-    });
+    const turns = body(cut);
+    let turn = turns.next();
+    for (; !turn.done; turn = turns.next()) {
+      const left = native().leaveRecording();
+      const resumeScopes = leaveScopes(outer);
+      current = undefined;
+      try {
+        yield;
+      } finally {
+        native().resumeRecording(left);
+        resumeScopes();
+        current = recording;
+      }
+    }
+    const result = turn.value;
+    passOut(result);
+    closeScope(inner);
+    open = [outer];
+    const program = explained(() => native().endRecording(dry));
+    kept = !dry;
+    const results = kept ? keepMade(tensorsIn(result)) : [];
+    for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
+    return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program, device };
   } finally {
+    for (const scope of open.reverse()) closeScope(scope);
     current = undefined;
     native().cancelRecording();
     if (!kept) {
@@ -123,6 +156,22 @@ function recordCalls<R>(device: Device, body: StepBody<R>, dry: boolean): Record
       for (const input of recording.inputs) input.dispose();
     }
   }
+}
+
+/** A body that goes through in one turn. */
+const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> =>
+  // biome-ignore lint/correctness/useYield: one turn
+  function* (cut) {
+    const result = body(cut);
+    refusePromise(result);
+    return result;
+  };
+
+/** Takes all turns at once. */
+export function inOneGo<R>(turns: Generator<void, R, void>): R {
+  let turn = turns.next();
+  while (!turn.done) turn = turns.next();
+  return turn.value;
 }
 
 const planOf = ({ workspaceBytes, leastBytes, resultBytes, calls }: RecordedProgram): StepPlan => {
@@ -233,10 +282,36 @@ export class RecordedStep<R> implements StepPlan, Disposable {
  * }
  */
 export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R> {
-  return new RecordedStep(recordCalls(device, body, false));
+  return new RecordedStep(inOneGo(recordCalls(device, inOneTurn(body), false)));
+}
+
+/**
+ * The same in turns: where `body` yields, the event loop goes on, so that timers and servers are not kept waiting while a large step is
+ * recorded. What others do in between, recordings and replays among it, is not part of this step; parameters must stay as they are.
+ *
+ * @throws as {@link recordStep}, by the promise
+ * @example
+ * const step = await recordStepInTurns(net.device, function* (cut) {
+ *   const loss = crossEntropy(net(x), labels);
+ *   cut();
+ *   yield;
+ *   backward(loss);
+ *   yield;
+ *   optimizer.step();
+ *   return { loss };
+ * });
+ */
+export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): Promise<RecordedStep<R>> {
+  const turns = recordCalls(device, body, false);
+  let turn = turns.next();
+  while (!turn.done) {
+    await nextTurn();
+    turn = turns.next();
+  }
+  return new RecordedStep(turn.value);
 }
 
 /** The memory that recordStep() would plan for the same function. Nothing is run, and no memory is taken. */
 export function planStep(device: Device, body: StepBody<unknown>): StepPlan {
-  return planOf(recordCalls(device, body, true).program);
+  return planOf(inOneGo(recordCalls(device, inOneTurn(body), true)).program);
 }

@@ -79,26 +79,53 @@ export function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth 
  * @example const loss = scope(() => { const l = crossEntropy(net(x), y); backward(l); optimizer.step(); return l; });
  */
 export function scope<R>(body: () => R): R {
-  const mine: Scope = new Set();
-  scopes.push(mine);
+  const mine = openScope();
   try {
     const result = body();
-    if (result !== null && typeof result === 'object' && 'then' in result && typeof result.then === 'function') {
-      throw new SpikeloomError(
-        'scope() frees its tensors when the function returns, so the function must not be async; read numbers outside of it',
-      );
-    }
-    for (const tensor of tensorsIn(result)) {
-      if (!mine.delete(tensor)) continue;
-      const outer = scopes.at(-2);
-      if (outer) outer.add(tensor);
-      else dropped.register(tensor, tensor.handle, tensor);
-    }
+    refusePromise(result);
+    passOut(result);
     return result;
   } finally {
-    scopes.pop();
-    for (const tensor of mine) tensor.dispose();
+    closeScope(mine);
   }
+}
+
+/** @internal For functions whose tensors do not outlive their return. */
+export function refusePromise(result: unknown): void {
+  if (result !== null && typeof result === 'object' && 'then' in result && typeof result.then === 'function') {
+    throw new SpikeloomError(
+      'the tensors of a scope or a recorded step are freed when its function returns, so the function must not be async; read numbers outside of it',
+    );
+  }
+}
+
+/** @internal A scope that is not bound to a function; closeScope() ends it. */
+export function openScope(): Scope {
+  const mine: Scope = new Set();
+  scopes.push(mine);
+  return mine;
+}
+
+/** @internal The innermost scope's tensors in `result` pass to the scope around, if there is one. */
+export function passOut(result: unknown): void {
+  const [outer, mine] = [scopes.at(-2), scopes.at(-1)!];
+  for (const tensor of tensorsIn(result)) {
+    if (!mine.delete(tensor)) continue;
+    if (outer) outer.add(tensor);
+    else dropped.register(tensor, tensor.handle, tensor);
+  }
+}
+
+/** @internal Ends the innermost scope, which is `mine`. */
+export function closeScope(mine: Scope): void {
+  scopes.pop();
+  for (const tensor of mine) tensor.dispose();
+}
+
+/** @internal Leaves `outermost` and the scopes in it, as if they were not there, until the function that this gives is called. */
+export function leaveScopes(outermost: Scope): () => void {
+  const left = scopes.splice(scopes.indexOf(outermost));
+  return () => void scopes.push(...left);
 }
 
 // ---- tensors

@@ -136,16 +136,19 @@ function convert(file: SafetensorsFile, name: string, dtype: RealType): HostArra
 /**
  * Writes weights and running statistics under the released checkpoints' names, atomically. Waits for queued work.
  * @param metadata text by key, written beside the weights
+ * @param copyOf the numbers of a parameter or buffer by its name, where they were read before
  */
 export async function saveWeights(
   net: Net,
   path: string,
   metadata: Readonly<Record<string, string>> = {},
+  copyOf?: (name: string) => HostArray,
 ): Promise<void> {
   const names = releasedNames(net.plan);
   const held = [...net.parameters(), ...net.buffers()];
   const arrays: HostArray[] = [];
-  for (const { tensor } of held) arrays.push(await tensor.array()); // one at a time: each copy holds up the event loop
+  // one at a time: each copy holds up the event loop
+  for (const { name, tensor } of held) arrays.push(copyOf?.(name) ?? (await tensor.array()));
   const dtype = net.dtype === 'f64' ? 'F64' : 'F32';
   const tensors: Record<string, SafetensorsTensor> = {};
   held.forEach(({ name, tensor }, i) => {

@@ -106,6 +106,9 @@ export async function snapshot(net: Net, optimizer: Optimizer): Promise<Snapshot
   return Object.fromEntries(named);
 }
 
+/** The numbers of a net's parameter or buffer. */
+export const weightIn = (tensors: Snapshot, name: string): HostArray => tensors[`net.${name}`]!.data as HostArray;
+
 /** A state without its tensors. `passes` are the net's, `steps` the optimizer's. */
 export interface Progressed {
   position: Position;

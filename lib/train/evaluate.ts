@@ -67,15 +67,22 @@ export class EvaluationSteps implements Disposable {
         const firing = net.firing.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) }));
         return { ...numbers, firing };
       });
-    this.#recorded = new RecordedSteps(net, this.#pass);
+    const pass = this.#pass;
+    this.#recorded = new RecordedSteps(net, function* (batch) {
+      yield;
+      const tensors = pass(batch);
+      yield;
+      return tensors;
+    });
   }
 
-  queue(batch: Batch): Promise<Reading> {
+  /** Queues a pass; the promise inside is for its numbers. */
+  async queue(batch: Batch): Promise<{ reading: Promise<Reading> }> {
     const { onLayer, dtype, device } = this.#net;
-    if (!this.#record || onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch)).reading;
-    const step = this.#recorded.load(batch);
+    if (!this.#record || onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch));
+    const step = await this.#recorded.load(batch);
     step.replay();
-    return read(step.result, batch).reading;
+    return read(step.result, batch);
   }
 
   [Symbol.dispose](): void {
@@ -83,7 +90,7 @@ export class EvaluationSteps implements Disposable {
   }
 }
 
-/** Queues the reads; in an object, since a scope returns no promise. */
+/** Queues the reads; in an object, since neither a scope nor an async function returns a promise. */
 function read({ firing, ...numbers }: Pass, { labels }: Batch): { reading: Promise<Reading> } {
   const counts = firing.map(async ({ name, neurons, spikes }) => ({ name, neurons, count: await spikes.item() }));
   const reading = Promise.all([readNumbers(numbers), Promise.all(counts)]).then(([sums, spikes]) => {
@@ -96,7 +103,7 @@ function read({ firing, ...numbers }: Pass, { labels }: Batch): { reading: Promi
 async function* readings(steps: EvaluationSteps, batches: AsyncIterable<Batch>): AsyncGenerator<Reading> {
   const queue: Promise<Reading>[] = [];
   for await (const batch of batches) {
-    queue.push(steps.queue(batch));
+    queue.push((await steps.queue(batch)).reading);
     if (queue.length > AHEAD) yield await queue.shift()!;
   }
   for (const reading of queue) yield await reading;

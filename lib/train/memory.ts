@@ -1,5 +1,5 @@
 // What training takes of a device's memory, known before the first step.
-import { empty, planStep, type StepPlan, type Tensor } from '../core/index.ts';
+import { empty, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
@@ -46,7 +46,7 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
         images: empty([batch, channels, height, width], dtype, device),
         labels: empty([batch], 'i32', device),
       };
-      return { ...inputs, ...step(inputs, cut) };
+      return { ...inputs, ...inOneGo(step(inputs, cut)) };
     });
   } finally {
     Object.assign(net, { training, trackFiring, onLayer });

@@ -12,6 +12,7 @@ import {
   type Snapshot,
   snapshot,
   startPosition,
+  weightIn,
   writeState,
 } from './checkpoint.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
@@ -344,8 +345,9 @@ export class Run implements AsyncIterable<EpochReport> {
       const { paths, metrics } = this.#files;
       const tensors = await snapshot(this.#net, optimizer);
       const metadata = { epoch: String(epoch), accuracy: String(accuracy) };
-      if (report.best) await saveWeights(this.#net, paths.best, metadata);
-      await saveWeights(this.#net, paths.last, metadata);
+      const copyOf = (name: string) => weightIn(tensors, name);
+      if (report.best) await saveWeights(this.#net, paths.best, metadata, copyOf);
+      await saveWeights(this.#net, paths.last, metadata, copyOf);
       metrics.append({ ...report });
       next.metricsBytes = metrics.checkpoint();
       await this.#write(paths.state, tensors, next, optimizer);

@@ -11,15 +11,18 @@ interface Probe {
   norm: Promise<number>;
 }
 
-/** Queues the measurement of a tensor; memory on the device is free again when this returns. */
-function probe(name: string, tensor: Tensor): Probe {
+/** Queues the measurement of tensors of one type taken together; memory on the device is free again when this returns. */
+function normOf(tensors: readonly Tensor[]): Promise<number> {
+  const [{ dtype, device }] = tensors as [Tensor];
   let norm: Promise<number> | undefined;
   scope(() => {
-    norm = clipFactor([tensor], empty([1], tensor.dtype, tensor.device), 1).norm.item();
+    norm = clipFactor(tensors, empty([tensors.length], dtype, device), 1).norm.item();
     norm.catch(() => {});
   });
-  return { name, norm: norm! };
+  return norm!;
 }
+
+const probe = (name: string, tensor: Tensor): Probe => ({ name, norm: normOf([tensor]) });
 
 async function firstNotFinite(probes: readonly Probe[]): Promise<string | undefined> {
   const norms = await Promise.all(probes.map(({ norm }) => norm));
@@ -47,8 +50,7 @@ async function firstBadLayer(net: Net, batch: Batch): Promise<string | undefined
 
 /** Whether all parameters and running statistics are finite. Spikes can hide from the loss that they are not. */
 export async function allFinite(net: Net): Promise<boolean> {
-  const probes = [...net.parameters(), ...net.buffers()].map(({ name, tensor }) => probe(name, tensor));
-  return (await firstNotFinite(probes)) === undefined;
+  return Number.isFinite(await normOf([...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor)));
 }
 
 /**

@@ -6,7 +6,7 @@ import {
   keep,
   type RealType,
   type RecordedStep,
-  recordStep,
+  recordStepInTurns,
   scope,
   type Tensor,
   tensor,
@@ -69,14 +69,21 @@ export function queueGradients(net: Net, batch: Batch, settings: LossSettings): 
   return numbers!;
 }
 
+/** What is recorded for a batch; where it yields, the event loop gets a turn. */
+export type StepOf<R> = (batch: DeviceBatch, cut: () => void) => Generator<void, R, void>;
+
 /** A training step to be recorded, in three parts: forward pass, backward pass, update. */
-export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings) {
-  return (batch: DeviceBatch, cut: () => void): StepTensors => {
+export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings): StepOf<StepTensors> {
+  return function* (batch, cut) {
+    yield;
     const tensors = forwardPass(net, batch, settings);
     cut();
+    yield;
     backward(tensors.loss);
     cut();
+    yield;
     optimizer.step();
+    yield;
     return tensors;
   };
 }
@@ -84,27 +91,27 @@ export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSetti
 /** Steps that are recorded once for every size of batch that comes, and replayed from then on. */
 export class RecordedSteps<R> implements Disposable {
   readonly #net: Net;
-  readonly #body: (batch: DeviceBatch, cut: () => void) => R;
+  readonly #body: StepOf<R>;
   readonly #made = new Map<number, { inputs: DeviceBatch; step: RecordedStep<R> }>();
 
-  constructor(net: Net, body: (batch: DeviceBatch, cut: () => void) => R) {
+  constructor(net: Net, body: StepOf<R>) {
     this.#net = net;
     this.#body = body;
   }
 
-  /** The step for a batch of this shape, with the batch written to the device. */
-  load(batch: Batch): RecordedStep<R> {
-    const { inputs, step } = this.#made.get(batch.shape[0]) ?? this.#record(batch.shape);
+  /** The step for a batch of this shape, with the batch written to the device. Wait for it before the next load(). */
+  async load(batch: Batch): Promise<RecordedStep<R>> {
+    const { inputs, step } = this.#made.get(batch.shape[0]) ?? (await this.#record(batch.shape));
     inputs.images.set(pixelsOf(batch, this.#net.dtype));
     inputs.labels.set(batch.labels);
     return step;
   }
 
-  #record(shape: Batch['shape']) {
+  async #record(shape: Batch['shape']) {
     const { dtype, device } = this.#net;
     const inputs = { images: keep(empty(shape, dtype, device)), labels: keep(empty([shape[0]], 'i32', device)) };
     try {
-      const made = { inputs, step: recordStep(device, (cut) => this.#body(inputs, cut)) };
+      const made = { inputs, step: await recordStepInTurns(device, (cut) => this.#body(inputs, cut)) };
       this.#made.set(shape[0], made);
       return made;
     } catch (error) {
@@ -158,12 +165,12 @@ export class TrainingSteps implements Disposable {
    * Queues forward and backward pass of a batch. The numbers arrive when the forward pass is done, while the backward pass still runs:
    * whoever waits for them before update() keeps the device busy and never updates by a loss that is not finite.
    */
-  gradients(batch: Batch): Promise<StepNumbers> {
+  async gradients(batch: Batch): Promise<StepNumbers> {
     if (!this.#record || this.#net.onLayer) {
       this.#update = () => this.#optimizer.step();
       return queueGradients(this.#net, batch, this.#loss);
     }
-    const step = this.#recorded.load(batch);
+    const step = await this.#recorded.load(batch);
     this.#update = () => step.replay(PART.update);
     step.replay(PART.forward);
     const numbers = readNumbers(step.result);

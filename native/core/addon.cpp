@@ -35,6 +35,8 @@ struct Engine {
   int64_t place = 0;
   std::unique_ptr<Recorder> recorder;  // while a recording is under way
   bool isPaused = false;               // whether tensors and calls are as outside of it
+  std::map<int64_t, std::unique_ptr<Recorder>> left;  // recordings that go on later
+  int64_t recordingsLeft = 0;
   std::map<int64_t, Recording> programs;
   int64_t programsMade = 0;
 };
@@ -49,6 +51,14 @@ Engine& engineOf(Napi::Env env) { return *env.GetInstanceData<Engine>(); }
 
 [[noreturn]] void refuse(Napi::Env env, const std::string& message) { throw Napi::Error::New(env, message); }
 
+// The recording that a tensor was made in.
+Recorder& recorderOf(Engine& engine, const Storage* storage) {
+  for (const auto& [id, recorder] : engine.left) {
+    if (recorder->made(storage)) return *recorder;
+  }
+  return *engine.recorder;
+}
+
 Device& Engine::device(int32_t index) {
   if (index < 0 || index >= static_cast<int32_t>(devices.size()) || !devices[static_cast<size_t>(index)]) refuse(env, "no such device");
   return *devices[static_cast<size_t>(index)];
@@ -56,6 +66,7 @@ Device& Engine::device(int32_t index) {
 
 Engine::~Engine() {
   recorder.reset();
+  left.clear();
   devices.clear();
   answers.Release();
 }
@@ -118,7 +129,7 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   bool known = false;
   Storage* storage = engine.store.remove(integer(info[0]), &known);
   if (storage && Recorder::isVirtual(storage)) {
-    engine.recorder->freed(storage);
+    recorderOf(engine, storage).freed(storage);
   } else if (storage) {
     engine.device(storage->device).recycle(storage);
   }
@@ -427,6 +438,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("beginRecording", beginRecording);
   add("cutRecording", cutRecording);
   add("pauseRecording", pauseRecording);
+  add("leaveRecording", leaveRecording);
+  add("resumeRecording", resumeRecording);
   add("endRecording", endRecording);
   add("cancelRecording", cancelRecording);
   add("replay", replay);

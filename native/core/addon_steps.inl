@@ -25,6 +25,24 @@ Napi::Value pauseRecording(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// leaveRecording(): as if none were under way, until resumeRecording(what this gave).
+Napi::Value leaveRecording(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  recorderOf(engine);
+  engine.left[++engine.recordingsLeft] = std::move(engine.recorder);
+  return Napi::Number::New(info.Env(), static_cast<double>(engine.recordingsLeft));
+}
+
+Napi::Value resumeRecording(const Napi::CallbackInfo& info) {
+  Engine& engine = engineOf(info.Env());
+  const auto found = engine.left.find(integer(info[0]));
+  if (found == engine.left.end()) refuse(info.Env(), "no such recording was left");
+  if (engine.recorder) refuse(info.Env(), "a recording holds no other one, and one is under way; end it first");
+  engine.recorder = std::move(found->second);
+  engine.left.erase(found);
+  return info.Env().Undefined();
+}
+
 Napi::Value cancelRecording(const Napi::CallbackInfo& info) {
   engineOf(info.Env()).recorder.reset();
   return info.Env().Undefined();

@@ -36,6 +36,11 @@ class Recorder {
 
   // The storage of a new tensor, to be given a handle.
   Storage* make(size_t bytes);
+  // Whether a tensor without memory was made here.
+  bool made(const Storage* storage) const {
+    const size_t block = blockOf(storage->data);
+    return block < blocks_.size() && blocks_[block].storage == storage;
+  }
   // The last handle of a tensor made here was freed.
   void freed(Storage* storage);
   // `storages`: of the call's tensors, null where none was given.

@@ -1,4 +1,5 @@
 // Recorded steps: the same bits as the calls themselves, memory known before, no misuse that harms.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
@@ -9,7 +10,9 @@ import {
   noGrad,
   parameter,
   planStep,
+  type RecordedStep,
   recordStep,
+  recordStepInTurns,
   SpikeloomError,
   scope,
   stepInput,
@@ -284,5 +287,74 @@ describe('a recorded training step', () => {
     step.replay();
     expect(net.passes).to.equal(0);
     for (const disposable of [step, net, x]) disposable.dispose();
+  });
+});
+
+describe('a step recorded in turns', () => {
+  it('lets others work, record and replay in between, and takes none of it', async () => {
+    const before = memory();
+    const x = tensor(Float32Array.of(-1, 2, 3));
+    const other = tensor(Float32Array.of(5));
+    const turns: string[] = [];
+    const promise = recordStepInTurns(cpu, function* (cut) {
+      turns.push('a');
+      const y = add(x, x);
+      cut();
+      yield;
+      turns.push('b');
+      const z = relu(y);
+      yield;
+      turns.push('c');
+      return z;
+    });
+    await nextTurn();
+    turns.push('between');
+    const inner = recordStep(cpu, () => mul(other, other));
+    inner.replay();
+    expect(await inner.result.item()).to.equal(25);
+    inner.dispose();
+    const product = mul(other, other);
+    expect(await product.item()).to.equal(25);
+    product.dispose();
+    const step = await promise;
+    expect(turns[0]).to.equal('a');
+    expect(turns.indexOf('between')).to.be.within(1, turns.length - 2);
+    expect(step.calls).to.equal(2);
+    expect(step.parts).to.equal(2);
+    step.replay();
+    expect([...(await step.result.array())]).to.deep.equal([0, 4, 6]);
+    step.dispose();
+    for (const t of [x, other]) t.dispose();
+    expect(memory()).to.deep.equal(before);
+  });
+
+  it('goes on where two are recorded at once, and keeps nothing of one that fails', async () => {
+    const x = tensor(Float32Array.of(-1, 2, 3));
+    const before = memory();
+    const chain = function* () {
+      const y = add(x, x);
+      yield;
+      const z = mul(y, x);
+      yield;
+      return z;
+    };
+    const failing = function* () {
+      add(x, x);
+      yield;
+      throw new Error('half way');
+    };
+    const [first, failed, second] = await Promise.allSettled([
+      recordStepInTurns(cpu, chain),
+      recordStepInTurns(cpu, failing),
+      recordStepInTurns(cpu, chain),
+    ]);
+    expect(failed).to.have.nested.property('reason.message', 'half way');
+    for (const { value: step } of [first, second] as PromiseFulfilledResult<RecordedStep<Tensor>>[]) {
+      step.replay();
+      expect([...(await step.result.array())]).to.deep.equal([2, 8, 18]);
+      step.dispose();
+    }
+    expect(memory()).to.deep.equal(before);
+    x.dispose();
   });
 });
