@@ -2,10 +2,10 @@
 // written once; membranes stay in registers. What belongs to a channel is read once a thread. kHeld steps are read together, before the
 // first of them is needed; runs of 1, 2 and 4 steps are known when compiled.
 #include "cuda/current.cuh"
+#include "cuda/gate.cuh"
 #include "cuda/neuron.cuh"
 #include "cuda/pixel_tiles.cuh"
 #include "ops/current_fire/current_fire.h"
-#include "ops/current_fire/gate_in.cuh"
 
 namespace spikeloom::cuda {
 namespace {

@@ -5,15 +5,12 @@
 // Sums over channels go over lanes of a warp; sums over pixels leave a part for each block, which small kernels add in double.
 #include "cuda/channel_parts.cuh"
 #include "cuda/current.cuh"
-#include "cuda/elementwise.cuh"
+#include "cuda/gate.cuh"
 #include "cuda/neuron.cuh"
 #include "ops/current_fire/current_fire.h"
-#include "ops/current_fire/gate_in.cuh"
 
 namespace spikeloom::cuda {
 namespace {
-
-constexpr int kTotals = 3;  // gm, gn, glogit
 
 // gs rests as A, y and g as S.
 template <class T, class S, class A, int N>
@@ -25,20 +22,19 @@ struct FireGradient {
   const T *logit, *mean;
   const A* gs;
   const uint32_t* s;
-  S* g;             // or null
+  S* g;                  // or null
   double* channelParts;  // [part][2][C], or null
-  T* r;             // [tile][pixel], or null
-  double* parts;    // [block][T + kTotals]: ga of every t, then the totals; null where nothing of it is wanted
-  bool learns;      // whether glogit is wanted
+  GateParts<T> parts;    // null where nothing of it is wanted
+  bool learns;           // whether glogit is wanted
 };
 
-// What a thread adds up over its pixels. ga of a run that is not whole is in shared memory, [warp][t].
+// What a thread adds up over its pixels. ga of a run that is not whole is in shared memory.
 template <class T, int N, int kHeld>
 struct Totals {
   T channels[2][N] = {};  // sums of g and of g (y - mean)
   T ga[kHeld] = {};
   T logit = 0;
-  double gm = 0, gn = 0;
+  GateScalars gate;
 };
 
 // The steps of one pixel that a thread holds: first <= t < first + kHeld, of which `count` there are.
@@ -139,37 +135,21 @@ struct Segment {
 // The block's sums over its pixels: ga of every t, then the totals.
 template <class T, int N, int kHeld, bool kWhole>
 __device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, double* part) {
-  __shared__ double shared[kWarps];
-  const auto put = [&](uint32_t at, double value) {
-    const double sum = blockSum(value, shared);
-    if (threadIdx.x == 0) part[at] = sum;
-    __syncthreads();
-  };
   if constexpr (kWhole) {
 #pragma unroll
-    for (int t = 0; t < kHeld; t++) put(t, static_cast<double>(totals.ga[t]));
+    for (int t = 0; t < kHeld; t++) writeSum(static_cast<double>(totals.ga[t]), part + t);
   } else {
-    const double* perWarp = reinterpret_cast<double*>(dynamicShared());
-    __syncthreads();
-    for (uint32_t t = threadIdx.x; t < steps; t += kThreads) {
-      double sum = 0;
-      for (int w = 0; w < kWarps; w++) sum += perWarp[w * steps + t];
-      part[t] = sum;
-    }
+    writeGains(steps, part);
   }
-  put(steps, totals.gm);
-  put(steps + 1, totals.gn);
-  put(steps + 2, static_cast<double>(totals.logit));
+  writeSum(totals.gate.m, part + steps);
+  writeSum(totals.gate.n, part + steps + 1);
+  writeSum(static_cast<double>(totals.logit), part + steps + 2);
 }
 
 template <class T, class S, class A, int N, int kHeld, bool kWhole>
 __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(FireGradient<T, S, A, N> all, PixelTiles<N> tiles) {
-  double* perWarp = reinterpret_cast<double*>(dynamicShared()) + threadIdx.x / 32 * all.current.steps;
-  const uint32_t steps = kWhole ? kHeld : all.current.steps, lane = threadIdx.x % 32;
-  if (!kWhole) {
-    for (uint32_t t = lane; t < steps; t += 32) perWarp[t] = 0;
-    __syncwarp();
-  }
+  const uint32_t steps = kWhole ? kHeld : all.current.steps;
+  if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = all.current.mapAt(at.vector);
@@ -194,25 +174,17 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(FireG
         if (all.gate.a) {
           const T q = segment.gateBack(j, gain(first + j) * k, g);
           overTime += q * gain(first + j);
-          if constexpr (kWhole) {
-            totals.ga[j] += q * k;
-          } else {
-            const T sum = groupSum(q * k, 32);
-            if (lane == 0) perWarp[first + j] += static_cast<double>(sum);
-          }
+          if constexpr (kWhole) totals.ga[j] += q * k;
+          else addGain(steps, first + j, q * k);
         }
         segment.put(j, g, centre, used, totals.channels);
       }
     }
-    if (!all.gate.a) continue;
-    const double r = static_cast<double>(groupSum(overTime, tiles.group));
-    if (at.slot != 0 || !used) continue;
-    if (all.r) all.r[static_cast<int64_t>(at.tile) * tiles.pixels() + i] = static_cast<T>(r);
-    totals.gm += r / 2;
-    totals.gn += r / 2 * (1 + static_cast<double>(open));
+    if (all.gate.a) totals.gate.add(tiles, at, i, used, overTime, open, all.parts.r);
   }
   if (all.channelParts) writeChannelPart<T, 2, N>(tiles, at, totals.channels, all.channelParts);
-  if (all.parts) writePart<T, N, kHeld, kWhole>(totals, steps, all.parts + static_cast<int64_t>(blockIdx.x) * (steps + kTotals));
+  if (!all.parts.sums) return;
+  writePart<T, N, kHeld, kWhole>(totals, steps, all.parts.sums + static_cast<int64_t>(blockIdx.x) * (steps + kGateTotals));
 }
 
 template <class T>
@@ -226,95 +198,28 @@ struct PutSums {
   }
 };
 
-// gF = r n/2 G (1 - G), r summed over the tiles.
-template <class T>
-struct MapGradient {
-  const T *r, *F, *n;
-  T* gF;
-  int64_t tiles, pixels;
-
-  __device__ void operator()(int64_t i) const {
-    double sum = 0;
-    for (int64_t tile = 0; tile < tiles; tile++) sum += static_cast<double>(r[tile * pixels + i]);
-    const double open = static_cast<double>(openShare(F[i]));
-    gF[i] = static_cast<T>(sum * static_cast<double>(*n) / 2 * open * (1 - open));
-  }
-};
-
-// ga[t,b]: the sum over the blocks of an image, perImage of them side by side.
-template <class T>
-struct GainGradient {
-  const double* parts;
-  T* ga;
-  int64_t perImage, B, width;
-
-  __device__ void operator()(int64_t i) const {
-    const int64_t t = i / B, b = i % B;
-    double sum = 0;
-    for (int64_t k = 0; k < perImage; k++) sum += parts[(b * perImage + k) * width + t];
-    ga[i] = static_cast<T>(sum);
-  }
-};
-
-// One block for each of gm, gn, glogit.
-template <class T>
-__global__ void totalsKernel(const double* parts, int64_t blocks, int64_t width, const T* logit, T* gm, T* gn, T* glogit) {
-  __shared__ double shared[kWarps];
-  const int which = blockIdx.x;
-  T* to = which == 0 ? gm : which == 1 ? gn : glogit;
-  if (!to) return;
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < blocks; k += kThreads) sum += parts[k * width + width - kTotals + which];
-  const double total = blockSum(sum, shared);
-  if (threadIdx.x != 0) return;
-  const double decay = which == 2 ? learnedDecay(logit) : 0;
-  *to = static_cast<T>(which == 2 ? total * decay * (1 - decay) : total);
-}
-
-// The call's scratch memory, and what the kernels leave in it.
-template <class T, int N>
-struct FireParts {
-  int64_t blocks, width;
-  double *block = nullptr, *channels = nullptr;
-  T* r = nullptr;
-
-  // out: g, sums, ga, gF, gm, gn, glogit. False: no memory, and the status says so.
-  bool take(const Call& call, const PixelTiles<N>& tiles, int64_t steps, const TensorView* out) {
-    blocks = tiles.blocks();
-    width = steps + kTotals;
-    const bool totals = out[2].data || out[4].data || out[5].data || out[6].data;
-    const int64_t blockNumbers = totals ? blocks * width : 0, channelNumbers = out[1].data ? int64_t{tiles.parts()} * 2 * tiles.C : 0;
-    const int64_t mapNumbers = out[3].data ? int64_t{tiles.tiles} * tiles.pixels() : 0;
-    const size_t bytes = static_cast<size_t>(blockNumbers + channelNumbers) * sizeof(double) + static_cast<size_t>(mapNumbers) * sizeof(T);
-    if (bytes == 0) return true;
-    double* room = static_cast<double*>(scratchBytes(call, bytes));
-    if (room == nullptr) return false;
-    if (totals) block = room;
-    if (channelNumbers) channels = room + blockNumbers;
-    if (mapNumbers) r = reinterpret_cast<T*>(room + blockNumbers + channelNumbers);
-    return true;
-  }
-};
-
 template <class T, class S, class A, int N, int kHeld, bool kWhole>
 void gradientAs(const Call& call) {
   const TensorView *in = call.tensors, *out = call.tensors + 14;
   const double* a = call.attributes;
   const Shape5 shape = shape5(in[12]);
   const PixelTiles<N> tiles(shape.B, shape.H * shape.W, shape.C);
-  FireParts<T, N> made;
-  if (!tiles.fits(call, shape.T) || !made.take(call, tiles, shape.T, out)) return;
+  if (!tiles.fits(call, shape.T)) return;
   const GateIn<T> gate(in + 6);
-  const FireGradient<T, S, A, N> all{
-      Current<T, S, N>(in, in + 3, shape.T), gate, Neuron<T>(a[0], a[1], a[2], a[3] != 0, a[4] != 0), AnySurrogate<T>(a[5], a[6]),
-      as<T>(in[10]), as<T>(in[13]), as<A>(in[11]), as<uint32_t>(in[12]), as<S>(out[0]), made.channels, made.r, made.block, out[6].data != nullptr};
-  const size_t perWarp = kWhole ? 0 : static_cast<size_t>(kWarps * shape.T) * sizeof(double);
-  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole>, Grid(tiles.blocks(), kThreads, perWarp), all, tiles);
-  if (made.channels) mergeChannelSums<2>(call, made.channels, tiles.parts(), tiles.C, PutSums<T>{as<T>(out[1]), tiles.C});
-  if (made.r) forEach(call, tiles.pixels(), MapGradient<T>{made.r, gate.F, gate.n, as<T>(out[3]), tiles.tiles, tiles.pixels()});
-  if (!made.block) return;
-  if (out[2].data) forEach(call, shape.T * shape.B, GainGradient<T>{made.block, as<T>(out[2]), made.blocks / shape.B, shape.B, made.width});
-  launch(call, totalsKernel<T>, 3, made.block, made.blocks, made.width, as<T>(in[10]), as<T>(out[4]), as<T>(out[5]), as<T>(out[6]));
+  const GateOut<T> gateOut{as<T>(out[2]), as<T>(out[3]), as<T>(out[4]), as<T>(out[5]), as<T>(out[6])};
+  const int64_t sums = gateSums(tiles, shape.T, gateOut), numbers = gateNumbers(tiles, gateOut);
+  const int64_t channelSums = out[1].data ? int64_t{tiles.parts()} * 2 * tiles.C : 0;
+  const size_t bytes = static_cast<size_t>(sums + channelSums) * sizeof(double) + static_cast<size_t>(numbers) * sizeof(T);
+  double* room = bytes > 0 ? static_cast<double*>(scratchBytes(call, bytes)) : nullptr;
+  if (call.status->failed) return;
+  double* channelParts = channelSums > 0 ? room + sums : nullptr;
+  const GateParts<T> parts{sums > 0 ? room : nullptr, numbers > 0 ? reinterpret_cast<T*>(room + sums + channelSums) : nullptr};
+  const FireGradient<T, S, A, N> all{Current<T, S, N>(in, in + 3, shape.T), gate, Neuron<T>(a[0], a[1], a[2], a[3] != 0, a[4] != 0),
+                                     AnySurrogate<T>(a[5], a[6]), as<T>(in[10]), as<T>(in[13]), as<A>(in[11]), as<uint32_t>(in[12]),
+                                     as<S>(out[0]), channelParts, parts, out[6].data != nullptr};
+  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole>, Grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(shape.T)), all, tiles);
+  if (channelParts) mergeChannelSums<2>(call, channelParts, tiles.parts(), tiles.C, PutSums<T>{as<T>(out[1]), tiles.C});
+  finishGate(call, tiles, shape.T, gate, as<T>(in[10]), parts, gateOut);
 }
 
 template <class T, class S, class A>
