@@ -6,6 +6,11 @@
 
 namespace spikeloom::cuda {
 
+// The sizes of a current.
+struct FireSizes {
+  int64_t steps, B, P, C;
+};
+
 // What has been read for N channels at one step, before it is used: reads of several steps are under way together.
 template <class S, int N>
 struct RawCurrent {
@@ -33,13 +38,12 @@ struct Current {
   uint32_t steps, words, vectors;  // words and vectors of a pixel
   uint32_t yStep, rStep;           // from step to step, in vectors; of spikes in words
 
-  // x as it is.
+  // x as it is, of any rank.
   explicit Current(const TensorView& x)
       : y(as<S>(x)), r(nullptr), bits(nullptr), scale(nullptr), shift(nullptr), rscale(nullptr), rshift(nullptr), steps(static_cast<uint32_t>(x.dims[0])) {
-    const Shape5 shape = shape5(x);
-    words = static_cast<uint32_t>(spikeWords(shape.C));
-    vectors = static_cast<uint32_t>(shape.C / N);
-    yStep = static_cast<uint32_t>(shape.B * shape.H * shape.W) * vectors;
+    words = static_cast<uint32_t>(spikeWords(channels(x)));
+    vectors = static_cast<uint32_t>(channels(x) / N);
+    yStep = static_cast<uint32_t>(pixels(x) / x.dims[0]) * vectors;
     rStep = 0;
   }
 

@@ -14,6 +14,7 @@ template <class T>
 struct GateIn {
   const T *a, *F, *m, *n;
 
+  GateIn() : a(nullptr), F(nullptr), m(nullptr), n(nullptr) {}
   // From tensors a, F, m, n.
   explicit GateIn(const TensorView* v) : a(as<T>(v[0])), F(as<T>(v[1])), m(as<T>(v[2])), n(as<T>(v[3])) {}
 

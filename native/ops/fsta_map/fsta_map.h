@@ -13,6 +13,7 @@
 //   gK[o,class,f] = sum over b and p in class of gF[b,o,p] S[b,p+f];  gM[o,d,e] = sum over the classes with d inside of gK[o,class,d+e];
 //   gw[o,k,d] = sum over e of gM[o,d,e] basis[k,e].  The basis is constant and has none.
 #pragma once
+#include "core/host_device.h"
 #include "core/tensor.h"
 
 namespace spikeloom {
@@ -26,21 +27,21 @@ inline constexpr char kFstaMapGrad[] =
 struct BorderClasses {
   int64_t size, reach, count;
 
-  BorderClasses(int64_t size_, int64_t reach_)
+  SPIKELOOM_HD BorderClasses(int64_t size_, int64_t reach_)
       : size(size_), reach(reach_), count(size_ < 2 * reach_ + 1 ? size_ : 2 * reach_ + 1) {}
 
-  int64_t of(int64_t at) const {
+  SPIKELOOM_HD int64_t of(int64_t at) const {
     const int64_t fromEnd = count - (size - at);
     return fromEnd > reach ? fromEnd : at < reach ? at : reach;
   }
 
   // The positions of a class. All but the middle one of a picture with room for it have one.
-  int64_t begin(int64_t c) const { return c <= reach ? c : size - (count - c); }
-  int64_t end(int64_t c) const { return c == reach && size > count ? size - reach : begin(c) + 1; }
+  SPIKELOOM_HD int64_t begin(int64_t c) const { return c <= reach ? c : size - (count - c); }
+  SPIKELOOM_HD int64_t end(int64_t c) const { return c == reach && size > count ? size - reach : begin(c) + 1; }
 
   // Indices (offset + reach) of the offsets that are inside for a class.
-  int64_t firstInside(int64_t c) const { return reach > begin(c) ? reach - begin(c) : 0; }
-  int64_t endInside(int64_t c) const {
+  SPIKELOOM_HD int64_t firstInside(int64_t c) const { return reach > begin(c) ? reach - begin(c) : 0; }
+  SPIKELOOM_HD int64_t endInside(int64_t c) const {
     const int64_t room = size - end(c) + 1;
     return room < reach + 1 ? reach + room : 2 * reach + 1;
   }

@@ -1,0 +1,251 @@
+// Back from the spikes to the current (cuda/current.cuh) and FSTA's gate: the gradients of ops/current_fire and ops/lif.
+//
+// A thread has a vector of channels of some pixels of an image, over all T: y, the residual, the spikes and their gradient are read once and
+// g is written once, where gs lies too if that is asked for. kHeld steps of u stay in registers. Runs of 1, 2 and 4 steps are known when
+// compiled; longer ones go back through time in segments of kHeld, and what lies before a segment is computed anew for it, which reads y (by
+// then in a cache) once more a segment.
+// Sums over channels go over lanes of a warp; sums over pixels leave a part for each block, which small kernels add in double.
+#pragma once
+#include "cuda/channel_parts.cuh"
+#include "cuda/current.cuh"
+#include "cuda/gate.cuh"
+#include "cuda/neuron.cuh"
+
+namespace spikeloom::cuda {
+
+// What goes with a current. gs rests as A, y and g as S; every pointer but s may be null.
+template <class T, class S, class A>
+struct FireGradient {
+  GateIn<T> gate;
+  Neuron<T> neuron;
+  AnySurrogate<T> surrogate;
+  const T *logit = nullptr, *mean = nullptr, *v0 = nullptr, *gv = nullptr;  // membranes before the first step, gradients of those after the last one
+  const A* gs = nullptr;
+  const uint32_t* s = nullptr;
+  S* g = nullptr;
+  T* gv0 = nullptr;
+  double* channelParts = nullptr;  // [part][2][C]: sums of g and of g (y - mean)
+  GateParts<T> parts{};
+  bool learns = false;  // whether glogit is wanted
+};
+
+// What a thread adds up over its pixels. ga of a run that is not whole is in shared memory.
+template <class T, int N, int kHeld>
+struct Totals {
+  T channels[2][N] = {};  // sums of g and of g (y - mean)
+  T ga[kHeld] = {};
+  T logit = 0;
+  GateScalars gate;
+};
+
+// The steps of one pixel that a thread holds: first <= t < first + kHeld, of which `count` there are.
+template <class T, class S, class A, int N, int kHeld, bool kWhole>
+struct Segment {
+  const FireGradient<T, S, A>& all;
+  const Current<T, S, N>& current;
+  const ChannelMap<T, N>& map;
+  uint32_t pixels, i, c;  // of all images; the pixel; the vector of channels
+  uint32_t first, count;
+  RawCurrent<S, N> raw[kHeld];
+  Packed<A, N> arrived[kHeld];
+  uint32_t fired[kHeld];
+  T u[kHeld][N], start[N];
+
+  __device__ __forceinline__ Segment(const FireGradient<T, S, A>& all_, const Current<T, S, N>& current_, const ChannelMap<T, N>& map_, uint32_t pixels_,
+                                     uint32_t i_, uint32_t c_)
+      : all(all_), current(current_), map(map_), pixels(pixels_), i(i_), c(c_) {}
+
+  __device__ __forceinline__ bool has(uint32_t j) const { return kWhole || j < count; }
+  __device__ __forceinline__ uint32_t place(uint32_t t) const { return (t * pixels + i) * current.vectors + c; }
+  __device__ __forceinline__ uint32_t firedAt(uint32_t t) const { return bitsOf<N>(all.s, (t * pixels + i) * current.words, c); }
+
+  // u and the v after it at one step; v is the one before.
+  __device__ __forceinline__ void charge(const RawCurrent<S, N>& from, uint32_t bits, T factor, T (&membrane)[N], T (&v)[N]) const {
+    T x[N];
+    current.value(from, map, c, x);
+    if (all.gate.a) {
+#pragma unroll
+      for (int e = 0; e < N; e++) x[e] = x[e] * factor;
+    }
+    all.neuron.template charge<N>(v, x, membrane);
+    all.neuron.template reset<N>(membrane, bits, v);
+  }
+
+  // Reads the steps from `first_` on and computes their u. factor(t): the gate's.
+  template <class F>
+  __device__ __forceinline__ void load(uint32_t first_, uint32_t steps, F&& factor) {
+    first = first_;
+    count = steps - first < kHeld ? steps - first : kHeld;
+#pragma unroll
+    for (int j = 0; j < kHeld; j++) {
+      const uint32_t t = has(j) ? first + j : first;
+      raw[j] = current.read(t, i, c);
+      fired[j] = firedAt(t);
+      if (all.gs) arrived[j] = loadPacked<N>(all.gs, place(t));
+    }
+    T v[N] = {};
+    if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * current.vectors + c, v);
+    if (!kWhole) {
+      for (uint32_t t = 0; t < first; t++) charge(current.read(t, i, c), firedAt(t), factor(t), u[0], v);
+    }
+#pragma unroll
+    for (int e = 0; e < N; e++) start[e] = v[e];
+#pragma unroll
+    for (int j = 0; j < kHeld; j++) {
+      if (has(j)) charge(raw[j], fired[j], factor(first + j), u[j], v);
+    }
+  }
+
+  // gu of step j. G is the gradient of the v after it and becomes that of the v before it. Adds to the sum for the logit.
+  __device__ __forceinline__ void back(int j, bool used, T (&G)[N], T (&gu)[N], T& logit) const {
+    T gs[N] = {}, d[N];
+    if (all.gs) unpack<T, N>(arrived[j], gs);
+#pragma unroll
+    for (int e = 0; e < N; e++) gs[e] = used ? gs[e] : T(0);
+    slope<T, N>(all.surrogate, all.neuron, u[j], d);
+    all.neuron.template gradient<N>(gs, G, u[j], fired[j], d, gu);
+#pragma unroll
+    for (int e = 0; e < N; e++) G[e] = all.neuron.hard.decay * gu[e];
+    if (!all.learns) return;
+    T before[N];
+    if (j > 0) all.neuron.template reset<N>(u[j > 0 ? j - 1 : 0], fired[j > 0 ? j - 1 : 0], before);
+#pragma unroll
+    for (int e = 0; e < N; e++) logit += gu[e] * (j > 0 ? before[e] : start[e]);
+  }
+
+  // Through the gate: gu becomes g. Returns the sum of gu x over the channels.
+  __device__ __forceinline__ T gateBack(int j, T factor, T (&gu)[N]) const {
+    T x[N], q = 0;
+    current.value(raw[j], map, c, x);
+#pragma unroll
+    for (int e = 0; e < N; e++) {
+      q += gu[e] * x[e];
+      gu[e] = gu[e] * factor;
+    }
+    return q;
+  }
+
+  __device__ __forceinline__ void put(int j, const T (&g)[N], const T (&centre)[N], bool used, T (&sums)[2][N]) const {
+    if (all.g && used) storeVector<T, N>(all.g, place(first + j), g);
+    if (!all.channelParts) return;
+#pragma unroll
+    for (int e = 0; e < N; e++) {
+      sums[0][e] += g[e];
+      sums[1][e] += g[e] * (loadAs(&raw[j].y.at[e]) - centre[e]);
+    }
+  }
+};
+
+// The block's sums over its pixels: ga of every t, then the totals.
+template <class T, int N, int kHeld, bool kWhole>
+__device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, double* part) {
+  if constexpr (kWhole) {
+#pragma unroll
+    for (int t = 0; t < kHeld; t++) writeSum(static_cast<double>(totals.ga[t]), part + t);
+  } else {
+    writeGains(steps, part);
+  }
+  writeSum(totals.gate.m, part + steps);
+  writeSum(totals.gate.n, part + steps + 1);
+  writeSum(static_cast<double>(totals.logit), part + steps + 2);
+}
+
+// kWhole: there are kHeld steps, and neither v0 nor gv nor gv0.
+template <class T, class S, class A, int N, int kHeld, bool kWhole>
+__global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Current<T, S, N> current, FireGradient<T, S, A> all, PixelTiles<N> tiles) {
+  const uint32_t steps = kWhole ? kHeld : current.steps;
+  if (!kWhole) clearGainSums(steps);
+  const PixelPlace<N> at(tiles, blockIdx.x);
+  all.neuron.learn(all.logit);
+  const ChannelMap<T, N> map = current.mapAt(at.vector);
+  T centre[N] = {};
+  if (all.mean) loadVector<T, N>(all.mean, at.vector, centre);
+  Totals<T, N, kHeld> totals;
+  for (uint32_t p = at.begin; p < at.end; p += at.rows) {
+    const uint32_t i = at.b * tiles.P + at.pixelAt(p);
+    const bool used = at.has(p);
+    const T open = all.gate.open(i), k = all.gate.factor(open);
+    const auto gain = [&](uint32_t t) { return all.gate.gain(t * tiles.B + at.b); };
+    T G[N] = {}, overTime = 0;
+    if (!kWhole && all.gv && used) loadVector<T, N>(all.gv, i * tiles.vectors + at.vector, G);
+    Segment<T, S, A, N, kHeld, kWhole> segment(all, current, map, tiles.pixels(), i, at.vector);
+    for (uint32_t end = (steps + kHeld - 1) / kHeld * kHeld; end > 0; end -= kHeld) {
+      const uint32_t first = end - kHeld;
+      segment.load(first, steps, [&](uint32_t t) { return gain(t) * k; });
+#pragma unroll
+      for (int j = kHeld - 1; j >= 0; j--) {
+        if (!segment.has(j)) continue;
+        T g[N];
+        segment.back(j, used, G, g, totals.logit);
+        if (all.gate.a) {
+          const T q = segment.gateBack(j, gain(first + j) * k, g);
+          overTime += q * gain(first + j);
+          if constexpr (kWhole) totals.ga[j] += q * k;
+          else addGain(steps, first + j, q * k);
+        }
+        segment.put(j, g, centre, used, totals.channels);
+      }
+    }
+    if (!kWhole && all.gv0 && used) storeVector<T, N>(all.gv0, i * tiles.vectors + at.vector, G);
+    if (all.gate.a) totals.gate.add(tiles, at, i, used, overTime, open, all.parts.r);
+  }
+  if (all.channelParts) writeChannelPart<T, 2, N>(tiles, at, totals.channels, all.channelParts);
+  if (!all.parts.sums) return;
+  writePart<T, N, kHeld, kWhole>(totals, steps, all.parts.sums + static_cast<int64_t>(blockIdx.x) * (steps + kGateTotals));
+}
+
+// What a call wants of it, beside g and gv0.
+template <class T>
+struct FireSums {
+  T* sums;  // [2][C]
+  GateOut<T> gate;
+};
+
+template <class T>
+struct PutSums {
+  T* sums;
+  int64_t C;
+
+  __device__ void operator()(int64_t c, const double (&found)[2]) const {
+    sums[c] = static_cast<T>(found[0]);
+    sums[C + c] = static_cast<T>(found[1]);
+  }
+};
+
+template <class T, class S, class A, int N, int kHeld, bool kWhole>
+void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& current, FireGradient<T, S, A> all, const FireSums<T>& out) {
+  const PixelTiles<N> tiles(s.B, s.P, s.C);
+  if (!tiles.fits(call, s.steps)) return;
+  const int64_t sums = gateSums(tiles, s.steps, out.gate), numbers = gateNumbers(tiles, out.gate);
+  const int64_t channelSums = out.sums ? int64_t{tiles.parts()} * 2 * tiles.C : 0;
+  const size_t bytes = static_cast<size_t>(sums + channelSums) * sizeof(double) + static_cast<size_t>(numbers) * sizeof(T);
+  double* room = bytes > 0 ? static_cast<double*>(scratchBytes(call, bytes)) : nullptr;
+  if (call.status->failed) return;
+  if (sums > 0) all.parts.sums = room;
+  if (channelSums > 0) all.channelParts = room + sums;
+  if (numbers > 0) all.parts.r = reinterpret_cast<T*>(room + sums + channelSums);
+  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole>, Grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps)), current, all, tiles);
+  if (out.sums) mergeChannelSums<2>(call, all.channelParts, tiles.parts(), tiles.C, PutSums<T>{out.sums, tiles.C});
+  finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate);
+}
+
+// The channels that a thread takes: what it holds of them for 4 steps leaves room for two blocks.
+template <class S>
+constexpr int kGradVector = sizeof(S) == 2 ? 4 : 2;
+
+// makeCurrent.template operator()<N>() is the current in vectors of N channels; `vectors`: whether more than one may be taken.
+template <class T, class S, class A, class F>
+void fireGradient(const Call& call, const FireSizes& s, bool vectors, const FireGradient<T, S, A>& all, const FireSums<T>& out, F&& makeCurrent) {
+  constexpr int N = kGradVector<S>;
+  if (!vectors) return fireGradAs<T, S, A, 1, 4, false>(call, s, makeCurrent.template operator()<1>(), all, out);
+  const auto current = makeCurrent.template operator()<N>();
+  if (all.v0 || all.gv || all.gv0) return fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
+  if constexpr (sizeof(T) == 4 && sizeof(A) == sizeof(S)) {
+    if (s.steps == 1) return fireGradAs<T, S, A, N, 1, true>(call, s, current, all, out);
+    if (s.steps == 2) return fireGradAs<T, S, A, N, 2, true>(call, s, current, all, out);
+    if (s.steps == 4) return fireGradAs<T, S, A, N, 4, true>(call, s, current, all, out);
+  }
+  fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
+}
+
+}  // namespace spikeloom::cuda
