@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Builds the addon (build/Release/spikeloom.node), the CUDA backend where nvcc is found, and the JavaScript of lib/ (dist/).
-//   node scripts/build.mjs [--addon] [--cuda] [--js] [--cmake]      no part named: all of them
+//   node scripts/build.mjs [--addon] [--cuda] [--js] [--emulated] [--cmake]      no part named: the first three
 // Needs Python 3, g++ and make; nothing is fetched: Node's own headers are not needed, Node-API's come with the npm packages.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildEmulated } from './emulated.mjs';
 
 const require = createRequire(import.meta.url);
 const { sources } = require('./sources.cjs');
@@ -117,7 +118,13 @@ export function buildJs() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const parts = { '--addon': buildAddon, '--cuda': buildCuda, '--js': buildJs, '--cmake': buildCmake };
+  const parts = {
+    '--addon': buildAddon,
+    '--cuda': buildCuda,
+    '--js': buildJs,
+    '--emulated': () => buildEmulated(),
+    '--cmake': buildCmake,
+  };
   const named = process.argv.slice(2);
   if (named[0] === '--cuda-command') {
     console.log(['nvcc', ...cudaArguments(named[1])].join(' '));
@@ -126,7 +133,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const unknown = named.find((name) => !(name in parts));
   try {
     if (unknown) throw new Error(`unknown part '${unknown}'; known: ${Object.keys(parts).join(', ')}`);
-    for (const part of named.length > 0 ? named : ['--addon', '--cuda', '--js']) parts[part]();
+    for (const part of named.length > 0 ? named : ['--addon', '--cuda', '--js']) await parts[part]();
   } catch (error) {
     console.error(`build: ${error.message}`);
     process.exitCode = 1;

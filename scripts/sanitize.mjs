@@ -4,11 +4,12 @@
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     the self-check alone
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compiler, compileStale, isCurrent } from './compile.mjs';
 
 const require = createRequire(import.meta.url);
 const { sources } = require('./sources.cjs');
@@ -16,8 +17,6 @@ const root = join(fileURLToPath(import.meta.url), '../..');
 const folder = 'build/sanitize';
 const checkSource = 'native/test/self_check.cpp';
 const addonSource = 'native/core/addon.cpp';
-const compiler = process.env.CXX ?? 'g++';
-const JOBS = 2;
 
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 const flags = [
@@ -31,12 +30,6 @@ function addonFlags() {
 }
 
 const product = (source) => `${folder}/${source.replaceAll('/', '.').replace(/\.cpp$/, '.o')}`;
-const time = (file) => statSync(join(root, file)).mtimeMs;
-
-function isCurrent(output, inputs) {
-  return existsSync(join(root, output)) && inputs.every((input) => time(input) < time(output));
-}
-
 function ran(command, result) {
   if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
   if (result.status === 0) return;
@@ -48,25 +41,13 @@ function run(command, args, env = {}) {
   ran(command, spawnSync(command, args, options));
 }
 
-function compile(source) {
-  const args = [...flags, ...(source === addonSource ? addonFlags() : []), '-c', source, '-o', product(source)];
-  const child = spawn(compiler, args, { cwd: root, stdio: 'inherit' });
-  return new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new Error(`${compiler} could not be started: ${error.message}`)));
-    child.on('close', (status) => (status === 0 ? resolve() : reject(new Error(`${source} does not compile`))));
-  });
-}
-
-/** Compiles what is older than its source or any header; a header changes rarely, so all of them count for all. */
 async function compileAll(files) {
-  mkdirSync(join(root, folder), { recursive: true });
-  const shared = ['scripts/sanitize.mjs', ...sources('headers')];
-  const stale = files.filter((file) => !isCurrent(product(file), [file, ...shared]));
-  const worker = async () => {
-    for (let file = stale.shift(); file; file = stale.shift()) await compile(file);
-  };
-  if (stale.length > 0) console.log(`sanitize: compiling ${stale.length} files`);
-  await Promise.all(Array.from({ length: JOBS }, worker));
+  const units = files.map((source) => ({
+    source,
+    product: product(source),
+    flags: [...flags, ...(source === addonSource ? addonFlags() : [])],
+  }));
+  await compileStale('sanitize', units, 'scripts/sanitize.mjs');
 }
 
 function link(output, files, extra) {

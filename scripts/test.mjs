@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this machine, and the op
-// tables, fused layers and whole networks again on the lower ones. Ends with 'N passed, N failed, N skipped'.
+// tables, fused layers and whole networks again on the lower ones, and the op tables on the emulated CUDA device. Ends with 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -41,7 +41,7 @@ function lowerLevels() {
 try {
   checkNode();
   install();
-  build();
+  build('--addon', '--cuda', '--js', '--emulated');
   const chosen = process.argv.slice(2);
   mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
   if (chosen.length === 0) {
@@ -49,6 +49,7 @@ try {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
+    mocha('op tables on the emulated CUDA device', ['test/ops/cuda.test.ts'], { SPIKELOOM_CUDA: 'emulated' });
   }
 } catch (error) {
   console.error(`test: ${error.message}`);

@@ -45,24 +45,39 @@ export class Device {
 
 let cuda: BackendInfo | undefined;
 
+/** Which library is the CUDA backend, and how it is made. */
+function cudaLibrary(): { file: string; build: string; where: string } {
+  const chosen = process.env.SPIKELOOM_CUDA ?? '';
+  if (chosen === 'emulated')
+    return { file: 'libspikeloom_cuda_emulated.so', build: `'npm run build:emulated' makes it`, where: '' };
+  if (chosen !== '') {
+    throw new SpikeloomError(
+      `SPIKELOOM_CUDA is '${chosen}': it is 'emulated' (the host in place of a GPU, for tests) or not set`,
+    );
+  }
+  return { file: 'libspikeloom_cuda.so', build: `'npm run build:cuda' makes it`, where: ' where nvcc is found' };
+}
+
+function loadCuda(): BackendInfo {
+  const { file, build, where } = cudaLibrary();
+  const path = buildFolders()
+    .map((folder) => `${folder}${file}`)
+    .find((candidate) => existsSync(candidate));
+  if (!path) throw new SpikeloomError(`${file} is not in ${buildFolders().join(' or ')}; ${build}${where}`);
+  try {
+    return native().addBackend(path);
+  } catch (error) {
+    throw new SpikeloomError(`${file} could not be loaded: ${(error as Error).message}; ${build} anew`);
+  }
+}
+
 /** The CUDA backend, or why there is none (score 0 and the reason). Never throws. */
 export function cudaBackend(): BackendInfo {
   if (cuda) return cuda;
-  const file = buildFolders()
-    .map((folder) => `${folder}libspikeloom_cuda.so`)
-    .find((path) => existsSync(path));
-  const absent = (reason: string): BackendInfo => ({ index: -1, name: 'cuda', score: 0, reason, description: '' });
-  if (!file) {
-    cuda = absent(
-      `libspikeloom_cuda.so is not in ${buildFolders().join(' or ')}; 'npm run build:cuda' makes it where nvcc is found`,
-    );
-    return cuda;
-  }
   try {
-    cuda = native().addBackend(file);
+    cuda = loadCuda();
   } catch (error) {
-    const why = (error as Error).message;
-    cuda = absent(`libspikeloom_cuda.so could not be loaded: ${why}; 'npm run build:cuda' makes it anew`);
+    cuda = { index: -1, name: 'cuda', score: 0, reason: (error as Error).message, description: '' };
   }
   return cuda;
 }

@@ -92,6 +92,8 @@ struct Backend {
   const Captures* captures;
   const LateReads* lateReads;
   const Clock* clock;
+  // Tensors get blocks of their own size and not of a size class: whoever watches the accesses sees where a tensor ends.
+  bool hasExactBlocks;
 };
 
 // The one symbol a backend library exports.

@@ -14,8 +14,9 @@ size_t Arena::sizeClass(size_t bytes) {
   return power + (bytes - power + quarter - 1) / quarter * quarter;
 }
 
-void* Arena::take(size_t bytes, Status* status) { return takeBlock(sizeClass(bytes), status); }
-void Arena::give(void* data, size_t bytes) { giveBlock(data, sizeClass(bytes)); }
+size_t Arena::blockOf(size_t bytes) const { return backend_->hasExactBlocks ? bytes : sizeClass(bytes); }
+void* Arena::take(size_t bytes, Status* status) { return takeBlock(blockOf(bytes), status); }
+void Arena::give(void* data, size_t bytes) { giveBlock(data, blockOf(bytes)); }
 void* Arena::takeWhole(size_t bytes, Status* status) { return takeBlock(bytes, status); }
 void Arena::giveWhole(void* data, size_t bytes) { giveBlock(data, bytes); }
 

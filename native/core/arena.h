@@ -37,6 +37,7 @@ class Arena {
   static size_t sizeClass(size_t bytes);
 
  private:
+  size_t blockOf(size_t bytes) const;
   void releaseIdle();
   void* takeBlock(size_t size, Status* status);
   void giveBlock(void* data, size_t size);

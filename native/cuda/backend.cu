@@ -12,6 +12,11 @@
 namespace spikeloom::cuda {
 namespace {
 
+#if defined(__CUDACC__)
+constexpr bool kIsEmulated = false;
+#else
+constexpr bool kIsEmulated = true;
+#endif
 constexpr int kOldestMajor = 8;  // compute capability that scripts/build.mjs compiles for (sm_80)
 
 struct Entry {
@@ -208,7 +213,7 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
       allocate,        release, copyIn,       copyOut,               find,                        memory,        lostFor,
-      &kCaptures,      &kLateReads, &kClock,
+      &kCaptures,      &kLateReads, &kClock, kIsEmulated,
   };
   return &kBackend;
 }

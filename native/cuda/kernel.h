@@ -89,17 +89,23 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
              "asking for shared memory")) {
     return;
   }
+#if defined(__CUDACC__)
   kernel<<<static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream>>>(arguments...);
+#else
+  emulated::launch(kernel, static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream, arguments...);
+#endif
   check(call.status, cudaGetLastError(), "launching the kernel");
 }
 
-#if defined(__CUDACC__)
 // The shared memory that the launch asked for, aligned to 16 bytes.
 __device__ inline unsigned char* dynamicShared() {
+#if defined(__CUDACC__)
   extern __shared__ __align__(16) unsigned char bytes[];
   return bytes;
-}
+#else
+  return emulated::sharedMemory();
 #endif
+}
 
 // The thread's number in the whole grid, and how many there are.
 __device__ inline int64_t threadOfGrid() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }

@@ -70,20 +70,40 @@ function weights(size: number, output: number): Float64Array {
   return Float64Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + output) + 0.3);
 }
 
-interface Result {
+export interface Result {
   outputs: HostTensor[];
   gradients: Record<string, Float64Array>;
 }
 
 /** Outputs, and the gradients of sum(weights * outputs) over the outputs that carry one. */
-async function evaluate(table: OpTable, item: OpCase, real: RealType, on: string, run = table.run): Promise<Result> {
-  const options = item.options ?? {};
-  const inputs = Object.entries(item.inputs()).map(([name, host]) => [name, toDevice(host, real, on)] as const);
-  const wanted = (table.gradients ?? []).filter((name) => inputs.some(([n]) => n === name));
-  for (const [name, t] of inputs) t.requiresGrad = wanted.includes(name);
-  const made = Object.fromEntries(inputs);
+export async function evaluate(
+  table: OpTable,
+  item: OpCase,
+  real: RealType,
+  on: string,
+  run = table.run,
+): Promise<Result> {
+  const made: Tensors = {};
+  for (const [name, host] of Object.entries(item.inputs())) made[name] = toDevice(host, real, on);
+  try {
+    return await evaluateOn(table, item, real, on, run, made);
+  } finally {
+    for (const t of Object.values(made)) t.dispose();
+  }
+}
+
+async function evaluateOn(
+  table: OpTable,
+  item: OpCase,
+  real: RealType,
+  on: string,
+  run: OpTable['run'],
+  made: Tensors,
+): Promise<Result> {
+  const wanted = (table.gradients ?? []).filter((name) => made[name] !== undefined);
+  for (const [name, t] of Object.entries(made)) t.requiresGrad = wanted.includes(name);
   const outputs = scope(() => {
-    const results = run(made, options);
+    const results = run(made, item.options ?? {});
     results.forEach((y, i) => {
       if (!y.requiresGrad) return;
       const gy = toDevice({ shape: y.shape, kind: 'real', data: weights(y.size, i) }, real, on);
@@ -96,7 +116,7 @@ async function evaluate(table: OpTable, item: OpCase, real: RealType, on: string
     const grad = made[name]!.grad;
     result.gradients[name] = grad ? Float64Array.from(await grad.array()) : new Float64Array(made[name]!.size);
   }
-  for (const t of [...outputs, ...Object.values(made)]) t.dispose();
+  for (const t of outputs) t.dispose();
   return result;
 }
 
@@ -169,7 +189,7 @@ async function checkSpikeGradient(
   await checkDifferences(table, asReal, on, name, gradient);
 }
 
-function compareOutputs(actual: HostTensor[], expected: HostTensor[], limit: number): void {
+export function compareOutputs(actual: HostTensor[], expected: HostTensor[], limit: number): void {
   expect(actual.length, 'number of outputs').to.equal(expected.length);
   expected.forEach((e, i) => {
     const a = actual[i]!;

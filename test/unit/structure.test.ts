@@ -59,7 +59,7 @@ describe('structure', () => {
     const { sources } = createRequire(import.meta.url)(join(root, 'scripts/sources.cjs')) as {
       sources(kind: string): string[];
     };
-    const listed = new Set([...sources('cpu'), ...sources('cuda')]);
+    const listed = new Set(['cpu', 'cuda', 'emulated'].flatMap(sources));
     const missing = walk('native').filter(
       (file) => /\.(cpp|cu)$/.test(file) && !file.startsWith('native/test/') && !listed.has(file),
     );

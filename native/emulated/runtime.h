@@ -1,0 +1,90 @@
+// What the files of the emulated runtime share: the state of a host thread, streams, what a stream keeps while it is captured.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#include "emulated/machine.h"
+
+namespace spikeloom::emulated {
+
+using Guard = std::lock_guard<std::recursive_mutex>;
+std::recursive_mutex& lock();
+
+// What a call of the runtime does when its turn has come, on this device.
+using Work = std::function<void(int device)>;
+
+}  // namespace spikeloom::emulated
+
+struct EmulatedGraph {
+  std::vector<spikeloom::emulated::Work> work;
+};
+
+struct EmulatedStream {
+  int device;
+  std::shared_ptr<EmulatedGraph> capture;  // while it is captured
+  bool isOrigin = false;                   // whether the capture began here, and has to end here
+  std::thread::id owner{};                 // whom the capture keeps from calls that cannot be captured; nobody: all threads
+};
+
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point time{};
+  std::weak_ptr<EmulatedGraph> capture;  // recorded on a stream that was captured
+  bool isTimed = true;
+};
+
+struct EmulatedGraphExec {
+  EmulatedGraph graph;
+};
+
+namespace spikeloom::emulated {
+
+struct HostThread {
+  int device = 0;
+  cudaError_t lastError = cudaSuccess;
+  bool isExplained = false;  // whether lastError came with a text
+  std::string told;
+};
+HostThread& hostThread();
+
+// A kernel's numbers: denormal ones count, whatever the host thread does with its own.
+class HostNumbers {
+ public:
+#if defined(__x86_64__)
+  HostNumbers() : before_(_mm_getcsr()) { _mm_setcsr(before_ & ~0x8040u); }
+  ~HostNumbers() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  HostNumbers() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ & ~(uint64_t{1} << 24)));
+  }
+  ~HostNumbers() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  uint64_t before_;
+#endif
+};
+
+int devices();
+// Keeps the error for cudaGetLastError; returns it.
+cudaError_t failed(cudaError_t error);
+cudaError_t refuse(cudaError_t error, std::string why);
+// The fault of a launch on this device, told once.
+cudaError_t takeFault(int device);
+// Does the work now, or keeps it where the stream is captured.
+cudaError_t enqueue(EmulatedStream* stream, Work work);
+bool isCaptureUnderWay();
+
+}  // namespace spikeloom::emulated
