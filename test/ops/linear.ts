@@ -21,6 +21,7 @@ export const table: OpTable = {
     item([3, 2, 64], 4, false),
     item([2, 3, 131], 9, true),
     item([40, 70], 61, true),
+    item([150, 9], 130, true),
     ...[1, 31, 32, 33, 64].map((features) => item([2, 3, features], 5, true, 0.4)),
     item([2, 33], 6, false, 0),
     item([2, 33], 6, true, 1),
