@@ -3,6 +3,7 @@
 #include "cuda/moments.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/picture.cuh"
+#include "ops/conv2d/tensor_cores.h"
 
 namespace spikeloom::cuda {
 namespace {
@@ -54,6 +55,9 @@ struct OutputPixels {
 
 template <class T>
 void conv2d(const Call& call) {
+  if constexpr (sizeof(T) == 4) {
+    if (conv2dOnTensorCores(call)) return;
+  }
   const TensorView &x = call.tensors[0], &w = call.tensors[1], &y = call.tensors[3];
   T *mean = as<T>(call.tensors[4]), *variance = as<T>(call.tensors[5]);
   const Geometry geo = geometry(x, y, w, call.attributes);

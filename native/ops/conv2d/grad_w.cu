@@ -1,10 +1,10 @@
 // gw = gy^T * x as an implicit matrix product: lines are output channels, columns kernel elements and input channels, terms output
-// pixels, cut into slices so that there are blocks enough for the device. The slices' sums rest in scratch and are added in order, in
-// double. gb is summed in double (cuda/channel_sums.cuh).
+// pixels, cut into slices (cuda/slices.cuh). gb is summed in double (cuda/channel_sums.cuh).
 #include "cuda/channel_sums.cuh"
-#include "cuda/elementwise.cuh"
+#include "cuda/slices.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/picture.cuh"
+#include "ops/conv2d/tensor_cores.h"
 
 namespace spikeloom::cuda {
 namespace {
@@ -50,35 +50,17 @@ struct SliceSums {
 };
 
 template <class T>
-struct AddSlices {
-  const T* parts;
-  int64_t size;
-  int slices;
-  T* gw;
-
-  __device__ void operator()(int64_t i) const {
-    double sum = 0;
-    for (int s = 0; s < slices; s++) sum += static_cast<double>(parts[s * size + i]);
-    gw[i] = static_cast<T>(sum);
-  }
-};
-
-// About four blocks for each of the 132 multiprocessors of a large GPU, and no slice of fewer than 256 terms.
-inline int slicedTerms(const ProductShape& s) {
-  const int tiles = s.tilesM() * s.tilesN(), slices = tiles > 512 ? 1 : (512 + tiles - 1) / tiles;
-  const int terms = (s.k + slices - 1) / slices;
-  return ((terms < 256 ? 256 : terms) + kDepth - 1) / kDepth * kDepth;
-}
-
-template <class T>
 void conv2dGradW(const Call& call) {
+  if constexpr (sizeof(T) == 4) {
+    if (conv2dGradWOnTensorCores(call)) return;
+  }
   const TensorView &gy = call.tensors[0], &x = call.tensors[1], &gw = call.tensors[2], &gb = call.tensors[3];
   const Geometry geo = geometry(x, gy, gw, call.attributes);
   if (!fits(call, geo.O, geo.kh * geo.kw * geo.C, geo.N * geo.P * geo.Q) || !fits(call, geo.N * geo.H * geo.W, 0, 0)) return;
   const Sizes g(geo);
   const bool rounded = isRounded(gy, x);
   ProductShape shape{g.O, g.taps() * g.C, g.outputs(), kDepth};
-  shape.sliced = slicedTerms(shape);
+  shape.sliced = static_cast<int>(termsOfSlice(shape.k, static_cast<int64_t>(shape.tilesM()) * shape.tilesN(), kDepth));
   const ChannelSums sums(g.outputs(), g.O);
   const int64_t size = count(gw);
   const size_t forBias = gb.data ? sums.scratchBytes() : 0;
@@ -92,7 +74,7 @@ void conv2dGradW(const Call& call) {
     });
     if (gb.data) sumChannels<T, G>(call, sums, as<G>(gy), reinterpret_cast<double*>(scratch), as<T>(gb));
   });
-  forEach(call, size, AddSlices<T>{parts, size, shape.slices(), as<T>(gw)});
+  addSlices<T>(call, parts, size, shape.slices(), as<T>(gw));
 }
 
 SPIKELOOM_CUDA_KERNEL(kConv2dGradW, conv2dGradW)

@@ -2,6 +2,7 @@
 // channels. gx may lie where `add` lies: each element is read before it is written, by the same thread.
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/picture.cuh"
+#include "ops/conv2d/tensor_cores.h"
 
 namespace spikeloom::cuda {
 namespace {
@@ -55,6 +56,9 @@ struct InputGradients {
 
 template <class T>
 void conv2dGradX(const Call& call) {
+  if constexpr (sizeof(T) == 4) {
+    if (conv2dGradXOnTensorCores(call)) return;
+  }
   const TensorView &gy = call.tensors[0], &w = call.tensors[1], &add = call.tensors[2], &gx = call.tensors[3];
   const Geometry geo = geometry(gx, gy, w, call.attributes);
   if (!fits(call, geo.N * geo.H * geo.W, geo.C, geo.kh * geo.kw * geo.O) || !fits(call, geo.N * geo.P * geo.Q, 0, 0)) return;
