@@ -53,6 +53,16 @@ function item(name: string, x: number[], w: number[], options: Options = {}, rat
 
 const same = { padding: 1 };
 
+// Channels that tensor cores take, at pixels that fill none of their tiles: 8 at a time, blocks of 32, more outputs than one block.
+const tensorCores = [
+  item('spikes, 64 to 72 channels', [1, 3, 64, 5, 3], [72, 64, 3, 3], same, 0.3, true),
+  item('spikes, 96 to 64 channels, stride 2', [1, 2, 96, 5, 7], [64, 96, 3, 3], { stride: 2, padding: 1 }, 0.2),
+  item('spikes, 40 to 136 channels, 1x1', [3, 40, 7, 7], [136, 40, 1, 1], {}, 0.4),
+  item('real, 24 to 40 channels', [3, 24, 7, 5], [40, 24, 3, 3], same),
+  item('real, 32 to 72 channels, 1x1 stride 2', [3, 32, 7, 5], [72, 32, 1, 1], { stride: 2 }),
+  item('real, 16 to 16 channels, uneven stride', [2, 16, 9, 11], [16, 16, 2, 3], { stride: [3, 2], padding: [0, 2] }),
+];
+
 // Enough images and channels for a matrix unit, at sizes that fill none of its tiles.
 const manyImages = [
   item('35 images, spikes, 40 to 50 channels', [5, 7, 40, 3, 5], [50, 40, 3, 3], same, 0.3),
@@ -88,6 +98,7 @@ export const table: OpTable = {
     ...[1, 31, 32, 33, 64].map((c) => item(`spikes, ${c} channels`, [2, 1, c, 5, 4], [10, c, 3, 3], same, 0.3)),
     item('spikes, 65 channels, stride 2', [1, 2, 65, 5, 5], [34, 65, 3, 3], { stride: 2, padding: 1 }, 0.2),
     ...manyImages,
+    ...tensorCores,
     item('silent', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 0),
     item('all firing', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 1, true),
   ],

@@ -1,6 +1,7 @@
-// conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded factors.
+// conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded factors, on the CPU and
+// on a CUDA device (pending where there is none).
 import { expect } from 'chai';
-import { backward, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, cudaBackend, device, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
 import { table } from '../ops/conv2d.ts';
@@ -23,12 +24,12 @@ function fromBf16(words: ArrayLike<number>): Float64Array {
     return bits.getFloat32(0);
   });
 }
-function toBf16(t: HostTensor): Tensor {
+function toBf16(t: HostTensor, on: string): Tensor {
   const words = Uint16Array.from(t.data, (x) => {
     bits.setFloat32(0, rounded(x));
     return bits.getUint32(0) >>> 16;
   });
-  return tensor(words, { shape: t.shape, dtype: 'bf16' });
+  return tensor(words, { shape: t.shape, dtype: 'bf16', device: device(on) });
 }
 const values = async (t: Tensor) =>
   t.dtype === 'bf16' ? fromBf16(await t.array()) : Float64Array.from(await t.array());
@@ -39,129 +40,140 @@ const cases = [
   { name: '35 images, 40 to 50 channels', x: [5, 7, 40, 3, 5], w: [50, 40, 3, 3] },
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
+  { name: '40 to 72 channels', x: [3, 40, 7, 5], w: [72, 40, 3, 3] },
+  { name: '16 to 80 channels, many pixels', x: [2, 16, 130, 130], w: [80, 16, 1, 1] },
 ];
 
 /** What the factors were rounded to is exact; y is then rounded once (2^-8), and f32 sums differ in their order. */
 const AT_REST = 2 ** -8;
 const SUMS = 1e-5;
 
-for (const kind of ['spikes', 'real', 'bf16'] as const) {
-  describe(`conv2d in bf16, ${kind} in`, () => {
-    for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
-      it(name, async () => {
-        const x = kind === 'spikes' ? spikes(shape, 0.3, 3) : noise(shape, 3);
-        const w = noise(kernel, 5);
-        const options = { stride, padding: 1 };
-        const [expected] = table.twin({ x: kind === 'spikes' ? x : round(x), w: round(w) }, options);
-        const gy = noise(expected!.shape, 9);
-        // The gradient of the sums over rounded factors, in f64.
-        const exact = {
-          x: toDevice(kind === 'spikes' ? { ...x, kind: 'real' } : round(x), 'f64', 'cpu'),
-          w: toDevice(round(w), 'f64', 'cpu'),
-        };
-        const given = { x: kind === 'bf16' ? toBf16(x) : toDevice(x, 'f32', 'cpu'), w: toDevice(w, 'f32', 'cpu') };
-        for (const t of [...Object.values(exact), ...Object.values(given)]) t.requiresGrad = true;
-        scope(() => backward(conv2d(exact.x, exact.w, options), toDevice(round(gy), 'f64', 'cpu')));
-        const y = scope(() => {
-          const made = conv2d(given.x, given.w, { ...options, precision: 'bf16' });
-          backward(made, toBf16(gy));
-          return made;
-        });
-        expect(y.dtype).to.equal('bf16');
-        expect(given.x.grad!.dtype).to.equal(kind === 'real' ? 'f32' : 'bf16');
-        expect(difference(await values(y), expected!.data)).to.be.below(AT_REST);
-        expect(difference(await values(given.x.grad!), await values(exact.x.grad!))).to.be.below(
-          kind === 'real' ? SUMS : AT_REST,
-        );
-        expect(difference(await values(given.w.grad!), await values(exact.w.grad!))).to.be.below(SUMS);
-        for (const t of [y, ...Object.values(exact), ...Object.values(given)]) t.dispose();
+for (const on of ['cpu', 'cuda']) {
+  describe(`on ${on}`, function () {
+    this.timeout(120_000);
+    before(function () {
+      if (on === 'cuda' && cudaBackend().score === 0) this.skip();
+    });
+
+    for (const kind of ['spikes', 'real', 'bf16'] as const) {
+      describe(`conv2d in bf16, ${kind} in`, () => {
+        for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
+          it(name, async () => {
+            const x = kind === 'spikes' ? spikes(shape, 0.3, 3) : noise(shape, 3);
+            const w = noise(kernel, 5);
+            const options = { stride, padding: 1 };
+            const [expected] = table.twin({ x: kind === 'spikes' ? x : round(x), w: round(w) }, options);
+            const gy = noise(expected!.shape, 9);
+            // The gradient of the sums over rounded factors, in f64.
+            const exact = {
+              x: toDevice(kind === 'spikes' ? { ...x, kind: 'real' } : round(x), 'f64', 'cpu'),
+              w: toDevice(round(w), 'f64', 'cpu'),
+            };
+            const given = { x: kind === 'bf16' ? toBf16(x, on) : toDevice(x, 'f32', on), w: toDevice(w, 'f32', on) };
+            for (const t of [...Object.values(exact), ...Object.values(given)]) t.requiresGrad = true;
+            scope(() => backward(conv2d(exact.x, exact.w, options), toDevice(round(gy), 'f64', 'cpu')));
+            const y = scope(() => {
+              const made = conv2d(given.x, given.w, { ...options, precision: 'bf16' });
+              backward(made, toBf16(gy, on));
+              return made;
+            });
+            expect(y.dtype).to.equal('bf16');
+            expect(given.x.grad!.dtype).to.equal(kind === 'real' ? 'f32' : 'bf16');
+            expect(difference(await values(y), expected!.data)).to.be.below(AT_REST);
+            expect(difference(await values(given.x.grad!), await values(exact.x.grad!))).to.be.below(
+              kind === 'real' ? SUMS : AT_REST,
+            );
+            expect(difference(await values(given.w.grad!), await values(exact.w.grad!))).to.be.below(SUMS);
+            for (const t of [y, ...Object.values(exact), ...Object.values(given)]) t.dispose();
+          });
+        }
       });
     }
+
+    describe('conv2dWithMoments', () => {
+      for (const real of ['f64', 'f32', 'bf16'] as const) {
+        for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
+          it(`${real}, ${name}: mean and variance of y`, async () => {
+            const x = spikes(shape, 0.3, 3);
+            const bias = noise([kernel[0]!], 8, real === 'bf16' ? 0.5 : 50);
+            const made = scope(() => {
+              const type = real === 'f64' ? 'f64' : 'f32';
+              return conv2dWithMoments(toDevice(x, type, on), toDevice(noise(kernel, 5), type, on), {
+                bias: toDevice(bias, type, on),
+                stride,
+                padding: 1,
+                ...(real === 'bf16' ? { precision: 'bf16' as const } : {}),
+              });
+            });
+            const y = await values(made.y);
+            const [C, area] = [kernel[0]!, made.y.shape.at(-1)! * made.y.shape.at(-2)!];
+            const means = new Float64Array(C);
+            const variances = new Float64Array(C);
+            const count = y.length / C;
+            y.forEach((v, i) => {
+              means[Math.floor(i / area) % C]! += v / count;
+            });
+            y.forEach((v, i) => {
+              const c = Math.floor(i / area) % C;
+              variances[c]! += (v - means[c]!) ** 2 / count;
+            });
+            const limit = { f64: 1e-12, f32: 1e-4, bf16: 1e-3 }[real];
+            expect(difference(Float64Array.from(await made.moments.mean.array()), means)).to.be.below(limit);
+            expect(difference(Float64Array.from(await made.moments.var.array()), variances)).to.be.below(limit * 20);
+            for (const t of [made.y, made.moments.mean, made.moments.var]) t.dispose();
+          });
+        }
+      }
+    });
+
+    describe('a gradient that conv2d adds on its way', () => {
+      const gradX = nativeOp<'gx'>('conv2dGradX');
+      const kinds = [
+        ['f64', 'f64'],
+        ['f32', 'f32'],
+        ['f32', 'bf16'],
+        ['bf16', 'bf16'],
+        ['bf16', 'f32'],
+      ] as const;
+
+      for (const stride of [1, 2]) {
+        for (const [given, out] of kinds) {
+          it(`${given} in, ${out} out, stride ${stride}: the sum of both`, async () => {
+            const real = given === 'f64' ? 'f64' : 'f32';
+            const dims = { H: 6, W: 5 };
+            const made = (host: HostTensor) => (given === 'bf16' ? toBf16(host, on) : toDevice(host, real, on));
+            const w = toDevice(noise([40, 33, 3, 3], 5), real, on);
+            const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
+            const added = made(noise([3, 11, 33, 6, 5], 7, 2));
+            const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
+            const run = (more: Record<string, Tensor>) =>
+              gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;
+            const [sum, alone] = scope(() => [run({ add: added }), run({})] as const);
+            const others = await values(added);
+            const expected = (await values(alone)).map((v, i) => v + others[i]!);
+            expect(difference(await values(sum), expected)).to.be.below({ f64: 1e-13, f32: 1e-6, bf16: 2 ** -7 }[out]);
+            for (const t of [w, gy, added, sum, alone]) t.dispose();
+          });
+        }
+      }
+
+      it('is used by the tape: spikes that two convolutions read', async () => {
+        const [first, second] = [noise([20, 33, 3, 3], 5), noise([20, 33, 3, 3], 6)];
+        const both = { ...first, data: first.data.map((v, i) => v + second.data[i]!) };
+        const gradientOf = async (kernels: HostTensor[]) => {
+          const x = toDevice(spikes([2, 17, 33, 5, 6], 0.3, 3), 'f64', on);
+          x.requiresGrad = true;
+          scope(() => {
+            const made = kernels.map((kernel) => conv2d(x, toDevice(kernel, 'f64', on), { padding: 1 }));
+            const sum = made.length > 1 ? add(made[0]!, made[1]!) : made[0]!;
+            backward(sum, toDevice(noise(sum.shape, 8), 'f64', on));
+          });
+          const found = await values(x.grad!);
+          x.dispose();
+          return found;
+        };
+        expect(difference(await gradientOf([first, second]), await gradientOf([both]))).to.be.below(1e-12);
+      });
+    });
   });
 }
-
-describe('conv2dWithMoments', () => {
-  for (const real of ['f64', 'f32', 'bf16'] as const) {
-    for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
-      it(`${real}, ${name}: mean and variance of y`, async () => {
-        const x = spikes(shape, 0.3, 3);
-        const bias = noise([kernel[0]!], 8, real === 'bf16' ? 0.5 : 50);
-        const made = scope(() => {
-          const type = real === 'f64' ? 'f64' : 'f32';
-          return conv2dWithMoments(toDevice(x, type, 'cpu'), toDevice(noise(kernel, 5), type, 'cpu'), {
-            bias: toDevice(bias, type, 'cpu'),
-            stride,
-            padding: 1,
-            ...(real === 'bf16' ? { precision: 'bf16' as const } : {}),
-          });
-        });
-        const y = await values(made.y);
-        const [C, area] = [kernel[0]!, made.y.shape.at(-1)! * made.y.shape.at(-2)!];
-        const means = new Float64Array(C);
-        const variances = new Float64Array(C);
-        const count = y.length / C;
-        y.forEach((v, i) => {
-          means[Math.floor(i / area) % C]! += v / count;
-        });
-        y.forEach((v, i) => {
-          const c = Math.floor(i / area) % C;
-          variances[c]! += (v - means[c]!) ** 2 / count;
-        });
-        const limit = { f64: 1e-12, f32: 1e-4, bf16: 1e-3 }[real];
-        expect(difference(Float64Array.from(await made.moments.mean.array()), means)).to.be.below(limit);
-        expect(difference(Float64Array.from(await made.moments.var.array()), variances)).to.be.below(limit * 20);
-        for (const t of [made.y, made.moments.mean, made.moments.var]) t.dispose();
-      });
-    }
-  }
-});
-
-describe('a gradient that conv2d adds on its way', () => {
-  const gradX = nativeOp<'gx'>('conv2dGradX');
-  const kinds = [
-    ['f64', 'f64'],
-    ['f32', 'f32'],
-    ['f32', 'bf16'],
-    ['bf16', 'bf16'],
-    ['bf16', 'f32'],
-  ] as const;
-
-  for (const stride of [1, 2]) {
-    for (const [given, out] of kinds) {
-      it(`${given} in, ${out} out, stride ${stride}: the sum of both`, async () => {
-        const real = given === 'f64' ? 'f64' : 'f32';
-        const dims = { H: 6, W: 5 };
-        const made = (host: HostTensor) => (given === 'bf16' ? toBf16(host) : toDevice(host, real, 'cpu'));
-        const w = toDevice(noise([40, 33, 3, 3], 5), real, 'cpu');
-        const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
-        const added = made(noise([3, 11, 33, 6, 5], 7, 2));
-        const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
-        const run = (more: Record<string, Tensor>) =>
-          gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;
-        const [sum, alone] = scope(() => [run({ add: added }), run({})] as const);
-        const others = await values(added);
-        const expected = (await values(alone)).map((v, i) => v + others[i]!);
-        expect(difference(await values(sum), expected)).to.be.below({ f64: 1e-13, f32: 1e-6, bf16: 2 ** -7 }[out]);
-        for (const t of [w, gy, added, sum, alone]) t.dispose();
-      });
-    }
-  }
-
-  it('is used by the tape: spikes that two convolutions read', async () => {
-    const [first, second] = [noise([20, 33, 3, 3], 5), noise([20, 33, 3, 3], 6)];
-    const both = { ...first, data: first.data.map((v, i) => v + second.data[i]!) };
-    const gradientOf = async (kernels: HostTensor[]) => {
-      const x = toDevice(spikes([2, 17, 33, 5, 6], 0.3, 3), 'f64', 'cpu');
-      x.requiresGrad = true;
-      scope(() => {
-        const made = kernels.map((kernel) => conv2d(x, toDevice(kernel, 'f64', 'cpu'), { padding: 1 }));
-        const sum = made.length > 1 ? add(made[0]!, made[1]!) : made[0]!;
-        backward(sum, toDevice(noise(sum.shape, 8), 'f64', 'cpu'));
-      });
-      const found = await values(x.grad!);
-      x.dispose();
-      return found;
-    };
-    expect(difference(await gradientOf([first, second]), await gradientOf([both]))).to.be.below(1e-12);
-  });
-});
