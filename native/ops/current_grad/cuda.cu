@@ -1,6 +1,8 @@
 // A thread has a vector of channels (16 bytes of y) of some pixels of an image. Phase 1 sums per channel (the header says what it reads, and
 // is left out where nothing is to be read), a small kernel makes ggamma, gbeta and what gy is made of, phase 2 reads g and y once and writes
 // gy and gx once. gy or gx may lie where g does.
+#include <initializer_list>
+
 #include "cuda/channel_parts.cuh"
 #include "cuda/current.cuh"
 #include "ops/current_grad/current_grad.h"
