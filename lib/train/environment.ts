@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { cudaBackend } from '../core/device.ts';
 
 /** Where and how a run was started: enough to tell two runs apart and to start one again. */
 export interface Environment {
@@ -15,6 +16,8 @@ export interface Environment {
   cpu: string;
   cores: number;
   memory_bytes: number;
+  /** The GPUs of the backend in use; null on the CPU. */
+  gpu: string | null;
   /** ISO 8601, UTC. */
   date: string;
   command: readonly string[];
@@ -25,6 +28,7 @@ export function describeEnvironment({
   command = process.argv,
   date = new Date(),
   folder = process.cwd(),
+  device = 'cpu',
 } = {}): Environment {
   return {
     spikeloom: packageVersion(),
@@ -36,6 +40,7 @@ export function describeEnvironment({
     cpu: cpus()[0]?.model.trim() || 'unknown',
     cores: availableParallelism(),
     memory_bytes: totalmem(),
+    gpu: device === 'cpu' ? null : cudaBackend().description,
     date: date.toISOString(),
     command,
   };
@@ -49,7 +54,10 @@ function packageVersion(): string {
   }
 }
 
+/** Of the working folder, or what SPIKELOOM_COMMIT says ('HASH' or 'HASH modified'): sources that were copied have no repository. */
 function gitState(folder: string): Environment['git'] {
+  const [told, ...rest] = process.env.SPIKELOOM_COMMIT?.split(' ') ?? [];
+  if (told) return { commit: told, modified: rest.includes('modified') };
   try {
     const commit = git(folder, 'rev-parse', '--verify', 'HEAD');
     return { commit, modified: git(folder, 'status', '--porcelain', '--untracked-files=no') !== '' };

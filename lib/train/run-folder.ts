@@ -50,7 +50,10 @@ export function runPaths(folder: string): RunPaths {
  * this at once get two folders.
  * @throws SpikeloomError if the folder cannot be made or the name is not one for files.
  */
-export function createRun(settings: Settings, environment: Environment = describeEnvironment()): RunFolder {
+export function createRun(
+  settings: Settings,
+  environment: Environment = describeEnvironment({ device: settings.device }),
+): RunFolder {
   if (!RUN_NAME.test(settings.name)) {
     throw new SpikeloomError(
       `a run is named with letters, digits, ".", "_" and "-", not ${JSON.stringify(settings.name)}`,

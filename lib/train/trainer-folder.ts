@@ -29,7 +29,7 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
   }
   checkFresh(paths, resume);
   if (!resume) {
-    writeJsonAtomic(paths.environment, describeEnvironment());
+    writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
     writeJsonAtomic(join(folder, 'model.json'), net);
     writeJsonAtomic(join(folder, 'training.json'), course);
   }

@@ -1,0 +1,237 @@
+#!/bin/sh
+# Checks and measures the CUDA backend on a server that has a GPU, nvcc, g++, make and python3, but no network and no Node.
+#   sh scripts/gpu-check.sh pack [FOLDER]      here: everything that is needed, below 40 MiB (default: carry/gpu-check)
+# There, in the packed folder:
+#   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order. all: every one
+# A piece ends within GPU_CHECK_SECONDS (default 480) or a little later and says 'to be continued' with status 3 where there is more
+# to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed, see the logs.
+#   GPU_CHECK_WORK     what is built, and marks of what is done (default: work beside the script)
+#   GPU_CHECK_OUT      JSON and logs (default: $OUT, or out beside the script)
+#   GPU_CHECK_DEVICE   cuda (default), cuda:N, or emulated: the host in place of a GPU, to try the script itself
+#   GPU_CHECK_PYTHON   a Python with PyTorch, for the peers and the GPU's ceilings (default: python3 where it has torch)
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+
+say() { printf '%s\n' "gpu-check: $*"; }
+die() { say "$*" >&2; exit 1; }
+
+# ---- pack
+
+pack_node() {
+  version=$(node -p 'process.version + " " + process.arch')
+  [ -f "$1/node.xz" ] && [ "$(cat "$1/node.version" 2>/dev/null)" = "$version" ] && return
+  say "compressing Node ($version), which takes minutes"
+  cp -L "$(node -p process.execPath)" "$1/node"
+  strip "$1/node"
+  xz -T0 -7 -c "$1/node" > "$1/node.xz"
+  rm "$1/node"
+  printf '%s\n' "$version" > "$1/node.version"
+}
+
+pack() {
+  folder=${1:-carry/gpu-check}
+  cd "$here/.."
+  mkdir -p "$folder"
+  folder=$(cd "$folder" && pwd)
+  for tool in node git tar xz strip; do command -v $tool > /dev/null || die "pack needs $tool"; done
+  [ -d node_modules/tsx ] || die "pack needs the npm packages; run npm ci"
+  pack_node "$folder"
+  git ls-files -- native lib test bench scripts recipes docs datasets examples '*.json' '*.md' binding.gyp CMakeLists.txt LICENSE |
+    grep -v '^bench/results/' | tar -cJf "$folder/sources.tar.xz" -T -
+  # what only checks types or builds in the second way is left out
+  tar -cJhf "$folder/node_modules.tar.xz" --exclude=node_modules/typescript --exclude='node_modules/@types' \
+    --exclude=node_modules/cmake-js --exclude='*.map' --exclude='*.d.ts' --exclude='*.md' --exclude=node_modules/zod/src node_modules
+  state=$(git rev-parse HEAD)
+  [ -z "$(git status --porcelain --untracked-files=no)" ] || state="$state modified"
+  printf '%s\n' "$state" > "$folder/commit"
+  cp scripts/gpu-check.sh "$folder/"
+  kib=$(du -sk "$folder" | cut -f1)
+  [ "$kib" -le 40960 ] || die "$folder takes $kib KiB, more than 40 MiB"
+  say "$folder: $kib KiB, commit $state"
+}
+
+# ---- there
+
+prepare() {
+  work=${GPU_CHECK_WORK:-$here/work}
+  out=${GPU_CHECK_OUT:-${OUT:-$here/out}}
+  device=${GPU_CHECK_DEVICE:-cuda}
+  mkdir -p "$work/bin" "$work/done" "$work/home" "$out"
+  work=$(cd "$work" && pwd)
+  out=$(cd "$out" && pwd)
+  started=$(date +%s)
+  budget=${GPU_CHECK_SECONDS:-480}
+  export HOME="$work/home" PATH="$work/bin:$PATH"
+  SPIKELOOM_COMMIT=$(cat "$here/commit")
+  export SPIKELOOM_COMMIT
+  if [ "$device" = emulated ]; then
+    export SPIKELOOM_CUDA=emulated
+    device=cuda
+    emulated=1
+  else
+    emulated=
+  fi
+  python=${GPU_CHECK_PYTHON:-}
+  if [ -z "$python" ] && python3 -c 'import torch' 2> /dev/null; then python=$(command -v python3); fi
+  [ -z "$python" ] || export SPIKELOOM_PEERS_PYTHON="$python"
+  failed=
+}
+
+unpack() {
+  [ -f "$work/done/unpack" ] && [ "$(cat "$work/done/unpack")" = "$(cat "$here/commit")" ] && return
+  say "unpacking into $work"
+  rm -f "$work"/done/*
+  xz -dc "$here/node.xz" > "$work/bin/node"
+  chmod +x "$work/bin/node"
+  mkdir -p "$work/tree"
+  tar -xJf "$here/sources.tar.xz" -C "$work/tree"
+  [ -d "$work/tree/node_modules" ] || tar -xJf "$here/node_modules.tar.xz" -C "$work/tree"
+  cp "$here/commit" "$work/done/unpack"
+}
+
+left() { echo $((budget - $(date +%s) + started)); }
+
+# item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Nothing where the time is over.
+item() {
+  name=$1
+  seconds=$2
+  shift 2
+  [ -f "$work/done/$name" ] && [ -z "${GPU_CHECK_AGAIN:-}" ] && return
+  if [ "$(left)" -lt 30 ]; then
+    again=1
+    return
+  fi
+  [ "$seconds" -le "$(left)" ] || seconds=$(left)
+  say "$name (at most $seconds s)"
+  status=0
+  (cd "$work/tree" && timeout "$seconds" "$@") > "$out/$name.log" 2>&1 || status=$?
+  if [ $status = 0 ]; then
+    : > "$work/done/$name"
+  elif [ $status = 124 ]; then
+    say "$name: out of time after $seconds s"
+    failed="$failed $name"
+  else
+    say "$name: status $status; $(tail -n 1 "$out/$name.log")"
+    failed="$failed $name"
+  fi
+}
+
+spikeloom() { echo "node --import tsx lib/cli/main.ts"; }
+mocha() { echo "node --import tsx node_modules/mocha/bin/mocha.js --no-config --timeout 600000 --exit"; }
+
+build() {
+  command -v g++ > /dev/null || die "build needs g++"
+  if [ -n "$emulated" ]; then backend=--emulated; else
+    backend=--cuda
+    command -v nvcc > /dev/null || die "build needs nvcc on the PATH (CUDA 13; it is usually in /usr/local/cuda/bin)"
+  fi
+  item addon 470 node scripts/build.mjs --addon
+  item backend 470 node scripts/build.mjs $backend
+  item doctor 60 sh -c "$(spikeloom) doctor --json > '$out/doctor.json'"
+  cat "$out/doctor.json" 2> /dev/null | node -e '
+    const { cuda } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    console.log(`gpu-check: CUDA ${cuda.score > 0 ? cuda.description : "cannot be used: " + cuda.reason}`);' || true
+}
+
+tables() {
+  item seam 120 $(mocha) test/unit/cuda-seam.test.ts test/unit/device-graphs.test.ts
+  item tables 470 env SPIKELOOM_TEST_COUNTS="$out/tables.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts
+  # what docs/support.md is written from, once it is committed as bench/results/DATE-tables-GPU.json
+  [ ! -f "$out/tables.json" ] || (cd "$work/tree" && node -e '
+    const { readFileSync, writeFileSync } = require("fs");
+    const read = (name) => JSON.parse(readFileSync(`${process.argv[1]}/${name}.json`, "utf8"));
+    const [commit, modified] = process.env.SPIKELOOM_COMMIT.split(" ");
+    const head = { date: new Date().toISOString(), machine: { gpu: read("doctor").cuda.description }, commit, modified: Boolean(modified) };
+    writeFileSync(`${process.argv[1]}/tables-gpu.json`, JSON.stringify({ ...head, tables: read("tables") }, null, 2));' "$out")
+  item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
+}
+
+verify() {
+  for fixture in "$work"/tree/test/golden/*.safetensors; do
+    kind=$(basename "$fixture" .safetensors)
+    case $kind in op-*) continue ;; esac
+    if [ -n "$emulated" ]; then case $kind in network-* | training-*) continue ;; esac; fi
+    item "verify-$kind" 240 sh -c "$(spikeloom) verify 'test/golden/$kind.safetensors' --device $device --json > '$out/verify-$kind.json'"
+  done
+}
+
+# memcheck and racecheck, one process for each op: a table under the sanitizer takes its time
+sanitizer() {
+  [ -z "$emulated" ] || { say 'sanitizer: the emulated device checks every access by itself'; return; }
+  command -v compute-sanitizer > /dev/null || die "sanitizer needs compute-sanitizer, which comes with nvcc"
+  for tool in memcheck racecheck; do
+    for op in $(sed -n "s/^  name: '\([A-Za-z0-9]*\)'.*/\1/p" "$work"/tree/test/ops/*.ts | sort -u); do
+      item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g "$op on cuda .*twice the same bits"
+    done
+  done
+}
+
+train() {
+  for precision in fp32 bf16; do
+    item "train-$precision" 300 sh -c "$(spikeloom) train recipes/quickstart.yaml --json device=$device precision=$precision \
+      epochs=${GPU_CHECK_EPOCHS:-2} data.train_limit=${GPU_CHECK_IMAGES:-0} data.test_limit=${GPU_CHECK_IMAGES:-0} \
+      out='$work/runs-$precision' > '$out/train-$precision.jsonl'"
+  done
+}
+
+bench() {
+  set -- node --import tsx bench/main.ts
+  small=
+  [ -z "$emulated" ] || small='--model fsta-resnet8 --width 4 --batch 2 --size 16 --warmup 1 --repeats 2'
+  usual="--device $device ${small:---batch 128 --warmup 5 --repeats 20}"
+  for precision in fp32 bf16; do
+    item "step-$precision" 200 sh -c "$* step $usual --precision $precision --json > '$out/step-$precision.json'"
+  done
+  [ -z "$emulated" ] || return 0
+  for precision in fp32 bf16; do
+    item "roofline-$precision" 200 "$@" roofline $usual --precision $precision --out "$out/roofline-$precision.json"
+    item "curve-$precision" 300 "$@" curve $usual --steps 2 --steps 4 --steps 8 --precision $precision --out "$out/curve-$precision.json"
+  done
+  item ops 400 "$@" ops $usual --repeats 5 --out "$out/ops.json"
+  resnet19="--device $device --model fsta-resnet19 --batch 128 --warmup 5 --repeats 10"
+  resnet34="--device $device --model fsta-resnet34 --steps 4 --size 224 --classes 1000 --batch 32 --warmup 3 --repeats 10"
+  item step-resnet19 200 sh -c "$* step $resnet19 --precision bf16 --json > '$out/step-resnet19.json'"
+  item step-resnet34 300 sh -c "$* step $resnet34 --precision bf16 --json > '$out/step-resnet34.json'"
+  if [ -z "$python" ]; then
+    say 'bench: no Python with PyTorch (GPU_CHECK_PYTHON names one), so no peers'
+    return 0
+  fi
+  item peers 470 "$@" peers $usual --rounds 3 --forms expanded expanded-amp collapsed --out "$out/peers.json"
+  item peers-best 470 "$@" peers $usual --rounds 1 --forms best --out "$out/peers-best.json"
+}
+
+# the five kernels that take the longest in a step, with ncu's figures for them
+profile() {
+  [ -z "$emulated" ] || { say 'profile: needs a GPU'; return; }
+  command -v ncu > /dev/null || die "profile needs ncu (Nsight Compute), which comes with the CUDA toolkit"
+  step="node --import tsx bench/main.ts step --device $device --batch 128 --warmup 0 --repeats 1 --precision ${GPU_CHECK_PRECISION:-bf16}"
+  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics gpu__time_duration.sum --launch-count 1000 $step > '$out/kernels.csv'"
+  [ -f "$work/done/kernels" ] || return 0
+  heaviest=$(node "$work/tree/scripts/heaviest-kernels.mjs" "$out/kernels.csv" "$out/kernels.json") || die "profile: $out/kernels.csv lists no kernels"
+  item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details --log-file "$out/heaviest.csv" $step
+}
+
+case ${1:-} in
+  pack)
+    shift
+    pack "$@"
+    exit
+    ;;
+  build | tables | verify | sanitizer | train | bench | profile | all) ;;
+  *)
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
+[ "$1" = all ] && set -- build tables verify sanitizer train bench profile
+prepare
+unpack
+again=
+for piece; do "$piece"; done
+[ -z "$failed" ] || die "failed:$failed"
+if [ -n "$again" ]; then
+  say "to be continued: call it again"
+  exit 3
+fi
+say "done; JSON and logs are in $out"
