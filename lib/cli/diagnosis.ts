@@ -5,13 +5,13 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cudaBackend } from '../core/device.ts';
 import { backward, scope, tensor, zeros } from '../core/index.ts';
 import { type Native, native } from '../core/native.ts';
 import { model } from '../nn/index.ts';
 import { crossEntropy } from '../ops/cross-entropy.ts';
 import { sgd } from '../optim/index.ts';
 import { describeEnvironment } from '../train/environment.ts';
+import { type CudaReport, diagnoseCuda } from './diagnosis-cuda.ts';
 
 export interface Report {
   /** Whether networks can be trained on the CPU. */
@@ -24,7 +24,9 @@ export interface Report {
   addon: { ok: boolean; file: string | null; contract: number | null; ops: number | null; problem: string | null };
   /** One training step of a small network. */
   training: { ok: boolean; problem: string | null };
-  cuda: { score: number; reason: string; description: string };
+  cuda: CudaReport;
+  /** The same step on the first GPU; null where CUDA cannot be used. */
+  cuda_training: { ok: boolean; problem: string | null } | null;
   tools: Tool[];
   datasets: DataSet[];
 }
@@ -55,8 +57,8 @@ export async function diagnose(): Promise<Report> {
   const { spikeloom, platform, arch, os, cpu, cores, memory_bytes } = describeEnvironment();
   const node = checkNode();
   const { addon, levels } = checkAddon();
-  const training = addon.ok ? await attempt(trainOneStep) : { ok: false, problem: 'the addon is needed' };
-  const { score, reason, description } = cudaBackend();
+  const training = addon.ok ? await attempt(() => trainOneStep('cpu')) : { ok: false, problem: 'the addon is needed' };
+  const cuda = diagnoseCuda();
   return {
     ok: node.ok && addon.ok && training.ok,
     spikeloom,
@@ -65,7 +67,8 @@ export async function diagnose(): Promise<Report> {
     cpu: { ...levels, threads: availableParallelism() },
     addon,
     training,
-    cuda: { score, reason, description },
+    cuda,
+    cuda_training: cuda.score > 0 ? await attempt(() => trainOneStep('cuda')) : null,
     tools: Object.entries(TOOLS).map(([name, adds]) => ({ name, path: findProgram(name), adds })),
     datasets: [await checkShippedData()],
   };
@@ -100,11 +103,12 @@ function checkAddon(): { addon: Report['addon']; levels: Pick<Report['cpu'], 'le
 }
 
 /** Forward, backward and update of a network with every part of the large ones. */
-async function trainOneStep(): Promise<void> {
-  using net = model('fsta-resnet20')({ width: 2, size: 16, seed: 1 });
+async function trainOneStep(on: string): Promise<void> {
+  using net = model('fsta-resnet20')({ width: 2, size: 16, seed: 1, device: on });
+  const { device } = net;
   using optimizer = sgd({ lr: 0.1, momentum: 0.9 })(net.parameters());
   using loss = scope(() => {
-    const value = crossEntropy(net(zeros([2, 3, 16, 16])), tensor(Int32Array.of(1, 7)));
+    const value = crossEntropy(net(zeros([2, 3, 16, 16], 'f32', device)), tensor(Int32Array.of(1, 7), { device }));
     backward(value);
     optimizer.step();
     return value;

@@ -58,11 +58,17 @@ function cudaLibrary(): { file: string; build: string; where: string } {
   return { file: 'libspikeloom_cuda.so', build: `'npm run build:cuda' makes it`, where: ' where nvcc is found' };
 }
 
+const findBuilt = (file: string): string | undefined =>
+  buildFolders()
+    .map((folder) => `${folder}${file}`)
+    .find((path) => existsSync(path));
+
+/** Where the library for GPUs lies; undefined where it was not built. */
+export const builtCudaLibrary = (): string | undefined => findBuilt('libspikeloom_cuda.so');
+
 function loadCuda(): BackendInfo {
   const { file, build, where } = cudaLibrary();
-  const path = buildFolders()
-    .map((folder) => `${folder}${file}`)
-    .find((candidate) => existsSync(candidate));
+  const path = findBuilt(file);
   if (!path) throw new SpikeloomError(`${file} is not in ${buildFolders().join(' or ')}; ${build}${where}`);
   try {
     return native().addBackend(path);

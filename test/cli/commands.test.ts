@@ -1,6 +1,7 @@
 // The program as a user meets it: help, wrong usage, summary, doctor.
 import { spawn } from 'node:child_process';
 import { expect } from 'chai';
+import { native } from '../../lib/core/native.ts';
 import { root, spikeloom } from './spawn.ts';
 
 describe('spikeloom', function () {
@@ -75,7 +76,7 @@ describe('spikeloom', function () {
     const report = JSON.parse(stdout);
     expect(status).to.equal(0);
     expect(report).to.deep.include({ ok: true, training: { ok: true, problem: null } });
-    expect(report.addon).to.include({ ok: true, contract: 1 });
+    expect(report.addon).to.include({ ok: true, contract: native().abi });
     expect(report.addon.file).to.match(/spikeloom\.node$/);
     expect(['baseline', 'avx2', 'avx512', 'amx']).to.include(report.cpu.level);
     expect(report.cuda.score > 0 || report.cuda.reason.length > 0).to.equal(true);

@@ -19,7 +19,23 @@ export function addDoctor(program: Command): void {
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const mark = (good: boolean): string => (good ? coloured('ok', 'green') : coloured('FAIL', 'red'));
 
-function render({ spikeloom, node, platform, cpu, addon, training, cuda, tools, datasets, ok }: Report): string {
+function cudaFacts(cuda: Report['cuda'], training: Report['cuda_training']): string[][] {
+  const { score, reason, description, driver, gpus, library, toolkit, advice } = cuda;
+  const facts = [['CUDA', score > 0 ? `score ${score}: ${description}` : `score 0: ${reason}`]];
+  if (gpus > 0 || driver !== null) {
+    const seen = `${gpus} NVIDIA ${gpus === 1 ? 'GPU' : 'GPUs'} on the bus`;
+    facts.push(['CUDA driver', `${driver ?? 'none is loaded'}; ${seen}`]);
+    const built = toolkit === null ? 'no nvcc, which only builds it' : `nvcc ${toolkit}`;
+    facts.push(['CUDA library', `${library ?? 'not built'}; ${built}`]);
+  }
+  if (training)
+    facts.push(['on the GPU', training.ok ? `the same step: ${mark(true)}` : `${mark(false)}: ${training.problem}`]);
+  if (advice !== null) facts.push(['to use the GPU', advice]);
+  return facts;
+}
+
+function render(report: Report): string {
+  const { spikeloom, node, platform, cpu, addon, training, cuda, cuda_training, tools, datasets, ok } = report;
   const levels =
     cpu.level === null ? 'unknown without the addon' : `${cpu.level} in use, ${cpu.best_level} is the best here`;
   const contract = `${addon.file}, contract version ${addon.contract}, ${addon.ops} ops`;
@@ -34,7 +50,7 @@ function render({ spikeloom, node, platform, cpu, addon, training, cuda, tools, 
       'training step',
       training.ok ? `a small network on the CPU: ${mark(true)}` : `${mark(false)}: ${training.problem}`,
     ],
-    ['CUDA', cuda.score > 0 ? `score ${cuda.score}: ${cuda.description}` : `score 0: ${cuda.reason}`],
+    ...cudaFacts(cuda, cuda_training),
     ...tools.map(({ name, path, adds }) => [name, path ?? `not found; it would add ${adds}`]),
     ...datasets.map(({ name, folder, ok: good, images, problem }) => [
       name,
