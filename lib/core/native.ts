@@ -56,8 +56,9 @@ export interface Native {
   isOnlyView(handle: number): boolean;
   /** Without data: zeros. */
   write(handle: number, data?: ArrayBufferView): void;
-  read(handle: number): Promise<ArrayBuffer>;
-  finish(device: number): Promise<ArrayBuffer>;
+  /** Fills `into`, of as many bytes as the tensor has on the host, and gives it; nobody may touch it meanwhile. */
+  read<A extends ArrayBufferView>(handle: number, into: A): Promise<A>;
+  finish(device: number): Promise<void>;
   addBackend(path: string): BackendInfo;
   openDevice(backend: number, number: number): number;
   stats(device: number): MemoryStats;

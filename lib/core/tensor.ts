@@ -160,11 +160,7 @@ export class Tensor implements Disposable {
 
   /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1). Waits for the work that makes them. */
   async array(): Promise<HostArray> {
-    try {
-      return new hostArrays[this.dtype](await native().read(this.handle));
-    } catch (error) {
-      return explain(error as Error);
-    }
+    return readInto(this, new hostArrays[this.dtype](this.size));
   }
 
   /** The only element of a tensor of size 1. */
@@ -207,6 +203,15 @@ export class Tensor implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** @internal Tensor.array() into an array of the same type and size; nobody may touch it before the promise is settled. */
+export async function readInto(tensor: Tensor, array: HostArray): Promise<HostArray> {
+  try {
+    return await native().read(tensor.handle, array);
+  } catch (error) {
+    return explain(error as Error);
   }
 }
 

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
-import type { HostArray, Tensor } from '../core/index.ts';
+import { type HostArray, readInto, type Tensor } from '../core/index.ts';
 import {
   openSafetensors,
   type SafetensorsDtype,
@@ -86,13 +86,15 @@ async function onlyFinite(array: HostArray): Promise<boolean> {
 
 /**
  * Copies everything that training changes. Waits for queued work.
+ * @param former a snapshot of the same net that is no longer needed: its arrays are filled anew
  * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth keeping
  */
-export async function snapshot(net: Net, optimizer: Optimizer): Promise<Snapshot> {
+export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot): Promise<Snapshot> {
   const held = tensorsOf(net, optimizer);
   const arrays: HostArray[] = [];
   for (const [name, tensor] of held) {
-    const array = await tensor.array(); // one at a time: each copy holds up the event loop
+    const room = former?.[name]?.data as HostArray | undefined;
+    const array = await (room ? readInto(tensor, room) : tensor.array());
     arrays.push(array);
     if (await onlyFinite(array)) continue;
     throw new SpikeloomError(

@@ -162,6 +162,7 @@ export class Run implements AsyncIterable<EpochReport> {
   /** Images of this epoch that another process has seen. */
   #imagesBefore = 0;
   #progress: Progress | undefined;
+  #copies: Snapshot | undefined;
   #started = false;
 
   /** @internal use train() */
@@ -343,7 +344,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const next = { ...startPosition(), epoch: epoch + 1, best: report.best ? { epoch, accuracy } : this.best };
     if (this.#files) {
       const { paths, metrics } = this.#files;
-      const tensors = await snapshot(this.#net, optimizer);
+      const tensors = await this.#snapshot(optimizer);
       const metadata = { epoch: String(epoch), accuracy: String(accuracy) };
       const copyOf = (name: string) => weightIn(tensors, name);
       if (report.best) await saveWeights(this.#net, paths.best, metadata, copyOf);
@@ -359,8 +360,14 @@ export class Run implements AsyncIterable<EpochReport> {
 
   async #save(optimizer: Optimizer): Promise<void> {
     if (!this.#files) return;
-    const tensors = await snapshot(this.#net, optimizer);
+    const tensors = await this.#snapshot(optimizer);
     await this.#write(this.#files.paths.state, tensors, this.#position, optimizer);
+  }
+
+  /** In the same memory every time: large arrays that come and go keep the garbage collector busy. */
+  async #snapshot(optimizer: Optimizer): Promise<Snapshot> {
+    this.#copies = await snapshot(this.#net, optimizer, this.#copies);
+    return this.#copies;
   }
 
   #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): Promise<void> {

@@ -45,6 +45,7 @@ struct PendingRead {
   explicit PendingRead(Napi::Env env) : promise(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise::Deferred promise;
   Transfer transfer;
+  Napi::ObjectReference into;  // what is read into
 };
 
 Engine& engineOf(Napi::Env env) { return *env.GetInstanceData<Engine>(); }
@@ -185,7 +186,7 @@ Napi::Value write(const Napi::CallbackInfo& info) {
 
 void answer(Napi::Env env, Napi::Function, PendingRead* read) {
   const std::unique_ptr<PendingRead> owned(read);
-  if (env == nullptr) return;  // the environment is being torn down
+  if (env == nullptr) return read->into.SuppressDestruct();  // the environment is being torn down
   const Napi::HandleScope scope(env);
   Engine& engine = engineOf(env);
   if (--engine.pending == 0) engine.answers.Unref(env);
@@ -193,15 +194,19 @@ void answer(Napi::Env env, Napi::Function, PendingRead* read) {
     read->promise.Reject(Napi::Error::New(env, read->transfer.error).Value());
     return;
   }
-  auto buffer = Napi::ArrayBuffer::New(env, read->transfer.host.size());
-  std::copy(read->transfer.host.begin(), read->transfer.host.end(), static_cast<char*>(buffer.Data()));
-  read->promise.Resolve(buffer);
+  read->promise.Resolve(read->into.IsEmpty() ? env.Undefined() : Napi::Value(read->into.Value()));
 }
 
-Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const TensorView& view) {
+// `into`: a typed array of as many bytes as the tensor has in the host's order; none for a marker.
+Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const TensorView& view, const Napi::Value& into) {
   auto* read = new PendingRead(engine.env);
   read->transfer.kind = kind;
   read->transfer.tensor = view;
+  if (into.IsTypedArray()) {
+    const auto array = into.As<Napi::TypedArray>();
+    read->into = Napi::Persistent(static_cast<const Napi::Object&>(array));
+    read->transfer.into = static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  }
   Napi::ThreadSafeFunction answers = engine.answers;
   read->transfer.done = [answers, read](Transfer*) {
     answers.BlockingCall(read, [](Napi::Env env, Napi::Function f, PendingRead* r) { answer(env, f, r); });
@@ -212,17 +217,21 @@ Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const Tenso
   return promise;
 }
 
-// The tensor's elements in the host's order, as an ArrayBuffer, when all work queued before is done.
+// read(handle, array): fills the array with the tensor's elements in the host's order, and gives it, when all work queued before is done.
+// The stream's thread writes; nobody else touches the array meanwhile.
 Napi::Value read(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
   const TensorView& view = viewOf(engine, handle);
-  return ask(engine, engine.device(memoryOf(engine, handle).device), Transfer::Kind::read, view);
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().ByteLength() != hostBytes(view)) {
+    refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes is read into an array of as many");
+  }
+  return ask(engine, engine.device(memoryOf(engine, handle).device), Transfer::Kind::read, view, info[1]);
 }
 
 Napi::Value finish(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
-  return ask(engine, engine.device(static_cast<int32_t>(integer(info[0]))), Transfer::Kind::marker, TensorView{});
+  return ask(engine, engine.device(static_cast<int32_t>(integer(info[0]))), Transfer::Kind::marker, TensorView{}, info.Env().Undefined());
 }
 
 // ---- ops

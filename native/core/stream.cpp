@@ -280,10 +280,7 @@ void Stream::endRead() {
 void Stream::answer(Transfer* t) {
   if (failure_.empty() && status_.failed) noteFailure("");
   status_ = {};
-  if (failure_.empty() && t->kind == Transfer::Kind::read) {
-    t->host.resize(hostBytes(t->tensor));
-    toHost(t->tensor, rest_.data(), t->host.data());
-  }
+  if (failure_.empty() && t->kind == Transfer::Kind::read) toHost(t->tensor, rest_.data(), t->into);
   if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
   t->error.swap(failure_);
   failure_.clear();

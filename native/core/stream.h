@@ -22,7 +22,8 @@ namespace spikeloom {
 struct Transfer {
   enum class Kind { read, write, marker } kind;
   TensorView tensor;
-  HostBytes host;                               // in the host's order; write: empty for zeros
+  HostBytes host;                               // write: in the host's order; empty for zeros
+  void* into = nullptr;                         // read: where they go, in the host's order
   std::string error;                            // read: why it failed
   std::function<void(Transfer*)> done;          // called on the stream's thread; owns nothing
 };
