@@ -16,41 +16,33 @@ __device__ __forceinline__ void splitParts(float x, Bf16 (&parts)[kParts]) {
   }
 }
 
-struct alignas(16) EightBf16 {
-  Bf16 at[8];
-};
-struct alignas(16) FourFloats {
-  float at[4];
-};
-
-// Eight floats to eight elements of each part; the parts lie `count / 8` blocks of eight apart.
+// Eight floats to eight elements of each part; the parts lie one after the other.
 template <int kParts>
 struct SplitEight {
-  const FourFloats* from;
-  EightBf16* to;
-  int64_t blocks;
+  const float* from;
+  Bf16* to;
+  int64_t partSize;
 
   __device__ void operator()(int64_t i) const {
-    const FourFloats halves[2] = {from[2 * i], from[2 * i + 1]};
-    EightBf16 parts[kParts];
+    float values[8];
+    Bf16 parts[kParts][8];
+    loadMany<8>(from + i * 8, values);
 #pragma unroll
     for (int k = 0; k < 8; k++) {
       Bf16 each[kParts];
-      splitParts(halves[k / 4].at[k % 4], each);
+      splitParts(values[k], each);
 #pragma unroll
-      for (int p = 0; p < kParts; p++) parts[p].at[k] = each[p];
+      for (int p = 0; p < kParts; p++) parts[p][k] = each[p];
     }
 #pragma unroll
-    for (int p = 0; p < kParts; p++) to[p * blocks + i] = parts[p];
+    for (int p = 0; p < kParts; p++) storeMany<8>(to + p * partSize + i * 8, parts[p]);
   }
 };
 
 // `count`, a multiple of 8, floats into parts that lie one after the other.
 inline void splitFloats(const Call& call, const float* from, int64_t count, int parts, Bf16* to) {
-  const auto* source = reinterpret_cast<const FourFloats*>(from);
-  auto* target = reinterpret_cast<EightBf16*>(to);
-  if (parts == 1) forEach(call, count / 8, SplitEight<1>{source, target, count / 8});
-  else forEach(call, count / 8, SplitEight<kFloatParts>{source, target, count / 8});
+  if (parts == 1) forEach(call, count / 8, SplitEight<1>{from, to, count});
+  else forEach(call, count / 8, SplitEight<kFloatParts>{from, to, count});
 }
 
 }  // namespace spikeloom::cuda

@@ -7,7 +7,8 @@
 //   Depth depth(int k)    what is known of a k
 //   T value(line, depth)
 // The result is a struct, too: `T finish(int slice, int m, int n, T sum)` puts a sum in its place and returns what it put;
-// kMoments says whether moments(tile) is where the mean and squared deviations of a tile's columns go (null: not wanted).
+// kMoments says whether `double* moments(int tile)` is where the means and then the squared deviations of a tile's columns go, for
+// mergeChannelMoments() (null: not wanted).
 //
 // A block makes kTile x kTile sums over one slice of k, each in the order of k. An element of a is read once per kTile columns, one of b
 // once per kTile lines.
@@ -66,7 +67,7 @@ struct TilePart {
 
 // Mean and squared deviations of the columns of a tile whose thread (row, column) holds values of `rows` of 4 lines and 4 columns.
 template <class T>
-__device__ void tileMoments(const T (&values)[4][4], int rows, int lines, int firstN, int n, T* moments) {
+__device__ void tileMoments(const T (&values)[4][4], int rows, int lines, int firstN, int n, double* moments) {
   constexpr int kGroups = kTile / 4;
   __shared__ T sums[kGroups][kTile];
   __shared__ T means[kTile];
@@ -88,7 +89,7 @@ __device__ void tileMoments(const T (&values)[4][4], int rows, int lines, int fi
       for (int g = 0; g < kGroups; g++) sum += sums[g][threadIdx.x];
       if (pass == 0) sum /= static_cast<T>(lines);
       means[threadIdx.x] = sum;
-      if (firstN + static_cast<int>(threadIdx.x) < n) moments[pass * n + firstN + threadIdx.x] = sum;
+      if (firstN + static_cast<int>(threadIdx.x) < n) moments[pass * n + firstN + threadIdx.x] = static_cast<double>(sum);
     }
     __syncthreads();
   }

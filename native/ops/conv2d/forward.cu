@@ -1,7 +1,7 @@
 // y = x * w as an implicit matrix product: lines are output pixels, columns output channels, terms kernel elements and input channels.
-// The moments of y are taken from the sums before they are rounded, tile by tile, and merged in order, in double (cuda/moments.cuh).
-#include "cuda/moments.cuh"
+// The moments of y are taken from the sums before they are rounded, tile by tile, and merged in order, in double (cuda/reduce.cuh).
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/output_moments.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
 
@@ -40,17 +40,17 @@ struct OutputKernels {
 template <class T>
 struct OutputPixels {
   static constexpr bool kMoments = true;
-  Rest<T> y;
+  Resting<T> y;
   const T* bias;
-  T* parts;  // of moments, or null
+  double* parts;  // of moments, or null
   int O;
 
   __device__ T finish(int, int m, int o, T sum) const {
     if (bias) sum += bias[o];
-    y.store(static_cast<int64_t>(m) * O + o, sum);
+    y.store(m, o, {sum});
     return sum;
   }
-  __device__ T* moments(int tile) const { return parts ? parts + static_cast<int64_t>(tile) * 2 * O : nullptr; }
+  __device__ double* moments(int tile) const { return parts ? parts + static_cast<int64_t>(tile) * 2 * O : nullptr; }
 };
 
 template <class T>
@@ -66,16 +66,16 @@ void conv2d(const Call& call) {
   const bool rounded = isRounded(x, y);
   const int K = g.taps() * g.C;
   const ProductShape shape{g.outputs(), g.O, K, (K + kDepth - 1) / kDepth * kDepth};
-  T* parts = nullptr;
+  double* parts = nullptr;
   if (mean || variance) {
-    parts = static_cast<T*>(scratchBytes(call, static_cast<size_t>(shape.tilesM()) * 2 * static_cast<size_t>(g.O) * sizeof(T)));
+    parts = static_cast<double*>(scratchBytes(call, static_cast<size_t>(shape.tilesM()) * 2 * static_cast<size_t>(g.O) * sizeof(double)));
     if (!parts) return;
   }
   withPicture<T>(x, [&]<class S>() {
     multiply<T>(call, shape, InputPixels<T, S>{g, Picture<T, S>(x, rounded)}, OutputKernels<T>{K, {as<T>(w), rounded}},
-                OutputPixels<T>{Rest<T>(y), as<T>(call.tensors[2]), parts, g.O});
+                OutputPixels<T>{Resting<T>(y), as<T>(call.tensors[2]), parts, g.O});
   });
-  if (parts) mergeMoments<T>(call, parts, shape.tilesM(), kTile, g.outputs(), g.O, mean, variance);
+  if (parts) mergeChannelMoments(call, parts, g.outputs(), kTile, g.O, OutputMoments<T>{mean, variance});
 }
 
 SPIKELOOM_CUDA_KERNEL(kConv2d, conv2d)

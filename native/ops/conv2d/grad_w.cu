@@ -1,6 +1,6 @@
 // gw = gy^T * x as an implicit matrix product: lines are output channels, columns kernel elements and input channels, terms output
-// pixels, cut into slices (cuda/slices.cuh). gb is summed in double (cuda/channel_sums.cuh).
-#include "cuda/channel_sums.cuh"
+// pixels, cut into slices (cuda/slices.cuh). gb: cuda/bias_gradient.cuh.
+#include "cuda/bias_gradient.cuh"
 #include "cuda/slices.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/picture.cuh"
@@ -61,9 +61,8 @@ void conv2dGradW(const Call& call) {
   const bool rounded = isRounded(gy, x);
   ProductShape shape{g.O, g.taps() * g.C, g.outputs(), kDepth};
   shape.sliced = static_cast<int>(termsOfSlice(shape.k, static_cast<int64_t>(shape.tilesM()) * shape.tilesN(), kDepth));
-  const ChannelSums sums(g.outputs(), g.O);
   const int64_t size = count(gw);
-  const size_t forBias = gb.data ? sums.scratchBytes() : 0;
+  const size_t forBias = gb.data ? biasGradientBytes(gy) : 0;
   char* scratch = static_cast<char*>(scratchBytes(call, forBias + static_cast<size_t>(size * shape.slices()) * sizeof(T)));
   if (!scratch) return;
   T* parts = reinterpret_cast<T*>(scratch + forBias);
@@ -72,8 +71,8 @@ void conv2dGradW(const Call& call) {
       multiply<T>(call, shape, GradientChannels<T, G>{Picture<T, G>(gy, rounded)}, InputTaps<T, S>{g, Picture<T, S>(x, rounded)},
                   SliceSums<T>{parts, shape.m, shape.n});
     });
-    if (gb.data) sumChannels<T, G>(call, sums, as<G>(gy), reinterpret_cast<double*>(scratch), as<T>(gb));
   });
+  if (gb.data) biasGradient<T>(call, gy, reinterpret_cast<double*>(scratch), as<T>(gb));
   addSlices<T>(call, parts, size, shape.slices(), as<T>(gw));
 }
 

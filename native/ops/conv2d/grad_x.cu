@@ -43,13 +43,11 @@ struct InputKernels {
 template <class T>
 struct InputGradients {
   static constexpr bool kMoments = false;
-  Rest<T> gx, add;
-  int C;
+  Resting<T> gx, add;
 
   __device__ T finish(int, int m, int c, T sum) const {
-    const int64_t at = static_cast<int64_t>(m) * C + c;
-    if (add.data) sum += add.load(at);
-    gx.store(at, sum);
+    if (add.data) sum += add.load(m, c);
+    gx.store(m, c, {sum});
     return sum;
   }
 };
@@ -68,7 +66,7 @@ void conv2dGradX(const Call& call) {
   const ProductShape shape{g.inputs(), g.C, K, (K + kDepth - 1) / kDepth * kDepth};
   withStorage<T>(gy, [&]<class S>() {
     multiply<T>(call, shape, OutputGradients<T, S>{g, Picture<T, S>(gy, rounded)}, InputKernels<T>{g.O, g.C, g.taps(), {as<T>(w), rounded}},
-                InputGradients<T>{Rest<T>(gx), Rest<T>(add), g.C});
+                InputGradients<T>{Resting<T>(gx), Resting<T>(add)});
   });
 }
 

@@ -1,5 +1,5 @@
-// The factors and results of convolutions as cuda/matrix_product.cuh finds them element by element: pictures (bits, bf16, real) whose
-// lines are pixels, weights as they rest, and where sums go.
+// The factors of convolutions as cuda/matrix_product.cuh finds them element by element: pictures (bits, bf16, real) whose
+// lines are pixels, and weights as they rest.
 #pragma once
 #include "cuda/matrix_product.cuh"
 #include "cuda/storage.cuh"
@@ -82,23 +82,6 @@ struct Kernels {
   bool rounded;
 
   __device__ T at(int64_t i) const { return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(data[i])))) : data[i]; }
-};
-
-// A tensor of T or bf16 that is written, or added to what is written.
-template <class T>
-struct Rest {
-  void* data;
-  bool isBf16;
-
-  explicit Rest(const TensorView& t) : data(t.data), isBf16(t.dtype == DType::bf16) {}
-  __device__ T load(int64_t i) const {
-    if (isBf16) return static_cast<T>(toFloat(static_cast<const Bf16*>(data)[i]));
-    return static_cast<const T*>(data)[i];
-  }
-  __device__ void store(int64_t i, T value) const {
-    if (isBf16) static_cast<Bf16*>(data)[i] = toBf16(static_cast<float>(value));
-    else static_cast<T*>(data)[i] = value;
-  }
 };
 
 }  // namespace spikeloom::cuda

@@ -1,7 +1,7 @@
 // Which convolutions go to the tensor cores, and how: weights are packed and sources split into bf16 parts in scratch memory, then one
 // product for the whole target, or one for each phase of a gradient with strides.
-#include "cuda/moments.cuh"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/output_moments.cuh"
 #include "ops/conv2d/pixel_target.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
@@ -104,24 +104,20 @@ struct Job {
   int64_t weightPart() const { return static_cast<int64_t>(g.taps()) * steps() * tiles * kPackedBytes; }
   int64_t pixelTiles() const { return roundUp(g.outputs(), kPixels) / kPixels; }
 
-  PixelProduct product() const {
-    PixelProduct p = {};
-    p.images = g.N, p.kernelColumns = g.kw;
-    p.sourceC = sourceC, p.targetC = targetC, p.steps = steps();
-    p.source = source.data, p.sourcePart = count(source);
-    p.weightPart = weightPart(), p.columnTiles = tiles;
-    p.target = target.data, p.targetIsBf16 = target.dtype == DType::bf16;
-    return p;
+  // Without axes and weights.
+  PixelProduct product(const float* bias, const TensorView& add) const {
+    return {{}, {}, g.N, g.kw, sourceC, targetC, steps(), source.data, count(source), nullptr, weightPart(), tiles, Resting<float>(target),
+            Resting<float>(add), bias, nullptr};
   }
 
   // Packs and splits into scratch, and says so in p. False: no memory.
   bool prepare(PixelProduct* p, const TensorView& w, bool wantMoments) const {
-    const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? roundUp(pixelTiles() * 2 * targetC * 4, 256) : 0;
+    const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? pixelTiles() * 2 * targetC * 8 : 0;
     const int64_t sourceBytes = isCopied() ? count(source) * 2 * sourceParts : 0;
     char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(weightBytes + momentBytes + sourceBytes)));
     if (!scratch) return false;
     p->weights = scratch;
-    if (wantMoments) p->moments = reinterpret_cast<float*>(scratch + weightBytes);
+    if (wantMoments) p->moments = reinterpret_cast<double*>(scratch + weightBytes);
     const int64_t words = weightPart() / 4;
     forEach(call, words, PackWeights{as<float>(w), reinterpret_cast<uint32_t*>(scratch), g.C, g.O, g.taps(), steps(), tiles, weightParts,
                                      gradient, spikes(), words});
@@ -178,13 +174,12 @@ bool conv2dOnTensorCores(const Call& call) {
   float *mean = as<float>(call.tensors[4]), *variance = as<float>(call.tensors[5]);
   const Job job(call, geo, false, isRounded(x, y), x, y);
   const Sizes& g = job.g;
-  PixelProduct p = job.product();
+  PixelProduct p = job.product(as<float>(call.tensors[2]), TensorView{});
   p.rows = forwardAxis(g.H, g.P, g.kh, g.sh, g.ph);
   p.columns = forwardAxis(g.W, g.Q, g.kw, g.sw, g.pw);
-  p.bias = as<float>(call.tensors[2]);
   if (!job.prepare(&p, w, mean || variance)) return true;
   job.run(p);
-  if (p.moments) mergeMoments<float>(call, p.moments, job.pixelTiles(), kPixels, g.outputs(), g.O, mean, variance);
+  if (p.moments) mergeChannelMoments(call, p.moments, g.outputs(), kPixels, g.O, OutputMoments<float>{mean, variance});
   return true;
 }
 
@@ -195,8 +190,7 @@ bool conv2dGradXOnTensorCores(const Call& call) {
   if (!isCountable(call, geo)) return true;
   const Job job(call, geo, true, isRounded(gy, gx), gy, gx);
   const Sizes& g = job.g;
-  PixelProduct p = job.product();
-  p.add = add.data, p.addIsBf16 = add.dtype == DType::bf16;
+  PixelProduct p = job.product(nullptr, add);
   if (!job.prepare(&p, w, false)) return true;
   for (int a = 0; a < g.sh; a++) {
     for (int b = 0; b < g.sw; b++) {

@@ -41,12 +41,9 @@ struct PixelProduct {
   const char* weights;
   int64_t weightPart;       // bytes of a part of the weights
   int columnTiles;          // of 8 target channels, in the packed weights
-  void *target;
-  bool targetIsBf16;
-  const void* add;
-  bool addIsBf16;
+  Resting<float> target, add;
   const float* bias;
-  float* moments;           // [tile of pixels][mean, squared deviations][targetC], or null
+  double* moments;          // [tile of pixels][means, squared deviations][targetC], or null
 
   SPIKELOOM_HD int pixels() const { return images * rows.count * columns.count; }
   SPIKELOOM_HD int units() const { return rows.taps * columns.taps * steps; }

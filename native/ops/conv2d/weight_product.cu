@@ -1,6 +1,6 @@
 // Which weight gradients go to the tensor cores, and how: what is not bf16 or bits is split into parts in scratch memory, the pixels are
 // cut into slices so that there are blocks enough for the device, and the slices' sums are added in order.
-#include "cuda/channel_sums.cuh"
+#include "cuda/bias_gradient.cuh"
 #include "cuda/slices.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/tensor_cores.h"
@@ -103,8 +103,7 @@ bool conv2dGradWOnTensorCores(const Call& call) {
   WeightProduct& p = job.p;
   const int64_t tiles = (geo.O + job.rows() - 1) / job.rows() * p.tilesN();
   p.sliced = static_cast<int>(termsOfSlice(p.g.outputs(), tiles, 2 * kUnitPixels));
-  const ChannelSums channelSums(p.g.outputs(), geo.O);
-  const int64_t size = count(gw), sumBytes = size * p.slices() * 4, biasBytes = gb.data ? static_cast<int64_t>(channelSums.scratchBytes()) : 0;
+  const int64_t size = count(gw), sumBytes = size * p.slices() * 4, biasBytes = gb.data ? static_cast<int64_t>(biasGradientBytes(gy)) : 0;
   const int64_t splitBytes = partBytes(gy, job.gradientParts()) + partBytes(x, job.inputParts());
   char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(splitBytes + biasBytes + sumBytes)));
   if (!scratch) return true;
@@ -116,7 +115,7 @@ bool conv2dGradWOnTensorCores(const Call& call) {
   p.sums = reinterpret_cast<float*>(next + biasBytes);
   job.run();
   addSlices<float>(call, p.sums, size, p.slices(), as<float>(gw));
-  if (gb.data) withStorage<float>(gy, [&]<class G>() { sumChannels<float, G>(call, channelSums, as<G>(gy), biasParts, as<float>(gb)); });
+  if (gb.data) biasGradient<float>(call, gy, biasParts, as<float>(gb));
   return true;
 }
 

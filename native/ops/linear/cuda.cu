@@ -1,8 +1,7 @@
 // Three matrix products (cuda/matrix_product.cuh). The last layer of a network is small, so that whole products would keep few
 // multiprocessors busy: the terms are cut into slices, whose sums go to scratch memory and are added in their order.
-#include "cuda/elementwise.cuh"
+#include "cuda/bias_gradient.cuh"
 #include "cuda/matrix_product.cuh"
-#include "cuda/reduce.cuh"
 #include "ops/linear/linear.h"
 
 namespace spikeloom::cuda {
@@ -88,30 +87,13 @@ void linearGradX(const Call& call) {
 }
 
 template <class T>
-struct AddRows {
-  using Real = T;
-  static constexpr int kSums = 1, kVector = 1;
-  const T* gy;
-  int64_t O;
-
-  __device__ void operator()(int64_t i, int64_t o, T (&sums)[1][1]) const { sums[0][0] += gy[i * O + o]; }
-};
-
-template <class T>
-struct StoreSum {
-  T* sum;
-
-  __device__ void operator()(int64_t o, const double (&sums)[1]) const { sum[o] = static_cast<T>(sums[0]); }
-};
-
-template <class T>
 void linearGradW(const Call& call) {
   const TensorView *t = call.tensors, &gy = t[0], &x = t[1], &gw = t[2];
   const int64_t O = gw.dims[0], F = gw.dims[1], n = count(gy) / O;
   product<T>(call, O, F, n, Rows<T, false>{Resting<T>(gy)}, Rows<T, false>{Resting<T>(x)}, nullptr, as<T>(gw));
   if (!t[3].data) return;
-  double* parts = static_cast<double*>(scratchBytes(call, channelSumsBytes(n, O, 1, 1)));
-  if (parts) channelSums(call, n, O, parts, AddRows<T>{as<T>(gy), O}, StoreSum<T>{as<T>(t[3])});
+  double* parts = static_cast<double*>(scratchBytes(call, biasGradientBytes(gy)));
+  if (parts) biasGradient<T>(call, gy, parts, as<T>(t[3]));
 }
 
 SPIKELOOM_CUDA_KERNEL(kLinear, linear)

@@ -1,0 +1,43 @@
+// The gradient of a bias: the sum of gy over all pixels, per channel, in double and in a fixed order (cuda/reduce.cuh). gy is read once.
+#pragma once
+#include "cuda/elementwise.cuh"
+#include "cuda/reduce.cuh"
+
+namespace spikeloom::cuda {
+
+template <class T, int V>
+struct AddPixels {
+  using Real = double;
+  static constexpr int kSums = 1, kVector = V;
+  Resting<T> gy;
+
+  __device__ void operator()(int64_t pixel, int64_t c, double (&sums)[1][V]) const {
+    T values[V];
+    gy.load(pixel, c, values);
+#pragma unroll
+    for (int i = 0; i < V; i++) sums[0][i] += static_cast<double>(values[i]);
+  }
+};
+
+template <class T>
+struct StoreSum {
+  T* sums;
+
+  __device__ void operator()(int64_t c, const double (&sum)[1]) const { sums[c] = static_cast<T>(sum[0]); }
+};
+
+// What biasGradient() wants of scratchBytes().
+inline size_t biasGradientBytes(const TensorView& gy) {
+  size_t bytes = 0;
+  withChannelVector(channels(gy), [&]<int V>() { bytes = channelSumsBytes(pixels(gy), channels(gy), V, 1); });
+  return bytes;
+}
+
+template <class T>
+void biasGradient(const Call& call, const TensorView& gy, double* parts, T* gb) {
+  withChannelVector(channels(gy), [&]<int V>() {
+    channelSums(call, pixels(gy), channels(gy), parts, AddPixels<T, V>{Resting<T>(gy)}, StoreSum<T>{gb});
+  });
+}
+
+}  // namespace spikeloom::cuda
