@@ -49,7 +49,8 @@ try {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
-    mocha('op tables on the emulated CUDA device', ['test/ops/cuda.test.ts'], { SPIKELOOM_CUDA: 'emulated' });
+    const onCuda = ['test/ops/cuda.test.ts', 'test/train/device.test.ts'];
+    mocha('op tables and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
   }
 } catch (error) {
   console.error(`test: ${error.message}`);

@@ -71,6 +71,7 @@ void* beginRead(void* data, const void* from, size_t bytes, Status* status) {
   if (!enter(context, status) || !makeReads(host, status)) return nullptr;
   ReadSlot& slot = host.reads[host.nextRead % host.reads.size()];
   slot.bytes = bytes;
+  slot.answer = cudaErrorNotReady;
   if (bytes > 0 && !check(status, cudaMemcpyAsync(slot.memory, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return nullptr;
   if (!check(status, cudaEventRecord(slot.done, context.stream), "marking a read")) return nullptr;
   host.nextRead++;
@@ -78,7 +79,9 @@ void* beginRead(void* data, const void* from, size_t bytes, Status* status) {
 }
 
 bool isReadDone(void*, void* read) {
-  if (cudaEventQuery(static_cast<ReadSlot*>(read)->done) != cudaErrorNotReady) return true;
+  ReadSlot& slot = *static_cast<ReadSlot*>(read);
+  slot.answer = cudaEventQuery(slot.done);
+  if (slot.answer != cudaErrorNotReady) return true;
   cudaGetLastError();  // 'not ready' is an answer, not an error for the next launch to find
   return false;
 }
@@ -87,7 +90,8 @@ void endRead(void* data, void* read, void* to, Status* status) {
   const ReadSlot& slot = *static_cast<ReadSlot*>(read);
   Context& context = *static_cast<Context*>(data);
   if (!enter(context, status)) return;
-  if (!check(status, cudaEventSynchronize(slot.done), "the work queued before this")) return;
+  const cudaError_t answer = slot.answer == cudaErrorNotReady ? cudaEventSynchronize(slot.done) : slot.answer;
+  if (!check(status, answer, "the work queued before this")) return;
   if (slot.bytes > 0) std::memcpy(to, slot.memory, slot.bytes);
   reportTrouble(context, status);
 }

@@ -30,11 +30,12 @@ class WriteRing {
   std::vector<cudaEvent_t> idle_;
 };
 
-// A small read on its way: where it arrives and when.
+// A small read on its way: where it arrives and when, and what the runtime answered when it was asked.
 struct ReadSlot {
   void* memory = nullptr;
   cudaEvent_t done = nullptr;
   size_t bytes = 0;
+  cudaError_t answer = cudaErrorNotReady;
 };
 
 struct HostSide {

@@ -27,8 +27,8 @@ interface Outcome {
   tensors: Map<string, Float64Array>;
 }
 
-const data = { train: randomSet('cifar10', [24, 3, 8, 8]), test: randomSet('cifar10', [7, 3, 8, 8]) };
-const STEPS = 4;
+const data = { train: randomSet('cifar10', [12, 3, 8, 8]), test: randomSet('cifar10', [5, 3, 8, 8]) };
+const STEPS = 3;
 
 const netOn = (on: string, { dtype = 'f32', precision = 'fp32', recompute = false }: Way) =>
   model('fsta-resnet8')({
@@ -43,7 +43,7 @@ async function trained(on: string, way: Way): Promise<Outcome> {
   net.train();
   const optimizer = factory(net.parameters());
   const outcome: Outcome = { losses: [], correct: [], tensors: new Map() };
-  await using source = loader(data.train, { batch: 6, seed: 1, shuffle: true, workers: 0 });
+  await using source = loader(data.train, { batch: 4, seed: 1, shuffle: true, workers: 0 });
   try {
     using steps = new TrainingSteps(net, optimizer, { loss: { ...LOSS_DEFAULTS, smoothing: 0.1 }, record });
     for await (const batch of source.epoch(0)) {
