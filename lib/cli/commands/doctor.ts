@@ -57,6 +57,7 @@ function render(report: Report): string {
       good ? `${images.train} training and ${images.test} test images in ${folder}: ${mark(true)}` : `${problem}`,
     ]),
   ];
-  const verdict = ok ? 'Networks can be trained on the CPU.' : 'Networks cannot be trained here: see FAIL above.';
+  const where = cuda_training?.ok ? 'on the CPU and on the GPU' : 'on the CPU';
+  const verdict = ok ? `Networks can be trained ${where}.` : 'Networks cannot be trained here: see FAIL above.';
   return `${table(facts as string[][])}\n${verdict}`;
 }
