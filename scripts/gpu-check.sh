@@ -92,17 +92,21 @@ unpack() {
 
 left() { echo $((budget - $(date +%s) + started)); }
 
-# item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Nothing where the time is over.
+# item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Left for the next call where less
+# time is left, unless nothing has been done in this one.
 item() {
   name=$1
   seconds=$2
   shift 2
   [ -f "$work/done/$name" ] && [ -z "${GPU_CHECK_AGAIN:-}" ] && return
-  if [ "$(left)" -lt 30 ]; then
-    again=1
-    return
+  if [ "$seconds" -gt "$(left)" ]; then
+    if [ -n "$worked" ]; then
+      again=1
+      return
+    fi
+    seconds=$(left)
   fi
-  [ "$seconds" -le "$(left)" ] || seconds=$(left)
+  worked=1
   say "$name (at most $seconds s)"
   status=0
   (cd "$work/tree" && timeout "$seconds" "$@") > "$out/$name.log" 2>&1 || status=$?
@@ -227,7 +231,7 @@ esac
 [ "$1" = all ] && set -- build tables verify sanitizer train bench profile
 prepare
 unpack
-again=
+again= worked=
 for piece; do "$piece"; done
 [ -z "$failed" ] || die "failed:$failed"
 if [ -n "$again" ]; then
