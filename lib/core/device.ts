@@ -102,7 +102,8 @@ const open = new Map<string, Device>();
  * The device of this name, opened at first use: 'cpu', 'cuda' (the first GPU) or 'cuda:N'.
  * Throws SpikeloomError when it does not exist here, with the reason.
  */
-export function device(name = 'cpu'): Device {
+export function device(asked = 'cpu'): Device {
+  const name = asked === 'cuda:0' ? 'cuda' : asked; // one device, whichever way it is named
   const known = open.get(name);
   if (known) return known;
   const match = /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);

@@ -127,6 +127,7 @@ describe('a backend library made for the test', function () {
          [...await x.array()],
          await caught(() => relu(x)),
          await caught(() => device('cuda:1')),
+         device('cuda:0') === cuda,
          await caught(() => cuda.setThreads(2)),
        ]);`,
     );
@@ -134,6 +135,7 @@ describe('a backend library made for the test', function () {
       [1, -2, 3, 4, 5, 6],
       "Error: relu: no kernel for f32 on device 'test'",
       "SpikeloomError: device 'cuda:1' cannot be opened: there is no number 1 here",
+      true,
       "Error: threads belong to the device 'cpu'",
     ]);
   });
