@@ -71,9 +71,10 @@ struct Segment {
     all.neuron.template reset<N>(membrane, bits, v);
   }
 
-  // Reads the steps from `first_` on and computes their u. factor(t): the gate's.
+  // Reads the steps from `first_` on and computes their u. factor(t): the gate's. used: whether the place is the thread's own; another's gs
+  // may have become its g by now.
   template <class F>
-  __device__ __forceinline__ void load(uint32_t first_, uint32_t steps, F&& factor) {
+  __device__ __forceinline__ void load(uint32_t first_, uint32_t steps, bool used, F&& factor) {
     first = first_;
     count = steps - first < kHeld ? steps - first : kHeld;
 #pragma unroll
@@ -81,7 +82,7 @@ struct Segment {
       const uint32_t t = has(j) ? first + j : first;
       raw[j] = current.read(t, i, c);
       fired[j] = firedAt(t);
-      if (all.gs) arrived[j] = loadPacked<N>(all.gs, place(t));
+      if (all.gs && used) arrived[j] = loadPacked<N>(all.gs, place(t));
     }
     T v[N] = {};
     if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * current.vectors + c, v);
@@ -99,9 +100,7 @@ struct Segment {
   // gu of step j. G is the gradient of the v after it and becomes that of the v before it. Adds to the sum for the logit.
   __device__ __forceinline__ void back(int j, bool used, T (&G)[N], T (&gu)[N], T& logit) const {
     T gs[N] = {}, d[N];
-    if (all.gs) unpack<T, N>(arrived[j], gs);
-#pragma unroll
-    for (int e = 0; e < N; e++) gs[e] = used ? gs[e] : T(0);
+    if (all.gs && used) unpack<T, N>(arrived[j], gs);
     slope<T, N>(all.surrogate, all.neuron, u[j], d);
     all.neuron.template gradient<N>(gs, G, u[j], fired[j], d, gu);
 #pragma unroll
@@ -171,7 +170,7 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
     Segment<T, S, A, N, kHeld, kWhole> segment(all, current, map, tiles.pixels(), i, at.vector);
     for (uint32_t end = (steps + kHeld - 1) / kHeld * kHeld; end > 0; end -= kHeld) {
       const uint32_t first = end - kHeld;
-      segment.load(first, steps, [&](uint32_t t) { return gain(t) * k; });
+      segment.load(first, steps, used, [&](uint32_t t) { return gain(t) * k; });
 #pragma unroll
       for (int j = kHeld - 1; j >= 0; j--) {
         if (!segment.has(j)) continue;

@@ -77,6 +77,14 @@ export const layers: Layer[] = [
   { channels: 1, steps: 1, batch: 1, size: [2, 1] },
   { channels: 70, size: [13, 17], fsta: true, residual: 'spikes' },
   { channels: 200, size: [1, 1], fsta: true, residual: 'second', batch: 3 },
+  ...residuals.map((residual) => ({ channels: 12, steps: 4, ...(residual && { residual }), fsta: true })),
+  { channels: 8, steps: 4, residual: 'spikes', neuron: { detachReset: true, reset: 'soft', surrogate: 'atan' } },
+  { channels: 8, steps: 1, residual: 'second', fsta: true },
+  { channels: 6, steps: 6, fsta: true, learned: true, residual: 'spikes' },
+  { channels: 33, steps: 9, fsta: true, learned: true, residual: 'second', neuron: { vth: 1.25, threshold: 0.6 } },
+  { channels: 8, steps: 5, held: 1, fsta: true, residual: 'numbers' },
+  { channels: 264, size: [2, 2], fsta: true, residual: 'second' },
+  { channels: 40, size: [9, 7], steps: 4, fsta: true, residual: 'spikes' },
 ];
 
 export const table: OpTable = {

@@ -1,6 +1,16 @@
-// The fused layer's gradients against those of the ops it replaces, and bf16 against f32.
+// The fused layer's gradients against those of the ops it replaces on the CPU, and bf16 against f32, on every device. CUDA is pending where
+// there is no such device.
 import { expect } from 'chai';
-import { backward, device, type RealType, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import {
+  backward,
+  cudaBackend,
+  device,
+  type RealType,
+  type Shape,
+  scope,
+  type Tensor,
+  tensor,
+} from '../../lib/core/index.ts';
 import { layers } from '../ops/current.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
 import { difference, type HostInputs, type HostTensor, noise, type Tensors, toDevice } from '../support/op-table.ts';
@@ -17,6 +27,9 @@ const toBf16 = (data: Float64Array): Uint16Array =>
 const fromBf16 = (data: ArrayLike<number>): Float64Array =>
   Float64Array.from(new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer));
 
+const bfloat = (shape: Shape, data: Uint16Array, on: string): Tensor =>
+  tensor(data, { shape, dtype: 'bf16', device: device(on) });
+
 /** What rests as bf16: the convolutions' outputs, and numbers that are added to them. */
 const rests = (name: string, { kind }: HostTensor) => ['y', 'y2', 'residual'].includes(name) && kind === 'real';
 
@@ -28,22 +41,19 @@ function rounded(inputs: HostInputs): HostInputs {
   return made;
 }
 
-async function gradients(run: Run, layer: Layer, inputs: HostInputs, real: RealType, bf16 = false) {
+async function gradients(run: Run, layer: Layer, inputs: HostInputs, real: RealType, on: string, bf16 = false) {
   const made: Tensors = {};
   for (const [name, given] of Object.entries(inputs)) {
     const small = bf16 && rests(name, given);
-    const t = small ? tensor(toBf16(given.data), { shape: given.shape, dtype: 'bf16' }) : toDevice(given, real, 'cpu');
+    const t = small ? bfloat(given.shape, toBf16(given.data), on) : toDevice(given, real, on);
     t.requiresGrad = trained.includes(name);
     made[name] = t;
   }
   const s = scope(() => {
     const [spikes] = run(made, layer);
     const gs = noise(spikes!.shape, 77);
-    const data = bf16 ? toBf16(gs.data) : fromBf16(toBf16(gs.data));
-    const given = bf16
-      ? tensor(data, { shape: gs.shape, dtype: 'bf16' })
-      : toDevice({ ...gs, data: Float64Array.from(data) }, real, 'cpu');
-    backward(spikes!, given);
+    const data = toBf16(gs.data);
+    backward(spikes!, bf16 ? bfloat(gs.shape, data, on) : toDevice({ ...gs, data: fromBf16(data) }, real, on));
     return spikes!;
   });
   const found: Record<string, Float64Array> = { s: Float64Array.from(await s.array()) };
@@ -65,46 +75,52 @@ function compare(found: Record<string, Float64Array>, wanted: Record<string, Flo
   }
 }
 
-describe('fire', () => {
-  it('leaves no tensor handle over', async () => {
-    const layer: Layer = { channels: 33, fsta: true, residual: 'second', learned: true };
-    await gradients(fused, layer, layerInputs(layer), 'f32');
-    const { handles } = device().stats();
-    await gradients(fused, layer, layerInputs(layer), 'f32');
-    expect(device().stats().handles).to.equal(handles);
-  });
-
-  for (const layer of layers) {
-    it(`${layerName(layer)}: gradients equal those of the composed ops`, async () => {
-      const inputs = layerInputs(layer);
-      const wanted = await gradients(composed, layer, inputs, 'f64');
-      compare(await gradients(fused, layer, inputs, 'f64'), wanted, 1e-10);
-      compare(await gradients(fused, layer, inputs, 'f32'), wanted, 1e-4);
+for (const on of ['cpu', 'cuda']) {
+  describe(`fire on ${on}`, () => {
+    before(function () {
+      if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });
 
-    // What is stored, g and the gradients of y and the residual, has 8 bits; sums of them err less.
-    it(`${layerName(layer)}: bf16 follows f32`, async () => {
-      const inputs = rounded(layerInputs(layer));
-      const wanted = await gradients(fused, layer, inputs, 'f32');
-      compare(await gradients(fused, layer, inputs, 'f32', true), wanted, 8e-3);
+    it('leaves no tensor handle over', async () => {
+      const layer: Layer = { channels: 33, fsta: true, residual: 'second', learned: true };
+      await gradients(fused, layer, layerInputs(layer), 'f32', on);
+      const { handles } = device(on).stats();
+      await gradients(fused, layer, layerInputs(layer), 'f32', on);
+      expect(device(on).stats().handles).to.equal(handles);
     });
-  }
 
-  it('only the parameters that need a gradient are asked for', async () => {
-    const layer: Layer = { channels: 33, fsta: true, residual: 'spikes' };
-    const made = Object.fromEntries(
-      Object.entries(layerInputs(layer)).map(([name, t]) => [name, toDevice(t, 'f64', 'cpu')]),
-    );
-    made.m!.requiresGrad = true;
-    const grad = await scope(() => {
-      const [s] = fused(made, layer);
-      backward(s!, toDevice(noise(s!.shape, 5), 'f64', 'cpu'));
-      return made.m!.grad!;
-    }).array();
-    expect(Math.abs(grad[0]!)).to.be.above(0);
-    for (const [name, t] of Object.entries(made)) {
-      if (name !== 'm') expect(t.grad, name).to.equal(undefined);
-      t.dispose();
+    for (const layer of layers) {
+      it(`${layerName(layer)}: gradients equal those of the composed ops`, async () => {
+        const inputs = layerInputs(layer);
+        const wanted = await gradients(composed, layer, inputs, 'f64', 'cpu');
+        compare(await gradients(fused, layer, inputs, 'f64', on), wanted, 1e-10);
+        compare(await gradients(fused, layer, inputs, 'f32', on), wanted, 1e-4);
+      });
+
+      // What is stored, g and the gradients of y and the residual, has 8 bits; sums of them err less.
+      it(`${layerName(layer)}: bf16 follows f32`, async () => {
+        const inputs = rounded(layerInputs(layer));
+        const wanted = await gradients(fused, layer, inputs, 'f32', 'cpu');
+        compare(await gradients(fused, layer, inputs, 'f32', on, true), wanted, 8e-3);
+      });
     }
+
+    it('only the parameters that need a gradient are asked for', async () => {
+      const layer: Layer = { channels: 33, fsta: true, residual: 'spikes' };
+      const made = Object.fromEntries(
+        Object.entries(layerInputs(layer)).map(([name, t]) => [name, toDevice(t, 'f64', on)]),
+      );
+      made.m!.requiresGrad = true;
+      const grad = await scope(() => {
+        const [s] = fused(made, layer);
+        backward(s!, toDevice(noise(s!.shape, 5), 'f64', on));
+        return made.m!.grad!;
+      }).array();
+      expect(Math.abs(grad[0]!)).to.be.above(0);
+      for (const [name, t] of Object.entries(made)) {
+        if (name !== 'm') expect(t.grad, name).to.equal(undefined);
+        t.dispose();
+      }
+    });
   });
-});
+}

@@ -159,13 +159,16 @@ __global__ void __launch_bounds__(kThreads) writeKernel(CurrentGradient<T, S> al
       const Parts<T, N> added(all, tiles, t * tiles.B + at.b, at.vector);
       Packed<S, N> g[kAtOnce];
 #pragma unroll
-      for (int k = 0; k < kAtOnce; k++) g[k] = loadPacked<N>(all.g, step + place[k]);
+      for (int k = 0; k < kAtOnce; k++) {
+        if (at.has(p + k * at.rows)) g[k] = loadPacked<N>(all.g, step + place[k]);  // another thread's place may be written by now
+      }
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
+        if (!at.has(p + k * at.rows)) continue;
         T gx[N];
         unpack<T, N>(g[k], gx);
         if (all.parts()) added.add(all.gpeak != nullptr, at.pixelAt(p + k * at.rows), gx);
-        if (all.gx && at.has(p + k * at.rows)) storeVector<T, N>(all.gx, step + place[k], gx);
+        if (all.gx) storeVector<T, N>(all.gx, step + place[k], gx);
 #pragma unroll
         for (int i = 0; i < N; i++) sum[k][i] += gx[i];
       }
