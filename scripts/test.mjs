@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this machine, and the op
-// tables, fused layers and whole networks again on the lower ones, and the op tables on the emulated CUDA device. Ends with 'N passed, N failed, N skipped'.
+// tables, fused layers and whole networks again on the lower ones, op tables and fused layers also on the emulated CUDA device. Ends with
+// 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -49,8 +50,9 @@ try {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
-    const onCuda = ['test/ops/cuda.test.ts', 'test/train/device.test.ts'];
-    mocha('op tables and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
+    const layers = ['test/unit/current.test.ts', 'test/unit/lif-bits.test.ts'];
+    const onCuda = ['test/ops/cuda.test.ts', ...layers, 'test/train/device.test.ts'];
+    mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
   }
 } catch (error) {
   console.error(`test: ${error.message}`);
