@@ -122,7 +122,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     '--addon': buildAddon,
     '--cuda': buildCuda,
     '--js': buildJs,
-    '--emulated': () => buildEmulated(),
+    '--emulated': buildEmulated,
     '--cmake': buildCmake,
   };
   const named = process.argv.slice(2);

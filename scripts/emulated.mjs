@@ -23,16 +23,29 @@ const kernels = [
 const unitsOf = (files, flags) =>
   files.map((source) => ({ source, flags, product: `build/emulated/${source.replaceAll('/', '.')}.o` }));
 
-/** Builds the library of these .cu files; `extra` are files beside those of the backend. */
-export async function buildEmulated(output = 'build/Release/libspikeloom_cuda_emulated.so', extra = []) {
-  // The emulator's own files come first: of a function that both have, the linker keeps the one without checks.
-  const units = [...unitsOf(sources('emulated'), own), ...unitsOf([...sources('cuda'), ...extra], kernels)];
+async function link(output, units, flags) {
   await compileStale('emulated device', units, script);
   const objects = units.map(({ product }) => product);
   if (isCurrent(output, [script, ...objects])) return;
   mkdirSync(dirname(join(root, output)), { recursive: true });
-  const args = ['-shared', '-pthread', '-Wl,-z,defs', '-o', output, ...objects, '-ldl'];
+  const args = [...flags, '-pthread', '-Wl,-z,defs', '-o', output, ...objects, '-ldl'];
   const { status, error } = spawnSync(compiler, args, { cwd: root, stdio: 'inherit' });
   if (error) throw new Error(`${compiler} could not be started: ${error.message}`);
   if (status !== 0) throw new Error(`${output} could not be linked`);
+}
+
+// The emulator's own files come first: of a function that both have, the linker keeps the one without checks.
+const emulator = () => unitsOf(sources('emulated'), own);
+
+export function buildEmulated() {
+  const units = [...emulator(), ...unitsOf(sources('cuda'), kernels)];
+  return link('build/Release/libspikeloom_cuda_emulated.so', units, ['-shared']);
+}
+
+/** A program that runs the kernels of test/emulated, faults and their twins, and prints what the emulator found in each. */
+export async function buildEmulatedCases() {
+  const output = 'build/emulated/cases';
+  const files = ['memory', 'order', 'tiles', 'runtime'].map((name) => `test/emulated/${name}.cu`);
+  await link(output, [...emulator(), ...unitsOf(files, [...kernels, '-Itest/emulated'])], []);
+  return join(root, output);
 }
