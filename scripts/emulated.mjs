@@ -12,7 +12,7 @@ const root = join(fileURLToPath(import.meta.url), '../..');
 const script = 'scripts/emulated.mjs';
 
 const common = ['-std=c++20', '-g1', '-fPIC', '-fvisibility=hidden', '-Inative/emulated', '-Inative'];
-const own = [...common, '-O2', '-Wall', '-Wextra'];
+const own = [...common, '-O3', '-ffp-contract=off', '-Wall', '-Wextra'];
 // -fsanitize=thread makes the calls; its library is never linked, native/emulated/access.cpp takes its place.
 const kernels = [
   ...['-x', 'c++', '-include', 'emulated/copies.h', ...common, '-O1', '-Wno-unknown-pragmas', '-Wno-unused-function'],

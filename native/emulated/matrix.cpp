@@ -46,12 +46,20 @@ float elementOf(uint32_t pair, int which) {
   return value;
 }
 
-// Element [row][k] of the 16 x 16 factor, and [k][column] of the 16 x 8 one, from the lanes that hold them.
-float elementOfA(const Product* const* lanes, int row, int k) {
-  const int matrix = (row >= 8 ? 1 : 0) + (k >= 8 ? 2 : 0);
-  return elementOf(lanes[row % 8 * 4 + k % 8 / 2]->a[matrix], k % 2);
-}
-float elementOfB(const Product* const* lanes, int k, int column) { return elementOf(lanes[column * 4 + k % 8 / 2]->b[k / 8], k % 2); }
+// The factors put together from what the lanes hold.
+struct Factors {
+  float a[16][16], b[16][8];
+
+  explicit Factors(const Product* const* lanes) {
+    for (int lane = 0; lane < static_cast<int>(kLanes); lane++) {
+      const int row = lane / 4, pair = lane % 4 * 2;
+      for (int which = 0; which < 2; which++) {
+        for (int i = 0; i < 4; i++) a[row + i % 2 * 8][pair + i / 2 * 8 + which] = elementOf(lanes[lane]->a[i], which);
+        for (int i = 0; i < 2; i++) b[pair + i * 8 + which][row] = elementOf(lanes[lane]->b[i], which);
+      }
+    }
+  }
+};
 
 }  // namespace
 
@@ -132,13 +140,19 @@ void multiply(float* d, const uint32_t* a, const uint32_t* b, const char* file, 
 std::string multiplyTilesOfWarp(Exchange* const* exchanges) {
   const Product* lanes[kLanes];
   for (unsigned lane = 0; lane < kLanes; lane++) lanes[lane] = static_cast<const Product*>(exchanges[lane]->data);
+  const Factors factors(lanes);
+  float c[16][8];
+  const auto place = [&](int lane, int i) -> float& { return c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]; };
   for (int lane = 0; lane < static_cast<int>(kLanes); lane++) {
-    for (int i = 0; i < 4; i++) {
-      const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
-      float sum = lanes[lane]->d[i];
-      for (int k = 0; k < 16; k++) sum += elementOfA(lanes, row, k) * elementOfB(lanes, k, column);
-      lanes[lane]->d[i] = sum;
+    for (int i = 0; i < 4; i++) place(lane, i) = lanes[lane]->d[i];
+  }
+  for (int row = 0; row < 16; row++) {
+    for (int k = 0; k < 16; k++) {
+      for (int column = 0; column < 8; column++) c[row][column] += factors.a[row][k] * factors.b[k][column];
     }
+  }
+  for (int lane = 0; lane < static_cast<int>(kLanes); lane++) {
+    for (int i = 0; i < 4; i++) lanes[lane]->d[i] = place(lane, i);
   }
   return "";
 }
