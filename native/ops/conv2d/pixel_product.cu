@@ -11,12 +11,12 @@ namespace {
 
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p) {
-  __shared__ int targets[kPixels];
+  __shared__ int targets[F::kPixels];
   unsigned char* const shared = dynamicShared();
   const int widths = (p.targetC + F::kColumns - 1) / F::kColumns, tile = blockIdx.x / widths, width = blockIdx.x % widths;
-  const int warp = threadIdx.x / 32, row = warp / 2 * 32, column = warp % 2 * F::kTilesN;
-  PixelLoader<F> loader(p, tile * kPixels, width * (F::kColumns / 8));
-  if (threadIdx.x < kPixels) targets[threadIdx.x] = PixelPlace(p, tile * kPixels + threadIdx.x).target;
+  const int warp = threadIdx.x / 32, row = warp / 2 * (F::kPixels / 4), column = warp % 2 * F::kTilesN;
+  PixelLoader<F> loader(p, tile * F::kPixels, width * (F::kColumns / 8));
+  if (threadIdx.x < F::kPixels) targets[threadIdx.x] = PixelPlace(p, tile * F::kPixels + threadIdx.x).target;
   const int stages = (p.units() + F::kUnits - 1) / F::kUnits;
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p
   const PixelTarget<F> target(p, width * F::kColumns);
   target.store(tileSums, targets);
   if (!p.moments) return;
-  const int left = p.pixels() - tile * kPixels;
-  target.putMoments(tileSums, left < kPixels ? left : kPixels, p.moments + static_cast<int64_t>(tile) * 2 * p.targetC);
+  const int left = p.pixels() - tile * F::kPixels;
+  target.putMoments(tileSums, left < F::kPixels ? left : F::kPixels, p.moments + static_cast<int64_t>(tile) * 2 * p.targetC);
 }
 
 // Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4;
@@ -79,6 +79,8 @@ struct PackWeights {
   }
 };
 
+constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
+
 inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // What a call of either direction comes to.
@@ -87,22 +89,27 @@ struct Job {
   Sizes g;
   bool gradient, rounded;
   const TensorView &source, &target;
-  int sourceC, targetC, sourceParts, weightParts, tiles, width;
+  int sourceC, targetC, sourceParts, weightParts, height, width, tiles;  // height, width: pixels and columns of a block
 
   Job(const Call& c, const Geometry& geo, bool isGradient, bool isRounded, const TensorView& from, const TensorView& to)
       : call(c), g(geo), gradient(isGradient), rounded(isRounded), source(from), target(to) {
     sourceC = gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
-    const int64_t wide = roundUp(gradient ? g.inputs() : g.outputs(), kPixels) / kPixels * roundUp(targetC, 128) / 128;
-    width = rounded && targetC > 64 && wide >= 264 ? 128 : 64;  // two blocks for each of 132 multiprocessors
+    height = 128, width = 64;
+    if (rounded && spikes() && blocks(256, 64) >= kEnough) height = 256;
+    if (rounded && !spikes() && targetC > 64 && blocks(128, 128) >= kEnough) width = 128;
     tiles = static_cast<int>(roundUp(targetC, width)) / 8;
+  }
+  // Where blocks of this size are used for the whole target.
+  int64_t blocks(int pixels, int columns) const {
+    return roundUp(gradient ? g.inputs() : g.outputs(), pixels) / pixels * (roundUp(targetC, columns) / columns);
   }
   bool spikes() const { return source.dtype == DType::spike; }
   bool isCopied() const { return source.dtype == DType::f32; }  // into bf16 parts
   int steps() const { return (sourceC + 31) / 32; }
   int64_t weightPart() const { return static_cast<int64_t>(g.taps()) * steps() * tiles * kPackedBytes; }
-  int64_t pixelTiles() const { return roundUp(g.outputs(), kPixels) / kPixels; }
+  int64_t pixelTiles() const { return roundUp(g.outputs(), height) / height; }
 
   // Without axes and weights.
   PixelProduct product(const float* bias, const TensorView& add) const {
@@ -131,14 +138,14 @@ struct Job {
   template <class F>
   void runAs(const PixelProduct& p) const {
     const int64_t widths = roundUp(targetC, F::kColumns) / F::kColumns;
-    launch(call, pixelProductKernel<F>, Grid(roundUp(p.pixels(), kPixels) / kPixels * widths, kThreads, F::kSharedBytes), p);
+    launch(call, pixelProductKernel<F>, Grid(roundUp(p.pixels(), F::kPixels) / F::kPixels * widths, kThreads, F::kSharedBytes), p);
   }
 
   void run(const PixelProduct& p) const {
-    if (spikes() && !rounded) return runAs<PixelForm<true, 1, kFloatParts, 64>>(p);
-    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 64>>(p);
-    if (spikes()) return width == 128 ? runAs<PixelForm<true, 1, 1, 128>>(p) : runAs<PixelForm<true, 1, 1, 64>>(p);
-    return width == 128 ? runAs<PixelForm<false, 1, 1, 128>>(p) : runAs<PixelForm<false, 1, 1, 64>>(p);
+    if (spikes() && !rounded) return runAs<PixelForm<true, 1, kFloatParts, 128, 64>>(p);
+    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128, 64>>(p);
+    if (spikes()) return height == 256 ? runAs<PixelForm<true, 1, 1, 256, 64>>(p) : runAs<PixelForm<true, 1, 1, 128, 64>>(p);
+    return width == 128 ? runAs<PixelForm<false, 1, 1, 128, 128>>(p) : runAs<PixelForm<false, 1, 1, 128, 64>>(p);
   }
 };
 
@@ -179,7 +186,7 @@ bool conv2dOnTensorCores(const Call& call) {
   p.columns = forwardAxis(g.W, g.Q, g.kw, g.sw, g.pw);
   if (!job.prepare(&p, w, mean || variance)) return true;
   job.run(p);
-  if (p.moments) mergeChannelMoments(call, p.moments, g.outputs(), kPixels, g.O, OutputMoments<float>{mean, variance});
+  if (p.moments) mergeChannelMoments(call, p.moments, g.outputs(), job.height, g.O, OutputMoments<float>{mean, variance});
   return true;
 }
 

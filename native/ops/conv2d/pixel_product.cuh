@@ -2,7 +2,7 @@
 //
 //   target[pixel, o] = sum over taps, c of  source[pixel moved by the tap, c] * w[tap][c][o]        forward: x, y; gradient: gy, gx
 //
-// A block makes 128 pixels x kColumns channels in 8 warps of 32 pixels x kColumns / 2. A unit of its sums is a tap and 32 channels; a
+// A block makes kPixels pixels x kColumns channels in 8 warps of kPixels / 4 x kColumns / 2. A unit of its sums is a tap and 32 channels; a
 // stage of kUnits units is copied into shared memory while earlier ones are multiplied. Spikes stay bits all the way into the registers
 // (cuda/spike_tiles.cuh); bf16 sources lie in rows of 64 bytes whose 16-byte blocks are swizzled, for ldmatrix. Weights come packed in
 // the order in which lanes hold them (see PackWeights), 512 bytes for 32 channels x 8 columns, 256 of them for each product of 16.
@@ -11,7 +11,8 @@
 // digits off when they add, so there each stage's sums are added to the totals in plain f32.
 //
 // Every pixel is summed over the same terms in the same order, those outside of the picture as zeros. The source is read once per tap
-// and block of columns (from the caches but for the first time), the weights once per 128 pixels, the target is written once.
+// and block of columns (from the caches but for the first time), the weights once per block of pixels: blocks are tall where the source is
+// spikes, which cost next to nothing to read. The target is written once.
 #pragma once
 #include "cuda/bf16_parts.cuh"
 #include "cuda/mma.cuh"
@@ -49,13 +50,12 @@ struct PixelProduct {
   SPIKELOOM_HD int units() const { return rows.taps * columns.taps * steps; }
 };
 
-constexpr int kPixels = 128;       // of a block
 constexpr int kPackedBytes = 512;  // of a unit's weights for 8 columns
 
-template <bool kFromSpikes, int kFirstParts, int kSecondParts, int kWidth>
+template <bool kFromSpikes, int kFirstParts, int kSecondParts, int kHeight, int kWidth>
 struct PixelForm {
   static constexpr bool kSpikes = kFromSpikes;
-  static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kColumns = kWidth;
+  static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kPixels = kHeight, kColumns = kWidth;
   static constexpr int kUnits = kSpikes ? 2 : 1;
   static constexpr int kStages = kWeightParts == 1 ? 4 : 3;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 4 : 64);  // of a unit and part
@@ -65,7 +65,7 @@ struct PixelForm {
   static constexpr int kPitch = kColumns + 8;  // floats from a pixel to the next where the sums lie in shared memory
   static constexpr int kSumBytes = kPixels * kPitch * 4;
   static constexpr int kSharedBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;
-  static constexpr int kTilesN = kColumns / 16;  // of 8 columns, of a warp
+  static constexpr int kTilesM = kPixels / 64, kTilesN = kColumns / 16;  // of 16 pixels, of 8 columns, of a warp
 };
 
 // A target pixel: where it lies, and where it begins to read. Past the last pixel nothing is read.
@@ -88,7 +88,7 @@ struct PixelPlace {
 template <class F>
 class PixelLoader {
  public:
-  static constexpr int kPlaces = F::kSpikes ? 1 : kPixels * 4 / kThreads;
+  static constexpr int kPlaces = F::kSpikes ? 1 : F::kPixels * 4 / kThreads;
 
   __device__ PixelLoader(const PixelProduct& product, int m0, int columnTile)
       : p_(product), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {
@@ -111,7 +111,7 @@ class PixelLoader {
   }
 
  private:
-  __device__ static int pixelOf(int i) { return F::kSpikes ? threadIdx.x % kPixels : threadIdx.x / 4 + i * (kThreads / 4); }
+  __device__ static int pixelOf(int i) { return F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 4 + i * (kThreads / 4); }
 
   __device__ void loadSource(unsigned char* to, bool inside) const {
 #pragma unroll
@@ -121,7 +121,7 @@ class PixelLoader {
       const bool valid = inside && row >= 0 && row < p_.rows.sourceSize && column >= 0 && column < p_.columns.sourceSize;
       const int64_t pixel = valid ? place.image + row * p_.columns.sourceSize + column : 0;
       if constexpr (F::kSpikes) {
-        if (threadIdx.x < kPixels) {
+        if (threadIdx.x < F::kPixels) {
           copyAsync4(to + threadIdx.x * 4, static_cast<const uint32_t*>(p_.source) + pixel * p_.steps + step_, valid);
         }
       } else {
@@ -163,27 +163,27 @@ struct alignas(8) TwoWords {
   uint32_t at[2];
 };
 
-// The sums of a warp: 2 tiles of 16 pixels x kTilesN tiles of 8 columns.
+// The sums of a warp: kTilesM tiles of 16 pixels x kTilesN tiles of 8 columns.
 template <class F>
 struct WarpSums {
-  float at[2][F::kTilesN][4] = {};
+  float at[F::kTilesM][F::kTilesN][4] = {};
 
   // Multiplies a unit: pixels from `row` on, columns from tile `column` on.
   __device__ void addUnit(const unsigned char* unit, int row, int column) {
     const int lane = threadIdx.x % 32;
     const unsigned char* weights = unit + F::kSourceBytes * F::kSourceParts + column * kPackedBytes + lane * 8;
-    uint32_t words[4];
+    uint32_t words[2 * F::kTilesM];
     if constexpr (F::kSpikes) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) words[i] = reinterpret_cast<const uint32_t*>(unit)[row + i * 8 + lane / 4] >> (lane % 4 * 4);
+      for (int i = 0; i < 2 * F::kTilesM; i++) words[i] = reinterpret_cast<const uint32_t*>(unit)[row + i * 8 + lane / 4] >> (lane % 4 * 4);
     }
 #pragma unroll(F::kSourceParts > 1 ? 1 : 2)
     for (int j = 0; j < 2; j++) {
-      uint32_t a[2][4];
+      uint32_t a[F::kTilesM][4];
 #pragma unroll
       for (int first = 0; first < F::kSourceParts; first++) {
 #pragma unroll
-        for (int m = 0; m < 2; m++) {
+        for (int m = 0; m < F::kTilesM; m++) {
           if constexpr (F::kSpikes) {
 #pragma unroll
             for (int i = 0; i < 4; i++) a[m][i] = spikePair(words[2 * m + i % 2], 2 * j + i / 2);
@@ -199,7 +199,7 @@ struct WarpSums {
 
   __device__ void addTo(WarpSums& total) const {
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < F::kTilesM; m++) {
 #pragma unroll
       for (int n = 0; n < F::kTilesN; n++) {
 #pragma unroll
@@ -213,7 +213,7 @@ struct WarpSums {
     const int lane = threadIdx.x % 32;
     const float scale = F::kSpikes ? kSpikeScale : 1.0f;
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < F::kTilesM; m++) {
 #pragma unroll
       for (int n = 0; n < F::kTilesN; n++) {
 #pragma unroll
@@ -227,12 +227,12 @@ struct WarpSums {
   }
 
  private:
-  __device__ void multiplyBy(const uint32_t (&a)[2][4], const unsigned char* weights) {
+  __device__ void multiplyBy(const uint32_t (&a)[F::kTilesM][4], const unsigned char* weights) {
 #pragma unroll
     for (int n = 0; n < F::kTilesN; n++) {
       const TwoWords b = *reinterpret_cast<const TwoWords*>(weights + n * kPackedBytes);
 #pragma unroll
-      for (int m = 0; m < 2; m++) multiplyTiles(at[m][n], a[m], b.at);
+      for (int m = 0; m < F::kTilesM; m++) multiplyTiles(at[m][n], a[m], b.at);
     }
   }
 };

@@ -31,7 +31,7 @@ struct PixelTarget {
   __device__ void store(const float* sums, const int* targets) const {
     if (n <= 0) return;
     const bool whole = p.targetC % 4 == 0;
-    for (int pixel = group; pixel < kPixels && targets[pixel] >= 0; pixel += kGroups) {
+    for (int pixel = group; pixel < F::kPixels && targets[pixel] >= 0; pixel += kGroups) {
       float values[4];
       load(sums, pixel, values);
       if (whole) storeMany(targets[pixel], values);
