@@ -132,6 +132,7 @@ build() {
   fi
   item addon 470 node scripts/build.mjs --addon
   item backend 470 node scripts/build.mjs $backend
+  [ -z "$again" ] || return 0
   item doctor 60 sh -c "$(spikeloom) doctor --json > '$out/doctor.json'"
   cat "$out/doctor.json" 2> /dev/null | node -e '
     const { cuda } = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -172,10 +173,11 @@ sanitizer() {
 }
 
 train() {
+  small=
+  [ -z "$emulated" ] || small='model.width=4 batch=8 epochs=1 data.train_limit=16 data.test_limit=8'
   for precision in fp32 bf16; do
     item "train-$precision" 300 sh -c "$(spikeloom) train recipes/quickstart.yaml --json device=$device precision=$precision \
-      epochs=${GPU_CHECK_EPOCHS:-2} data.train_limit=${GPU_CHECK_IMAGES:-0} data.test_limit=${GPU_CHECK_IMAGES:-0} \
-      out='$work/runs-$precision' > '$out/train-$precision.jsonl'"
+      out='$work/runs-$precision' ${small:-epochs=2} > '$out/train-$precision.jsonl'"
   done
 }
 
