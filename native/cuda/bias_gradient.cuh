@@ -1,6 +1,5 @@
 // The gradient of a bias: the sum of gy over all pixels, per channel, in double and in a fixed order (cuda/reduce.cuh). gy is read once.
 #pragma once
-#include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 
 namespace spikeloom::cuda {
@@ -27,11 +26,7 @@ struct StoreSum {
 };
 
 // What biasGradient() wants of scratchBytes().
-inline size_t biasGradientBytes(const TensorView& gy) {
-  size_t bytes = 0;
-  withChannelVector(channels(gy), [&]<int V>() { bytes = channelSumsBytes(pixels(gy), channels(gy), V, 1); });
-  return bytes;
-}
+inline size_t biasGradientBytes(const TensorView& gy) { return channelSumsBytes(pixels(gy), channels(gy), channelVector(channels(gy)), 1); }
 
 template <class T>
 void biasGradient(const Call& call, const TensorView& gy, double* parts, T* gb) {

@@ -17,11 +17,4 @@ void forEach(const Call& call, int64_t n, F body) {
   launch(call, forEachKernel<F>, blocks < kMostBlocks ? blocks : kMostBlocks, n, body);
 }
 
-// Calls body.template operator()<kN>() with how many channels a thread takes at a time: 8 where that divides C, else 1.
-template <class F>
-void withChannelVector(int64_t C, F&& body) {
-  if (C % 8 == 0) return body.template operator()<8>();
-  body.template operator()<1>();
-}
-
 }  // namespace spikeloom::cuda

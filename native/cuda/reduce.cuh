@@ -10,7 +10,7 @@
 // `read` adds what element i gives to the sums and is called once for every element, `finish` is called by one thread.
 #pragma once
 #include "core/moments.h"
-#include "cuda/kernel.h"
+#include "cuda/storage.cuh"
 
 namespace spikeloom::cuda {
 
@@ -184,7 +184,8 @@ __global__ void mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, 
   const int column = threadIdx.x % kMergedChannels, row = threadIdx.x / kMergedChannels;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + column;
   double sums[K] = {};
-  for (int64_t i = row; i < chunks && c < C; i += kMergeRows) {
+#pragma unroll 4
+  for (int64_t i = row; i < (c < C ? chunks : 0); i += kMergeRows) {
 #pragma unroll
     for (int k = 0; k < K; k++) sums[k] += parts[(i * K + k) * C + c];
   }
@@ -215,6 +216,16 @@ void channelSums(const Call& call, int64_t pixels, int64_t C, double* parts, Rea
   launch(call, channelSumsKernel<Read>, g.blocks(), g, read, parts);
   mergeChannelSums<Read::kSums>(call, parts, g.chunks, C, finish);
 }
+
+// A `read` of channelMoments(): the numbers of a tensor.
+template <class T, int V>
+struct ReadChannels {
+  using Real = T;
+  static constexpr int kVector = V;
+  Resting<T> x;
+
+  __device__ void operator()(int64_t pixel, int64_t c, T (&values)[V]) const { x.load(pixel, c, values); }
+};
 
 // Every thread sums the deviations from the first of its values and their squares: what is taken off for the mean is then at most as
 // many times the result as the thread has pixels.
@@ -251,31 +262,48 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
   const int mine = threadIdx.x;
   const int64_t c = at.firstChannel + ChannelRows<V>::merged(g, mine);
   if (mine >= V * g.columns || c >= g.C) return;
-  Moments all;
-  for (int row = 0; row < g.rows && at.begin + row < at.end; row++) {
-    all.add(static_cast<double>((at.end - at.begin - row + g.rows - 1) / g.rows), means.get(g, row, mine), squares.get(g, row, mine));
+  const auto pixelsOf = [&](int row) { return at.begin + row < at.end ? static_cast<double>((at.end - at.begin - row + g.rows - 1) / g.rows) : 0; };
+  double mean = 0, total = 0;
+  for (int row = 0; row < g.rows; row++) mean += pixelsOf(row) * means.get(g, row, mine);
+  mean /= static_cast<double>(at.end - at.begin);
+  for (int row = 0; row < g.rows; row++) {
+    const double apart = means.get(g, row, mine) - mean;
+    total += squares.get(g, row, mine) + pixelsOf(row) * apart * apart;
   }
-  parts[at.chunk * 2 * g.C + c] = all.mean;
-  parts[(at.chunk * 2 + 1) * g.C + c] = all.squares;
+  parts[at.chunk * 2 * g.C + c] = mean;
+  parts[(at.chunk * 2 + 1) * g.C + c] = total;
 }
 
+// The sum over the threads of a column of a block of kMergeRows x kMergedChannels, in all of them; all threads call it.
+__device__ inline double columnSum(double value, double (&shared)[kMergeRows][kMergedChannels]) {
+  const int column = threadIdx.x % kMergedChannels;
+  __syncthreads();
+  shared[threadIdx.x / kMergedChannels][column] = value;
+  __syncthreads();
+  double sum = 0;
+  for (int i = 0; i < kMergeRows; i++) sum += shared[i][column];
+  return sum;
+}
+
+// mean = sum n_i mean_i / n, squares = sum (squares_i + n_i (mean_i - mean)^2): the parts are read twice, and nothing is divided on the way.
 template <class Finish>
 __global__ void mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
-  __shared__ double counts[kMergeRows][kMergedChannels], means[kMergeRows][kMergedChannels], squares[kMergeRows][kMergedChannels];
-  const int column = threadIdx.x % kMergedChannels, row = threadIdx.x / kMergedChannels;
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + column, chunks = (pixels + length - 1) / length;
-  Moments all;
-  for (int64_t i = row; i < chunks && c < C; i += kMergeRows) {
-    const int64_t n = pixels - i * length < length ? pixels - i * length : length;
-    all.add(static_cast<double>(n), parts[i * 2 * C + c], parts[(i * 2 + 1) * C + c]);
+  __shared__ double shared[kMergeRows][kMergedChannels];
+  const int row = threadIdx.x / kMergedChannels;
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
+  const int64_t chunks = c < C ? (pixels + length - 1) / length : 0;
+  const auto pixelsOf = [&](int64_t i) { return static_cast<double>(pixels - i * length < length ? pixels - i * length : length); };
+  double sum = 0, squares = 0;
+#pragma unroll 4
+  for (int64_t i = row; i < chunks; i += kMergeRows) sum += pixelsOf(i) * parts[i * 2 * C + c];
+  const double mean = columnSum(sum, shared) / static_cast<double>(pixels);
+#pragma unroll 4
+  for (int64_t i = row; i < chunks; i += kMergeRows) {
+    const double apart = parts[i * 2 * C + c] - mean;
+    squares += parts[(i * 2 + 1) * C + c] + pixelsOf(i) * apart * apart;
   }
-  counts[row][column] = all.count;
-  means[row][column] = all.mean;
-  squares[row][column] = all.squares;
-  __syncthreads();
-  if (row > 0 || c >= C) return;
-  for (int i = 1; i < kMergeRows; i++) all.add(counts[i][column], means[i][column], squares[i][column]);
-  finish(c, all);
+  const double total = columnSum(squares, shared);
+  if (row == 0 && c < C) finish(c, Moments{static_cast<double>(pixels), mean, total});
 }
 
 // Merges parts [chunk][2][C], the means and the squared deviations of chunks of `length` pixels (the last may be shorter), in a fixed
@@ -284,6 +312,17 @@ template <class Finish>
 void mergeChannelMoments(const Call& call, const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   launch(call, mergeMomentsKernel<Finish>, (C + kMergedChannels - 1) / kMergedChannels, parts, pixels, length, C, finish);
 }
+
+// A `finish` of moments: mean and biased variance, either may be null.
+template <class T>
+struct StoreMoments {
+  T *mean, *variance;
+
+  __device__ void operator()(int64_t c, const Moments& m) const {
+    if (mean) mean[c] = static_cast<T>(m.mean);
+    if (variance) variance[c] = static_cast<T>(m.variance());
+  }
+};
 
 // Count, mean and squared deviations per channel over all pixels, each read once.
 //

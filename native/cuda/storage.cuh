@@ -17,26 +17,30 @@ __device__ __forceinline__ void storeAs(T* p, T value) {
 }
 __device__ __forceinline__ void storeAs(Bf16* p, float value) { *p = toBf16(value); }
 
-// kN neighbouring elements, in loads and stores of up to 16 bytes; p lies on a multiple of that (every tensor's start does).
-template <int kN, class S, class T>
-__device__ __forceinline__ void loadMany(const S* p, T (&out)[kN]) {
-  struct alignas(sizeof(S) * kN < 16 ? sizeof(S) * kN : 16) Pack {
-    S element[kN];
-  };
-  const Pack pack = *reinterpret_cast<const Pack*>(p);
+// kN neighbouring elements as they rest, read and written in one access of up to 16 bytes. They lie on a multiple of that: every tensor's
+// start does.
+template <class S, int kN>
+struct alignas(kN * sizeof(S) < 16 ? kN * sizeof(S) : 16) Packed {
+  S at[kN];
+};
+
+template <class T, int kN, class S>
+__device__ __forceinline__ void unpack(const Packed<S, kN>& from, T (&to)[kN]) {
 #pragma unroll
-  for (int i = 0; i < kN; i++) out[i] = loadAs(&pack.element[i]);
+  for (int i = 0; i < kN; i++) to[i] = loadAs(&from.at[i]);
 }
 
 template <int kN, class S, class T>
-__device__ __forceinline__ void storeMany(S* p, const T (&values)[kN]) {
-  struct alignas(sizeof(S) * kN < 16 ? sizeof(S) * kN : 16) Pack {
-    S element[kN];
-  };
-  Pack pack;
+__device__ __forceinline__ void loadMany(const S* p, T (&to)[kN]) {
+  unpack(*reinterpret_cast<const Packed<S, kN>*>(p), to);
+}
+
+template <int kN, class S, class T>
+__device__ __forceinline__ void storeMany(S* p, const T (&from)[kN]) {
+  Packed<S, kN> packed;
 #pragma unroll
-  for (int i = 0; i < kN; i++) storeAs(&pack.element[i], values[i]);
-  *reinterpret_cast<Pack*>(p) = pack;
+  for (int i = 0; i < kN; i++) storeAs(&packed.at[i], from[i]);
+  *reinterpret_cast<Packed<S, kN>*>(p) = packed;
 }
 
 // Whether channel c of a pixel fired; `words` are the pixel's.
@@ -101,6 +105,16 @@ void withStorage(const TensorView& t, F&& body) {
     if (t.dtype == DType::bf16) return body.template operator()<Bf16>();
   }
   body.template operator()<T>();
+}
+
+// How many channels a thread takes at a time: 8 where that divides C, so that bf16 goes 16 bytes at a time, else 1.
+inline int channelVector(int64_t C) { return C % 8 == 0 ? 8 : 1; }
+
+// Calls body.template operator()<channelVector(C)>().
+template <class F>
+void withChannelVector(int64_t C, F&& body) {
+  if (channelVector(C) == 8) return body.template operator()<8>();
+  body.template operator()<1>();
 }
 
 }  // namespace spikeloom::cuda

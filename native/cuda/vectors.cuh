@@ -1,14 +1,8 @@
-// A thread's neighbouring channels: read and written in one access of up to 16 bytes.
+// A thread's neighbouring channels, found by their number: places of 32 bits count vectors of N channels.
 #pragma once
 #include "cuda/storage.cuh"
 
 namespace spikeloom::cuda {
-
-// N elements as they rest.
-template <class S, int N>
-struct alignas(N * sizeof(S) < 16 ? N * sizeof(S) : 16) Packed {
-  S at[N];
-};
 
 // How many elements of S a thread takes: 16 bytes of them.
 template <class S>
@@ -21,22 +15,13 @@ __device__ __forceinline__ Packed<S, N> loadPacked(const S* p, uint32_t at) {
 }
 
 template <class T, int N, class S>
-__device__ __forceinline__ void unpack(const Packed<S, N>& from, T (&to)[N]) {
-#pragma unroll
-  for (int i = 0; i < N; i++) to[i] = loadAs(&from.at[i]);
-}
-
-template <class T, int N, class S>
 __device__ __forceinline__ void loadVector(const S* p, uint32_t at, T (&to)[N]) {
   unpack<T, N>(loadPacked<N>(p, at), to);
 }
 
 template <class T, int N, class S>
 __device__ __forceinline__ void storeVector(S* p, uint32_t at, const T (&from)[N]) {
-  Packed<S, N> packed;
-#pragma unroll
-  for (int i = 0; i < N; i++) storeAs(&packed.at[i], from[i]);
-  reinterpret_cast<Packed<S, N>*>(p)[at] = packed;
+  storeMany<N>(p + static_cast<size_t>(at) * N, from);
 }
 
 // On the host: whether vectors of N elements fit a tensor of C channels that lies at p. Optional tensors may be null.

@@ -6,10 +6,10 @@
 namespace spikeloom::cuda {
 
 // A pixel of N pictures of `rows` x `columns`.
-struct PixelPlace {
+struct PicturePlace {
   int64_t n, row, column;
 
-  __device__ PixelPlace(int64_t pixel, int64_t rows, int64_t columns) {
+  __device__ PicturePlace(int64_t pixel, int64_t rows, int64_t columns) {
     const Division line = divide(pixel, columns), picture = divide(line.quotient, rows);
     n = picture.quotient;
     row = picture.rest;

@@ -14,7 +14,7 @@ struct Average {
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i * V, s.C);
-    const PixelPlace window(at.quotient, s.h.places, s.w.places);
+    const PicturePlace window(at.quotient, s.h.places, s.w.places);
     const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
     const T divisor = static_cast<T>(avgPoolDivisor(s, window.row, window.column, counted));
     T sum[V] = {};
@@ -40,7 +40,7 @@ struct Spread {
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i * V, s.C);
-    const PixelPlace pixel(at.quotient, s.h.size, s.w.size);
+    const PicturePlace pixel(at.quotient, s.h.size, s.w.size);
     const PoolSpan rows = s.h.covering(pixel.row), columns = s.w.covering(pixel.column);
     T sum[V] = {};
     for (int64_t p = rows.begin; p < rows.end; p++) {

@@ -6,16 +6,6 @@
 namespace spikeloom::cuda {
 namespace {
 
-template <class T, int V>
-struct Values {
-  using Real = T;
-  static constexpr int kVector = V;
-  const T* x;
-  int64_t C;
-
-  __device__ void operator()(int64_t pixel, int64_t c, T (&values)[V]) const { loadMany<V>(x + pixel * C + c, values); }
-};
-
 template <class T>
 struct Statistics {
   T *mean, *invStd, *runningMean, *runningVar;
@@ -63,7 +53,7 @@ void batchNorm(const Call& call) {
   withChannelVector(C, [&]<int V>() {
     double* parts = static_cast<double*>(scratchBytes(call, channelSumsBytes(n, C, V, 2)));
     if (!parts) return;
-    channelMoments(call, n, C, parts, Values<T, V>{as<T>(t[0]), C},
+    channelMoments(call, n, C, parts, ReadChannels<T, V>{Resting<T>(t[0])},
                    Statistics<T>{as<T>(t[6]), as<T>(t[7]), as<T>(t[3]), as<T>(t[4]), call.attributes[0], call.attributes[1]});
     forEach(call, n * C / V, Normalise<T, V>{as<T>(t[0]), as<T>(t[6]), as<T>(t[7]), as<T>(t[1]), as<T>(t[2]), as<T>(t[5]), C});
   });

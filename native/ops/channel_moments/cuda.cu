@@ -1,29 +1,9 @@
 // y is read once; chunks of pixels are merged in order, in double (cuda/reduce.cuh).
-#include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/channel_moments/channel_moments.h"
 
 namespace spikeloom::cuda {
 namespace {
-
-template <class T, int V>
-struct Values {
-  using Real = T;
-  static constexpr int kVector = V;
-  Resting<T> y;
-
-  __device__ void operator()(int64_t pixel, int64_t c, T (&values)[V]) const { y.load(pixel, c, values); }
-};
-
-template <class T>
-struct StoreMoments {
-  T *mean, *variance;
-
-  __device__ void operator()(int64_t c, const Moments& moments) const {
-    mean[c] = static_cast<T>(moments.mean);
-    variance[c] = static_cast<T>(moments.variance());
-  }
-};
 
 template <class T>
 void channelMoments(const Call& call) {
@@ -32,7 +12,7 @@ void channelMoments(const Call& call) {
   withChannelVector(C, [&]<int V>() {
     double* parts = static_cast<double*>(scratchBytes(call, channelSumsBytes(n, C, V, 2)));
     if (!parts) return;
-    cuda::channelMoments(call, n, C, parts, Values<T, V>{Resting<T>(y)}, StoreMoments<T>{as<T>(call.tensors[1]), as<T>(call.tensors[2])});
+    cuda::channelMoments(call, n, C, parts, ReadChannels<T, V>{Resting<T>(y)}, StoreMoments<T>{as<T>(call.tensors[1]), as<T>(call.tensors[2])});
   });
 }
 

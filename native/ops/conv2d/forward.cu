@@ -1,7 +1,7 @@
 // y = x * w as an implicit matrix product: lines are output pixels, columns output channels, terms kernel elements and input channels.
 // The moments of y are taken from the sums before they are rounded, tile by tile, and merged in order, in double (cuda/reduce.cuh).
+#include "cuda/reduce.cuh"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/output_moments.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
 
@@ -75,7 +75,7 @@ void conv2d(const Call& call) {
     multiply<T>(call, shape, InputPixels<T, S>{g, Picture<T, S>(x, rounded)}, OutputKernels<T>{K, {as<T>(w), rounded}},
                 OutputPixels<T>{Resting<T>(y), as<T>(call.tensors[2]), parts, g.O});
   });
-  if (parts) mergeChannelMoments(call, parts, g.outputs(), kTile, g.O, OutputMoments<T>{mean, variance});
+  if (parts) mergeChannelMoments(call, parts, g.outputs(), kTile, g.O, StoreMoments<T>{mean, variance});
 }
 
 SPIKELOOM_CUDA_KERNEL(kConv2d, conv2d)

@@ -1,7 +1,7 @@
 // Which convolutions go to the tensor cores, and how: weights are packed and sources split into bf16 parts in scratch memory, then one
 // product for the whole target, or one for each phase of a gradient with strides.
+#include "cuda/reduce.cuh"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/output_moments.cuh"
 #include "ops/conv2d/pixel_target.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
@@ -186,7 +186,7 @@ bool conv2dOnTensorCores(const Call& call) {
   p.columns = forwardAxis(g.W, g.Q, g.kw, g.sw, g.pw);
   if (!job.prepare(&p, w, mean || variance)) return true;
   job.run(p);
-  if (p.moments) mergeChannelMoments(call, p.moments, g.outputs(), job.height, g.O, OutputMoments<float>{mean, variance});
+  if (p.moments) mergeChannelMoments(call, p.moments, g.outputs(), job.height, g.O, StoreMoments<float>{mean, variance});
   return true;
 }
 

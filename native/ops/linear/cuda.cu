@@ -1,7 +1,8 @@
 // Three matrix products (cuda/matrix_product.cuh). The last layer of a network is small, so that whole products would keep few
-// multiprocessors busy: the terms are cut into slices, whose sums go to scratch memory and are added in their order.
+// multiprocessors busy: the terms are cut into slices (cuda/slices.cuh).
 #include "cuda/bias_gradient.cuh"
 #include "cuda/matrix_product.cuh"
+#include "cuda/slices.cuh"
 #include "ops/linear/linear.h"
 
 namespace spikeloom::cuda {
@@ -25,51 +26,28 @@ template <class T>
 struct Sums {
   static constexpr bool kMoments = false;
   T* to;
-  const T* bias;  // may be null; else one number a column
+  const T* bias;  // may be null; else one number a column, added to the first slice
   int m, n;
 
   __device__ T finish(int slice, int row, int column, T sum) const {
-    if (bias) sum += bias[column];
+    if (bias && slice == 0) sum += bias[column];
     to[(static_cast<int64_t>(slice) * m + row) * n + column] = sum;
     return sum;
   }
 };
 
-template <class T>
-struct MergeSlices {
-  const T *parts, *bias;
-  T* y;
-  int64_t count, n;
-  int slices;
-
-  __device__ void operator()(int64_t i) const {
-    T sum = parts[i];
-    for (int k = 1; k < slices; k++) sum += parts[k * count + i];
-    if (bias) sum += bias[divide(i, n).rest];
-    y[i] = sum;
-  }
-};
-
-// At least 64 terms a slice, and no more slices than give every multiprocessor of a large GPU something to do.
-ProductShape sliced(int64_t m, int64_t n, int64_t k) {
-  constexpr int kLeastTerms = 64, kBlocks = 264;
-  ProductShape s{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 0};
-  const int64_t tiles = static_cast<int64_t>(s.tilesM()) * s.tilesN(), most = tiles < kBlocks ? kBlocks / tiles : 1;
-  const int64_t terms = (k + most - 1) / most;
-  s.sliced = static_cast<int>(((terms > kLeastTerms ? terms : kLeastTerms) + kDepth - 1) / kDepth * kDepth);
-  return s;
-}
-
 // y[m,n] = sum over k of a(m,k) b(k,n) (+ bias[n]).
 template <class T, class A, class B>
 void product(const Call& call, int64_t m, int64_t n, int64_t k, const A& a, const B& b, const T* bias, T* y) {
   if (!fits(call, m, n, k)) return;
-  const ProductShape s = sliced(m, n, k);
+  constexpr int64_t kFewest = 64;  // terms of a slice: the products are small
+  ProductShape s{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), kDepth};
+  s.sliced = static_cast<int>(termsOfSlice(k, static_cast<int64_t>(s.tilesM()) * s.tilesN(), kDepth, kFewest));
   if (s.slices() == 1) return multiply<T>(call, s, a, b, Sums<T>{y, bias, s.m, s.n});
   T* parts = static_cast<T*>(scratchBytes(call, static_cast<size_t>(s.slices() * m * n) * sizeof(T)));
   if (!parts) return;
-  multiply<T>(call, s, a, b, Sums<T>{parts, nullptr, s.m, s.n});
-  forEach(call, m * n, MergeSlices<T>{parts, bias, y, m * n, n, s.slices()});
+  multiply<T>(call, s, a, b, Sums<T>{parts, bias, s.m, s.n});
+  addSlices<T>(call, parts, m * n, s.slices(), y);
 }
 
 template <class T>

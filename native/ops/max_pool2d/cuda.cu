@@ -15,7 +15,7 @@ struct Largest {
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, s.C);
-    const PixelPlace window(at.quotient, s.h.places, s.w.places);
+    const PicturePlace window(at.quotient, s.h.places, s.w.places);
     const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
     const T* picture = x + window.n * s.h.size * s.w.size * s.C + at.rest;
     int64_t best = rows.begin * s.w.size + columns.begin;
@@ -44,7 +44,7 @@ struct LargestSpikes {
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, words);
-    const PixelPlace window(at.quotient, s.h.places, s.w.places);
+    const PicturePlace window(at.quotient, s.h.places, s.w.places);
     const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
     const uint32_t* picture = x + window.n * s.h.size * s.w.size * words + at.rest;
     const int64_t firstChannel = at.rest * 32;
@@ -72,7 +72,7 @@ struct Gradient {
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, s.C);
-    const PixelPlace pixel(at.quotient, s.h.size, s.w.size);
+    const PicturePlace pixel(at.quotient, s.h.size, s.w.size);
     const PoolSpan rows = s.h.covering(pixel.row), columns = s.w.covering(pixel.column);
     const int32_t here = static_cast<int32_t>(pixel.row * s.w.size + pixel.column);
     T sum = 0;
