@@ -51,7 +51,7 @@ try {
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
     const layers = ['test/unit/current.test.ts', 'test/unit/lif-bits.test.ts'];
-    const onCuda = ['test/ops/cuda.test.ts', ...layers, 'test/train/device.test.ts'];
+    const onCuda = ['test/ops/cuda.test.ts', ...layers, 'test/unit/labels.test.ts', 'test/train/device.test.ts'];
     mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
   }
 } catch (error) {
