@@ -50,8 +50,8 @@ try {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
-    const layers = ['test/unit/current.test.ts', 'test/unit/lif-bits.test.ts'];
-    const onCuda = ['test/ops/cuda.test.ts', ...layers, 'test/unit/labels.test.ts', 'test/train/device.test.ts'];
+    const units = ['current', 'lif-bits', 'labels', 'cuda-device'].map((name) => `test/unit/${name}.test.ts`);
+    const onCuda = ['test/ops/cuda.test.ts', ...units, 'test/train/device.test.ts'];
     mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
   }
 } catch (error) {

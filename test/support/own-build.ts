@@ -31,7 +31,7 @@ export async function inNode(folder: string, code: string): Promise<unknown> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['--import', 'tsx', '--input-type=module', '-e', program],
-    { cwd: root, env: { ...process.env, SPIKELOOM_BUILD: folder }, timeout: 60_000 },
+    { cwd: root, env: { ...process.env, SPIKELOOM_BUILD: folder, SPIKELOOM_CUDA: '' }, timeout: 60_000 },
   );
   return JSON.parse(stdout);
 }
