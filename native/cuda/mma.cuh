@@ -24,6 +24,13 @@ __device__ __forceinline__ void copyAsync16(void* shared, const void* global, bo
                : "memory");
 }
 
+// The same through the first cache, for what the block reads again soon.
+__device__ __forceinline__ void copyAsync16Kept(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(shared)), "l"(__cvta_generic_to_global(global)),
+               "r"(valid ? 16 : 0)
+               : "memory");
+}
+
 __device__ __forceinline__ void copyAsync8(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(sharedAddress(shared)), "l"(__cvta_generic_to_global(global)),
                "r"(valid ? 8 : 0)

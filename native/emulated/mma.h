@@ -20,6 +20,7 @@ void multiply(float* d, const uint32_t* a, const uint32_t* b, const char* file, 
 namespace spikeloom::cuda {
 
 inline void copyAsync16(void* shared, const void* global, bool valid) { emulated::copyLater(shared, global, 16, valid); }
+inline void copyAsync16Kept(void* shared, const void* global, bool valid) { emulated::copyLater(shared, global, 16, valid); }
 inline void copyAsync8(void* shared, const void* global, bool valid) { emulated::copyLater(shared, global, 8, valid); }
 inline void copyAsync4(void* shared, const void* global, bool valid) { emulated::copyLater(shared, global, 4, valid); }
 inline void commitCopies() { emulated::closeCopies(); }

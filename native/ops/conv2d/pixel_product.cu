@@ -11,12 +11,13 @@ namespace {
 
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p) {
-  __shared__ int targets[F::kPixels];
+  __shared__ PixelPlace places[F::kPixels];
   unsigned char* const shared = dynamicShared();
-  const int widths = (p.targetC + F::kColumns - 1) / F::kColumns, tile = blockIdx.x / widths, width = blockIdx.x % widths;
-  const int warp = threadIdx.x / 32, row = warp / 2 * (F::kPixels / 4), column = warp % 2 * F::kTilesN;
-  PixelLoader<F> loader(p, tile * F::kPixels, width * (F::kColumns / 8));
-  if (threadIdx.x < F::kPixels) targets[threadIdx.x] = PixelPlace(p, tile * F::kPixels + threadIdx.x).target;
+  const int widths = (p.targetC + kColumns - 1) / kColumns, tile = blockIdx.x / widths, width = blockIdx.x % widths;
+  const int warp = threadIdx.x / 32, row = warp / 2 * (F::kPixels / 4), column = warp % 2 * kTilesN;
+  if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, tile * F::kPixels + threadIdx.x);
+  __syncthreads();
+  PixelLoader<F> loader(p, places, width * (kColumns / 8));
   const int stages = (p.units() + F::kUnits - 1) / F::kUnits;
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
@@ -45,8 +46,8 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p
   float* const tileSums = reinterpret_cast<float*>(shared);
   sums.put(tileSums, row, column);
   __syncthreads();
-  const PixelTarget<F> target(p, width * F::kColumns);
-  target.store(tileSums, targets);
+  const PixelTarget<F> target(p, width * kColumns);
+  target.store(tileSums, places);
   if (!p.moments) return;
   const int left = p.pixels() - tile * F::kPixels;
   target.putMoments(tileSums, left < F::kPixels ? left : F::kPixels, p.moments + static_cast<int64_t>(tile) * 2 * p.targetC);
@@ -89,21 +90,19 @@ struct Job {
   Sizes g;
   bool gradient, rounded;
   const TensorView &source, &target;
-  int sourceC, targetC, sourceParts, weightParts, height, width, tiles;  // height, width: pixels and columns of a block
+  int sourceC, targetC, sourceParts, weightParts, tiles, height;  // height: pixels of a block
 
   Job(const Call& c, const Geometry& geo, bool isGradient, bool isRounded, const TensorView& from, const TensorView& to)
       : call(c), g(geo), gradient(isGradient), rounded(isRounded), source(from), target(to) {
     sourceC = gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
-    height = 128, width = 64;
-    if (rounded && spikes() && blocks(256, 64) >= kEnough) height = 256;
-    if (rounded && !spikes() && targetC > 64 && blocks(128, 128) >= kEnough) width = 128;
-    tiles = static_cast<int>(roundUp(targetC, width)) / 8;
+    height = rounded && blocks(256) >= kEnough ? 256 : 128;
+    tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
   }
-  // Where blocks of this size are used for the whole target.
-  int64_t blocks(int pixels, int columns) const {
-    return roundUp(gradient ? g.inputs() : g.outputs(), pixels) / pixels * (roundUp(targetC, columns) / columns);
+  // Where blocks of so many pixels make the whole target.
+  int64_t blocks(int pixels) const {
+    return roundUp(gradient ? g.inputs() : g.outputs(), pixels) / pixels * (roundUp(targetC, kColumns) / kColumns);
   }
   bool spikes() const { return source.dtype == DType::spike; }
   bool isCopied() const { return source.dtype == DType::f32; }  // into bf16 parts
@@ -137,15 +136,15 @@ struct Job {
 
   template <class F>
   void runAs(const PixelProduct& p) const {
-    const int64_t widths = roundUp(targetC, F::kColumns) / F::kColumns;
+    const int64_t widths = roundUp(targetC, kColumns) / kColumns;
     launch(call, pixelProductKernel<F>, Grid(roundUp(p.pixels(), F::kPixels) / F::kPixels * widths, kThreads, F::kSharedBytes), p);
   }
 
   void run(const PixelProduct& p) const {
-    if (spikes() && !rounded) return runAs<PixelForm<true, 1, kFloatParts, 128, 64>>(p);
-    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128, 64>>(p);
-    if (spikes()) return height == 256 ? runAs<PixelForm<true, 1, 1, 256, 64>>(p) : runAs<PixelForm<true, 1, 1, 128, 64>>(p);
-    return width == 128 ? runAs<PixelForm<false, 1, 1, 128, 128>>(p) : runAs<PixelForm<false, 1, 1, 128, 64>>(p);
+    if (spikes() && !rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(p);
+    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128>>(p);
+    if (spikes()) return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(p) : runAs<PixelForm<true, 1, 1, 128>>(p);
+    return height == 256 ? runAs<PixelForm<false, 1, 1, 256>>(p) : runAs<PixelForm<false, 1, 1, 128>>(p);
   }
 };
 

@@ -11,8 +11,8 @@
 // digits off when they add, so there each stage's sums are added to the totals in plain f32.
 //
 // Every pixel is summed over the same terms in the same order, those outside of the picture as zeros. The source is read once per tap
-// and block of columns (from the caches but for the first time), the weights once per block of pixels: blocks are tall where the source is
-// spikes, which cost next to nothing to read. The target is written once.
+// and block of columns, but for the first time from the multiprocessor's own cache, which keeps it from tap to tap; the weights are read once
+// per block of pixels, so blocks are tall. The target is written once.
 #pragma once
 #include "cuda/bf16_parts.cuh"
 #include "cuda/mma.cuh"
@@ -50,12 +50,14 @@ struct PixelProduct {
   SPIKELOOM_HD int units() const { return rows.taps * columns.taps * steps; }
 };
 
+constexpr int kColumns = 64;       // target channels of a block
+constexpr int kTilesN = kColumns / 16;  // of 8 columns, of a warp
 constexpr int kPackedBytes = 512;  // of a unit's weights for 8 columns
 
-template <bool kFromSpikes, int kFirstParts, int kSecondParts, int kHeight, int kWidth>
+template <bool kFromSpikes, int kFirstParts, int kSecondParts, int kHeight>
 struct PixelForm {
   static constexpr bool kSpikes = kFromSpikes;
-  static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kPixels = kHeight, kColumns = kWidth;
+  static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kPixels = kHeight;
   static constexpr int kUnits = kSpikes ? 2 : 1;
   static constexpr int kStages = kWeightParts == 1 ? 4 : 3;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 4 : 64);  // of a unit and part
@@ -65,11 +67,11 @@ struct PixelForm {
   static constexpr int kPitch = kColumns + 8;  // floats from a pixel to the next where the sums lie in shared memory
   static constexpr int kSumBytes = kPixels * kPitch * 4;
   static constexpr int kSharedBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;
-  static constexpr int kTilesM = kPixels / 64, kTilesN = kColumns / 16;  // of 16 pixels, of 8 columns, of a warp
+  static constexpr int kTilesM = kPixels / 64;  // of 16 pixels, of a warp
 };
 
-// A target pixel: where it lies, and where it begins to read. Past the last pixel nothing is read.
-struct PixelPlace {
+// A target pixel: where it lies (-1 past the last one), and where it begins to read; past the last pixel nothing is read.
+struct alignas(16) PixelPlace {
   int target, image, row, column;
 
   PixelPlace() = default;
@@ -84,17 +86,12 @@ struct PixelPlace {
   }
 };
 
-// Copies stage after stage into shared memory; every thread takes the same pixels each time.
+// Copies stage after stage into shared memory. `places` are the block's pixels, in shared memory.
 template <class F>
 class PixelLoader {
  public:
-  static constexpr int kPlaces = F::kSpikes ? 1 : F::kPixels * 4 / kThreads;
-
-  __device__ PixelLoader(const PixelProduct& product, int m0, int columnTile)
-      : p_(product), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {
-#pragma unroll
-    for (int i = 0; i < kPlaces; i++) places_[i] = PixelPlace(product, m0 + pixelOf(i));
-  }
+  __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, int columnTile)
+      : p_(product), places_(places), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {}
 
   __device__ void next(unsigned char* stage) {
 #pragma unroll
@@ -111,26 +108,29 @@ class PixelLoader {
   }
 
  private:
-  __device__ static int pixelOf(int i) { return F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 4 + i * (kThreads / 4); }
+  // The source's pixel that the unit reads for a pixel of the block, or -1.
+  __device__ int sourceOf(int pixel, bool inside) const {
+    const PixelPlace place = places_[pixel];
+    const int row = place.row + row_ * p_.rows.direction, column = place.column + column_ * p_.columns.direction;
+    const bool valid = inside && row >= 0 && row < p_.rows.sourceSize && column >= 0 && column < p_.columns.sourceSize;
+    return valid ? place.image + row * p_.columns.sourceSize + column : -1;
+  }
 
   __device__ void loadSource(unsigned char* to, bool inside) const {
+    if constexpr (F::kSpikes) {
+      if (threadIdx.x >= F::kPixels) return;
+      const int pixel = sourceOf(threadIdx.x, inside);
+      copyAsync4(to + threadIdx.x * 4, static_cast<const uint32_t*>(p_.source) + (pixel < 0 ? 0 : static_cast<int64_t>(pixel) * p_.steps + step_), pixel >= 0);
+    } else {
+      const int block = threadIdx.x % 4, channel = step_ * 32 + block * 8;
 #pragma unroll
-    for (int i = 0; i < kPlaces; i++) {
-      const PixelPlace& place = places_[i];
-      const int row = place.row + row_ * p_.rows.direction, column = place.column + column_ * p_.columns.direction;
-      const bool valid = inside && row >= 0 && row < p_.rows.sourceSize && column >= 0 && column < p_.columns.sourceSize;
-      const int64_t pixel = valid ? place.image + row * p_.columns.sourceSize + column : 0;
-      if constexpr (F::kSpikes) {
-        if (threadIdx.x < F::kPixels) {
-          copyAsync4(to + threadIdx.x * 4, static_cast<const uint32_t*>(p_.source) + pixel * p_.steps + step_, valid);
-        }
-      } else {
-        const int block = threadIdx.x % 4, channel = step_ * 32 + block * 8;
-        const Bf16* from = static_cast<const Bf16*>(p_.source) + pixel * p_.sourceC + (channel < p_.sourceC ? channel : 0);
+      for (int i = 0; i < F::kPixels * 4 / kThreads; i++) {
+        const int at = threadIdx.x / 4 + i * (kThreads / 4), pixel = sourceOf(at, inside);
+        const bool valid = pixel >= 0 && channel < p_.sourceC;
+        const Bf16* from = static_cast<const Bf16*>(p_.source) + (valid ? static_cast<int64_t>(pixel) * p_.sourceC + channel : 0);
 #pragma unroll
         for (int part = 0; part < F::kSourceParts; part++) {
-          copyAsync16(to + part * F::kSourceBytes + swizzled(pixelOf(i), block), from + part * p_.sourcePart,
-                      valid && channel < p_.sourceC);
+          copyAsync16Kept(to + part * F::kSourceBytes + swizzled(at, block), from + part * p_.sourcePart, valid);
         }
       }
     }
@@ -154,7 +154,7 @@ class PixelLoader {
 
  private:
   const PixelProduct& p_;
-  PixelPlace places_[kPlaces];
+  const PixelPlace* places_;
   int weights_;
   int row_ = 0, column_ = 0, step_ = 0;
 };
@@ -166,7 +166,7 @@ struct alignas(8) TwoWords {
 // The sums of a warp: kTilesM tiles of 16 pixels x kTilesN tiles of 8 columns.
 template <class F>
 struct WarpSums {
-  float at[F::kTilesM][F::kTilesN][4] = {};
+  float at[F::kTilesM][kTilesN][4] = {};
 
   // Multiplies a unit: pixels from `row` on, columns from tile `column` on.
   __device__ void addUnit(const unsigned char* unit, int row, int column) {
@@ -201,7 +201,7 @@ struct WarpSums {
 #pragma unroll
     for (int m = 0; m < F::kTilesM; m++) {
 #pragma unroll
-      for (int n = 0; n < F::kTilesN; n++) {
+      for (int n = 0; n < kTilesN; n++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) total.at[m][n][i] += at[m][n][i];
       }
@@ -215,7 +215,7 @@ struct WarpSums {
 #pragma unroll
     for (int m = 0; m < F::kTilesM; m++) {
 #pragma unroll
-      for (int n = 0; n < F::kTilesN; n++) {
+      for (int n = 0; n < kTilesN; n++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
           float* to = sums + (row + m * 16 + half * 8 + lane / 4) * F::kPitch + (column + n) * 8 + lane % 4 * 2;
@@ -229,7 +229,7 @@ struct WarpSums {
  private:
   __device__ void multiplyBy(const uint32_t (&a)[F::kTilesM][4], const unsigned char* weights) {
 #pragma unroll
-    for (int n = 0; n < F::kTilesN; n++) {
+    for (int n = 0; n < kTilesN; n++) {
       const TwoWords b = *reinterpret_cast<const TwoWords*>(weights + n * kPackedBytes);
 #pragma unroll
       for (int m = 0; m < F::kTilesM; m++) multiplyTiles(at[m][n], a[m], b.at);

@@ -8,7 +8,7 @@ namespace spikeloom::cuda {
 // The way home of a thread: four columns of every kGroups-th pixel of the tile.
 template <class F>
 struct PixelTarget {
-  static constexpr int kOfPixel = F::kColumns / 4, kGroups = kThreads / kOfPixel;
+  static constexpr int kOfPixel = kColumns / 4, kGroups = kThreads / kOfPixel;
   const PixelProduct& p;
   int group, column, channel, n;  // n: how many of the four channels there are
   float bias[4] = {};
@@ -27,21 +27,20 @@ struct PixelTarget {
     for (int i = 0; i < 4; i++) values[i] += bias[i];
   }
 
-  // targets: the pixels of the tile in the target, -1 past the last one.
-  __device__ void store(const float* sums, const int* targets) const {
+  __device__ void store(const float* sums, const PixelPlace* places) const {
     if (n <= 0) return;
     const bool whole = p.targetC % 4 == 0;
-    for (int pixel = group; pixel < F::kPixels && targets[pixel] >= 0; pixel += kGroups) {
+    for (int pixel = group; pixel < F::kPixels && places[pixel].target >= 0; pixel += kGroups) {
       float values[4];
       load(sums, pixel, values);
-      if (whole) storeMany(targets[pixel], values);
-      else storeEach(targets[pixel], values);
+      if (whole) storeMany(places[pixel].target, values);
+      else storeEach(places[pixel].target, values);
     }
   }
 
   // Means and squared deviations of the tile's `pixels` pixels. All threads call it.
   __device__ void putMoments(const float* sums, int pixels, double* moments) const {
-    __shared__ float parts[kGroups][F::kColumns];
+    __shared__ float parts[kGroups][kColumns];
     float mean[4] = {};
     for (int pass = 0; pass < 2; pass++) {
       float total[4] = {};
