@@ -161,6 +161,8 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   sigmoidGrad: each('gy', 3),
   spikeCount: each('x', 1),
   sumOverTime: each('x', 1),
+  takeImages: none,
+  takeLabels: none,
   toReal: none,
 };
 

@@ -12,7 +12,7 @@ import {
   zeros,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { crossEntropy, fire, globalAvgPool } from '../lib/ops/index.ts';
+import { crossEntropy, fire, globalAvgPool, takeImages, takeLabels } from '../lib/ops/index.ts';
 import type { StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
@@ -180,6 +180,21 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('correctCount').run({ x: logits, labels });
 }
 
+/** A batch out of a set of images on the device, which is as large as the batch. */
+function batches({ real, given }: Makers, [batch, C, size]: [number, number, number], on: Device): void {
+  const pixels = new Uint8Array(batch * C * size * size);
+  const set = {
+    images: tensor(pixels, { shape: [batch, C * size * size], dtype: 'u8', device: on }),
+    table: real([C, 256]),
+  };
+  const picks = given(Int32Array.from({ length: 4 * batch }, (_, i) => (i % 4 === 0 ? i / 4 : i % 2))).alias([
+    batch,
+    4,
+  ]);
+  takeImages({ ...set, size: [size, size] }, picks);
+  takeLabels(given(new Int32Array(batch)), picks);
+}
+
 function updates({ real, given, cleared }: Makers, shape: number[]): void {
   const [w, m, g] = [real(shape), real(shape), real(shape)];
   const v = cleared(shape);
@@ -197,10 +212,12 @@ function updates({ real, given, cleared }: Makers, shape: number[]): void {
 
 /** Calls of the sizes that a step has in its first stage, its head and its largest weight. */
 function others(options: StepOptions): CaseSet {
-  const { steps, batch, size, classes, width = 64, seed } = options;
+  const { steps, batch, size, channels, classes, width = 64, seed } = options;
   const shape = [steps, batch, width, size, size];
   const work = () => {
-    const make = makers(seed, device(options.device));
+    const on = device(options.device);
+    const make = makers(seed, on);
+    batches(make, [batch, channels, size], on);
     elementwise(make, shape);
     pools(make, shape);
     layers(make, shape);

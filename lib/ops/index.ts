@@ -24,4 +24,5 @@ export * from './repeat-over-time.ts';
 export * from './reshape.ts';
 export * from './sigmoid.ts';
 export * from './spike-count.ts';
+export * from './take-images.ts';
 export * from './to-real.ts';
