@@ -13,11 +13,12 @@ export function firingTable(rates: Readonly<Record<string, number>>, mean: numbe
 
 /** One line of what training takes of the device's memory; `device`: where that is memory of its own. */
 export function memoryLine(
-  { batch, bytes, weightBytes, optimizerBytes, stepBytes }: TrainingMemory,
+  { batch, bytes, weightBytes, optimizerBytes, stepBytes, dataBytes }: TrainingMemory,
   device?: { freeBytes: number; totalBytes: number },
 ): string {
-  const [all, weights, state, step] = [bytes, weightBytes, optimizerBytes, stepBytes].map(binaryBytes);
-  const line = `training with batch ${batch} takes ${all}, as planned: weights ${weights}, optimizer ${state}, a step ${step}`;
+  const [all, weights, state, step, sets] = [bytes, weightBytes, optimizerBytes, stepBytes, dataBytes].map(binaryBytes);
+  const data = dataBytes > 0 ? `, images ${sets}` : '';
+  const line = `training with batch ${batch} takes ${all}, as planned: weights ${weights}, optimizer ${state}, a step ${step}${data}`;
   if (!device) return line;
   return `${line}; the device has ${binaryBytes(device.freeBytes)} left of ${binaryBytes(device.totalBytes)}`;
 }

@@ -24,16 +24,30 @@ export interface LoaderOptions {
 
 const DEFAULTS = { seed: 0, shuffle: false, augment: 'none', workers: 1, dropLast: false, prefetch: 2 } as const;
 
-export interface Batch {
-  /** Normalised pixels [B,C,H,W]; the consumer's own. */
-  images: Float32Array<ArrayBuffer>;
-  /** Classes [B]. */
-  labels: Int32Array<ArrayBuffer>;
+/** Which images a batch holds. */
+export interface BatchIndices {
   /** Indices into the set [B]. */
   indices: Int32Array<ArrayBuffer>;
   shape: [batch: number, channels: number, height: number, width: number];
   /** Number of the batch in its epoch, from 0. */
   index: number;
+}
+
+export interface Batch extends BatchIndices {
+  /** Normalised pixels [B,C,H,W]; the consumer's own. */
+  images: Float32Array<ArrayBuffer>;
+  /** Classes [B]. */
+  labels: Int32Array<ArrayBuffer>;
+}
+
+/** What feeds a training loop. */
+export interface BatchFeed<B extends BatchIndices> {
+  /** Batches in an epoch. */
+  readonly batches: number;
+  /** Milliseconds that the consumer has spent waiting for batches. */
+  readonly waitMs: number;
+  epoch(epoch: number, options?: { startBatch?: number }): AsyncIterableIterator<B>;
+  close(): Promise<void>;
 }
 
 /** Where batches come from: this thread or a pool. */
@@ -46,7 +60,7 @@ interface Producer {
 const WORKER = new URL(`./batch-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
 
 /** Feeds a data set to a training loop in batches; made by {@link loader}. */
-export class Loader {
+export class Loader implements BatchFeed<Batch> {
   readonly options: Required<LoaderOptions>;
   /** Batches in an epoch. */
   readonly batches: number;
@@ -90,9 +104,14 @@ export class Loader {
    * @example for await (const { images, labels, shape } of loader.epoch(0)) ...
    */
   epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<Batch> {
+    return this.#iterate(epoch, this.indices(epoch, startBatch), startBatch);
+  }
+
+  /** @internal which images the batches of an epoch hold, from number `startBatch` on */
+  indices(epoch: number, startBatch: number): Generator<BatchIndices, void, void> {
     this.#refuseIfClosed();
     checkCount('startBatch', startBatch, 0, this.batches);
-    return this.#iterate(epoch, this.order(epoch), startBatch);
+    return this.#cut(this.order(epoch), startBatch);
   }
 
   /** Ends the threads; an iteration under way gets an error. The process can exit without it. */
@@ -105,18 +124,30 @@ export class Loader {
     await this.close();
   }
 
-  async *#iterate(epoch: number, order: Int32Array, startBatch: number): AsyncGenerator<Batch, void, void> {
-    const { batch: size, workers, prefetch } = this.options;
+  *#cut(order: Int32Array, startBatch: number): Generator<BatchIndices, void, void> {
+    const { batch: size } = this.options;
     const { channels, height, width } = this.#source.set;
+    for (let index = startBatch; index < this.batches; index++) {
+      const indices = order.slice(index * size, (index + 1) * size);
+      yield { indices, shape: [indices.length, channels, height, width], index };
+    }
+  }
+
+  async *#iterate(
+    epoch: number,
+    plan: Generator<BatchIndices, void, void>,
+    startBatch: number,
+  ): AsyncGenerator<Batch, void, void> {
+    const { workers, prefetch } = this.options;
     const ahead = workers === 0 ? 0 : prefetch;
-    const queue: { indices: Int32Array<ArrayBuffer>; arrays: Promise<BatchArrays> }[] = [];
-    let next = startBatch;
+    const queue: { batch: BatchIndices; arrays: Promise<BatchArrays> }[] = [];
     const fill = (producer: Producer, room: number): void => {
-      for (; queue.length < room && next < this.batches; next++) {
-        const indices = order.slice(next * size, (next + 1) * size);
-        const arrays = producer.make({ epoch, indices });
+      while (queue.length < room) {
+        const { value: batch } = plan.next();
+        if (!batch) return;
+        const arrays = producer.make({ epoch, indices: batch.indices });
         arrays.catch(() => {}); // seen when its turn comes; an abandoned one is nobody's concern
-        queue.push({ indices, arrays });
+        queue.push({ batch, arrays });
       }
     };
     for (let index = startBatch; index < this.batches; index++) {
@@ -124,7 +155,7 @@ export class Loader {
       const started = performance.now();
       const producer = this.#producer();
       fill(producer, Math.max(ahead, 1));
-      const { indices, arrays } = queue.shift()!;
+      const { batch, arrays } = queue.shift()!;
       producer.hold();
       let made: BatchArrays;
       try {
@@ -134,7 +165,7 @@ export class Loader {
         this.#waitMs += performance.now() - started;
       }
       fill(producer, ahead);
-      yield { ...made, indices, shape: [indices.length, channels, height, width], index };
+      yield { ...made, ...batch };
     }
   }
 

@@ -116,7 +116,7 @@ export interface RecipeResult {
 /**
  * Trains by settings in a new run folder, or goes on in one.
  * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not change the numbers
- * (device, threads, workers), else the state refuses them
+ * (device, threads, workers, resident), else the state refuses them
  * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
@@ -130,9 +130,10 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     using net = netOf(used, data);
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
-    const { augment, workers } = used.data;
+    const { augment, workers, resident } = used.data;
     folder ??= createRun(used);
-    const run = train(net, { ...parts, augment, workers, run: folder, resume: resume !== undefined, progress, signal });
+    const feed = { augment, workers, resident };
+    const run = train(net, { ...parts, ...feed, run: folder, resume: resume !== undefined, progress, signal });
     onStart?.(folder.paths.folder, run);
     const epochs: EpochReport[] = [];
     for await (const report of run) {
@@ -169,5 +170,6 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   using net = netOf(settings, data);
   loadWeights(net, paths[weights]);
   const { batch, loss, data: source } = settings;
-  return await evaluate(net, data.test, { batch, loss: loss.kind, workers: source.workers, signal });
+  const { workers, resident } = source;
+  return await evaluate(net, data.test, { batch, loss: loss.kind, workers, resident, signal });
 }

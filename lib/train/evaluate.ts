@@ -1,18 +1,12 @@
 // Accuracy, loss and firing rates of a network on an image set.
 import { noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { ImageSet } from '../data/image-set.ts';
-import { type Batch, type Loader, loader } from '../data/loader.ts';
+import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
+import { feedsOf, type Residence } from './residence.ts';
+import { type AnyBatch, type DeviceBatch, upload } from './trainer-inputs.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
-import {
-  type DeviceBatch,
-  forwardPass,
-  RecordedSteps,
-  readNumbers,
-  type StepNumbers,
-  type StepTensors,
-  upload,
-} from './trainer-step.ts';
+import { forwardPass, RecordedSteps, readNumbers, type StepNumbers, type StepTensors } from './trainer-step.ts';
 
 export interface Evaluation {
   /** Share of the images classified right, 0 to 1. */
@@ -34,6 +28,8 @@ export interface EvaluateOptions {
   loss?: LossSettings['kind'];
   /** Threads that prepare batches; 0: the calling thread. Default 1. */
   workers?: number;
+  /** Whether the images rest on the network's device, see {@link Residence}. Default 'auto'. */
+  resident?: Residence;
   /** Ends the evaluation early. */
   signal?: AbortSignal | undefined;
 }
@@ -77,7 +73,7 @@ export class EvaluationSteps implements Disposable {
   }
 
   /** Queues a pass; the promise inside is for its numbers. */
-  async queue(batch: Batch): Promise<{ reading: Promise<Reading> }> {
+  async queue(batch: AnyBatch): Promise<{ reading: Promise<Reading> }> {
     const { onLayer, dtype, device } = this.#net;
     if (!this.#record || onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch));
     const step = await this.#recorded.load(batch);
@@ -91,16 +87,16 @@ export class EvaluationSteps implements Disposable {
 }
 
 /** Queues the reads; in an object, since neither a scope nor an async function returns a promise. */
-function read({ firing, ...numbers }: Pass, { labels }: Batch): { reading: Promise<Reading> } {
+function read({ firing, ...numbers }: Pass, { shape }: AnyBatch): { reading: Promise<Reading> } {
   const counts = firing.map(async ({ name, neurons, spikes }) => ({ name, neurons, count: await spikes.item() }));
   const reading = Promise.all([readNumbers(numbers), Promise.all(counts)]).then(([sums, spikes]) => {
-    return { ...sums, images: labels.length, spikes };
+    return { ...sums, images: shape[0], spikes };
   });
   reading.catch(() => {}); // awaited later
   return { reading };
 }
 
-async function* readings(steps: EvaluationSteps, batches: AsyncIterable<Batch>): AsyncGenerator<Reading> {
+async function* readings(steps: EvaluationSteps, batches: AsyncIterable<AnyBatch>): AsyncGenerator<Reading> {
   const queue: Promise<Reading>[] = [];
   for await (const batch of batches) {
     queue.push((await steps.queue(batch)).reading);
@@ -109,10 +105,10 @@ async function* readings(steps: EvaluationSteps, batches: AsyncIterable<Batch>):
   for (const reading of queue) yield await reading;
 }
 
-/** The evaluation over a loader's images, or undefined when the signal ended it. The net is left in the mode it was in. */
+/** The evaluation over all images of a loader, or undefined when the signal ended it. The net is left in the mode it was in. */
 export async function evaluateOver(
   net: Net,
-  source: Loader,
+  source: BatchFeed<AnyBatch>,
   steps: EvaluationSteps,
   signal?: AbortSignal,
 ): Promise<Evaluation | undefined> {
@@ -155,11 +151,15 @@ export async function evaluateOver(
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
 export async function evaluate(net: Net, set: ImageSet, options: EvaluateOptions = {}): Promise<Evaluation> {
-  const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, signal } = options;
+  const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);
-  await using source = loader(set, { batch, workers });
+  const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;
   using steps = new EvaluationSteps(net, { loss, record: true });
-  const result = await evaluateOver(net, source, steps, signal);
-  if (result) return result;
+  try {
+    const result = await evaluateOver(net, source, steps, signal);
+    if (result) return result;
+  } finally {
+    await source.close();
+  }
   throw new SpikeloomError('the evaluation was ended by its signal');
 }

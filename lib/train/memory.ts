@@ -1,5 +1,6 @@
 // What training takes of a device's memory, known before the first step.
-import { empty, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
+import { freemem } from 'node:os';
+import { type Device, empty, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
@@ -12,6 +13,8 @@ export interface MemoryOptions {
   optimizer?: OptimizerFactory | undefined;
   /** Default: cross-entropy. */
   loss?: Partial<LossSettings> | undefined;
+  /** Of data sets that rest on the device. Default 0. */
+  dataBytes?: number | undefined;
 }
 
 /** Bytes on the device. */
@@ -25,7 +28,9 @@ export interface TrainingMemory {
   stepBytes: number;
   /** Of those, what lives at once at most; the rest is lost between blocks. */
   leastStepBytes: number;
-  /** Weights, optimizer and step: the peak of training. Scratch memory of kernels is not in it. */
+  /** The data sets that rest there. */
+  dataBytes: number;
+  /** Weights, optimizer, step and data: the peak of training. Scratch memory of kernels is not in it. */
   bytes: number;
 }
 
@@ -58,7 +63,8 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
  * @throws SpikeloomError where network and loss do not fit together
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
-export function trainingMemory(net: Net, { batch, optimizer: factory, loss }: MemoryOptions): TrainingMemory {
+export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
+  const { batch, optimizer: factory, loss, dataBytes = 0 } = options;
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = make(net.parameters());
   const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, batch);
@@ -74,8 +80,15 @@ export function trainingMemory(net: Net, { batch, optimizer: factory, loss }: Me
     optimizerBytes,
     stepBytes: plan.peakBytes,
     leastStepBytes: plan.leastBytes + plan.resultBytes,
-    bytes: weightBytes + optimizerBytes + plan.peakBytes,
+    dataBytes,
+    bytes: weightBytes + optimizerBytes + plan.peakBytes + dataBytes,
   };
+}
+
+/** Bytes that may be taken on a device: nobody's, and those that this process holds idle. */
+export function freeBytes(device: Device): number {
+  const { bytesReserved, bytesInUse } = device.stats();
+  return (device.memory()?.freeBytes ?? freemem()) + bytesReserved - bytesInUse;
 }
 
 /** The largest batch, up to `most`, whose training step takes no more than so many bytes by its plan; 0 where none does. */

@@ -95,6 +95,11 @@ const data = z.strictObject({
   test_limit: key(integer(0), 0, 'use the first N test images in file order; 0 = all'),
   augment: key(oneOf('none', 'basic'), 'none', 'training images: as they are, or random crop (padding 4) and flip'),
   workers: key(integer(1, 64), 1, 'threads that prepare batches'),
+  resident: key(
+    oneOf('auto', 'on', 'off'),
+    'auto',
+    'images rest on the device, where batches are made: auto = on a GPU with 4 times as much memory free',
+  ),
 });
 
 const optimizer = z.strictObject({

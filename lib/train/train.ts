@@ -2,7 +2,7 @@
 import { SpikeloomError } from '../core/errors.ts';
 import type { AugmentName } from '../data/augment.ts';
 import type { ImageSplits } from '../data/image-set.ts';
-import { type Batch, type Loader, loader } from '../data/loader.ts';
+import type { BatchFeed } from '../data/loader.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import { constant, type Optimizer, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import {
@@ -18,9 +18,11 @@ import {
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
+import { type Feeds, feedsOf, type Residence } from './residence.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
 import { explainFailure } from './trainer-failure.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
+import type { AnyBatch } from './trainer-inputs.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { TrainingSteps } from './trainer-step.ts';
 
@@ -41,6 +43,8 @@ export interface TrainOptions {
   augment?: AugmentName | undefined;
   /** Threads that prepare batches; 0: the calling thread. Default 1. */
   workers?: number | undefined;
+  /** Whether the images rest on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
+  resident?: Residence | undefined;
   /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
   clipNorm?: number | undefined;
   /**
@@ -86,7 +90,10 @@ export interface EpochReport {
 }
 
 type Filled = Required<
-  Pick<TrainOptions, 'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'record'>
+  Pick<
+    TrainOptions,
+    'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record'
+  >
 > &
   Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings };
 
@@ -97,6 +104,7 @@ function filled(net: Net, options: TrainOptions): Filled {
     seed = net.seed,
     augment = 'none',
     workers = 1,
+    resident = 'auto',
     record = true,
     clipNorm,
     signal,
@@ -110,7 +118,7 @@ function filled(net: Net, options: TrainOptions): Filled {
   const schedule = options.schedule ?? constant({ epochs });
   const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
   const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
-  return { data, batch, optimizer, schedule, seed, augment, workers, record, signal, epochs, loss };
+  return { data, batch, optimizer, schedule, seed, augment, workers, resident, record, signal, epochs, loss };
 }
 
 function checkData(net: Net, { data, loss }: Filled): void {
@@ -149,8 +157,7 @@ export class Run implements AsyncIterable<EpochReport> {
   interrupted = false;
   readonly #net: Net;
   readonly #options: Filled;
-  readonly #source: Loader;
-  readonly #test: Loader;
+  readonly #feeds: Feeds<keyof ImageSplits>;
   readonly #course: Course;
   readonly #files: RunFiles | undefined;
   readonly #resume: boolean;
@@ -170,9 +177,11 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#net = net;
     this.#options = filled(net, options);
     checkData(net, this.#options);
-    const { data, batch, seed, augment, workers } = this.#options;
-    this.#source = loader(data.train, { batch, seed, augment, workers, shuffle: true });
-    this.#test = loader(data.test, { batch, workers });
+    const { data, batch, seed, augment, workers, resident } = this.#options;
+    this.#feeds = feedsOf(resident, net, {
+      train: [data.train, { batch, seed, augment, workers, shuffle: true }],
+      test: [data.test, { batch, workers }],
+    });
     this.#course = courseOf(net, this.#options);
     this.#resume = options.resume ?? false;
     this.#wanted = options.progress;
@@ -194,7 +203,8 @@ export class Run implements AsyncIterable<EpochReport> {
   /** What the run takes of the device's memory, by the plan of its training step. */
   memory(): TrainingMemory {
     const { batch, optimizer, loss, data } = this.#options;
-    return trainingMemory(this.#net, { batch: Math.min(batch, data.train.count), optimizer, loss });
+    const { dataBytes } = this.#feeds;
+    return trainingMemory(this.#net, { batch: Math.min(batch, data.train.count), optimizer, loss, dataBytes });
   }
 
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */
@@ -206,7 +216,7 @@ export class Run implements AsyncIterable<EpochReport> {
     if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
     this.#started = true;
     const { epochs, signal } = this.#options;
-    const [source, test] = [this.#source, this.#test];
+    const { train: source, test } = this.#feeds.feeds;
     const optimizer = this.#options.optimizer(this.#net.parameters());
     const { loss, record } = this.#options;
     using steps = new TrainingSteps(this.#net, optimizer, { loss, record });
@@ -252,7 +262,7 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   /** The steps of an epoch from where it stands. @returns false when the signal ended it */
-  async #trainEpoch(source: Loader, optimizer: Optimizer, steps: TrainingSteps): Promise<boolean> {
+  async #trainEpoch(source: BatchFeed<AnyBatch>, optimizer: Optimizer, steps: TrainingSteps): Promise<boolean> {
     const { schedule, optimizer: factory, signal } = this.#options;
     const position = this.#position;
     optimizer.lr = schedule.lrAt(position.epoch, factory.settings.lr);
@@ -260,7 +270,7 @@ export class Run implements AsyncIterable<EpochReport> {
     if (signal?.aborted) return false;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);
-    let last: Batch | undefined;
+    let last: AnyBatch | undefined;
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
       await this.#step(batch, source, optimizer, steps);
       last = batch;
@@ -276,7 +286,7 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   /** Every call adds the time since the one before. */
-  #stopwatch(source: Loader): () => void {
+  #stopwatch(source: BatchFeed<AnyBatch>): () => void {
     const last = { at: performance.now(), waited: source.waitMs };
     return () => {
       const now = { at: performance.now(), waited: source.waitMs };
@@ -291,7 +301,7 @@ export class Run implements AsyncIterable<EpochReport> {
     };
   }
 
-  async #step(batch: Batch, source: Loader, optimizer: Optimizer, steps: TrainingSteps): Promise<void> {
+  async #step(batch: AnyBatch, source: BatchFeed<AnyBatch>, optimizer: Optimizer, steps: TrainingSteps): Promise<void> {
     const { loss, correct } = await steps.gradients(batch);
     const position = this.#position;
     if (!Number.isFinite(loss)) {
@@ -301,14 +311,14 @@ export class Run implements AsyncIterable<EpochReport> {
       throw await divergence(this.#net, batch, fact, optimizer.lr);
     }
     steps.update();
-    const images = batch.labels.length;
+    const images = batch.shape[0];
     position.lossSum += loss * images;
     position.correct += correct;
     position.images += images;
     position.batch = batch.index + 1;
   }
 
-  #evaluate(test: Loader, steps: EvaluationSteps): Promise<Evaluation | undefined> {
+  #evaluate(test: BatchFeed<AnyBatch>, steps: EvaluationSteps): Promise<Evaluation | undefined> {
     return evaluateOver(this.#net, test, steps, this.#options.signal);
   }
 

@@ -1,9 +1,8 @@
 // Where a loss that is not finite comes from.
 import { empty, noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
-import type { Batch } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
-import { upload } from './trainer-step.ts';
+import { type AnyBatch, upload } from './trainer-inputs.ts';
 
 interface Probe {
   name: string;
@@ -32,7 +31,7 @@ async function firstNotFinite(probes: readonly Probe[]): Promise<string | undefi
 const isReal = ({ dtype }: Tensor): boolean => dtype === 'f32' || dtype === 'f64';
 
 /** Path of the first layer whose output for this batch is not finite. Spikes are 0 or 1 and always finite. */
-async function firstBadLayer(net: Net, batch: Batch): Promise<string | undefined> {
+async function firstBadLayer(net: Net, batch: AnyBatch): Promise<string | undefined> {
   const probes: Probe[] = [];
   const { onLayer, passes } = net;
   net.passes = passes - 1; // the same masks of dropout again
@@ -58,7 +57,7 @@ export async function allFinite(net: Net): Promise<boolean> {
  * looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the parameters is changed.
  * @param fact where it was seen, and what: 'epoch 3, step 17 of 390: the loss must be ..., but is NaN'
  */
-export async function divergence(net: Net, batch: Batch, fact: string, lr: number): Promise<SpikeloomError> {
+export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: number): Promise<SpikeloomError> {
   const parameters = net.parameters();
   const gradients = parameters.filter(({ tensor }) => tensor.grad !== undefined);
   const badGradient = firstNotFinite(gradients.map(({ name, tensor }) => probe(name, tensor.grad!)));

@@ -1,10 +1,9 @@
 // What a run says when its device has not enough memory, or is lost.
-import { freemem } from 'node:os';
-import { type Device, OutOfMemoryError, SpikeloomError } from '../core/index.ts';
+import { OutOfMemoryError, SpikeloomError } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { binaryBytes } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
-import { largestBatch, planTraining } from './memory.ts';
+import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
 import type { LossSettings } from './trainer-loss.ts';
 
@@ -14,12 +13,6 @@ export interface Needs {
   optimizer: Optimizer;
   loss: LossSettings;
   batch: number;
-}
-
-/** Bytes that a step may take: nobody's, and those that this process holds idle. */
-function freeBytes(device: Device): number {
-  const { bytesReserved, bytesInUse } = device.stats();
-  return (device.memory()?.freeBytes ?? freemem()) + bytesReserved - bytesInUse;
 }
 
 function outOfMemory(error: OutOfMemoryError, { net, optimizer, loss, batch }: Needs): SpikeloomError {

@@ -1,35 +1,10 @@
 // Training steps: upload, forward, loss, backward, update; recorded once per batch size and then replayed.
-import {
-  backward,
-  type Device,
-  empty,
-  keep,
-  type RealType,
-  type RecordedStep,
-  recordStepInTurns,
-  scope,
-  type Tensor,
-  tensor,
-} from '../core/index.ts';
-import type { Batch } from '../data/loader.ts';
+import { backward, type RecordedStep, recordStepInTurns, scope, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
 import type { Optimizer } from '../optim/index.ts';
+import { type AnyBatch, type DeviceBatch, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
 import { type LossSettings, lossOf } from './trainer-loss.ts';
-
-export interface DeviceBatch {
-  images: Tensor;
-  labels: Tensor;
-}
-
-const pixelsOf = ({ images }: Pick<Batch, 'images'>, dtype: RealType) =>
-  dtype === 'f64' ? new Float64Array(images) : images;
-
-/** Copies a batch to a device. Call it within scope(). */
-export function upload(batch: Batch, dtype: RealType, device: Device): DeviceBatch {
-  const images = tensor(pixelsOf(batch, dtype), { shape: batch.shape, dtype, device });
-  return { images, labels: tensor(batch.labels, { device }) };
-}
 
 /** The numbers of a batch, read as soon as the device has them. */
 export interface StepNumbers {
@@ -59,7 +34,7 @@ export function forwardPass(net: Net, { images, labels }: DeviceBatch, settings:
 }
 
 /** Queues forward and backward pass of a batch call by call; the gradients lie in the parameters afterwards. */
-export function queueGradients(net: Net, batch: Batch, settings: LossSettings): Promise<StepNumbers> {
+export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
     const tensors = forwardPass(net, upload(batch, net.dtype, net.device), settings);
@@ -88,11 +63,11 @@ export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSetti
   };
 }
 
-/** Steps that are recorded once for every size of batch that comes, and replayed from then on. */
+/** Steps that are recorded once for every size of batch that comes from a loader, and replayed from then on. */
 export class RecordedSteps<R> implements Disposable {
   readonly #net: Net;
   readonly #body: StepOf<R>;
-  readonly #made = new Map<number, { inputs: DeviceBatch; step: RecordedStep<R> }>();
+  readonly #made = new Map<number, { inputs: StepInputs; step: RecordedStep<R> }>();
 
   constructor(net: Net, body: StepOf<R>) {
     this.#net = net;
@@ -100,22 +75,21 @@ export class RecordedSteps<R> implements Disposable {
   }
 
   /** The step for a batch of this shape, with the batch written to the device. Wait for it before the next load(). */
-  async load(batch: Batch): Promise<RecordedStep<R>> {
-    const { inputs, step } = this.#made.get(batch.shape[0]) ?? (await this.#record(batch.shape));
-    inputs.images.set(pixelsOf(batch, this.#net.dtype));
-    inputs.labels.set(batch.labels);
+  async load(batch: AnyBatch): Promise<RecordedStep<R>> {
+    const { inputs, step } = this.#made.get(batch.shape[0]) ?? (await this.#record(batch));
+    inputs.write(batch);
     return step;
   }
 
-  async #record(shape: Batch['shape']) {
+  async #record(batch: AnyBatch) {
     const { dtype, device } = this.#net;
-    const inputs = { images: keep(empty(shape, dtype, device)), labels: keep(empty([shape[0]], 'i32', device)) };
+    const inputs = inputsFor(batch, dtype, device);
     try {
-      const made = { inputs, step: await recordStepInTurns(device, (cut) => this.#body(inputs, cut)) };
-      this.#made.set(shape[0], made);
+      const made = { inputs, step: await recordStepInTurns(device, (cut) => this.#body(inputs.read(), cut)) };
+      this.#made.set(batch.shape[0], made);
       return made;
     } catch (error) {
-      free(inputs);
+      inputs[Symbol.dispose]();
       throw error;
     }
   }
@@ -124,7 +98,7 @@ export class RecordedSteps<R> implements Disposable {
   dispose(): void {
     for (const { inputs, step } of this.#made.values()) {
       step.dispose();
-      free(inputs);
+      inputs[Symbol.dispose]();
     }
     this.#made.clear();
   }
@@ -132,11 +106,6 @@ export class RecordedSteps<R> implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-function free({ images, labels }: DeviceBatch): void {
-  images.dispose();
-  labels.dispose();
 }
 
 const PART = { forward: 0, backward: 1, update: 2 } as const;
@@ -165,7 +134,7 @@ export class TrainingSteps implements Disposable {
    * Queues forward and backward pass of a batch. The numbers arrive when the forward pass is done, while the backward pass still runs:
    * whoever waits for them before update() keeps the device busy and never updates by a loss that is not finite.
    */
-  async gradients(batch: Batch): Promise<StepNumbers> {
+  async gradients(batch: AnyBatch): Promise<StepNumbers> {
     if (!this.#record || this.#net.onLayer) {
       this.#update = () => this.#optimizer.step();
       return queueGradients(this.#net, batch, this.#loss);
@@ -187,7 +156,7 @@ export class TrainingSteps implements Disposable {
    * Queues the passes of the last batch once more, call by call, with the same masks of dropout and no update: the gradients lie in the
    * parameters afterwards. The recorded steps are freed before.
    */
-  repeat(batch: Batch): Promise<StepNumbers> {
+  repeat(batch: AnyBatch): Promise<StepNumbers> {
     this.dispose();
     for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
     this.#net.passes--;

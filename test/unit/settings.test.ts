@@ -47,7 +47,15 @@ describe('settings', () => {
           surrogate: 'tanh',
         },
       },
-      data: { name: 'cifar10', root: 'somewhere', train_limit: 0, test_limit: 0, augment: 'none', workers: 1 },
+      data: {
+        name: 'cifar10',
+        root: 'somewhere',
+        train_limit: 0,
+        test_limit: 0,
+        augment: 'none',
+        workers: 1,
+        resident: 'auto',
+      },
       optimizer: {
         kind: 'sgd',
         lr: 0.1,

@@ -1,0 +1,239 @@
+// Images that rest on the device: the batches, the runs and what is kept of them have the bits of the host's way. On the CPU, and on a
+// CUDA device where there is one.
+import { expect } from 'chai';
+import { cudaBackend, device, type RealType, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
+import { openSafetensors } from '../../lib/core/safetensors.ts';
+import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
+import { ResidentLoader, residentBytes } from '../../lib/data/resident.ts';
+import { model } from '../../lib/nn/index.ts';
+import { sgd } from '../../lib/optim/index.ts';
+import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
+import { Progress } from '../../lib/train/progress.ts';
+import type { Residence } from '../../lib/train/residence.ts';
+import { runPaths } from '../../lib/train/run-folder.ts';
+import { type TrainOptions, train } from '../../lib/train/train.ts';
+import type { AnyBatch } from '../../lib/train/trainer-inputs.ts';
+import { randomSet, testFolder } from '../support/image-sets.ts';
+
+const data = { train: randomSet('cifar10', [23, 3, 9, 7]), test: randomSet('cifar10', [11, 3, 9, 7]) };
+
+const netOn = (on: string, dtype: RealType = 'f32') =>
+  model('fsta-resnet8')({
+    ...{ steps: 2, channels: 3, size: [9, 7], classes: 4, width: 5, basis: 3, seed: 3, dtype, device: on },
+  });
+
+interface Outcome {
+  /** What of the reports does not depend on the clock. */
+  reports: Record<string, unknown>[];
+  weights: Record<string, string>;
+  interrupted: boolean;
+}
+
+/** Options that abort a run at the end of its n-th training step. */
+function abortAfter(steps: number): Pick<TrainOptions, 'signal' | 'progress'> {
+  const controller = new AbortController();
+  class Counting extends Progress {
+    #seen = 0;
+    override step(): void {
+      if (++this.#seen === steps) controller.abort();
+    }
+    override epoch(): void {}
+  }
+  return { signal: controller.signal, progress: new Counting({ epochs: 1, steps: 1 }) };
+}
+
+async function trained(on: string, out: string, options: Partial<TrainOptions>, dtype?: RealType): Promise<Outcome> {
+  using net = netOn(on, dtype);
+  const usual = { data, batch: 4, epochs: 2, optimizer: sgd({ lr: 0.05, momentum: 0.9 }), augment: 'basic' as const };
+  const run = train(net, { ...usual, seed: 11, workers: 0, out, ...options });
+  const reports: Outcome['reports'] = [];
+  for await (const { imagesPerSecond: _a, seconds: _b, waitShare: _c, ...numbers } of run) reports.push(numbers);
+  const file = openSafetensors(runPaths(out).state);
+  const weights = file.names.map((name) => [name, Buffer.from(file.read(name).buffer).toString('base64')]);
+  file.close();
+  return { reports, weights: Object.fromEntries(weights), interrupted: run.interrupted };
+}
+
+/** Pixels and labels of all batches of an epoch. */
+async function hostBatches(options: LoaderOptions, startBatch = 0): Promise<unknown[]> {
+  const found: unknown[] = [];
+  await using source = loader(data.train, options);
+  for await (const { images, labels, ...rest } of source.epoch(3, { startBatch }) as AsyncIterable<Batch>) {
+    found.push({ images: [...images], labels: [...labels], ...rest });
+  }
+  return found;
+}
+
+async function deviceBatches(on: string, options: LoaderOptions, dtype: RealType, startBatch = 0): Promise<unknown[]> {
+  const found: unknown[] = [];
+  const source = new ResidentLoader(data.train, options, { dtype, device: device(on) });
+  for await (const { set, picks, ...rest } of source.epoch(3, { startBatch })) {
+    const made = scope(() => set.take(tensor(picks, { shape: [rest.shape[0], 4], device: device(on) })));
+    expect(made.images.shape).to.deep.equal(rest.shape);
+    found.push({ images: [...(await made.images.array())], labels: [...(await made.labels.array())], ...rest });
+    made.images.dispose();
+    made.labels.dispose();
+  }
+  await source.close();
+  return found;
+}
+
+function describeOn(on: string): void {
+  const folders = testFolder();
+  let made = 0;
+  const folder = () => folders.path(String(made++));
+
+  for (const options of [
+    { batch: 5, seed: 9, shuffle: true, augment: 'basic' },
+    { batch: 7 },
+    { batch: 23, seed: 1, augment: 'basic', dropLast: true },
+  ] satisfies LoaderOptions[]) {
+    it(`batches have the bits of the host's, ${JSON.stringify(options)}`, async () => {
+      const expected = await hostBatches(options);
+      for (const dtype of ['f32', 'f64'] as const) {
+        expect(await deviceBatches(on, options, dtype)).to.deep.equal(expected);
+      }
+      const later = Math.min(2, expected.length);
+      expect(await deviceBatches(on, options, 'f32', later)).to.deep.equal(expected.slice(later));
+    });
+  }
+
+  for (const [name, options, dtype] of [
+    ['f32, recorded', {}, 'f32'],
+    ['f64, recorded', {}, 'f64'],
+    ['f32, call by call', { record: false }, 'f32'],
+    ['f32, with threads, without augmentation', { workers: 2, augment: 'none' }, 'f32'],
+  ] satisfies [string, Partial<TrainOptions>, RealType][]) {
+    it(`a run has the bits of the host's way, ${name}`, async () => {
+      const expected = await trained(on, folder(), { ...options, resident: 'off' }, dtype);
+      expect(await trained(on, folder(), { ...options, resident: 'on' }, dtype)).to.deep.equal(expected);
+    });
+  }
+
+  for (const [first, second] of [
+    ['on', 'on'],
+    ['on', 'off'],
+    ['off', 'on'],
+  ] satisfies [Residence, Residence][]) {
+    it(`interrupted within an epoch and resumed has the same bits, resident ${first}, then ${second}`, async () => {
+      const whole = await trained(on, folder(), { resident: 'off' });
+      const out = folder();
+      const begun = await trained(on, out, { resident: first, ...abortAfter(8) });
+      expect(begun.interrupted).to.equal(true);
+      const rest = await trained(on, out, { resident: second, resume: true });
+      expect(rest.weights).to.deep.equal(whole.weights);
+      expect([...begun.reports, ...rest.reports]).to.deep.equal(whole.reports);
+    });
+  }
+
+  it('an evaluation has the numbers of the host', async () => {
+    using net = netOn(on);
+    const numbers = async (resident: Residence) => {
+      const { seconds: _, ...rest } = await evaluate(net, data.test, { batch: 4, workers: 0, resident });
+      return rest;
+    };
+    expect(await numbers('on')).to.deep.equal(await numbers('off'));
+  });
+
+  it('the plan of a run counts the images; they rest from the first epoch to the end', async () => {
+    const before = device(on).stats();
+    {
+      using net = netOn(on);
+      const run = train(net, { data, epochs: 2, batch: 4, resident: 'on' });
+      const bytes = residentBytes(data.train, 'f32') + residentBytes(data.test, 'f32');
+      const { dataBytes, bytes: all, weightBytes, optimizerBytes, stepBytes } = run.memory();
+      expect(dataBytes)
+        .to.equal(bytes)
+        .and.to.equal(34 * (3 * 9 * 7 + 4) + 2 * 3 * 256 * 4);
+      expect(all).to.equal(weightBytes + optimizerBytes + stepBytes + bytes);
+      const seen: number[] = [];
+      for await (const _ of run) seen.push(device(on).stats().systemAllocations);
+      expect(seen[1]).to.equal(seen[0]);
+    }
+    expect(device(on).stats().handles).to.equal(before.handles);
+    expect(device(on).stats().bytesInUse).to.equal(before.bytesInUse);
+  });
+
+  it('a run that leaves the finite numbers says where, and frees the images', async () => {
+    const { handles } = device(on).stats();
+    {
+      using net = netOn(on);
+      const options = { data, epochs: 2, batch: 4, resident: 'on', optimizer: sgd({ lr: 3e38 }) } as const;
+      let error: unknown;
+      try {
+        for await (const _ of train(net, options));
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).to.be.instanceOf(SpikeloomError);
+      expect((error as Error).message).to.match(/^epoch 1.*The first that is not finite: /);
+    }
+    expect(device(on).stats().handles).to.equal(handles);
+  });
+}
+
+describe('images that rest on the CPU', function () {
+  this.timeout(60_000);
+  describeOn('cpu');
+
+  it('do so only where asked for', () => {
+    using net = netOn('cpu');
+    expect(train(net, { data, epochs: 1 }).memory().dataBytes).to.equal(0);
+    expect(train(net, { data, epochs: 1, resident: 'auto' }).memory().dataBytes).to.equal(0);
+    expect(() => train(net, { data, epochs: 1, resident: 'yes' as 'on' })).to.throw(
+      SpikeloomError,
+      "resident is one of auto, on, off, not 'yes'",
+    );
+  });
+
+  it('are not mixed up with those of another loader in recorded steps', async () => {
+    using net = netOn('cpu');
+    using steps = new EvaluationSteps(net, { loss: 'ce', record: true });
+    const place = { dtype: 'f32', device: device() } as const;
+    const [mine, other] = [0, 0].map(() => new ResidentLoader(data.train, { batch: 4 }, place));
+    await using host = loader(data.train, { batch: 4, workers: 0 });
+    const batchOf = async (source: BatchFeed<AnyBatch>) => (await source.epoch(0).next()).value as AnyBatch;
+    await (await steps.queue(await batchOf(mine!))).reading;
+    for (const source of [other!, host]) {
+      let error: unknown;
+      await steps.queue(await batchOf(source)).catch((thrown) => {
+        error = thrown;
+      });
+      expect(error).to.be.instanceOf(SpikeloomError);
+      expect((error as Error).message).to.contain('from one loader');
+    }
+    for (const source of [mine!, other!]) await source.close();
+  });
+
+  it('serve two epochs at a time, and no more once closed', async () => {
+    const source = new ResidentLoader(data.train, { batch: 9 }, { dtype: 'f32', device: device() });
+    const [a, b] = [source.epoch(0), source.epoch(1)];
+    const [first, second] = [(await a.next()).value, (await b.next()).value];
+    expect(first.set).to.equal(second.set);
+    expect([...first.picks.subarray(0, 8)]).to.deep.equal([0, 0, 0, 0, 1, 0, 0, 0]);
+    expect(() => source.epoch(0, { startBatch: 4 })).to.throw(SpikeloomError, 'startBatch');
+    await source.close();
+    expect(() => source.epoch(0)).to.throw(SpikeloomError, 'closed');
+  });
+});
+
+describe('images that rest on a CUDA device', function () {
+  this.timeout(300_000);
+  before(function () {
+    if (cudaBackend().score === 0) this.skip();
+  });
+  describeOn('cuda');
+
+  it('do so by themselves where they take a quarter of the free memory at most', () => {
+    using net = netOn('cuda');
+    const bytes = residentBytes(data.train, 'f32') + residentBytes(data.test, 'f32');
+    expect(train(net, { data, epochs: 1 }).memory().dataBytes).to.equal(bytes);
+    expect(train(net, { data, epochs: 1, resident: 'off' }).memory().dataBytes).to.equal(0);
+    const { freeBytes } = device('cuda').memory()!;
+    const count = Math.ceil((0.3 * freeBytes) / (3 * 9 * 7));
+    const shared = new SharedArrayBuffer(count * 3 * 9 * 7);
+    const labels = new Int32Array(new SharedArrayBuffer(4 * count));
+    const large = { ...data.train, count, images: new Uint8Array(shared), labels };
+    expect(train(net, { data: { ...data, train: large }, epochs: 1 }).memory().dataBytes).to.equal(0);
+  });
+});
