@@ -55,7 +55,7 @@ export interface Native {
   /** Whether no other tensor shares this one's memory. */
   isOnlyView(handle: number): boolean;
   /** Without data: zeros. */
-  write(handle: number, data?: ArrayBufferView): void;
+  write(handle: number, data?: ArrayBufferView, first?: number): void;
   /** Fills `into`, of as many bytes as the tensor has on the host, and gives it; nobody may touch it meanwhile. */
   read<A extends ArrayBufferView>(handle: number, into: A): Promise<A>;
   finish(device: number): Promise<void>;

@@ -181,6 +181,23 @@ export class Tensor implements Disposable {
     write(this.handle, data);
   }
 
+  /**
+   * Replaces what lies at index `first` of the first axis and behind it by a copy of `data`: as many rows as it holds, in row-major order.
+   * For tensors of two axes or more that are too large to be written in one turn of the event loop.
+   */
+  setRows(first: number, data: HostArray): void {
+    const Kind = hostArrays[this.dtype];
+    const row = this.size / (this.shape[0] ?? 1);
+    const rows = data.length / row;
+    const fits = Number.isSafeInteger(first) && first >= 0 && rows >= 1 && first + rows <= this.shape[0]!;
+    if (!(data instanceof Kind) || this.shape.length < 2 || !Number.isInteger(rows) || !fits) {
+      throw new SpikeloomError(
+        `rows of ${describe(this)} are ${Kind.name}s of a multiple of ${row} elements within 0..${this.shape[0]}, not a ${data.constructor.name} of ${data.length} from ${first} on`,
+      );
+    }
+    write(this.handle, data, first);
+  }
+
   /** The same elements under another shape, sharing the memory. The order at rest must not change: see reshape() in lib/ops. */
   alias(shape: Shape): Tensor {
     return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
@@ -215,10 +232,10 @@ export async function readInto(tensor: Tensor, array: HostArray): Promise<HostAr
   }
 }
 
-/** Without data: zeros. */
-function write(handle: number, data?: HostArray): void {
+/** Without data: zeros. With `first`: from that index of the first axis on. */
+function write(handle: number, data?: HostArray, first?: number): void {
   try {
-    native().write(handle, data);
+    native().write(handle, data, first);
   } catch (error) {
     explain(error as Error);
   }

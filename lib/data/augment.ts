@@ -44,13 +44,22 @@ export function augmentation(dataSet: string, name: AugmentName): Augmentation |
   return BASIC[dataSet];
 }
 
-/** Draws a sample's placement, a pure function of (seed, epoch, sample index). */
+/** Draws the placements of an epoch's samples, each a pure function of (seed, epoch, sample index). */
+export function placements(kind: Augmentation | undefined, seed: number, epoch: number): (index: number) => Placement {
+  if (kind === undefined) return () => CENTRED;
+  const draws = philox(seed, STREAM.augment, epoch, 0);
+  const places = 2 * kind.pad + 1;
+  return (index) => {
+    draws.reopen(index);
+    const top = draws.below(places) - kind.pad;
+    const left = draws.below(places) - kind.pad;
+    return { top, left, flip: kind.flip && draws.below(2) === 1 };
+  };
+}
+
+/** One of the {@link placements}. */
 export function place(kind: Augmentation | undefined, seed: number, epoch: number, index: number): Placement {
-  if (kind === undefined) return CENTRED;
-  const draws = philox(seed, STREAM.augment, epoch, index);
-  const top = draws.below(2 * kind.pad + 1) - kind.pad;
-  const left = draws.below(2 * kind.pad + 1) - kind.pad;
-  return { top, left, flip: kind.flip && draws.below(2) === 1 };
+  return placements(kind, seed, epoch)(index);
 }
 
 /** Normalised value of every pixel value, [C,256]: (p / 255 - mean[c]) / std[c], rounded once to float32. */

@@ -1,4 +1,4 @@
-import { type Augmentation, normaliseTable, place, renderSample } from './augment.ts';
+import { type Augmentation, normaliseTable, placements, renderSample } from './augment.ts';
 import type { ImageSet } from './image-set.ts';
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
@@ -27,8 +27,9 @@ export function batchMaker({ set, seed, augmentation }: BatchSource): (job: Batc
   return ({ epoch, indices }) => {
     const images = new Float32Array(indices.length * size);
     const labels = new Int32Array(indices.length);
+    const placeOf = placements(augmentation, seed, epoch);
     for (const [i, index] of indices.entries()) {
-      renderSample(set, index, place(augmentation, seed, epoch, index), table, images, i * size);
+      renderSample(set, index, placeOf(index), table, images, i * size);
       labels[i] = set.labels[index]!;
     }
     return { images, labels };

@@ -109,7 +109,7 @@ export class Loader implements BatchFeed<Batch> {
 
   /** @internal which images the batches of an epoch hold, from number `startBatch` on */
   indices(epoch: number, startBatch: number): Generator<BatchIndices, void, void> {
-    this.#refuseIfClosed();
+    this.refuseIfClosed();
     checkCount('startBatch', startBatch, 0, this.batches);
     return this.#cut(this.order(epoch), startBatch);
   }
@@ -151,7 +151,7 @@ export class Loader implements BatchFeed<Batch> {
       }
     };
     for (let index = startBatch; index < this.batches; index++) {
-      this.#refuseIfClosed();
+      this.refuseIfClosed();
       const started = performance.now();
       const producer = this.#producer();
       fill(producer, Math.max(ahead, 1));
@@ -182,7 +182,8 @@ export class Loader implements BatchFeed<Batch> {
     return { make: (job) => pool.run(job), hold: () => pool.hold(), release: () => pool.release() };
   }
 
-  #refuseIfClosed(): void {
+  /** @internal */
+  refuseIfClosed(): void {
     if (this.#closed) throw new SpikeloomError('this loader is closed: make a new one to go on');
   }
 }

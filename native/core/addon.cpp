@@ -163,7 +163,20 @@ Storage& memoryOf(Engine& engine, int64_t handle) {
          "before the recording, and read results behind a replay");
 }
 
-// write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros.
+// The part of a tensor that begins at an index of its first axis and has so many bytes in the host's order.
+TensorView partOf(Napi::Env env, TensorView view, int64_t first, size_t bytes) {
+  const size_t row = view.rank < 2 ? 0 : hostBytes(view) / static_cast<size_t>(view.dims[0]);
+  const int64_t rows = row > 0 && bytes % row == 0 ? static_cast<int64_t>(bytes / row) : 0;
+  if (rows == 0 || first < 0 || first > view.dims[0] - rows) {
+    refuse(env, "a part of a tensor is whole rows of its first axis, of two axes or more: " + std::to_string(bytes) + " bytes from row " + std::to_string(first) + " on are none");
+  }
+  view.data = static_cast<char*>(view.data) + static_cast<size_t>(first) * (storedBytes(view) / static_cast<size_t>(view.dims[0]));
+  view.dims[0] = rows;
+  return view;
+}
+
+// write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros; write(handle, data, first): those from an
+// index of the first axis on.
 Napi::Value write(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
@@ -175,7 +188,9 @@ Napi::Value write(const Napi::CallbackInfo& info) {
   if (!info[1].IsUndefined()) {
     const auto array = info[1].As<Napi::TypedArray>();
     const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-    if (array.ByteLength() != hostBytes(view)) {
+    if (!info[2].IsUndefined()) {
+      transfer->tensor = partOf(info.Env(), view, integer(info[2]), array.ByteLength());
+    } else if (array.ByteLength() != hostBytes(view)) {
       refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
     }
     transfer->host.assign(data, data + array.ByteLength());

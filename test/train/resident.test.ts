@@ -3,8 +3,9 @@
 import { expect } from 'chai';
 import { cudaBackend, device, type RealType, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
+import { normaliseTable, renderSample } from '../../lib/data/augment.ts';
 import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
-import { ResidentLoader, residentBytes } from '../../lib/data/resident.ts';
+import { ResidentLoader, residentBytes, residentSet } from '../../lib/data/resident.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
@@ -220,6 +221,30 @@ describe('images that rest on the CPU', function () {
     expect(() => source.epoch(0, { startBatch: 4 })).to.throw(SpikeloomError, 'startBatch');
     await source.close();
     expect(() => source.epoch(0)).to.throw(SpikeloomError, 'closed');
+    const refused = await a.next().then(String, (error: Error) => error.message);
+    expect(refused).to.contain('closed');
+  });
+
+  it('are copied in pieces, and the event loop turns in between', async () => {
+    const large = randomSet('cifar10', [1500, 3, 32, 32]);
+    let turns = 0;
+    const count = () => {
+      turns++;
+      timer = setImmediate(count);
+    };
+    let timer = setImmediate(count);
+    using set = await residentSet(large, 'f32', device());
+    clearImmediate(timer);
+    expect(turns).to.be.above(1);
+    const table = normaliseTable(large.mean, large.std);
+    for (const index of [0, 1364, 1365, 1366, 1499]) {
+      const expected = new Float32Array(3072);
+      renderSample(large, index, { top: 0, left: 0, flip: false }, table, expected);
+      const { images, labels } = scope(() => set.take(tensor(Int32Array.of(index, 0, 0, 0), { shape: [1, 4] })));
+      expect(await images.array(), `image ${index}`).to.deep.equal(expected);
+      expect(await labels.item()).to.equal(large.labels[index]);
+      for (const t of [images, labels]) t.dispose();
+    }
   });
 });
 

@@ -66,6 +66,17 @@ describe('random: Philox4x32-10', () => {
     expect(new Set(names.map((name) => first(...name))).size).to.equal(names.length);
   });
 
+  it('opened anew under another word gives that stream from its start', () => {
+    const draws = philox(5, 1, 2, 3);
+    draws.normal();
+    draws.reopen(7);
+    const expected = philox(5, 1, 2, 7);
+    expect(take(9, () => draws.uint32())).to.deep.equal(take(9, () => expected.uint32()));
+    draws.reopen(2 ** 32 - 1);
+    expect(draws.normal()).to.equal(philox(5, 1, 2, 2 ** 32 - 1).normal());
+    expect(() => draws.reopen(2 ** 32)).to.throw(SpikeloomError, 'stream word');
+  });
+
   it('refuses seeds and stream words that do not fit', () => {
     for (const seed of [-1, 0.5, Number.NaN, 2 ** 53]) expect(() => philox(seed)).to.throw(SpikeloomError, 'seed');
     for (const word of [-1, 0.5, 2 ** 32]) expect(() => philox(1, word)).to.throw(SpikeloomError, 'stream word');

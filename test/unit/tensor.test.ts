@@ -2,15 +2,18 @@ import { expect } from 'chai';
 import {
   backward,
   device,
+  type HostArray,
   keep,
   noGrad,
   parameter,
   record,
+  SpikeloomError,
   scope,
   type Tensor,
   tensor,
   zeros,
 } from '../../lib/core/index.ts';
+import { native } from '../../lib/core/native.ts';
 import { add } from '../../lib/ops/add.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
@@ -28,6 +31,48 @@ describe('tensors', () => {
         expect([...(await made.array())], `${made.dtype}[${shape}]`).to.deep.equal([...expected]);
         made.dispose();
       }
+    }
+  });
+
+  it('take rows of their first axis, whatever the order at rest', async () => {
+    for (const shape of [
+      [5, 3],
+      [4, 33, 2],
+      [4, 3, 2, 5],
+      [3, 2, 33, 3, 2],
+    ] as number[][]) {
+      for (const [before, after] of [
+        [noise(shape, 1), noise(shape, 2)],
+        [spikes(shape, 0.4, 1), spikes(shape, 0.4, 2)],
+      ] as const) {
+        const made = toDevice(before, 'f64', 'cpu');
+        const row = made.size / shape[0]!;
+        const expected = [...before.data.subarray(0, row), ...after.data.subarray(row, 3 * row)];
+        expected.push(...before.data.subarray(3 * row));
+        const rows = after.data.subarray(row, 3 * row);
+        made.setRows(1, made.dtype === 'spike' ? Uint8Array.from(rows) : rows);
+        expect([...(await made.array())], `${made.dtype}[${shape}]`).to.deep.equal(expected);
+        made.dispose();
+      }
+    }
+  });
+
+  it('refuse rows that are none', () => {
+    using t = zeros([3, 2]);
+    const refuse = (first: number, data: HostArray, on = t) =>
+      expect(() => on.setRows(first, data)).to.throw(SpikeloomError, /rows of f32\[/);
+    for (const first of [-1, 0.5, 2, 3]) refuse(first, new Float32Array(4));
+    for (const count of [0, 1, 3, 8]) refuse(0, new Float32Array(count));
+    refuse(0, new Float64Array(2));
+    using flat = zeros([6]);
+    refuse(0, new Float32Array(2), flat);
+    for (const [tensor, first, data] of [
+      [t, 2, new Float32Array(4)],
+      [t, -1, new Float32Array(2)],
+      [t, 0, new Float32Array(3)],
+      [flat, 0, new Float32Array(2)],
+    ] as const) {
+      expect(() => native().write(tensor.handle, data, first)).to.throw('whole rows of its first axis');
     }
   });
 
