@@ -49,6 +49,7 @@ function hardwareRuns(tables: readonly OpTable[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const path of files('bench/results', /-tables-.*\.json$/).sort()) {
     const { date, machine, tables: counts } = JSON.parse(text(path)) as HardwareRun;
+    if (/emulated/.test(machine.gpu)) continue;
     const failedOps = new Set<string>();
     const passedOps = new Set<string>();
     for (const { name, natives } of tables) {
