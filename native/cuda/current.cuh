@@ -40,7 +40,8 @@ struct Current {
 
   // x as it is, of any rank.
   explicit Current(const TensorView& x)
-      : y(as<S>(x)), r(nullptr), bits(nullptr), scale(nullptr), shift(nullptr), rscale(nullptr), rshift(nullptr), steps(static_cast<uint32_t>(x.dims[0])) {
+      : y(as<S>(x)), r(nullptr), bits(nullptr), scale(nullptr), shift(nullptr), rscale(nullptr), rshift(nullptr),
+        steps(static_cast<uint32_t>(x.dims[0])) {
     words = static_cast<uint32_t>(spikeWords(channels(x)));
     vectors = static_cast<uint32_t>(channels(x) / N);
     yStep = static_cast<uint32_t>(pixels(x) / x.dims[0]) * vectors;

@@ -9,6 +9,7 @@
 #include "cuda/channel_parts.cuh"
 #include "cuda/current.cuh"
 #include "cuda/gate.cuh"
+#include "cuda/multiply_add.cuh"
 #include "cuda/neuron.cuh"
 
 namespace spikeloom::cuda {
@@ -51,8 +52,8 @@ struct Segment {
   uint32_t fired[kHeld];
   T u[kHeld][N], start[N];
 
-  __device__ __forceinline__ Segment(const FireGradient<T, S, A>& all_, const Current<T, S, N>& current_, const ChannelMap<T, N>& map_, uint32_t pixels_,
-                                     uint32_t i_, uint32_t c_)
+  __device__ __forceinline__ Segment(const FireGradient<T, S, A>& all_, const Current<T, S, N>& current_, const ChannelMap<T, N>& map_,
+                                     uint32_t pixels_, uint32_t i_, uint32_t c_)
       : all(all_), current(current_), map(map_), pixels(pixels_), i(i_), c(c_) {}
 
   __device__ __forceinline__ bool has(uint32_t j) const { return kWhole || j < count; }
@@ -109,7 +110,7 @@ struct Segment {
     T before[N];
     if (j > 0) all.neuron.template reset<N>(u[j > 0 ? j - 1 : 0], fired[j > 0 ? j - 1 : 0], before);
 #pragma unroll
-    for (int e = 0; e < N; e++) logit += gu[e] * (j > 0 ? before[e] : start[e]);
+    for (int e = 0; e < N; e++) logit = multiplyAdd(gu[e], j > 0 ? before[e] : start[e], logit);
   }
 
   // Through the gate: gu becomes g. Returns the sum of gu x over the channels.
@@ -118,7 +119,7 @@ struct Segment {
     current.value(raw[j], map, c, x);
 #pragma unroll
     for (int e = 0; e < N; e++) {
-      q += gu[e] * x[e];
+      q = multiplyAdd(gu[e], x[e], q);
       gu[e] = gu[e] * factor;
     }
     return q;
@@ -130,7 +131,7 @@ struct Segment {
 #pragma unroll
     for (int e = 0; e < N; e++) {
       sums[0][e] += g[e];
-      sums[1][e] += g[e] * (loadAs(&raw[j].y.at[e]) - centre[e]);
+      sums[1][e] = multiplyAdd(g[e], loadAs(&raw[j].y.at[e]) - centre[e], sums[1][e]);
     }
   }
 };
@@ -149,12 +150,17 @@ __device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, dou
   writeSum(static_cast<double>(totals.logit), part + steps + 2);
 }
 
-// kWhole: there are kHeld steps, and neither v0 nor gv nor gv0.
-template <class T, class S, class A, int N, int kHeld, bool kWhole>
+// kWhole: there are kHeld steps, and neither v0 nor gv nor gv0. kUsual: so are neuron and surrogate, and glogit is not wanted.
+template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual>
 __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Current<T, S, N> current, FireGradient<T, S, A> all, PixelTiles<N> tiles) {
   const uint32_t steps = kWhole ? kHeld : current.steps;
   if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
+  if constexpr (kUsual) {
+    all.neuron.takeAsUsual();
+    all.surrogate.takeAsUsual();
+    all.learns = false;
+  }
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = current.mapAt(at.vector);
   T centre[N] = {};
@@ -211,7 +217,7 @@ struct PutSums {
   }
 };
 
-template <class T, class S, class A, int N, int kHeld, bool kWhole>
+template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual = false>
 void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& current, FireGradient<T, S, A> all, const FireSums<T>& out) {
   const PixelTiles<N> tiles(s.B, s.P, s.C);
   if (!tiles.fits(call, s.steps)) return;
@@ -223,7 +229,8 @@ void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& cu
   if (sums > 0) all.parts.sums = room;
   if (channelSums > 0) all.channelParts = room + sums;
   if (numbers > 0) all.parts.r = reinterpret_cast<T*>(room + sums + channelSums);
-  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole>, Grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps)), current, all, tiles);
+  const Grid grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps));
+  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, grid, current, all, tiles);
   if (out.sums) mergeChannelSums<2>(call, all.channelParts, tiles.parts(), tiles.C, PutSums<T>{out.sums, tiles.C});
   finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate);
 }
@@ -240,9 +247,14 @@ void fireGradient(const Call& call, const FireSizes& s, bool vectors, const Fire
   const auto current = makeCurrent.template operator()<N>();
   if (all.v0 || all.gv || all.gv0) return fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
   if constexpr (sizeof(T) == 4 && sizeof(A) == sizeof(S)) {
-    if (s.steps == 1) return fireGradAs<T, S, A, N, 1, true>(call, s, current, all, out);
-    if (s.steps == 2) return fireGradAs<T, S, A, N, 2, true>(call, s, current, all, out);
-    if (s.steps == 4) return fireGradAs<T, S, A, N, 4, true>(call, s, current, all, out);
+    const bool usual = all.neuron.isUsual() && all.surrogate.isUsual() && !all.learns;
+    const auto whole = [&]<int kSteps>() {
+      if (usual) fireGradAs<T, S, A, N, kSteps, true, true>(call, s, current, all, out);
+      else fireGradAs<T, S, A, N, kSteps, true>(call, s, current, all, out);
+    };
+    if (s.steps == 1) return whole.template operator()<1>();
+    if (s.steps == 2) return whole.template operator()<2>();
+    if (s.steps == 4) return whole.template operator()<4>();
   }
   fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
 }

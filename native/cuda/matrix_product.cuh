@@ -15,6 +15,7 @@
 #pragma once
 #include "core/host_device.h"
 #include "cuda/kernel.h"
+#include "cuda/multiply_add.cuh"
 
 namespace spikeloom::cuda {
 
@@ -28,9 +29,6 @@ struct ProductShape {
   SPIKELOOM_HD int tilesN() const { return (n + kTile - 1) / kTile; }
   SPIKELOOM_HD int slices() const { return (k + sliced - 1) / sliced; }
 };
-
-__device__ __forceinline__ float multiplyAdd(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ __forceinline__ double multiplyAdd(double a, double b, double c) { return fma(a, b, c); }
 
 // The part of a tile that one thread loads: one k of four lines, or four k of one line, so that neighbouring threads read neighbours.
 template <class T, class F>

@@ -22,6 +22,13 @@ struct Neuron {
   Neuron(double decay, double vth, double threshold, bool isSoft_, bool detachReset)
       : hard(decay, vth, threshold, detachReset), soft(decay, vth, threshold, detachReset), isSoft(isSoft_), divides(T(vth) != T(1)) {}
 
+  // The usual neuron resets hard, not detached, and has a vth of 1. A kernel that is told so has no code for others.
+  bool isUsual() const { return !isSoft && !divides && hard.through == T(1); }
+  __device__ __forceinline__ void takeAsUsual() {
+    isSoft = divides = false;
+    hard.through = 1;
+  }
+
   // Takes the decay from a logit, where there is one.
   __device__ __forceinline__ void learn(const T* logit) {
     if (logit) hard.decay = soft.decay = static_cast<T>(learnedDecay(logit));
@@ -95,7 +102,14 @@ struct AnySurrogate {
       : kind(static_cast<Surrogate>(static_cast<int>(kind_))), tanh(temperature), atan(temperature), sigmoid(temperature),
         triangle(temperature), rectangle(temperature) {}
 
-  // Calls body(surrogate), for tanh with its usual form known when compiled.
+  // The usual surrogate is the default of float, tanh with a temperature of at most 1.
+  bool isUsual() const { return sizeof(T) == 4 && kind == Surrogate::tanh && tanh.gentle; }
+  __device__ __forceinline__ void takeAsUsual() {
+    kind = Surrogate::tanh;
+    tanh.gentle = true;
+  }
+
+  // Calls body(surrogate), for tanh with its form known when compiled.
   template <class F>
   __device__ __forceinline__ void with(F&& body) const {
     if (kind == Surrogate::atan) return body(atan);

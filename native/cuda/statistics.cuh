@@ -50,7 +50,8 @@ __device__ void writePeaks(const PixelTiles<N>& tiles, const PixelPlace<N>& at, 
 }
 
 template <class T, class S, int N>
-__global__ void __launch_bounds__(kThreads) statisticsKernel(Current<T, S, N> current, PixelTiles<N> tiles, StatisticsParts<T> parts, uint32_t steps) {
+__global__ void __launch_bounds__(kThreads) statisticsKernel(Current<T, S, N> current, PixelTiles<N> tiles, StatisticsParts<T> parts,
+                                                             uint32_t steps) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
@@ -89,7 +90,8 @@ struct StatisticsOut {
 
 // One block per (t,b) that was computed; the result goes to `repeats` steps.
 template <class T>
-__global__ void finishStatistics(StatisticsParts<T> parts, StatisticsOut<T> out, uint32_t tiles, uint32_t chunks, int64_t C, int64_t P, uint32_t repeats) {
+__global__ void finishStatistics(StatisticsParts<T> parts, StatisticsOut<T> out, uint32_t tiles, uint32_t chunks, int64_t C, int64_t P,
+                                 uint32_t repeats) {
   __shared__ double sums[2][kWarps];
   const int64_t tb = blockIdx.x, computed = gridDim.x;
   double peaks = 0, total = 0;

@@ -11,11 +11,22 @@ __device__ __forceinline__ T loadAs(const T* p) {
 }
 __device__ __forceinline__ float loadAs(const Bf16* p) { return toFloat(*p); }
 
+// Two numbers rounded as toBf16() does, `low` in the lower half; of a NaN the GPU keeps no more than that it is one.
+__device__ __forceinline__ uint32_t bf16Pair(float low, float high) {
+#if defined(__CUDA_ARCH__)
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return toBf16(low).bits | static_cast<uint32_t>(toBf16(high).bits) << 16;
+#endif
+}
+
 template <class T>
 __device__ __forceinline__ void storeAs(T* p, T value) {
   *p = value;
 }
-__device__ __forceinline__ void storeAs(Bf16* p, float value) { *p = toBf16(value); }
+__device__ __forceinline__ void storeAs(Bf16* p, float value) { p->bits = static_cast<uint16_t>(bf16Pair(value, 0)); }
 
 // kN neighbouring elements as they rest, read and written in one access of up to 16 bytes. They lie on a multiple of that: every tensor's
 // start does.
@@ -38,8 +49,16 @@ __device__ __forceinline__ void loadMany(const S* p, T (&to)[kN]) {
 template <int kN, class S, class T>
 __device__ __forceinline__ void storeMany(S* p, const T (&from)[kN]) {
   Packed<S, kN> packed;
+  if constexpr (sizeof(T) == 4 && sizeof(S) == 2 && kN % 2 == 0) {
 #pragma unroll
-  for (int i = 0; i < kN; i++) storeAs(&packed.at[i], from[i]);
+    for (int i = 0; i < kN; i += 2) {
+      const uint32_t pair = bf16Pair(from[i], from[i + 1]);
+      memcpy(&packed.at[i], &pair, sizeof pair);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kN; i++) storeAs(&packed.at[i], from[i]);
+  }
   *reinterpret_cast<Packed<S, kN>*>(p) = packed;
 }
 

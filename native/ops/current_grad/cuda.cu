@@ -5,6 +5,7 @@
 
 #include "cuda/channel_parts.cuh"
 #include "cuda/current.cuh"
+#include "cuda/multiply_add.cuh"
 #include "ops/current_grad/current_grad.h"
 
 namespace spikeloom::cuda {
@@ -105,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) sumKernel(CurrentGradient<T, S> all,
 #pragma unroll
         for (int i = 0; i < N; i++) {
           sums[0][i] += gx[i];
-          sums[1][i] += gx[i] * (loadAs(&y[k].at[i]) - centre[i]);
+          sums[1][i] = multiplyAdd(gx[i], loadAs(&y[k].at[i]) - centre[i], sums[1][i]);
         }
       }
     }
@@ -178,7 +179,7 @@ __global__ void __launch_bounds__(kThreads) writeKernel(CurrentGradient<T, S> al
       if (!all.gy || !at.has(p + k * at.rows)) continue;
       T gy[N];
 #pragma unroll
-      for (int i = 0; i < N; i++) gy[i] = slope[i] * sum[k][i] + (tilt[i] * loadAs(&y[k].at[i]) + level[i]);
+      for (int i = 0; i < N; i++) gy[i] = multiplyAdd(slope[i], sum[k][i], multiplyAdd(tilt[i], loadAs(&y[k].at[i]), level[i]));
       storeVector<T, N>(all.gy, yt * tiles.pixels() * tiles.vectors + place[k], gy);
     }
   }

@@ -27,7 +27,8 @@ __global__ void __launch_bounds__(kThreads) gateKernel(const T* x, GateIn<T> gat
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) gateGradKernel(const T* gy, const T* x, GateIn<T> gate, T* gx, GateParts<T> parts, PixelTiles<N> tiles, uint32_t steps) {
+__global__ void __launch_bounds__(kThreads) gateGradKernel(const T* gy, const T* x, GateIn<T> gate, T* gx, GateParts<T> parts, PixelTiles<N> tiles,
+                                                           uint32_t steps) {
   clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
   GateScalars scalars;
