@@ -26,16 +26,16 @@ function inputsOf(product) {
   return names?.split(/\s+/).filter((name) => name !== '' && !name.startsWith('/'));
 }
 
-function compile({ source, product, flags }) {
+function compile({ source, product, flags, compiler: own = compiler }) {
   const args = [...flags, '-MMD', '-MF', listOf(product), '-c', source, '-o', product];
-  const child = spawn(compiler, args, { cwd: root, stdio: 'inherit' });
+  const child = spawn(own, args, { cwd: root, stdio: 'inherit' });
   return new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new Error(`${compiler} could not be started: ${error.message}`)));
+    child.on('error', (error) => reject(new Error(`${own} could not be started: ${error.message}`)));
     child.on('close', (status) => (status === 0 ? resolve() : reject(new Error(`${source} does not compile`))));
   });
 }
 
-/** Compiles the units ({ source, product, flags }) that are not current; `script` is the file that sets the flags. */
+/** Compiles the units ({ source, product, flags, compiler? }) that are not current; `script` is the file that sets the flags. */
 export async function compileStale(who, units, script) {
   const stale = units.filter(({ product }) => {
     const inputs = inputsOf(product);

@@ -5,11 +5,13 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compiler, compileStale, isCurrent } from './compile.mjs';
+import { compiler as chosen, compileStale, isCurrent } from './compile.mjs';
 
 const { sources } = createRequire(import.meta.url)('./sources.cjs');
 const root = join(fileURLToPath(import.meta.url), '../..');
 const script = 'scripts/emulated.mjs';
+// The calls are asked for in the words of GCC.
+const compiler = /clang/.test(chosen) ? 'g++' : chosen;
 
 const common = ['-std=c++20', '-g1', '-fPIC', '-fvisibility=hidden', '-Inative/emulated', '-Inative'];
 const own = [...common, '-O3', '-ffp-contract=off', '-Wall', '-Wextra'];
@@ -21,7 +23,7 @@ const kernels = [
 ];
 
 const unitsOf = (files, flags) =>
-  files.map((source) => ({ source, flags, product: `build/emulated/${source.replaceAll('/', '.')}.o` }));
+  files.map((source) => ({ source, flags, compiler, product: `build/emulated/${source.replaceAll('/', '.')}.o` }));
 
 async function link(output, units, flags) {
   await compileStale('emulated device', units, script);

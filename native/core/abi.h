@@ -92,8 +92,9 @@ struct Backend {
   const Captures* captures;
   const LateReads* lateReads;
   const Clock* clock;
-  // Tensors get blocks of their own size and not of a size class: whoever watches the accesses sees where a tensor ends.
-  bool hasExactBlocks;
+  // Every access is watched: a tensor gets a block of its own size, and no block twice, so that what goes past its end or comes too late
+  // is seen, and so is what was never written.
+  bool isWatched;
 };
 
 // The one symbol a backend library exports.

@@ -14,7 +14,7 @@ size_t Arena::sizeClass(size_t bytes) {
   return power + (bytes - power + quarter - 1) / quarter * quarter;
 }
 
-size_t Arena::blockOf(size_t bytes) const { return backend_->hasExactBlocks ? bytes : sizeClass(bytes); }
+size_t Arena::blockOf(size_t bytes) const { return backend_->isWatched ? bytes : sizeClass(bytes); }
 void* Arena::take(size_t bytes, Status* status) { return takeBlock(blockOf(bytes), status); }
 void Arena::give(void* data, size_t bytes) { giveBlock(data, blockOf(bytes)); }
 void* Arena::takeWhole(size_t bytes, Status* status) { return takeBlock(bytes, status); }
@@ -41,7 +41,9 @@ void* Arena::takeBlock(size_t size, Status* status) {
       data = backend_->allocate(context_, size, status);
       if (!data) return nullptr;
     }
-    allocations_++;
+    int64_t& given = given_[sizeClass(size)];
+    if (given > 0) given--;
+    else allocations_++;
     reserved_ += size;
   }
   inUse_ += size;
@@ -50,6 +52,10 @@ void* Arena::takeBlock(size_t size, Status* status) {
 }
 
 void Arena::giveBlock(void* data, size_t size) {
+  if (backend_->isWatched) {
+    given_[sizeClass(size)]++;
+    return releaseWhole(data, size);
+  }
   idle_[size].push_back(data);
   inUse_ -= size;
 }

@@ -46,6 +46,7 @@ class Arena {
   void* context_;
   std::function<void()> drain_;
   std::map<size_t, std::vector<void*>> idle_;
+  std::map<size_t, int64_t> given_;  // watched: how many of a size class were given back, and would be idle
   size_t inUse_ = 0, peak_ = 0, reserved_ = 0;
   int64_t allocations_ = 0;
 };

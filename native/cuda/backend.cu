@@ -13,9 +13,9 @@ namespace spikeloom::cuda {
 namespace {
 
 #if defined(__CUDACC__)
-constexpr bool kIsEmulated = false;
+constexpr bool kIsWatched = false;
 #else
-constexpr bool kIsEmulated = true;
+constexpr bool kIsWatched = true;
 #endif
 constexpr int kOldestMajor = 8;  // compute capability that scripts/build.mjs compiles for (sm_80)
 
@@ -188,6 +188,9 @@ bool registerKernel(const char* signature, Kernel f32, Kernel f64) {
 
 void* scratchBytes(const Call& call, size_t bytes) {
   Context& context = contextOf(call);
+#if !defined(__CUDACC__)
+  emulated::spoil(context.stream, context.scratch, context.scratchBytes);  // what an earlier call left there is not to be read
+#endif
   if (context.scratchBytes >= bytes) return context.scratch;
   Status* status = call.status;
   if (context.isCapturing) {
@@ -213,7 +216,7 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
       allocate,        release, copyIn,       copyOut,               find,                        memory,        lostFor,
-      &kCaptures,      &kLateReads, &kClock, kIsEmulated,
+      &kCaptures,      &kLateReads, &kClock, kIsWatched,
   };
   return &kBackend;
 }

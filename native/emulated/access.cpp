@@ -202,6 +202,18 @@ void __ubsan_handle_out_of_bounds(IndexData* data, uintptr_t index) {
   if (hostFault.empty()) hostFault = "host code " + what;
 }
 
-// Guards of constants in host functions.
-unsigned char __tsan_atomic8_load(const volatile unsigned char* at, int) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }
 }
+
+// Atomic operations of host code: guards of its constants, counts of shared pointers.
+#define SPIKELOOM_ATOMICS(bits, T)                                                                                                    \
+  extern "C" T __tsan_atomic##bits##_load(const volatile T* at, int) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }              \
+  extern "C" void __tsan_atomic##bits##_store(volatile T* at, T value, int) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }      \
+  extern "C" T __tsan_atomic##bits##_exchange(volatile T* at, T value, int) { return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST); } \
+  extern "C" T __tsan_atomic##bits##_fetch_add(volatile T* at, T value, int) { return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST); } \
+  extern "C" T __tsan_atomic##bits##_fetch_sub(volatile T* at, T value, int) { return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST); } \
+  extern "C" int __tsan_atomic##bits##_compare_exchange_strong(volatile T* at, T* expected, T value, int, int) {                     \
+    return __atomic_compare_exchange_n(at, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                              \
+  }
+SPIKELOOM_ATOMICS(8, unsigned char)
+SPIKELOOM_ATOMICS(32, uint32_t)
+SPIKELOOM_ATOMICS(64, uint64_t)

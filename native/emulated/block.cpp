@@ -6,7 +6,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <numeric>
 #include <string_view>
 
@@ -77,6 +76,10 @@ uint64_t draw(uint64_t below) {
 template <class T>
 void shuffleOrder(T first, T last) {
   for (auto n = last - first; n > 1; n--) std::swap(first[n - 1], first[static_cast<decltype(n)>(draw(static_cast<uint64_t>(n)))]);
+}
+
+void countStep() {
+  if (--machine.stepsLeft < 0) stop("goes on after the most steps that a launch may take; an endless loop?");
 }
 
 Thread& running() { return scheduler.threads[machine.thread]; }
@@ -267,32 +270,8 @@ dim3 blockSize() { return {machine.threads, 1, 1}; }
 dim3 gridSize() { return {machine.blocks, 1, 1}; }
 unsigned char* sharedMemory() { return reinterpret_cast<unsigned char*>(machine.dynamic.start); }
 
-void fence() { noteFence(); }
-
-uint64_t updateAtomically(Update update, void* address, size_t bytes, bool isSigned, uint64_t operand, uint64_t expected) {
-  checkAccess(reinterpret_cast<uintptr_t>(address), bytes, Access::atomic, true, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
-  const auto widen = [&](uint64_t x) { return bytes == 8 ? x : isSigned ? static_cast<uint64_t>(static_cast<int32_t>(x)) : static_cast<uint32_t>(x); };
-  uint64_t before = 0;
-  std::memcpy(&before, address, bytes);
-  before = widen(before);
-  operand = widen(operand);
-  const bool isLess = isSigned ? static_cast<int64_t>(operand) < static_cast<int64_t>(before) : operand < before;
-  uint64_t after = operand;
-  switch (update) {
-    case Update::add: after = before + operand; break;
-    case Update::least: after = isLess ? operand : before; break;
-    case Update::most: after = isLess ? before : operand; break;
-    case Update::both: after = before & operand; break;
-    case Update::either: after = before | operand; break;
-    case Update::differ: after = before ^ operand; break;
-    case Update::exchange: break;
-    case Update::compare: after = before == widen(expected) ? operand : before; break;
-  }
-  std::memcpy(address, &after, bytes);
-  return before;
-}
-
 int meetBlock(Meeting kind, int predicate, const char* file, int line) {
+  countStep();
   Thread& self = running();
   self.state = Thread::State::meets;
   self.meeting = kind;
@@ -306,6 +285,7 @@ int meetBlock(Meeting kind, int predicate, const char* file, int line) {
 }
 
 void meetWarp(Meeting kind, unsigned mask, Exchange* exchange, const char* file, int line) {
+  countStep();
   Thread& self = running();
   const unsigned firstLane = machine.thread / kLanes * kLanes;
   if (!(mask >> (machine.thread - firstLane) & 1u)) {

@@ -118,6 +118,9 @@ struct Launch {
   size_t argumentBytes;
 };
 
+// Fills memory with what is no number, in its turn.
+void spoil(cudaStream_t stream, void* data, size_t bytes);
+
 void submit(cudaStream_t stream, const Launch& launch);
 cudaError_t allowShared(const void* kernel, cudaFuncAttribute attribute, int value);
 

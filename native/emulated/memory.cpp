@@ -1,11 +1,12 @@
-// Device memory: one range of addresses per device, handed out once and never again, with unused space around every allocation. So an
-// access that misses its allocation, or comes after it was freed, hits nothing that is live.
+// Device memory: one range of addresses per device, with unused space around every allocation. A freed one stays unused until kQuarantine
+// others of its size are freed as well. So an access that misses its allocation, or comes after it was freed, hits nothing that is live.
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <map>
 
 #include "emulated/machine.h"
 
@@ -13,11 +14,13 @@ namespace spikeloom::emulated {
 namespace {
 
 constexpr size_t kGranule = 512;  // allocations begin on multiples of it, and one granule lies between two
+constexpr size_t kQuarantine = 64;
 constexpr size_t kAddresses = size_t{16} << 30;
 
 struct Memory {
   size_t addresses = 0, bytes = 0;
   std::vector<uintptr_t> next;
+  std::map<std::pair<size_t, size_t>, std::deque<uintptr_t>> freed;  // by device and size, the oldest first
   std::vector<size_t> used;
   std::deque<Allocation> allocations{{0, 0, -1, false}};
   uint32_t* owners = nullptr;  // of each granule, 0: nobody's
@@ -55,13 +58,30 @@ void poison(uintptr_t at, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) data[i] = static_cast<unsigned char>((at + i) % 2 ? kPoison >> 8 : kPoison & 0xff);
 }
 
+namespace {
+
+uintptr_t findPlace(size_t device, size_t taken) {
+  std::deque<uintptr_t>& freed = memory.freed[{device, taken}];
+  if (freed.size() > kQuarantine) {
+    const uintptr_t oldest = freed.front();
+    freed.pop_front();
+    return oldest;
+  }
+  const uintptr_t end = machine.device.start + memory.addresses * (device + 1);
+  const uintptr_t start = memory.next[device];
+  if (taken + kGranule > end - start) return 0;
+  memory.next[device] += taken + kGranule;
+  return start;
+}
+
+}  // namespace
+
 void* allocate(int device, size_t bytes) {
   const size_t place = static_cast<size_t>(device);
   const size_t taken = roundUp(std::max<size_t>(bytes, 1), kGranule);
-  const uintptr_t end = machine.device.start + memory.addresses * (place + 1);
-  if (bytes > bytesLeft(device) || taken + kGranule > end - memory.next[place]) return nullptr;
-  const uintptr_t start = memory.next[place];
-  memory.next[place] += taken + kGranule;
+  if (bytes > bytesLeft(device)) return nullptr;
+  const uintptr_t start = findPlace(place, taken);
+  if (start == 0) return nullptr;
   memory.used[place] += bytes;
   const uint32_t id = static_cast<uint32_t>(memory.allocations.size());
   memory.allocations.push_back({start, bytes, device, true});
@@ -77,6 +97,7 @@ bool release(void* data) {
   if (allocation.start != start || !allocation.isLive) return false;
   allocation.isLive = false;
   memory.used[static_cast<size_t>(allocation.device)] -= allocation.bytes;
+  memory.freed[{static_cast<size_t>(allocation.device), roundUp(std::max<size_t>(allocation.bytes, 1), kGranule)}].push_back(start);
   forgetRaces(start, allocation.bytes);
   constexpr uintptr_t kPage = 4096;
   const uintptr_t first = roundUp(start, kPage), last = (start + allocation.bytes) / kPage * kPage;

@@ -76,9 +76,9 @@ inline bool isUnordered(Stamp earlier, uint64_t since) {
 
 [[noreturn]] void stopRace(Access access, Stamp earlier, const char* did, uint32_t earlierPc, bool isShared, uintptr_t pc) {
   const char* does = access == Access::read ? "reads" : access == Access::write ? "writes" : "changes";
-  std::string who = text("; thread %u", threadOf(earlier));
+  std::string who = text("; with no meeting between, thread %u", threadOf(earlier));
   if (timeOf(earlier) < machine.clock.block) who += text(" of block %u", blockAt(timeOf(earlier)).block);
-  stop(text("races: it %s %s memory", does, isShared ? "shared" : "global"), pc, who + " " + did + " it, and they did not meet since",
+  stop(text("races: it %s %s memory", does, isShared ? "shared" : "global"), pc, who + " " + did + " it",
         earlierPc ? codeStart + earlierPc : 0);
 }
 

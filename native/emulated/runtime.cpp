@@ -128,6 +128,11 @@ void submit(cudaStream_t stream, const Launch& launch) {
   enqueue(stream, [launch, arguments](int device) { run(launch, device); });
 }
 
+void spoil(cudaStream_t stream, void* data, size_t bytes) {
+  const Guard guard(lock());
+  enqueue(stream, [=](int) { poison(reinterpret_cast<uintptr_t>(data), bytes); });
+}
+
 cudaError_t allowShared(const void* kernel, cudaFuncAttribute attribute, int value) {
   const Guard guard(lock());
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;

@@ -119,6 +119,10 @@ __global__ void loopForEver(volatile float* y) {
   while (y[0] == 0) y[1] = 0;
 }
 CASE(loops_for_ever) { Memory<float> y(std::vector<float>{0, 0}); return run(loopForEver, 1, 1, 0, static_cast<volatile float*>(y.data)); }
+__global__ void meetForEver() {
+  for (;;) __syncthreads();
+}
+CASE(meets_for_ever) { return run(meetForEver, 1, 64, 0); }
 CASE(more_threads_than_a_block_has) { Memory y(1); return run(sharedAt, 1, 1025, 0, 1, y.data); }
 
 }  // namespace

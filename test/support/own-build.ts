@@ -18,8 +18,11 @@ export function buildFolder(): string {
   return folder;
 }
 
-/** Runs `code` in a Node of its own that looks for its build in `folder`; what it gives to answer() comes back. */
-export async function inNode(folder: string, code: string): Promise<unknown> {
+/**
+ * Runs `code` in a Node of its own that looks for its build in `folder`, with these settings beside those that are there; what it gives
+ * to answer() comes back.
+ */
+export async function inNode(folder: string, code: string, settings: Record<string, string> = {}): Promise<unknown> {
   const program = `
     import { cudaBackend, device, recordStep, scope, tensor, native } from './lib/core/index.ts';
     import { add } from './lib/ops/add.ts';
@@ -31,7 +34,7 @@ export async function inNode(folder: string, code: string): Promise<unknown> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['--import', 'tsx', '--input-type=module', '-e', program],
-    { cwd: root, env: { ...process.env, SPIKELOOM_BUILD: folder, SPIKELOOM_CUDA: '' }, timeout: 60_000 },
+    { cwd: root, env: { ...process.env, SPIKELOOM_CUDA: '', SPIKELOOM_BUILD: folder, ...settings }, timeout: 60_000 },
   );
   return JSON.parse(stdout);
 }

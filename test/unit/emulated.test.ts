@@ -36,11 +36,12 @@ const expected: Record<string, string | RegExp> = {
   reads_local_memory_of_another_thread: /thread 1 reads 4 bytes of another thread's local memory/,
   reads_a_constant: fine,
   loops_for_ever: /goes on after the most steps that a launch may take; an endless loop\? at memory\.cu:\d+/,
+  meets_for_ever: /goes on after the most steps that a launch may take; an endless loop\?; kernel meetForEver/,
   more_threads_than_a_block_has: /^a block has 1 to 1024 threads, not 1025/,
 
   barrier_between: fine,
   barrier_missing:
-    /races: it \w+ shared memory at order\.cu:\d+; thread \d+ (read|wrote) it, and they did not meet since at order\.cu:\d+; kernel exchange<false>$/,
+    /races: it \w+ shared memory at order\.cu:\d+; with no meeting between, thread \d+ (read|wrote) it at order\.cu:\d+; kernel exchange<false>$/,
   refilled_after_a_barrier: fine,
   refilled_without_a_barrier: /races: it .* shared memory .*; kernel fillAgain<false>$/,
   barriers_in_two_branches:
@@ -62,11 +63,11 @@ const expected: Record<string, string | RegExp> = {
   neighbouring_halves: fine,
   a_byte_and_its_word: /races: it \w+ global memory/,
   blocks_apart: fine,
-  blocks_write_the_same_word: /races: it writes global memory .*; thread 0 of block \d wrote it/,
-  a_block_reads_what_another_wrote: /races: it \w+ global memory .*; thread 0 of block \d (read|wrote) it/,
+  blocks_write_the_same_word: /races: it writes global memory .*, thread 0 of block \d wrote it/,
+  a_block_reads_what_another_wrote: /races: it \w+ global memory .*, thread 0 of block \d (read|wrote) it/,
   blocks_count_atomically: fine,
   the_last_block_behind_a_fence: fine,
-  the_last_block_without_a_fence: /races: it reads global memory .*; thread 0 of block \d wrote it/,
+  the_last_block_without_a_fence: /races: it reads global memory .*, thread 0 of block \d wrote it/,
 
   copy_and_wait: fine,
   copy_of_zeros: fine,
