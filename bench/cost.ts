@@ -149,6 +149,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   maxPool2dGrad: each('gy', 1),
   momentumUpdate: each('w', 7),
   mul: each('z', 1),
+  needFinite: each('x', 1),
   normAffine: each('gamma', 8),
   normAffineEval: each('gamma', 5),
   relu: each('x', 1),

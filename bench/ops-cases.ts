@@ -178,6 +178,7 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('bceWithLogits').run({ x: logits, labels }, { smoothing: 0.1 });
   op('bceWithLogitsGrad').run({ gloss, x: logits, labels }, { smoothing: 0.1 });
   op('correctCount').run({ x: logits, labels });
+  op('needFinite').run({ x: gloss });
 }
 
 /** A batch out of a set of images on the device, which is as large as the batch. */

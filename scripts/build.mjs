@@ -90,6 +90,7 @@ function cudaArguments(output) {
     '-O3',
     '-lineinfo',
     '-fmad=false',
+    '-ftz=true',
     '-cudart=static',
     '-Xcompiler=-fPIC,-fvisibility=hidden',
   ];

@@ -50,7 +50,7 @@ try {
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
-    const units = ['current', 'lif-bits', 'labels', 'cuda-device'].map((name) => `test/unit/${name}.test.ts`);
+    const units = ['current', 'lif-bits', 'bad-data', 'cuda-device'].map((name) => `test/unit/${name}.test.ts`);
     const networks = ['device', 'resident'].map((name) => `test/train/${name}.test.ts`);
     const onCuda = ['test/ops/cuda.test.ts', ...units, ...networks];
     mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });

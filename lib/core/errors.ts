@@ -9,8 +9,21 @@ export class SpikeloomError extends Error {
 /** A device has not enough memory for what was asked. */
 export class OutOfMemoryError extends SpikeloomError {}
 
+/** needFinite() met a number that is not. */
+export class NotFiniteError extends SpikeloomError {
+  /** NaN or an infinity. */
+  readonly number: number;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    const [, sign, digits] = /(-?)(inf|nan)\b/.exec(message) ?? [];
+    this.number = digits === 'inf' ? (sign === '-' ? -Infinity : Infinity) : Number.NaN;
+  }
+}
+
 /** A native error as one of ours. */
 export function nativeError(message: string, cause?: unknown): SpikeloomError {
-  const Kind = /\bout of memory\b/.test(message) ? OutOfMemoryError : SpikeloomError;
-  return new Kind(message, { cause });
+  if (/\bout of memory\b/.test(message)) return new OutOfMemoryError(message, { cause });
+  if (/\bneedFinite: /.test(message)) return new NotFiniteError(message, { cause });
+  return new SpikeloomError(message, { cause });
 }

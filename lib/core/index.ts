@@ -1,6 +1,6 @@
 // What the layers above see of core.
 export { cudaBackend, type Device, device } from './device.ts';
-export { OutOfMemoryError, SpikeloomError } from './errors.ts';
+export { NotFiniteError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';
 export {

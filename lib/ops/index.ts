@@ -17,6 +17,7 @@ export * from './linear.ts';
 export * from './max-pool2d.ts';
 export * from './mean-over-time.ts';
 export * from './mul.ts';
+export * from './need-finite.ts';
 export * from './optimizer-updates.ts';
 export * from './pool-window.ts';
 export * from './relu.ts';

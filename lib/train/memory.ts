@@ -46,12 +46,12 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
   net.trackFiring = false;
   net.onLayer = undefined;
   try {
-    return planStep(device, (cut) => {
+    return planStep(device, () => {
       const inputs = {
         images: empty([batch, channels, height, width], dtype, device),
         labels: empty([batch], 'i32', device),
       };
-      return { ...inputs, ...inOneGo(step(inputs, cut)) };
+      return { ...inputs, ...inOneGo(step(inputs)) };
     });
   } finally {
     Object.assign(net, { training, trackFiring, onLayer });

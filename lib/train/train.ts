@@ -1,5 +1,5 @@
 /** Training: epochs of steps, evaluated, saved, resumable to the bit. */
-import { SpikeloomError } from '../core/errors.ts';
+import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
 import type { AugmentName } from '../data/augment.ts';
 import type { ImageSplits } from '../data/image-set.ts';
 import type { BatchFeed } from '../data/loader.ts';
@@ -24,7 +24,7 @@ import { explainFailure } from './trainer-failure.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
 import type { AnyBatch } from './trainer-inputs.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
-import { TrainingSteps } from './trainer-step.ts';
+import { type QueuedStep, TrainingSteps } from './trainer-step.ts';
 
 export interface TrainOptions {
   data: ImageSplits;
@@ -59,7 +59,7 @@ export interface TrainOptions {
   resume?: boolean | undefined;
   /** true: a progress bar on stderr. Your own Progress is left for you to close. */
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
-  /** Aborted: the step under way is finished, the state saved, and the iteration ends with `interrupted`. */
+  /** Aborted: the steps under way are finished, the state is saved, and the iteration ends with `interrupted`. */
   signal?: AbortSignal | undefined;
 }
 
@@ -150,6 +150,9 @@ function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, au
 }
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
+
+/** Steps on their way behind the one whose numbers are waited for: the device goes on while the host reads. */
+const AHEAD = 1;
 
 /** A training run: iterate over it to make it go. One iteration, one run. */
 export class Run implements AsyncIterable<EpochReport> {
@@ -270,14 +273,22 @@ export class Run implements AsyncIterable<EpochReport> {
     if (signal?.aborted) return false;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);
+    const queued: QueuedStep[] = [];
     let last: AnyBatch | undefined;
-    for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
-      await this.#step(batch, source, optimizer, steps);
-      last = batch;
+    const settle = async () => {
+      const step = queued.shift()!;
+      await this.#settle(step, source, optimizer, steps);
+      last = step.batch;
       stopwatch();
       this.#showStep();
-      if (signal?.aborted) return false;
+    };
+    for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
+      queued.push(await steps.queue(batch));
+      if (queued.length > AHEAD) await settle();
+      if (signal?.aborted) break;
     }
+    while (queued.length > 0) await settle();
+    if (signal?.aborted) return false;
     await this.#net.device.finish();
     stopwatch();
     if (!last || (await allFinite(this.#net))) return true;
@@ -301,21 +312,29 @@ export class Run implements AsyncIterable<EpochReport> {
     };
   }
 
-  async #step(batch: AnyBatch, source: BatchFeed<AnyBatch>, optimizer: Optimizer, steps: TrainingSteps): Promise<void> {
-    const { loss, correct } = await steps.gradients(batch);
+  /** Waits for the numbers of a step and counts it. */
+  async #settle(
+    step: QueuedStep,
+    source: BatchFeed<AnyBatch>,
+    optimizer: Optimizer,
+    steps: TrainingSteps,
+  ): Promise<void> {
+    const { batch } = step;
     const position = this.#position;
-    if (!Number.isFinite(loss)) {
+    try {
+      const { loss, correct } = await step.numbers;
+      const images = batch.shape[0];
+      position.lossSum += loss * images;
+      position.correct += correct;
+      position.images += images;
+      position.batch = batch.index + 1;
+    } catch (error) {
+      if (!(error instanceof NotFiniteError)) throw error;
       const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
-      const fact = `${where}: the loss must be a finite number, but is ${loss}`;
-      await steps.repeat(batch); // where gradients can be looked at
+      const fact = `${where}: the loss must be a finite number, but is ${error.number}`;
+      await steps.repeat(step); // where gradients can be looked at
       throw await divergence(this.#net, batch, fact, optimizer.lr);
     }
-    steps.update();
-    const images = batch.shape[0];
-    position.lossSum += loss * images;
-    position.correct += correct;
-    position.images += images;
-    position.batch = batch.index + 1;
   }
 
   #evaluate(test: BatchFeed<AnyBatch>, steps: EvaluationSteps): Promise<Evaluation | undefined> {

@@ -1,7 +1,8 @@
 // Training steps: upload, forward, loss, backward, update; recorded once per batch size and then replayed.
-import { backward, type RecordedStep, recordStepInTurns, scope, type Tensor } from '../core/index.ts';
+import { backward, inOneGo, type RecordedStep, recordStepInTurns, scope, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
+import { needFinite } from '../ops/need-finite.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { type AnyBatch, type DeviceBatch, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
 import { type LossSettings, lossOf } from './trainer-loss.ts';
@@ -33,7 +34,7 @@ export function forwardPass(net: Net, { images, labels }: DeviceBatch, settings:
   return { loss, correct: accuracyCount(logits, labels) };
 }
 
-/** Queues forward and backward pass of a batch call by call; the gradients lie in the parameters afterwards. */
+/** Queues forward and backward pass of a batch call by call, whatever the loss; the gradients lie in the parameters afterwards. */
 export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
@@ -45,17 +46,16 @@ export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings
 }
 
 /** What is recorded for a batch; where it yields, the event loop gets a turn. */
-export type StepOf<R> = (batch: DeviceBatch, cut: () => void) => Generator<void, R, void>;
+export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 
-/** A training step to be recorded, in three parts: forward pass, backward pass, update. */
+/** A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see needFinite()). */
 export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings): StepOf<StepTensors> {
-  return function* (batch, cut) {
+  return function* (batch) {
     yield;
     const tensors = forwardPass(net, batch, settings);
-    cut();
+    needFinite(tensors.loss);
     yield;
     backward(tensors.loss);
-    cut();
     yield;
     optimizer.step();
     yield;
@@ -85,7 +85,7 @@ export class RecordedSteps<R> implements Disposable {
     const { dtype, device } = this.#net;
     const inputs = inputsFor(batch, dtype, device);
     try {
-      const made = { inputs, step: await recordStepInTurns(device, (cut) => this.#body(inputs.read(), cut)) };
+      const made = { inputs, step: await recordStepInTurns(device, () => this.#body(inputs.read())) };
       this.#made.set(batch.shape[0], made);
       return made;
     } catch (error) {
@@ -108,7 +108,14 @@ export class RecordedSteps<R> implements Disposable {
   }
 }
 
-const PART = { forward: 0, backward: 1, update: 2 } as const;
+/** A step on its way. */
+export interface QueuedStep<B = AnyBatch> {
+  batch: B;
+  /** The net's count of passes before it. */
+  passes: number;
+  /** @throws NotFiniteError (by the promise) for a loss that is not finite: nothing was updated by it then */
+  numbers: Promise<StepNumbers>;
+}
 
 /**
  * The training steps of a network, recorded; where somebody looks at the layers as they run (net.onLayer), the calls are queued one by
@@ -116,50 +123,42 @@ const PART = { forward: 0, backward: 1, update: 2 } as const;
  */
 export class TrainingSteps implements Disposable {
   readonly #net: Net;
-  readonly #optimizer: Optimizer;
   readonly #loss: LossSettings;
+  readonly #body: StepOf<StepTensors>;
   readonly #recorded: RecordedSteps<StepTensors>;
   readonly #record: boolean;
-  #update = (): void => {};
 
   constructor(net: Net, optimizer: Optimizer, { loss, record }: { loss: LossSettings; record: boolean }) {
     this.#net = net;
-    this.#optimizer = optimizer;
     this.#loss = loss;
     this.#record = record;
-    this.#recorded = new RecordedSteps(net, trainingStep(net, optimizer, loss));
+    this.#body = trainingStep(net, optimizer, loss);
+    this.#recorded = new RecordedSteps(net, this.#body);
   }
 
-  /**
-   * Queues forward and backward pass of a batch. The numbers arrive when the forward pass is done, while the backward pass still runs:
-   * whoever waits for them before update() keeps the device busy and never updates by a loss that is not finite.
-   */
-  async gradients(batch: AnyBatch): Promise<StepNumbers> {
-    if (!this.#record || this.#net.onLayer) {
-      this.#update = () => this.#optimizer.step();
-      return queueGradients(this.#net, batch, this.#loss);
+  /** Queues a whole step. Its numbers need not be waited for before the next one is queued. */
+  async queue(batch: AnyBatch): Promise<QueuedStep> {
+    const { passes, dtype, device, onLayer } = this.#net;
+    if (this.#record && !onLayer) {
+      const step = await this.#recorded.load(batch);
+      step.replay();
+      return { batch, passes, numbers: readNumbers(step.result) };
     }
-    const step = await this.#recorded.load(batch);
-    this.#update = () => step.replay(PART.update);
-    step.replay(PART.forward);
-    const numbers = readNumbers(step.result);
-    step.replay(PART.backward);
-    return numbers;
-  }
-
-  /** Queues the update by the gradients of the last batch. */
-  update(): void {
-    this.#update();
+    let numbers: Promise<StepNumbers> | undefined;
+    scope(() => {
+      numbers = readNumbers(inOneGo(this.#body(upload(batch, dtype, device))));
+    });
+    return { batch, passes, numbers: numbers! };
   }
 
   /**
-   * Queues the passes of the last batch once more, call by call, with the same masks of dropout and no update: the gradients lie in the
+   * Queues the passes of a step once more, call by call, with the same masks of dropout and no update: the gradients lie in the
    * parameters afterwards. The recorded steps are freed before.
    */
-  repeat(batch: AnyBatch): Promise<StepNumbers> {
+  repeat({ batch, passes }: QueuedStep): Promise<StepNumbers> {
     this.dispose();
     for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
-    this.#net.passes--;
+    this.#net.passes = passes;
     return queueGradients(this.#net, batch, this.#loss);
   }
 

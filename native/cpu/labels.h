@@ -1,6 +1,6 @@
 // Class labels of a batch, checked before any of them is used.
 #pragma once
-#include "core/labels.h"
+#include "core/bad_data.h"
 #include "core/tensor.h"
 #include "cpu/parallel.h"
 

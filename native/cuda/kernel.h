@@ -16,10 +16,13 @@ namespace spikeloom::cuda {
 
 struct HostSide;  // host.h
 
-// A class label that is none, as a kernel found it: it cannot speak, so the next wait of the host turns this into the CPU's message.
+// What a kernel found wrong with its data (cuda/trouble.cuh). It cannot speak, so the next wait of the host turns this into the CPU's message.
 struct Trouble {
+  enum class Kind : int32_t { label, number };  // a class label that is none; a number that is not finite
   const char* op;  // a text of the host, which the device only passes on; null: nothing was found
-  int64_t label, index, classes;
+  int64_t index, label, classes;
+  double number;
+  Kind kind;
 };
 
 // One device and the stream its work is queued on. Made by createContext, used by one stream thread and by allocate and release.

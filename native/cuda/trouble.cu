@@ -1,6 +1,6 @@
 #include "cuda/trouble.h"
 
-#include "core/labels.h"
+#include "core/bad_data.h"
 
 namespace spikeloom::cuda {
 
@@ -22,7 +22,9 @@ void closeTrouble(Context& context) {
 void reportTrouble(Context& context, Status* status) {
   Trouble& found = *context.trouble;
   if (!found.op) return;
-  fail(status, kLabelRule, found.op, static_cast<int>(found.label), static_cast<long long>(found.index), static_cast<long long>(found.classes - 1));
+  const auto index = static_cast<long long>(found.index);
+  if (found.kind == Trouble::Kind::label) fail(status, kLabelRule, found.op, static_cast<int>(found.label), index, static_cast<long long>(found.classes - 1));
+  else fail(status, kFiniteRule, found.op, index, found.number);
   found = {};
   check(status, cudaMemsetAsync(context.isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
 }

@@ -65,7 +65,10 @@ const usual: Partial<TrainOptions> = {
   seed: 11,
 };
 
-/** Options that abort a run at the end of its n-th training step, or at the next turn of the event loop. */
+/**
+ * Options that abort a run when its n-th training step is counted, or at the next turn of the event loop. One more is on its way then, and is
+ * finished, unless the epoch has no more.
+ */
 function abortAfter(steps: number, { later = false } = {}): Pick<TrainOptions, 'signal' | 'progress'> {
   const controller = new AbortController();
   class Counting extends Progress {
@@ -241,7 +244,7 @@ describe('train()', function () {
     await go(makeNet(), { out, ...abortAfter(8) });
     const saved = { state: readFileSync(runPaths(out).state), last: readFileSync(runPaths(out).last) };
     const inTheHead = await failure(go(poisoned('linear1.weight'), { out, resume: true }));
-    expect(inTheHead).to.match(/^epoch 2, step 4 of 6: the loss must be a finite number, but is NaN/);
+    expect(inTheHead).to.match(/^epoch 2, step 5 of 6: the loss must be a finite number, but is NaN/);
     expect(inTheHead).to.contain("the output of layer 'linear1'").and.to.contain("the parameter 'linear1.weight'");
     const behindSpikes = await failure(go(poisoned('conv2.weight'), { out, resume: true }));
     expect(behindSpikes).to.match(/^epoch 2: parameters and running statistics must stay finite/);
@@ -264,7 +267,7 @@ describe('train()', function () {
     let text = '';
     const stream = { write: (more: string) => (text += more) };
     await go(makeNet(), { out, resume: true, progress: { stream, quietMs: 0 } });
-    expect(text.split('\n')[0]).to.match(/^epoch 2\/3 {2}step 3\/6 /);
+    expect(text.split('\n')[0]).to.match(/^epoch 2\/3 {2}step 4\/6 /);
     expect(text).to.match(/\nepoch 3\/3 {2}loss [\d.]+ .*test accuracy .*firing rate/);
   });
 

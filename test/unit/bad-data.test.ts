@@ -1,10 +1,11 @@
-// A label that is none of the classes: said at the next read, and no weights are changed before, on every device. CUDA is pending where
+// A label that is none of the classes, a number that is not finite: said at the next read, and no weights are changed before, on every device. CUDA is pending where
 // there is no such device.
 import { expect } from 'chai';
-import { cudaBackend, device, SpikeloomError, type Tensor, tensor } from '../../lib/core/index.ts';
+import { cudaBackend, device, NotFiniteError, SpikeloomError, type Tensor, tensor } from '../../lib/core/index.ts';
 import { accuracyCount } from '../../lib/ops/accuracy-count.ts';
 import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
+import { needFinite } from '../../lib/ops/need-finite.ts';
 import { adamwUpdate, lambUpdate, momentumUpdate, sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 
 async function failure(promise: Promise<unknown>): Promise<Error> {
@@ -19,7 +20,7 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
 const users = { crossEntropy, bceWithLogits, correctCount: accuracyCount };
 
 for (const on of ['cpu', 'cuda']) {
-  describe(`labels outside of the classes, on ${on}`, () => {
+  describe(`bad data, on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });
@@ -45,6 +46,26 @@ for (const on of ['cpu', 'cuda']) {
         }
       });
     }
+
+    it('needFinite names the first number that is not, and weights are left alone until it is said', async () => {
+      for (const [values, message, number] of [
+        [[1, Number.NaN, 3], 'number 1 is nan', Number.NaN],
+        [[Number.NEGATIVE_INFINITY], 'number 0 is -inf', Number.NEGATIVE_INFINITY],
+        [[...new Array<number>(700).fill(1), Number.POSITIVE_INFINITY], 'number 700 is inf', Number.POSITIVE_INFINITY],
+      ] as const) {
+        const w = made([1, -2, 3]);
+        const x = made([...values]);
+        needFinite(x);
+        sgdUpdate(made([0.1]), { w, g: made([1, 1, 1]), weightDecay: 0 });
+        const error = await failure(x.array());
+        expect(error).to.be.instanceOf(NotFiniteError);
+        expect(error.message).to.contain(`needFinite: a finite number is needed, but ${message}`);
+        expect((error as NotFiniteError).number).to.deep.equal(number);
+        expect([...(await w.array())]).to.deep.equal([1, -2, 3]);
+        needFinite(w);
+        expect([...(await w.array())]).to.deep.equal([1, -2, 3]);
+      }
+    });
 
     const update = (w: Tensor) => ({ w, g: made([1, 1, 1]), weightDecay: 0.1 });
     const betas = { beta1: 0.9, beta2: 0.99, eps: 1e-8 };
