@@ -156,7 +156,8 @@ tables() {
     const [commit, modified] = process.env.SPIKELOOM_COMMIT.split(" ");
     const head = { date: new Date().toISOString(), machine: { gpu: read("doctor").cuda.description }, commit, modified: Boolean(modified) };
     writeFileSync(`${process.argv[1]}/tables-gpu.json`, JSON.stringify({ ...head, tables: read("tables") }, null, 2));' "$out")
-  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/labels.test.ts
+  item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-single-terms.test.ts
+  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
 }
 
