@@ -54,6 +54,18 @@ describe('spikeloom train and eval', function () {
     });
   });
 
+  it('trains to the same bits where the images rest on the device, and counts them in the plan', async () => {
+    const outs = ['on', 'off'].map((resident) => join(folder, `resident ${resident}`));
+    const [there, here] = await Promise.all(
+      outs.map((out, i) => spikeloom(train(out, 'epochs=1', `data.resident=${i === 0 ? 'on' : 'off'}`))),
+    );
+    expect([there!.status, here!.status], there!.stderr).to.deep.equal([0, 0]);
+    const images = `${(((64 + 30) * (28 * 28 + 4) + 2 * 256 * 4) / 1024).toFixed(1)} KiB`;
+    expect(there!.stdout).to.match(new RegExp(`, a step [\\d.]+ MiB, images ${images}\n`));
+    expect(here!.stdout).to.match(/, a step [\d.]+ MiB\n/);
+    expect(weights(outs[0]!).equals(weights(outs[1]!))).to.equal(true);
+  });
+
   for (const [signal, status] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],

@@ -255,6 +255,16 @@ describe('images that rest on a CUDA device', function () {
   });
   describeOn('cuda');
 
+  it('are taken in the graph of the forward pass', async () => {
+    const before = device('cuda').stats().capturesRun;
+    using net = netOn('cuda');
+    for await (const _ of train(net, { data, epochs: 1, batch: 4, workers: 0, resident: 'on' }));
+    const { capturesRun, captureProblem } = device('cuda').stats();
+    expect(captureProblem).to.equal('');
+    // of 5 steps with 4 images all but the first, in 3 parts; of 2 such evaluations the second
+    expect(capturesRun - before).to.equal(3 * 4 + 1);
+  });
+
   it('do so by themselves where they take a quarter of the free memory at most', () => {
     using net = netOn('cuda');
     const bytes = residentBytes(data.train, 'f32') + residentBytes(data.test, 'f32');
