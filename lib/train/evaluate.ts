@@ -26,7 +26,7 @@ export interface EvaluateOptions {
   batch?: number;
   /** Default 'ce'. */
   loss?: LossSettings['kind'];
-  /** Threads that prepare batches; 0: the calling thread. Default 1. */
+  /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
   workers?: number;
   /** Whether the images rest on the network's device, see {@link Residence}. Default 'auto'. */
   resident?: Residence;

@@ -13,7 +13,7 @@ export interface MemoryOptions {
   optimizer?: OptimizerFactory | undefined;
   /** Default: cross-entropy. */
   loss?: Partial<LossSettings> | undefined;
-  /** Of data sets that rest on the device. Default 0. */
+  /** Of images on the device, beside the batch. Default 0. */
   dataBytes?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface TrainingMemory {
   stepBytes: number;
   /** Of those, what lives at once at most; the rest is lost between blocks. */
   leastStepBytes: number;
-  /** The data sets that rest there. */
+  /** Images there, as bytes: the data sets, or a batch of each where they do not rest there; 0 where the host makes the batches. */
   dataBytes: number;
   /** Weights, optimizer, step and data: the peak of training. Scratch memory of kernels is not in it. */
   bytes: number;

@@ -1,8 +1,9 @@
-// Where the images of a run rest: on the host, which makes the batches, or on the device.
+// Where the images of a run rest, and who makes its batches: the host or the device.
 import { type Device, SpikeloomError } from '../core/index.ts';
+import { DeviceLoader } from '../data/device-loader.ts';
 import type { ImageSet } from '../data/image-set.ts';
 import { type BatchFeed, type LoaderOptions, loader } from '../data/loader.ts';
-import { ResidentLoader, residentBytes } from '../data/resident.ts';
+import { residentBytes } from '../data/resident-set.ts';
 import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './trainer-inputs.ts';
@@ -10,8 +11,8 @@ import type { AnyBatch } from './trainer-inputs.ts';
 export const RESIDENCES = ['auto', 'on', 'off'] as const;
 
 /**
- * Whether images rest on the device, which then makes the batches: 'auto' where it has memory of its own (a GPU) and the images take
- * a quarter of what is free there at most.
+ * Whether images rest on the device: 'auto' where it has memory of its own (a GPU) and they take a quarter of what is free there at most.
+ * Images that do not rest on a GPU cross as bytes with every batch; the CPU's loader makes batches of real numbers.
  */
 export type Residence = (typeof RESIDENCES)[number];
 
@@ -26,7 +27,7 @@ function restsOnDevice(wanted: Residence, bytes: number, device: Device): boolea
 /** Loaders for a network, by name. */
 export interface Feeds<K extends string> {
   feeds: Record<K, BatchFeed<AnyBatch>>;
-  /** What the images take of the device's memory while they rest there. */
+  /** What images take of the device's memory: whole sets, or a batch of each. */
   dataBytes: number;
 }
 
@@ -40,10 +41,11 @@ export function feedsOf<K extends string>(
   sets: Record<K, readonly [ImageSet, LoaderOptions]>,
 ): Feeds<K> {
   const named = Object.entries(sets) as [K, readonly [ImageSet, LoaderOptions]][];
-  const bytes = named.reduce((sum, [, [set]]) => sum + residentBytes(set, dtype), 0);
-  const isResident = restsOnDevice(wanted, bytes, device);
+  const bytes = named.reduce((sum, [, [set]]) => sum + residentBytes(set, set.count, dtype), 0);
+  const whole = restsOnDevice(wanted, bytes, device);
   const make = (set: ImageSet, options: LoaderOptions): BatchFeed<AnyBatch> =>
-    isResident ? new ResidentLoader(set, options, { device, dtype }) : loader(set, options);
-  const feeds = Object.fromEntries(named.map(([name, [set, options]]) => [name, make(set, options)]));
-  return { feeds: feeds as Record<K, BatchFeed<AnyBatch>>, dataBytes: isResident ? bytes : 0 };
+    whole || device.memory() ? new DeviceLoader(set, options, { dtype, device, whole }) : loader(set, options);
+  const made = named.map(([name, [set, options]]) => [name, make(set, options)] as const);
+  const dataBytes = made.reduce((sum, [, feed]) => sum + (feed instanceof DeviceLoader ? feed.bytes : 0), 0);
+  return { feeds: Object.fromEntries(made) as Record<K, BatchFeed<AnyBatch>>, dataBytes };
 }

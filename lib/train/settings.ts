@@ -94,7 +94,7 @@ const data = z.strictObject({
   train_limit: key(integer(0), 0, 'use the first N training images in file order; 0 = all'),
   test_limit: key(integer(0), 0, 'use the first N test images in file order; 0 = all'),
   augment: key(oneOf('none', 'basic'), 'none', 'training images: as they are, or random crop (padding 4) and flip'),
-  workers: key(integer(1, 64), 1, 'threads that prepare batches'),
+  workers: key(integer(1, 64), 1, 'threads that prepare batches; a GPU makes its batches itself'),
   resident: key(
     oneOf('auto', 'on', 'off'),
     'auto',

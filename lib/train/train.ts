@@ -41,7 +41,7 @@ export interface TrainOptions {
   /** Of the images' order and augmentation. Default: the net's. */
   seed?: number | undefined;
   augment?: AugmentName | undefined;
-  /** Threads that prepare batches; 0: the calling thread. Default 1. */
+  /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
   workers?: number | undefined;
   /** Whether the images rest on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
   resident?: Residence | undefined;

@@ -1,7 +1,7 @@
-// What a step gets from the host: a batch's numbers, or what is to be taken from a set that rests on the device.
+// What a step gets from the host: a batch's numbers, or what is to be taken from images on the device.
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import type { PickedBatch } from '../data/device-loader.ts';
 import type { Batch } from '../data/loader.ts';
-import type { PickedBatch } from '../data/resident.ts';
 
 export type AnyBatch = Batch | PickedBatch;
 
@@ -15,7 +15,10 @@ const pixelsOf = ({ images }: Batch, dtype: RealType) => (dtype === 'f64' ? new 
 
 /** Brings a batch to a device. Call it within scope(). */
 export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
-  if ('picks' in batch) return batch.set.take(tensor(batch.picks, { shape: [batch.shape[0], 4], device }));
+  if ('picks' in batch) {
+    batch.bring?.();
+    return batch.set.take(tensor(batch.picks, { shape: [batch.shape[0], 4], device }));
+  }
   const images = tensor(pixelsOf(batch, dtype), { shape: batch.shape, dtype, device });
   return { images, labels: tensor(batch.labels, { device }) };
 }
@@ -53,6 +56,7 @@ function pickInputs({ shape, set }: PickedBatch, device: Device): StepInputs {
   return {
     write(batch) {
       if (!('picks' in batch) || batch.set !== set) return wrongOrigin();
+      batch.bring?.();
       picks.set(batch.picks);
     },
     read: () => set.take(picks),

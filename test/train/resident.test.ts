@@ -4,8 +4,9 @@ import { expect } from 'chai';
 import { cudaBackend, device, type RealType, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { normaliseTable, renderSample } from '../../lib/data/augment.ts';
+import { DeviceLoader } from '../../lib/data/device-loader.ts';
 import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
-import { ResidentLoader, residentBytes, residentSet } from '../../lib/data/resident.ts';
+import { residentBytes, residentSet } from '../../lib/data/resident-set.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
@@ -71,10 +72,17 @@ async function hostBatches(options: LoaderOptions, startBatch = 0): Promise<unkn
   return found;
 }
 
-async function deviceBatches(on: string, options: LoaderOptions, dtype: RealType, startBatch = 0): Promise<unknown[]> {
+async function deviceBatches(
+  options: LoaderOptions,
+  place: { dtype: RealType; on: string; whole: boolean },
+  startBatch = 0,
+): Promise<unknown[]> {
+  const { on, ...kind } = place;
   const found: unknown[] = [];
-  const source = new ResidentLoader(data.train, options, { dtype, device: device(on) });
-  for await (const { set, picks, ...rest } of source.epoch(3, { startBatch })) {
+  const source = new DeviceLoader(data.train, options, { ...kind, device: device(on) });
+  for await (const { set, picks, bring, ...rest } of source.epoch(3, { startBatch })) {
+    expect(bring === undefined).to.equal(place.whole);
+    bring?.();
     const made = scope(() => set.take(tensor(picks, { shape: [rest.shape[0], 4], device: device(on) })));
     expect(made.images.shape).to.deep.equal(rest.shape);
     found.push({ images: [...(await made.images.array())], labels: [...(await made.labels.array())], ...rest });
@@ -97,11 +105,13 @@ function describeOn(on: string): void {
   ] satisfies LoaderOptions[]) {
     it(`batches have the bits of the host's, ${JSON.stringify(options)}`, async () => {
       const expected = await hostBatches(options);
-      for (const dtype of ['f32', 'f64'] as const) {
-        expect(await deviceBatches(on, options, dtype)).to.deep.equal(expected);
-      }
       const later = Math.min(2, expected.length);
-      expect(await deviceBatches(on, options, 'f32', later)).to.deep.equal(expected.slice(later));
+      for (const dtype of ['f32', 'f64'] as const) {
+        for (const whole of [true, false]) {
+          expect(await deviceBatches(options, { dtype, on, whole })).to.deep.equal(expected);
+          expect(await deviceBatches(options, { dtype, on, whole }, later)).to.deep.equal(expected.slice(later));
+        }
+      }
     });
   }
 
@@ -147,7 +157,7 @@ function describeOn(on: string): void {
     {
       using net = netOn(on);
       const run = train(net, { data, epochs: 2, batch: 4, resident: 'on' });
-      const bytes = residentBytes(data.train, 'f32') + residentBytes(data.test, 'f32');
+      const bytes = residentBytes(data.train, 23, 'f32') + residentBytes(data.test, 11, 'f32');
       const { dataBytes, bytes: all, weightBytes, optimizerBytes, stepBytes } = run.memory();
       expect(dataBytes)
         .to.equal(bytes)
@@ -196,8 +206,8 @@ describe('images that rest on the CPU', function () {
   it('are not mixed up with those of another loader in recorded steps', async () => {
     using net = netOn('cpu');
     using steps = new EvaluationSteps(net, { loss: 'ce', record: true });
-    const place = { dtype: 'f32', device: device() } as const;
-    const [mine, other] = [0, 0].map(() => new ResidentLoader(data.train, { batch: 4 }, place));
+    const place = { dtype: 'f32', device: device(), whole: true } as const;
+    const [mine, other] = [0, 0].map(() => new DeviceLoader(data.train, { batch: 4 }, place));
     await using host = loader(data.train, { batch: 4, workers: 0 });
     const batchOf = async (source: BatchFeed<AnyBatch>) => (await source.epoch(0).next()).value as AnyBatch;
     await (await steps.queue(await batchOf(mine!))).reading;
@@ -213,7 +223,7 @@ describe('images that rest on the CPU', function () {
   });
 
   it('serve two epochs at a time, and no more once closed', async () => {
-    const source = new ResidentLoader(data.train, { batch: 9 }, { dtype: 'f32', device: device() });
+    const source = new DeviceLoader(data.train, { batch: 9 }, { dtype: 'f32', device: device(), whole: true });
     const [a, b] = [source.epoch(0), source.epoch(1)];
     const [first, second] = [(await a.next()).value, (await b.next()).value];
     expect(first.set).to.equal(second.set);
@@ -267,14 +277,16 @@ describe('images that rest on a CUDA device', function () {
 
   it('do so by themselves where they take a quarter of the free memory at most', () => {
     using net = netOn('cuda');
-    const bytes = residentBytes(data.train, 'f32') + residentBytes(data.test, 'f32');
+    const bytes = residentBytes(data.train, 23, 'f32') + residentBytes(data.test, 11, 'f32');
     expect(train(net, { data, epochs: 1 }).memory().dataBytes).to.equal(bytes);
-    expect(train(net, { data, epochs: 1, resident: 'off' }).memory().dataBytes).to.equal(0);
+    const batches = residentBytes(data.train, 4, 'f32') + residentBytes(data.test, 4, 'f32');
+    expect(train(net, { data, epochs: 1, batch: 4, resident: 'off' }).memory().dataBytes).to.equal(batches);
     const { freeBytes } = device('cuda').memory()!;
     const count = Math.ceil((0.3 * freeBytes) / (3 * 9 * 7));
     const shared = new SharedArrayBuffer(count * 3 * 9 * 7);
     const labels = new Int32Array(new SharedArrayBuffer(4 * count));
     const large = { ...data.train, count, images: new Uint8Array(shared), labels };
-    expect(train(net, { data: { ...data, train: large }, epochs: 1 }).memory().dataBytes).to.equal(0);
+    const options = { data: { ...data, train: large }, epochs: 1, batch: 4 };
+    expect(train(net, options).memory().dataBytes).to.equal(batches);
   });
 });

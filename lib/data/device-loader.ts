@@ -1,0 +1,103 @@
+// Batches that are cropped, mirrored and normalised on a device, out of a set that rests there or of bytes that are brought for each.
+import type { Device, RealType } from '../core/index.ts';
+import { type Augmentation, augmentation, placements } from './augment.ts';
+import type { ImageSet } from './image-set.ts';
+import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from './loader.ts';
+import { type ResidentSet, residentBytes, residentRoom, residentSet } from './resident-set.ts';
+
+/** A batch as what is to be taken from images on a device. */
+export interface PickedBatch extends BatchIndices {
+  set: ResidentSet;
+  /** For every image [B,4]: index into `set`, top and left of its window, whether it is mirrored. */
+  picks: Int32Array<ArrayBuffer>;
+  /** Where the set does not rest there: brings the batch's images. To be called before they are taken. */
+  bring?: () => void;
+}
+
+export interface DevicePlace {
+  dtype: RealType;
+  device: Device;
+  /** Whether the whole set rests there, from the first epoch to close(); else the images of a batch are brought with it. */
+  whole: boolean;
+}
+
+/**
+ * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a placement of 16 bytes,
+ * and where the set does not rest there its pixels as bytes, a quarter of the real numbers. No thread is needed.
+ */
+export class DeviceLoader implements BatchFeed<PickedBatch> {
+  /** Nobody waits for these batches. */
+  readonly waitMs = 0;
+  readonly #loader: Loader;
+  readonly #set: ImageSet;
+  readonly #augmentation: Augmentation | undefined;
+  readonly #place: DevicePlace;
+  #resident: Promise<ResidentSet> | undefined;
+
+  constructor(set: ImageSet, options: LoaderOptions, place: DevicePlace) {
+    this.#loader = loader(set, options);
+    this.#set = set;
+    this.#augmentation = augmentation(set.name, this.#loader.options.augment);
+    this.#place = place;
+  }
+
+  get batches(): number {
+    return this.#loader.batches;
+  }
+
+  /** Bytes that its images take on the device. */
+  get bytes(): number {
+    return residentBytes(this.#set, this.#count, this.#place.dtype);
+  }
+
+  /** As {@link Loader.epoch}. @throws SpikeloomError where the device has no room for the images */
+  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<PickedBatch> {
+    return this.#pick(epoch, this.#loader.indices(epoch, startBatch));
+  }
+
+  get #count(): number {
+    const { count } = this.#set;
+    return this.#place.whole ? count : Math.min(count, this.#loader.options.batch);
+  }
+
+  async #open(): Promise<ResidentSet> {
+    const { whole, dtype, device } = this.#place;
+    return whole ? residentSet(this.#set, dtype, device) : residentRoom(this.#set, this.#count, dtype, device);
+  }
+
+  async *#pick(epoch: number, batches: Iterable<BatchIndices>): AsyncGenerator<PickedBatch, void, void> {
+    this.#resident ??= this.#open();
+    const set = await this.#resident;
+    const placeOf = placements(this.#augmentation, this.#loader.options.seed, epoch);
+    for (const batch of batches) {
+      this.#loader.refuseIfClosed();
+      const { indices } = batch;
+      const picks = new Int32Array(4 * indices.length);
+      indices.forEach((index, i) => {
+        const { top, left, flip } = placeOf(index);
+        picks[4 * i] = this.#place.whole ? index : i;
+        picks[4 * i + 1] = top;
+        picks[4 * i + 2] = left;
+        picks[4 * i + 3] = Number(flip);
+      });
+      yield { ...batch, set, picks, ...(this.#place.whole ? {} : { bring: () => this.#bring(set, indices) }) };
+    }
+  }
+
+  #bring(set: ResidentSet, indices: Int32Array): void {
+    const { images, labels, channels, height, width } = this.#set;
+    const row = channels * height * width;
+    const pixels = new Uint8Array(indices.length * row);
+    indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
+    set.setImages(0, pixels);
+    set.setLabels(indices.map((index) => labels[index]!));
+  }
+
+  /** Frees the images on the device; an iteration under way gets an error. */
+  async close(): Promise<void> {
+    await this.#loader.close();
+    const resident = this.#resident;
+    this.#resident = undefined;
+    (await resident?.catch(() => undefined))?.dispose(); // who waits for it learns of its failure
+  }
+}

@@ -1,0 +1,102 @@
+// Images of a set on a device, as bytes, and batches made of them there.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  type Device,
+  empty,
+  keep,
+  OutOfMemoryError,
+  type RealType,
+  SpikeloomError,
+  type Tensor,
+} from '../core/index.ts';
+import { type ImageTensors, takeImages, takeLabels } from '../ops/take-images.ts';
+import { normaliseTable } from './augment.ts';
+import type { ImageSet } from './image-set.ts';
+
+/** Bytes that `count` images of a set take on a device. */
+export function residentBytes({ channels, height, width }: ImageSet, count: number, dtype: RealType): number {
+  return count * (channels * height * width + 4) + channels * 256 * (dtype === 'f64' ? 8 : 4);
+}
+
+/** Bytes that are copied in one turn of the event loop. */
+const PIECE = 2 ** 22;
+
+/** Images of a set on a device; made by {@link residentSet} or {@link residentRoom}. */
+export class ResidentSet implements Disposable {
+  readonly #images: ImageTensors;
+  readonly #labels: Tensor;
+
+  constructor(images: ImageTensors, labels: Tensor) {
+    this.#images = images;
+    this.#labels = labels;
+  }
+
+  /** Pixels in place of those of the image number `first` and behind it. */
+  setImages(first: number, pixels: Uint8Array): void {
+    this.#images.images.setRows(first, pixels);
+  }
+
+  /** All classes, where there are fewer the first ones. */
+  setLabels(labels: Int32Array): void {
+    const all = new Int32Array(this.#labels.size);
+    all.set(labels);
+    this.#labels.set(all);
+  }
+
+  /** The batch that the picks (see {@link PickedBatch}) name, as f32 or f64 [B,C,H,W] and i32 [B]. */
+  take(picks: Tensor): { images: Tensor; labels: Tensor } {
+    return { images: takeImages(this.#images, picks), labels: takeLabels(this.#labels, picks) };
+  }
+
+  dispose(): void {
+    for (const t of [this.#images.images, this.#images.table, this.#labels]) t.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Room for `count` images of a set on a device, without any.
+ * @throws SpikeloomError where the device has none
+ */
+export function residentRoom(set: ImageSet, count: number, dtype: RealType, device: Device): ResidentSet {
+  const { channels, height, width } = set;
+  const made: Tensor[] = [];
+  const room = (shape: number[], type: Tensor['dtype']): Tensor => {
+    made.push(keep(empty(shape, type, device)));
+    return made.at(-1)!;
+  };
+  try {
+    const images = room([count, channels * height * width], 'u8');
+    const table = room([channels, 256], dtype);
+    const labels = room([count], 'i32');
+    const values = normaliseTable(set.mean, set.std); // in f64, too, those that were rounded to f32
+    table.set(dtype === 'f64' ? new Float64Array(values) : values);
+    return new ResidentSet({ images, table, size: [height, width] }, labels);
+  } catch (cause) {
+    for (const t of made) t.dispose();
+    if (!(cause instanceof OutOfMemoryError)) throw cause;
+    const fact = `${count} images of '${set.name}' take ${residentBytes(set, count, dtype)} bytes on '${device.name}' and do not fit`;
+    throw new SpikeloomError(`${fact}; leave the set on the host (resident: 'off') or make the batch smaller`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * Copies a set to a device; the event loop goes on meanwhile.
+ * @throws SpikeloomError where the device has no room for it
+ */
+export async function residentSet(set: ImageSet, dtype: RealType, device: Device): Promise<ResidentSet> {
+  const made = residentRoom(set, set.count, dtype, device);
+  made.setLabels(set.labels);
+  const row = set.channels * set.height * set.width;
+  const rows = Math.max(1, Math.floor(PIECE / row));
+  for (let first = 0; first < set.count; first += rows) {
+    made.setImages(first, set.images.slice(first * row, (first + rows) * row)); // a copy out of shared memory
+    await nextTurn();
+  }
+  return made;
+}
