@@ -91,12 +91,17 @@ export function residentRoom(set: ImageSet, count: number, dtype: RealType, devi
  */
 export async function residentSet(set: ImageSet, dtype: RealType, device: Device): Promise<ResidentSet> {
   const made = residentRoom(set, set.count, dtype, device);
-  made.setLabels(set.labels);
   const row = set.channels * set.height * set.width;
   const rows = Math.max(1, Math.floor(PIECE / row));
-  for (let first = 0; first < set.count; first += rows) {
-    made.setImages(first, set.images.slice(first * row, (first + rows) * row)); // a copy out of shared memory
-    await nextTurn();
+  try {
+    made.setLabels(set.labels);
+    for (let first = 0; first < set.count; first += rows) {
+      made.setImages(first, set.images.slice(first * row, (first + rows) * row)); // a copy out of shared memory
+      await nextTurn();
+    }
+  } catch (error) {
+    made.dispose();
+    throw error;
   }
   return made;
 }

@@ -6,7 +6,7 @@ import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { normaliseTable, renderSample } from '../../lib/data/augment.ts';
 import { DeviceLoader } from '../../lib/data/device-loader.ts';
 import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
-import { residentBytes, residentSet } from '../../lib/data/resident-set.ts';
+import { residentBytes, residentRoom, residentSet } from '../../lib/data/resident-set.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
@@ -264,6 +264,17 @@ describe('images that rest on a CUDA device', function () {
     if (cudaBackend().score === 0) this.skip();
   });
   describeOn('cuda');
+
+  it('are refused where there is no room for them', async () => {
+    const { handles } = device('cuda').stats();
+    const count = Math.ceil((2 * device('cuda').memory()!.totalBytes) / (3 * 9 * 7));
+    expect(() => residentRoom(data.train, count, 'f32', device('cuda'))).to.throw(
+      SpikeloomError,
+      /^\d+ images of 'cifar10' take \d+ bytes on 'cuda' and do not fit; leave the set on the host \(resident: 'off'\)/,
+    );
+    expect(device('cuda').stats().handles).to.equal(handles);
+    await device('cuda').finish();
+  });
 
   it('are taken in the graph of the forward pass', async () => {
     const before = device('cuda').stats().capturesRun;
