@@ -7,6 +7,7 @@ import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { adamwUpdate, lambUpdate, momentumUpdate, sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
+import { testDevices } from '../support/devices.ts';
 
 async function failure(promise: Promise<unknown>): Promise<Error> {
   try {
@@ -19,7 +20,7 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
 
 const users = { crossEntropy, bceWithLogits, correctCount: accuracyCount };
 
-for (const on of ['cpu', 'cuda']) {
+for (const on of testDevices) {
   describe(`bad data, on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();

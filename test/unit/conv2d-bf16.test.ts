@@ -5,6 +5,7 @@ import { backward, cudaBackend, device, nativeOp, scope, type Tensor, tensor } f
 import { add } from '../../lib/ops/add.ts';
 import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
 import { table } from '../ops/conv2d.ts';
+import { testDevices } from '../support/devices.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -48,7 +49,7 @@ const cases = [
 const AT_REST = 2 ** -8;
 const SUMS = 1e-5;
 
-for (const on of ['cpu', 'cuda']) {
+for (const on of testDevices) {
   describe(`on ${on}`, function () {
     this.timeout(120_000);
     before(function () {

@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { backward, cudaBackend, scope } from '../../lib/core/index.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
+import { testDevices } from '../support/devices.ts';
 import { type HostTensor, host, noise, toDevice } from '../support/op-table.ts';
 
 const [N, C, O, SIZE] = [4, 40, 24, 3] as const;
@@ -38,7 +39,7 @@ function expectProduct(actual: number, a: number, b: number): void {
   expect(Math.abs(actual - a * b), `${a} * ${b}, not ${actual}`).to.be.at.most(Math.abs(a * b) * 2 ** -21);
 }
 
-for (const on of ['cpu', 'cuda']) {
+for (const on of testDevices) {
   describe(`conv2d with sums of one term on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();

@@ -13,6 +13,7 @@ import {
 } from '../../lib/core/index.ts';
 import { layers } from '../ops/current.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
+import { testDevices } from '../support/devices.ts';
 import { difference, type HostInputs, type HostTensor, noise, type Tensors, toDevice } from '../support/op-table.ts';
 
 type Run = (t: Tensors, layer: Layer) => Tensor[];
@@ -75,7 +76,7 @@ function compare(found: Record<string, Float64Array>, wanted: Record<string, Flo
   }
 }
 
-for (const on of ['cpu', 'cuda']) {
+for (const on of testDevices) {
   describe(`fire on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
