@@ -19,7 +19,8 @@ import {
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { createRun, openRun } from './run-folder.ts';
 import type { Settings } from './settings.ts';
-import { type EpochReport, type Run, type TrainOptions, train } from './train.ts';
+import { type Run, train } from './train.ts';
+import type { EpochReport, TrainOptions } from './train-options.ts';
 import { hasState } from './trainer-folder.ts';
 
 const readers: Record<Settings['data']['name'], (root: string) => ImageSplits> = {

@@ -7,4 +7,5 @@ export { loadRecipe } from './recipe.ts';
 export type { Residence } from './residence.ts';
 export { createRun, openRun, type RunFolder } from './run-folder.ts';
 export type { Settings } from './settings.ts';
-export { type EpochReport, Run, type TrainOptions, train } from './train.ts';
+export { Run, train } from './train.ts';
+export type { EpochReport, TrainOptions } from './train-options.ts';

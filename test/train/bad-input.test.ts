@@ -32,7 +32,8 @@ import { trainRecipe } from '../../lib/train/assemble.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
-import { type TrainOptions, train } from '../../lib/train/train.ts';
+import { train } from '../../lib/train/train.ts';
+import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 const data = { train: randomSet('cifar10', [9, 3, 5, 7]), test: randomSet('cifar10', [5, 3, 5, 7]) };

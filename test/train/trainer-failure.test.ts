@@ -5,7 +5,8 @@ import { device, OutOfMemoryError, SpikeloomError } from '../../lib/core/index.t
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { largestBatch, planTraining } from '../../lib/train/memory.ts';
-import { type TrainOptions, train } from '../../lib/train/train.ts';
+import { train } from '../../lib/train/train.ts';
+import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { LOSS_DEFAULTS } from '../../lib/train/trainer-loss.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 

@@ -13,7 +13,8 @@ import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { Progress } from '../../lib/train/progress.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
-import { type EpochReport, type TrainOptions, train } from '../../lib/train/train.ts';
+import { train } from '../../lib/train/train.ts';
+import type { EpochReport, TrainOptions } from '../../lib/train/train-options.ts';
 import { randomSet } from '../support/image-sets.ts';
 import { noise } from '../support/op-table.ts';
 

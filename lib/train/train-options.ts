@@ -1,0 +1,137 @@
+// What a training run is told, what is left open, and what its numbers depend on.
+import { SpikeloomError } from '../core/errors.ts';
+import type { AugmentName } from '../data/augment.ts';
+import type { ImageSplits } from '../data/image-set.ts';
+import type { Net } from '../nn/index.ts';
+import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
+import type { Course } from './checkpoint.ts';
+import type { Progress, ProgressOptions } from './progress.ts';
+import type { Residence } from './residence.ts';
+import type { RunFiles } from './trainer-folder.ts';
+import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
+
+export interface TrainOptions {
+  data: ImageSplits;
+  /** Passes over the training images. Default: all epochs of the schedule. */
+  epochs?: number | undefined;
+  /** Images per update. Default 128. */
+  batch?: number | undefined;
+  /** Default sgd({ momentum: 0.9, nesterov: true }). */
+  optimizer?: OptimizerFactory | undefined;
+  /** The learning rate by epoch. Default: the optimizer's in every epoch. */
+  schedule?: Schedule | undefined;
+  /** Default: cross-entropy without smoothing. */
+  loss?: Partial<LossSettings> | undefined;
+  /** Of the images' order and augmentation. Default: the net's. */
+  seed?: number | undefined;
+  augment?: AugmentName | undefined;
+  /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
+  workers?: number | undefined;
+  /** Whether the images rest on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
+  resident?: Residence | undefined;
+  /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
+  clipNorm?: number | undefined;
+  /**
+   * Whether steps are recorded once per batch size and replayed, with a plan of their memory; else every call is queued anew, as always where
+   * net.onLayer is set. The bits are the same. Default true.
+   */
+  record?: boolean | undefined;
+  /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */
+  out?: string | undefined;
+  run?: RunFiles | undefined;
+  /** Go on from the state in that folder. */
+  resume?: boolean | undefined;
+  /** true: a progress bar on stderr. Your own Progress is left for you to close. */
+  progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
+  /** Aborted: the steps under way are finished, the state is saved, and the iteration ends with `interrupted`. */
+  signal?: AbortSignal | undefined;
+}
+
+/** An epoch with its evaluation on the test images; accuracies and rates are 0 to 1. */
+export interface EpochReport {
+  /** From 0. */
+  epoch: number;
+  /** Mean training loss over the epoch's images, each before the update it took part in. */
+  loss: number;
+  /** Share of the test images classified right. */
+  accuracy: number;
+  trainAccuracy: number;
+  /** Mean test loss, without label smoothing. */
+  testLoss: number;
+  /** Mean over all neurons on the test images: spikes / (T images neurons). */
+  firingRate: number;
+  /** The same for every neuron layer, by its path. */
+  firingRates: Record<string, number>;
+  lr: number;
+  /** Of the training steps, evaluation left out. */
+  imagesPerSecond: number;
+  /** The part of the training time, in this process, that was spent waiting for data, 0 to 1. */
+  waitShare: number;
+  /** Training and evaluation. */
+  seconds: number;
+  /** Whether the accuracy is the highest so far. */
+  best: boolean;
+}
+
+/** The options with what they leave open. */
+export type Filled = Required<
+  Pick<
+    TrainOptions,
+    'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record'
+  >
+> &
+  Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings };
+
+/** @throws SpikeloomError for options that make no sense */
+export function filled(net: Net, options: TrainOptions): Filled {
+  const {
+    data,
+    batch = 128,
+    seed = net.seed,
+    augment = 'none',
+    workers = 1,
+    resident = 'auto',
+    record = true,
+    clipNorm,
+    signal,
+  } = options;
+  const { optimizer: given = sgd({ momentum: 0.9, nesterov: true }) } = options;
+  const optimizer = clipNorm === undefined ? given : optimizerFrom({ ...given.settings, clipNorm });
+  const epochs = options.epochs ?? options.schedule?.epochs;
+  if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
+    throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${epochs}`);
+  }
+  const schedule = options.schedule ?? constant({ epochs });
+  const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
+  const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
+  return { data, batch, optimizer, schedule, seed, augment, workers, resident, record, signal, epochs, loss };
+}
+
+/** @throws SpikeloomError for a network that does not fit the images */
+export function checkData(net: Net, { data, loss }: Filled): void {
+  const { channels, height, width } = net.plan.input;
+  for (const [part, set] of Object.entries(data)) {
+    const size = [set.channels, set.height, set.width].join();
+    if (size !== [channels, height, width].join()) {
+      throw new SpikeloomError(
+        `${net.plan.model} takes images [${channels},${height},${width}], but the ${part} images of '${set.name}' are [${size}]; make the network for them`,
+      );
+    }
+    checkOutput(loss, net.plan, set.classes.length);
+  }
+}
+
+/** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
+export function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, augment, loss }: Filled): Course {
+  const { train: images, test } = data;
+  return {
+    model: net.toJSON(),
+    dtype: net.dtype,
+    precision: net.precision,
+    netSeed: net.seed,
+    data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length },
+    ...{ epochs, batch, seed, augment, loss },
+    optimizer: optimizer.settings,
+    schedule: schedule.settings,
+  };
+}
