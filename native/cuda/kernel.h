@@ -66,6 +66,13 @@ void* scratchBytes(const Call& call, size_t bytes);
 constexpr int kThreads = 256;  // of a block, unless its launch says otherwise
 constexpr int kWarps = kThreads / 32;
 constexpr unsigned kWholeWarp = 0xffffffffu;
+constexpr int kMostShared = 99 << 10;  // bytes that a block may have on every GPU from compute capability 8.0 on
+
+// How many stages of so many bytes a block may have: as many as wanted, or what fits beside `others`.
+constexpr int stagesThatFit(int wanted, int stageBytes, int others) {
+  const int most = (kMostShared - others) / stageBytes;
+  return wanted < most ? wanted : most;
+}
 
 inline int64_t blocksFor(int64_t threads) { return (threads + kThreads - 1) / kThreads; }
 

@@ -136,6 +136,7 @@ struct Job {
 
   template <class F>
   void runAs(const PixelProduct& p) const {
+    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared);
     const int64_t widths = roundUp(targetC, kColumns) / kColumns;
     launch(call, pixelProductKernel<F>, Grid(roundUp(p.pixels(), F::kPixels) / F::kPixels * widths, kThreads, F::kSharedBytes), p);
   }

@@ -59,11 +59,12 @@ struct PixelForm {
   static constexpr bool kSpikes = kFromSpikes;
   static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kPixels = kHeight;
   static constexpr int kUnits = kSpikes ? 2 : 1;
-  static constexpr int kStages = kWeightParts == 1 ? 4 : 3;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 4 : 64);  // of a unit and part
   static constexpr int kWeightBytes = kColumns / 8 * kPackedBytes;
   static constexpr int kUnitBytes = kSourceBytes * kSourceParts + kWeightBytes * kWeightParts;
   static constexpr int kStageBytes = kUnits * kUnitBytes;
+  static constexpr int kStaticBytes = kPixels * 16 + kThreads * 16;  // beside the stages: places of pixels, sums of groups of them
+  static constexpr int kStages = stagesThatFit(kWeightParts == 1 ? 4 : 3, kStageBytes, kStaticBytes);
   static constexpr int kPitch = kColumns + 8;  // floats from a pixel to the next where the sums lie in shared memory
   static constexpr int kSumBytes = kPixels * kPitch * 4;
   static constexpr int kSharedBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;

@@ -70,6 +70,7 @@ struct Job {
   template <class F>
   void runAs() const {
     const int64_t tilesM = (p.g.O + F::kRows - 1) / F::kRows;
+    static_assert(F::kStages >= (F::kSpikes ? 3 : 2) && F::kSharedBytes <= kMostShared);
     launch(call, weightProductKernel<F>, Grid(tilesM * p.tilesN() * p.slices(), kThreads, F::kSharedBytes), p);
   }
 

@@ -40,12 +40,12 @@ struct WeightForm {
   static constexpr bool kSpikes = kFromSpikes;
   static constexpr int kGradientParts = kFirstParts, kInputParts = kSecondParts, kRows = kHeight;
   static constexpr int kUnits = kInputParts > 1 ? 1 : 2;
-  static constexpr int kStages = kSpikes ? 4 : 3;
   static constexpr int kGradientBytes = kUnitPixels * kRows * 2;                // of a unit and part
   static constexpr int kInputBytes = kUnitPixels * (kSpikes ? 4 * 4 : 128 * 2);  // spikes: four words a pixel
   static constexpr int kUnitBytes = kGradientBytes * kGradientParts + kInputBytes * kInputParts;
   static constexpr int kStageBytes = kUnits * kUnitBytes;
   static constexpr int kTurnedBytes = kSpikes ? kUnits * 128 * 4 : 0;  // words of channels of a stage; two stages of them
+  static constexpr int kStages = stagesThatFit(kSpikes ? 4 : 3, kStageBytes, 2 * kTurnedBytes);
   static constexpr int kSharedBytes = kStages * kStageBytes + 2 * kTurnedBytes;
   static constexpr int kTilesM = kRows / 32;  // of 16 channels of gy, of a warp
   static constexpr int kParts = kGradientParts > kInputParts ? kGradientParts : kInputParts;
