@@ -8,40 +8,17 @@
 #include "cpu/current.inl"
 
 template <class T, class S>
-struct CurrentGradient {
-  const S *g, *y;
-  const T *gamma, *mean, *invStd, *sums, *gmean, *gpeak, *gplane;
-  const int32_t* argmax;
-  S *gy, *gx;
-  T *ggamma, *gbeta;
+struct CurrentGradient : CurrentGradTensors<T, S> {
   int64_t steps, ySteps, B, C, P;
-  bool training;
 
-  explicit CurrentGradient(const Call& call) {
-    const TensorView* v = call.tensors;
-    g = as<S>(v[0]);
-    y = as<S>(v[1]);
-    gamma = as<T>(v[2]);
-    mean = as<T>(v[3]);
-    invStd = as<T>(v[4]);
-    sums = as<T>(v[5]);
-    gmean = as<T>(v[6]);
-    gpeak = as<T>(v[7]);
-    gplane = as<T>(v[8]);
-    argmax = as<int32_t>(v[9]);
-    gy = as<S>(v[10]);
-    ggamma = as<T>(v[11]);
-    gbeta = as<T>(v[12]);
-    gx = as<S>(v[13]);
-    const Shape5 s = shape5(v[0]);
+  explicit CurrentGradient(const Call& call) : CurrentGradTensors<T, S>(call) {
+    const Shape5 s = shape5(call.tensors[0]);
     steps = s.T;
-    ySteps = v[1].dims[0];
+    ySteps = call.tensors[1].dims[0];
     B = s.B;
     C = s.C;
     P = s.H * s.W;
-    training = call.attributes[0] != 0;
   }
-  bool parts() const { return gmean || gpeak || gplane; }
 };
 
 // What the statistics add to the gradient of x in a block: for each step the even part of its pixels, and the share of the largest ones.

@@ -20,35 +20,13 @@ struct Line {
 };
 
 template <class T, class S>
-struct CurrentGradient {
-  const S *g, *y;
-  const T *gamma, *mean, *invStd, *sums, *gmean, *gpeak, *gplane;
-  const int32_t* argmax;
-  S *gy, *gx;
-  T *ggamma, *gbeta;
+struct CurrentGradient : CurrentGradTensors<T, S> {
   uint32_t steps, ySteps;
-  bool training;
 
-  explicit CurrentGradient(const Call& call) : steps(0), ySteps(0), training(call.attributes[0] != 0) {
-    const TensorView* v = call.tensors;
-    g = as<S>(v[0]);
-    y = as<S>(v[1]);
-    gamma = as<T>(v[2]);
-    mean = as<T>(v[3]);
-    invStd = as<T>(v[4]);
-    sums = as<T>(v[5]);
-    gmean = as<T>(v[6]);
-    gpeak = as<T>(v[7]);
-    gplane = as<T>(v[8]);
-    argmax = as<int32_t>(v[9]);
-    gy = as<S>(v[10]);
-    ggamma = as<T>(v[11]);
-    gbeta = as<T>(v[12]);
-    gx = as<S>(v[13]);
-    steps = static_cast<uint32_t>(v[0].dims[0]);
-    ySteps = static_cast<uint32_t>(v[1].dims[0]);
-  }
-  __host__ __device__ bool parts() const { return gmean || gpeak || gplane; }
+  explicit CurrentGradient(const Call& call)
+      : CurrentGradTensors<T, S>(call),
+        steps(static_cast<uint32_t>(call.tensors[0].dims[0])),
+        ySteps(static_cast<uint32_t>(call.tensors[1].dims[0])) {}
 };
 
 // What the statistics add to the gradient of x in one (t,b), for a vector of channels.
