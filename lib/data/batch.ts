@@ -1,33 +1,34 @@
-import { type Augmentation, normaliseTable, placements, renderSample } from './augment.ts';
+import { type AugmentName, augmentation, normaliseTable, placements, renderSample } from './augment.ts';
 import type { ImageSet } from './image-set.ts';
+import type { BatchMaker } from './sample-set.ts';
+
+/** The sets that batches can be made of, by their kind. */
+export type AnySet = ImageSet;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
-export interface BatchSource {
-  set: ImageSet;
+export interface BatchSource<S extends AnySet = AnySet> {
+  set: S;
   seed: number;
-  augmentation: Augmentation | undefined;
+  augment: AugmentName;
 }
 
-/** The samples of one batch, by index into the set. */
-export interface BatchJob {
-  epoch: number;
-  indices: Int32Array<ArrayBuffer>;
-}
-
-/** Pixels [B,C,H,W], normalised, and classes [B]. */
-export interface BatchArrays {
-  images: Float32Array<ArrayBuffer>;
-  labels: Int32Array<ArrayBuffer>;
-}
+const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { kind: K }>>) => BatchMaker } = {
+  images: imageBatches,
+};
 
 /** The function that makes the batches of a source. It depends on nothing but its arguments. */
-export function batchMaker({ set, seed, augmentation }: BatchSource): (job: BatchJob) => BatchArrays {
+export function batchMaker(source: BatchSource): BatchMaker {
+  return MAKERS[source.set.kind](source);
+}
+
+function imageBatches({ set, seed, augment }: BatchSource<ImageSet>): BatchMaker {
+  const kind = augmentation(set.name, augment);
   const table = normaliseTable(set.mean, set.std);
   const size = set.channels * set.height * set.width;
   return ({ epoch, indices }) => {
     const images = new Float32Array(indices.length * size);
     const labels = new Int32Array(indices.length);
-    const placeOf = placements(augmentation, seed, epoch);
+    const placeOf = placements(kind, seed, epoch);
     for (const [i, index] of indices.entries()) {
       renderSample(set, index, placeOf(index), table, images, i * size);
       labels[i] = set.labels[index]!;

@@ -87,7 +87,7 @@ function readHalf(format: Format, files: string[]): ImageSet {
       images.set(bytes.subarray(start + labelBytes, start + record), at * PIXELS);
     }
   }
-  return { ...format.traits, images, labels, count, channels: CHANNELS, height: SIDE, width: SIDE };
+  return { kind: 'images', ...format.traits, images, labels, count, channels: CHANNELS, height: SIDE, width: SIDE };
 }
 
 function readCifar(format: Format, root: string): ImageSplits {

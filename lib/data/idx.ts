@@ -150,7 +150,7 @@ function readHalf(traits: Traits, imageFile: string, labelFile: string): ImageSe
   }
   const labels = sharedLabels(count);
   labels.set(raw.data);
-  return { ...traits, images: images.data, labels, count, channels: 1, height, width };
+  return { kind: 'images', ...traits, images: images.data, labels, count, channels: 1, height, width };
 }
 
 function readMnistLike(traits: Traits, root: string): ImageSplits {

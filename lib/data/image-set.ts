@@ -1,37 +1,25 @@
 import { SpikeloomError } from '../core/errors.ts';
+import type { SampleSet, SampleSplits } from './sample-set.ts';
 
 /** Labelled images in shared memory, so that loader threads read them without a copy. */
-export interface ImageSet {
-  /** Short name of the data set: 'cifar10', 'mnist', ... It selects the augmentation. */
-  name: string;
+export interface ImageSet extends SampleSet {
+  kind: 'images';
   /** Pixels [N,C,H,W], 0..255. */
   images: Uint8Array<SharedArrayBuffer>;
-  /** Class of every image [N], 0..classes.length-1. */
-  labels: Int32Array<SharedArrayBuffer>;
-  /** N */
-  count: number;
-  /** C */
-  channels: number;
-  /** H in pixels */
-  height: number;
-  /** W in pixels */
-  width: number;
-  /** Names of the classes. */
-  classes: string[];
   /** Mean of every channel [C], in units where 255 is 1. */
   mean: number[];
   /** Standard deviation of every channel [C], in units where 255 is 1. */
   std: number[];
 }
 
-/** The two halves of a data set. */
-export interface ImageSplits {
-  train: ImageSet;
-  test: ImageSet;
-}
+/** Images for training and for tests. */
+export type ImageSplits = SampleSplits<ImageSet>;
 
 /** What {@link imageSet} takes: an {@link ImageSet} whose arrays need not be shared yet. */
-export type ImageSetInit = Omit<ImageSet, 'images' | 'labels'> & { images: Uint8Array; labels: ArrayLike<number> };
+export type ImageSetInit = Omit<ImageSet, 'kind' | 'images' | 'labels'> & {
+  images: Uint8Array;
+  labels: ArrayLike<number>;
+};
 
 /** New shared memory for `length` pixels. */
 export function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
@@ -63,7 +51,7 @@ export function imageSet(init: ImageSetInit): ImageSet {
     sharedClasses = sharedLabels(labels.length);
     sharedClasses.set(labels);
   }
-  const set = { ...init, images: sharedImages, labels: sharedClasses };
+  const set: ImageSet = { ...init, kind: 'images', images: sharedImages, labels: sharedClasses };
   checkImageSet(set);
   return set;
 }

@@ -4,3 +4,4 @@ export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
 export { type ImageSet, type ImageSplits, imageSet, limit } from './image-set.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
+export type { BatchArrays, SampleSet, SampleSplits, SplitName } from './sample-set.ts';

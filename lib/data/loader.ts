@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
 import { philox, STREAM } from '../core/random.ts';
-import { type AugmentName, augmentation } from './augment.ts';
-import { type BatchArrays, type BatchJob, type BatchSource, batchMaker } from './batch.ts';
-import { checkImageSet, type ImageSet } from './image-set.ts';
+import type { AugmentName } from './augment.ts';
+import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
+import { checkImageSet } from './image-set.ts';
 import { WorkerPool } from './pool.ts';
+import type { BatchArrays, BatchJob, BatchMaker } from './sample-set.ts';
 
 export interface LoaderOptions {
   /** B, images a batch. */
@@ -28,13 +29,16 @@ const DEFAULTS = { seed: 0, shuffle: false, augment: 'none', workers: 1, dropLas
 export interface BatchIndices {
   /** Indices into the set [B]. */
   indices: Int32Array<ArrayBuffer>;
-  shape: [batch: number, channels: number, height: number, width: number];
+  /** Samples in the batch. */
+  size: number;
+  /** [B,C,H,W], or [T,B,C,H,W] where the samples have time steps. */
+  shape: number[];
   /** Number of the batch in its epoch, from 0. */
   index: number;
 }
 
 export interface Batch extends BatchIndices {
-  /** Normalised pixels [B,C,H,W]; the consumer's own. */
+  /** Normalised pixels, of the batch's shape; the consumer's own. */
   images: Float32Array<ArrayBuffer>;
   /** Classes [B]. */
   labels: Int32Array<ArrayBuffer>;
@@ -65,16 +69,16 @@ export class Loader implements BatchFeed<Batch> {
   /** Batches in an epoch. */
   readonly batches: number;
   readonly #source: BatchSource;
-  readonly #makeHere: (job: BatchJob) => BatchArrays;
+  readonly #makeHere: BatchMaker;
   #pool: WorkerPool<BatchJob, BatchArrays> | undefined;
   #closed = false;
   #waitMs = 0;
 
-  constructor(set: ImageSet, options: LoaderOptions) {
-    checkImageSet(set);
+  constructor(set: AnySet, options: LoaderOptions) {
+    if (set.kind === 'images') checkImageSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
-    this.#source = { set, seed, augmentation: augmentation(set.name, augment) };
+    this.#source = { set, seed, augment };
     this.#makeHere = batchMaker(this.#source);
     this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
     if (this.batches === 0) {
@@ -126,10 +130,11 @@ export class Loader implements BatchFeed<Batch> {
 
   *#cut(order: Int32Array, startBatch: number): Generator<BatchIndices, void, void> {
     const { batch: size } = this.options;
-    const { channels, height, width } = this.#source.set;
+    const { steps, channels, height, width } = this.#source.set;
     for (let index = startBatch; index < this.batches; index++) {
       const indices = order.slice(index * size, (index + 1) * size);
-      yield { indices, shape: [indices.length, channels, height, width], index };
+      const sample = [indices.length, channels, height, width];
+      yield { indices, size: indices.length, shape: steps === undefined ? sample : [steps, ...sample], index };
     }
   }
 
@@ -215,6 +220,6 @@ function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
  * const batches = loader(fashionMnist('datasets/fashion-mnist-small').train, { batch: 64, seed: 1, shuffle: true });
  * for await (const batch of batches.epoch(0)) console.log(batch.index, batch.shape);
  */
-export function loader(set: ImageSet, options: LoaderOptions): Loader {
+export function loader(set: AnySet, options: LoaderOptions): Loader {
   return new Loader(set, options);
 }

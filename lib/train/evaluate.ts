@@ -87,10 +87,10 @@ export class EvaluationSteps implements Disposable {
 }
 
 /** Queues the reads; in an object, since neither a scope nor an async function returns a promise. */
-function read({ firing, ...numbers }: Pass, { shape }: AnyBatch): { reading: Promise<Reading> } {
+function read({ firing, ...numbers }: Pass, { size }: AnyBatch): { reading: Promise<Reading> } {
   const counts = firing.map(async ({ name, neurons, spikes }) => ({ name, neurons, count: await spikes.item() }));
   const reading = Promise.all([readNumbers(numbers), Promise.all(counts)]).then(([sums, spikes]) => {
-    return { ...sums, images: shape[0], spikes };
+    return { ...sums, images: size, spikes };
   });
   reading.catch(() => {}); // awaited later
   return { reading };

@@ -199,7 +199,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const position = this.#position;
     try {
       const { loss, correct } = await step.numbers;
-      const images = batch.shape[0];
+      const images = batch.size;
       position.lossSum += loss * images;
       position.correct += correct;
       position.images += images;

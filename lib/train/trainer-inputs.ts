@@ -17,7 +17,7 @@ const pixelsOf = ({ images }: Batch, dtype: RealType) => (dtype === 'f64' ? new 
 export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
   if ('picks' in batch) {
     batch.bring?.();
-    return batch.set.take(tensor(batch.picks, { shape: [batch.shape[0], 4], device }));
+    return batch.set.take(tensor(batch.picks, { shape: [batch.size, 4], device }));
   }
   const images = tensor(pixelsOf(batch, dtype), { shape: batch.shape, dtype, device });
   return { images, labels: tensor(batch.labels, { device }) };
@@ -34,9 +34,9 @@ function wrongOrigin(): never {
   throw new SpikeloomError('the batches of recorded steps come from one loader; make other steps for another one');
 }
 
-function pixelInputs({ shape }: Batch, dtype: RealType, device: Device): StepInputs {
+function pixelInputs({ shape, size }: Batch, dtype: RealType, device: Device): StepInputs {
   const images = keep(empty(shape, dtype, device));
-  const labels = keep(empty([shape[0]], 'i32', device));
+  const labels = keep(empty([size], 'i32', device));
   return {
     write(batch) {
       if ('picks' in batch) return wrongOrigin();
@@ -51,8 +51,8 @@ function pixelInputs({ shape }: Batch, dtype: RealType, device: Device): StepInp
   };
 }
 
-function pickInputs({ shape, set }: PickedBatch, device: Device): StepInputs {
-  const picks = keep(empty([shape[0], 4], 'i32', device));
+function pickInputs({ size, set }: PickedBatch, device: Device): StepInputs {
+  const picks = keep(empty([size, 4], 'i32', device));
   return {
     write(batch) {
       if (!('picks' in batch) || batch.set !== set) return wrongOrigin();

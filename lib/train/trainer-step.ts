@@ -76,7 +76,7 @@ export class RecordedSteps<R> implements Disposable {
 
   /** The step for a batch of this shape, with the batch written to the device. Wait for it before the next load(). */
   async load(batch: AnyBatch): Promise<RecordedStep<R>> {
-    const { inputs, step } = this.#made.get(batch.shape[0]) ?? (await this.#record(batch));
+    const { inputs, step } = this.#made.get(batch.size) ?? (await this.#record(batch));
     inputs.write(batch);
     return step;
   }
@@ -86,7 +86,7 @@ export class RecordedSteps<R> implements Disposable {
     const inputs = inputsFor(batch, dtype, device);
     try {
       const made = { inputs, step: await recordStepInTurns(device, () => this.#body(inputs.read())) };
-      this.#made.set(batch.shape[0], made);
+      this.#made.set(batch.size, made);
       return made;
     } catch (error) {
       inputs[Symbol.dispose]();

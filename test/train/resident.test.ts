@@ -84,7 +84,7 @@ async function deviceBatches(
   for await (const { set, picks, bring, ...rest } of source.epoch(3, { startBatch })) {
     expect(bring === undefined).to.equal(place.whole);
     bring?.();
-    const made = scope(() => set.take(tensor(picks, { shape: [rest.shape[0], 4], device: device(on) })));
+    const made = scope(() => set.take(tensor(picks, { shape: [rest.size, 4], device: device(on) })));
     expect(made.images.shape).to.deep.equal(rest.shape);
     found.push({ images: [...(await made.images.array())], labels: [...(await made.labels.array())], ...rest });
     made.images.dispose();

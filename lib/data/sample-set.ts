@@ -1,0 +1,52 @@
+/** What labelled data sets of every kind have in common. Plain data over shared memory: a thread can be given one. */
+export interface SampleSet {
+  /** Who makes the set's batches, see batch.ts. */
+  kind: string;
+  /** Short name of the data set: 'cifar10', 'dvs128-gesture', ... It selects the augmentation. */
+  name: string;
+  /** Class of every sample [N], 0..classes.length-1. */
+  labels: Int32Array<SharedArrayBuffer>;
+  /** N */
+  count: number;
+  /** T where a sample has a time axis of its own (events as frames); none: an image, shown at every time step. */
+  steps?: number;
+  /** C, of what the network sees. */
+  channels: number;
+  /** H in pixels */
+  height: number;
+  /** W in pixels */
+  width: number;
+  /** Names of the classes. */
+  classes: string[];
+  /** How samples were split into training and test, where there is more than one way in use. */
+  split?: SplitName;
+}
+
+/** Names a split: two runs can be compared where both agree. */
+export interface SplitName {
+  /** 'fsta', 'tet', 'official', ... */
+  name: string;
+  /** SHA-256 over the names of the training samples and of the test samples, in order; hexadecimal. */
+  hash: string;
+}
+
+/** The two halves of a data set. */
+export interface SampleSplits<S extends SampleSet = SampleSet> {
+  train: S;
+  test: S;
+}
+
+/** The samples of one batch, by index into the set. */
+export interface BatchJob {
+  epoch: number;
+  indices: Int32Array<ArrayBuffer>;
+}
+
+/** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalised; and classes [B]. */
+export interface BatchArrays {
+  images: Float32Array<ArrayBuffer>;
+  labels: Int32Array<ArrayBuffer>;
+}
+
+/** Makes batches; what it makes is a pure function of the set, the seed, the augmentation and the job. */
+export type BatchMaker = (job: BatchJob) => BatchArrays | Promise<BatchArrays>;
