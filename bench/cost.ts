@@ -147,6 +147,8 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   linearGradX: matrix('gx', 'w'),
   maxPool2d: pooled('y'),
   maxPool2dGrad: each('gy', 1),
+  mixImages: each('y', 3),
+  mixLabels: each('target', 1),
   momentumUpdate: each('w', 7),
   mul: each('z', 1),
   needFinite: each('x', 1),

@@ -12,7 +12,7 @@ import {
   zeros,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { crossEntropy, fire, globalAvgPool, takeImages, takeLabels } from '../lib/ops/index.ts';
+import { crossEntropy, fire, globalAvgPool, mixImages, mixLabels, takeImages, takeLabels } from '../lib/ops/index.ts';
 import type { StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
@@ -194,6 +194,9 @@ function batches({ real, given }: Makers, [batch, C, size]: [number, number, num
   ]);
   takeImages({ ...set, size: [size, size] }, picks);
   takeLabels(given(new Int32Array(batch)), picks);
+  const mix = given(Float32Array.of(0.3, 0.3, 0, 0, 0, 0));
+  mixImages(real([batch, C, size, size]), mix);
+  mixLabels(given(new Int32Array(batch)), mix, 10);
 }
 
 function updates({ real, given, cleared }: Makers, shape: number[]): void {

@@ -16,6 +16,7 @@ export * from './lif.ts';
 export * from './linear.ts';
 export * from './max-pool2d.ts';
 export * from './mean-over-time.ts';
+export * from './mix.ts';
 export * from './mul.ts';
 export * from './need-finite.ts';
 export * from './optimizer-updates.ts';
