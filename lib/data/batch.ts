@@ -1,9 +1,10 @@
 import { type AugmentName, augmentation, normaliseTable, placements, renderSample } from './augment.ts';
 import type { ImageSet } from './image-set.ts';
-import type { BatchMaker } from './sample-set.ts';
+import type { BatchMaker, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */
 export type AnySet = ImageSet;
+export type AnySplits = SampleSplits<AnySet>;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
 export interface BatchSource<S extends AnySet = AnySet> {

@@ -1,6 +1,6 @@
 // Accuracy, loss and firing rates of a network on an image set.
 import { noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
-import type { ImageSet } from '../data/image-set.ts';
+import type { AnySet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { feedsOf, type Residence } from './residence.ts';
@@ -146,11 +146,11 @@ export async function evaluateOver(
 }
 
 /**
- * Accuracy, loss and firing rates of a network on images in file order, without augmentation, with the running statistics.
+ * Accuracy, loss and firing rates of a network on a data set in file order, without augmentation, with the running statistics.
  * @throws SpikeloomError where network and images do not fit together, and when the signal ends it
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
-export async function evaluate(net: Net, set: ImageSet, options: EvaluateOptions = {}): Promise<Evaluation> {
+export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation> {
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;

@@ -1,12 +1,13 @@
 // What training takes of a device's memory, known before the first step.
 import { freemem } from 'node:os';
-import { type Device, empty, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
+import { type Device, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
+import { type PlannedBatch, plannedInputs } from './trainer-inputs.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 import { trainingStep } from './trainer-step.ts';
 
-export interface MemoryOptions {
+export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
   /** Images per update. */
   batch: number;
   /** Default sgd({ momentum: 0.9, nesterov: true }). */
@@ -37,20 +38,16 @@ export interface TrainingMemory {
 const bytesOf = (tensors: readonly Tensor[], each: number): number =>
   tensors.reduce((sum, t) => sum + t.size * each, 0);
 
-/** The plan of a training step for a batch of images, in training mode. Nothing is run, and the net is left as it was. */
-export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings, batch: number): StepPlan {
+/** The plan of a training step for a batch, in training mode. Nothing is run, and the net is left as it was. */
+export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings, batch: PlannedBatch): StepPlan {
   const { dtype, device, training, trackFiring, onLayer } = net;
-  const { channels, height, width } = net.plan.input;
   const step = trainingStep(net, optimizer, loss);
   net.train();
   net.trackFiring = false;
   net.onLayer = undefined;
   try {
     return planStep(device, () => {
-      const inputs = {
-        images: empty([batch, channels, height, width], dtype, device),
-        labels: empty([batch], 'i32', device),
-      };
+      const inputs = plannedInputs(batch, net.plan.input, dtype, device);
       return { ...inputs, ...inOneGo(step(inputs)) };
     });
   } finally {
@@ -59,15 +56,15 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
 }
 
 /**
- * Plans the training step of a network for a batch of images without running it. Only the optimizer's buffers are made, for a moment.
+ * Plans the training step of a network for a batch without running it. Only the optimizer's buffers are made, for a moment.
  * @throws SpikeloomError where network and loss do not fit together
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
-  const { batch, optimizer: factory, loss, dataBytes = 0 } = options;
+  const { batch, optimizer: factory, loss, dataBytes = 0, steps, mix } = options;
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = make(net.parameters());
-  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, batch);
+  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, mix });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(
     [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),
@@ -96,13 +93,13 @@ export function largestBatch(
   net: Net,
   optimizer: Optimizer,
   loss: LossSettings,
-  { bytes, most }: { bytes: number; most: number },
+  { bytes, most, ...kind }: Omit<PlannedBatch, 'size'> & { bytes: number; most: number },
 ): number {
   let [fits, tooLarge] = [0, most + 1];
   while (tooLarge - fits > 1) {
-    const batch = (fits + tooLarge) >> 1;
-    if (planTraining(net, optimizer, loss, batch).peakBytes <= bytes) fits = batch;
-    else tooLarge = batch;
+    const size = (fits + tooLarge) >> 1;
+    if (planTraining(net, optimizer, loss, { size, ...kind }).peakBytes <= bytes) fits = size;
+    else tooLarge = size;
   }
   return fits;
 }

@@ -1,7 +1,7 @@
 // Where the images of a run rest, and who makes its batches: the host or the device.
 import { type Device, SpikeloomError } from '../core/index.ts';
+import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/device-loader.ts';
-import type { ImageSet } from '../data/image-set.ts';
 import { type BatchFeed, type LoaderOptions, loader } from '../data/loader.ts';
 import { residentBytes } from '../data/resident-set.ts';
 import type { Net } from '../nn/index.ts';
@@ -32,19 +32,24 @@ export interface Feeds<K extends string> {
 }
 
 /**
- * Loaders for image sets with their options, all of the same kind.
+ * Loaders for data sets with their options, all of the same kind. Only images that are in memory can rest on a device.
  * @throws SpikeloomError for options that make no sense
  */
 export function feedsOf<K extends string>(
   wanted: Residence,
   { device, dtype }: Net,
-  sets: Record<K, readonly [ImageSet, LoaderOptions]>,
+  sets: Record<K, readonly [AnySet, LoaderOptions]>,
 ): Feeds<K> {
-  const named = Object.entries(sets) as [K, readonly [ImageSet, LoaderOptions]][];
-  const bytes = named.reduce((sum, [, [set]]) => sum + residentBytes(set, set.count, dtype), 0);
+  const named = Object.entries(sets) as [K, readonly [AnySet, LoaderOptions]][];
+  const bytes = named.reduce(
+    (sum, [, [set]]) => sum + (set.kind === 'images' ? residentBytes(set, set.count, dtype) : 0),
+    0,
+  );
   const whole = restsOnDevice(wanted, bytes, device);
-  const make = (set: ImageSet, options: LoaderOptions): BatchFeed<AnyBatch> =>
-    whole || device.memory() ? new DeviceLoader(set, options, { dtype, device, whole }) : loader(set, options);
+  const make = (set: AnySet, options: LoaderOptions): BatchFeed<AnyBatch> =>
+    set.kind === 'images' && (whole || device.memory())
+      ? new DeviceLoader(set, options, { dtype, device, whole })
+      : loader(set, options);
   const made = named.map(([name, [set, options]]) => [name, make(set, options)] as const);
   const dataBytes = made.reduce((sum, [, feed]) => sum + (feed instanceof DeviceLoader ? feed.bytes : 0), 0);
   return { feeds: Object.fromEntries(made) as Record<K, BatchFeed<AnyBatch>>, dataBytes };

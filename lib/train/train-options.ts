@@ -1,7 +1,8 @@
 // What a training run is told, what is left open, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
 import type { AugmentName } from '../data/augment.ts';
-import type { ImageSplits } from '../data/image-set.ts';
+import type { AnySplits } from '../data/batch.ts';
+import { type MixSettings, mixSettings } from '../data/mix.ts';
 import type { Net } from '../nn/index.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import type { Course } from './checkpoint.ts';
@@ -11,7 +12,7 @@ import type { RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 
 export interface TrainOptions {
-  data: ImageSplits;
+  data: AnySplits;
   /** Passes over the training images. Default: all epochs of the schedule. */
   epochs?: number | undefined;
   /** Images per update. Default 128. */
@@ -25,6 +26,8 @@ export interface TrainOptions {
   /** Of the images' order and augmentation. Default: the net's. */
   seed?: number | undefined;
   augment?: AugmentName | undefined;
+  /** Whether batches are mixed with themselves: mixup, CutMix. Default: not. */
+  mix?: Partial<MixSettings> | undefined;
   /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
   workers?: number | undefined;
   /** Whether the images rest on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
@@ -80,7 +83,7 @@ export type Filled = Required<
     'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record'
   >
 > &
-  Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings };
+  Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings; mix: MixSettings | undefined };
 
 /** @throws SpikeloomError for options that make no sense */
 export function filled(net: Net, options: TrainOptions): Filled {
@@ -104,13 +107,20 @@ export function filled(net: Net, options: TrainOptions): Filled {
   const schedule = options.schedule ?? constant({ epochs });
   const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
   const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
-  return { data, batch, optimizer, schedule, seed, augment, workers, resident, record, signal, epochs, loss };
+  const mix = mixSettings(options.mix);
+  return { data, batch, optimizer, schedule, seed, augment, mix, workers, resident, record, signal, epochs, loss };
 }
 
 /** @throws SpikeloomError for a network that does not fit the images */
 export function checkData(net: Net, { data, loss }: Filled): void {
+  const { steps } = net.plan;
   const { channels, height, width } = net.plan.input;
   for (const [part, set] of Object.entries(data)) {
+    if (set.steps !== undefined && set.steps !== steps) {
+      throw new SpikeloomError(
+        `the ${part} samples of '${set.name}' have T = ${set.steps} time steps, but ${net.plan.model} has T = ${steps}; make both the same`,
+      );
+    }
     const size = [set.channels, set.height, set.width].join();
     if (size !== [channels, height, width].join()) {
       throw new SpikeloomError(
@@ -122,15 +132,17 @@ export function checkData(net: Net, { data, loss }: Filled): void {
 }
 
 /** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
-export function courseOf(net: Net, { data, epochs, batch, optimizer, schedule, seed, augment, loss }: Filled): Course {
+export function courseOf(net: Net, options: Filled): Course {
+  const { data, epochs, batch, optimizer, schedule, seed, augment, mix, loss } = options;
   const { train: images, test } = data;
+  const { steps, split } = images;
   return {
     model: net.toJSON(),
     dtype: net.dtype,
     precision: net.precision,
     netSeed: net.seed,
-    data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length },
-    ...{ epochs, batch, seed, augment, loss },
+    data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length, steps, split },
+    ...{ epochs, batch, seed, augment, mix, loss },
     optimizer: optimizer.settings,
     schedule: schedule.settings,
   };

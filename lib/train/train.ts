@@ -1,7 +1,8 @@
 /** Training: epochs of steps, evaluated, saved, resumable to the bit. */
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
-import type { ImageSplits } from '../data/image-set.ts';
+import type { AnySplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
+import { drawMix } from '../data/mix.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
 import {
@@ -22,7 +23,7 @@ import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainO
 import { allFinite, divergence } from './trainer-divergence.ts';
 import { explainFailure } from './trainer-failure.ts';
 import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
-import type { AnyBatch } from './trainer-inputs.ts';
+import type { AnyBatch, PlannedBatch } from './trainer-inputs.ts';
 import { type QueuedStep, TrainingSteps } from './trainer-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
@@ -36,7 +37,7 @@ export class Run implements AsyncIterable<EpochReport> {
   interrupted = false;
   readonly #net: Net;
   readonly #options: Filled;
-  readonly #feeds: Feeds<keyof ImageSplits>;
+  readonly #feeds: Feeds<keyof AnySplits>;
   readonly #course: Course;
   readonly #files: RunFiles | undefined;
   readonly #resume: boolean;
@@ -81,9 +82,15 @@ export class Run implements AsyncIterable<EpochReport> {
 
   /** What the run takes of the device's memory, by the plan of its training step. */
   memory(): TrainingMemory {
-    const { batch, optimizer, loss, data } = this.#options;
+    const { optimizer, loss } = this.#options;
     const { dataBytes } = this.#feeds;
-    return trainingMemory(this.#net, { batch: Math.min(batch, data.train.count), optimizer, loss, dataBytes });
+    const { size: batch, ...kind } = this.#fullBatch;
+    return trainingMemory(this.#net, { batch, ...kind, optimizer, loss, dataBytes });
+  }
+
+  get #fullBatch(): PlannedBatch {
+    const { batch, data, mix } = this.#options;
+    return { size: Math.min(batch, data.train.count), steps: data.train.steps, mix: mix !== undefined };
   }
 
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */
@@ -118,8 +125,7 @@ export class Run implements AsyncIterable<EpochReport> {
       }
     } catch (error) {
       steps.dispose();
-      const batch = Math.min(this.#options.batch, this.#options.data.train.count);
-      const needs = { net: this.#net, optimizer, loss, batch };
+      const needs = { net: this.#net, optimizer, loss, batch: this.#fullBatch };
       throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
@@ -159,7 +165,7 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#showStep();
     };
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
-      queued.push(await steps.queue(batch));
+      queued.push(await steps.queue(this.#mixed(batch)));
       if (queued.length > AHEAD) await settle();
       if (signal?.aborted) break;
     }
@@ -170,6 +176,14 @@ export class Run implements AsyncIterable<EpochReport> {
     if (!last || (await allFinite(this.#net))) return true;
     const fact = `epoch ${position.epoch + 1}: parameters and running statistics must stay finite, but are not at its end`;
     throw await divergence(this.#net, last, fact, optimizer.lr);
+  }
+
+  #mixed(batch: AnyBatch): AnyBatch {
+    const { mix, seed } = this.#options;
+    if (!mix) return batch;
+    const { height, width } = this.#net.plan.input;
+    const place = { seed, epoch: this.#position.epoch, batch: batch.index, height, width };
+    return { ...batch, mix: drawMix(mix, place) };
   }
 
   /** Every call adds the time since the one before. */

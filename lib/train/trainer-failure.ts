@@ -5,6 +5,7 @@ import { binaryBytes } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
+import type { PlannedBatch } from './trainer-inputs.ts';
 import type { LossSettings } from './trainer-loss.ts';
 
 /** What training a batch needs. */
@@ -12,7 +13,7 @@ export interface Needs {
   net: Net;
   optimizer: Optimizer;
   loss: LossSettings;
-  batch: number;
+  batch: PlannedBatch;
 }
 
 function outOfMemory(error: OutOfMemoryError, { net, optimizer, loss, batch }: Needs): SpikeloomError {
@@ -20,8 +21,8 @@ function outOfMemory(error: OutOfMemoryError, { net, optimizer, loss, batch }: N
   const { device } = net;
   const bytes = freeBytes(device);
   const { peakBytes } = planTraining(net, optimizer, loss, batch);
-  const fact = `a training step of ${batch} images takes ${binaryBytes(peakBytes)} on '${device.name}' as planned, beside weights and optimizer, and ${binaryBytes(bytes)} are free`;
-  const fits = largestBatch(net, optimizer, loss, { bytes, most: batch - 1 });
+  const fact = `a training step of ${batch.size} images takes ${binaryBytes(peakBytes)} on '${device.name}' as planned, beside weights and optimizer, and ${binaryBytes(bytes)} are free`;
+  const fits = largestBatch(net, optimizer, loss, { ...batch, bytes, most: batch.size - 1 });
   const remedy =
     fits > 0
       ? `a batch of ${fits} fits by its plan; take that or a smaller one`

@@ -2,25 +2,43 @@
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import type { PickedBatch } from '../data/device-loader.ts';
 import type { Batch } from '../data/loader.ts';
+import { mixImages } from '../ops/mix.ts';
 
-export type AnyBatch = Batch | PickedBatch;
+/** A batch, and how it is mixed with itself, if at all (see drawMix()). */
+export type AnyBatch = (Batch | PickedBatch) & { mix?: Float32Array<ArrayBuffer> };
 
-/** A batch as the network sees it. */
+/** A batch as the network sees it: images are mixed already, labels are not. */
 export interface DeviceBatch {
   images: Tensor;
   labels: Tensor;
+  mix?: Tensor;
 }
 
-const pixelsOf = ({ images }: Batch, dtype: RealType) => (dtype === 'f64' ? new Float64Array(images) : images);
+const mixed = (batch: DeviceBatch, mix: Tensor | undefined): DeviceBatch =>
+  mix ? { ...batch, images: mixImages(batch.images, mix), mix } : batch;
+
+const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
+  dtype === 'f64' ? new Float64Array(numbers) : numbers;
 
 /** Brings a batch to a device. Call it within scope(). */
 export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
+  const mix = batch.mix && tensor(realsOf(batch.mix, dtype), { dtype, device });
   if ('picks' in batch) {
     batch.bring?.();
-    return batch.set.take(tensor(batch.picks, { shape: [batch.size, 4], device }));
+    return mixed(batch.set.take(tensor(batch.picks, { shape: [batch.size, 4], device })), mix);
   }
-  const images = tensor(pixelsOf(batch, dtype), { shape: batch.shape, dtype, device });
-  return { images, labels: tensor(batch.labels, { device }) };
+  const images = tensor(realsOf(batch.images, dtype), { shape: batch.shape, dtype, device });
+  return mixed({ images, labels: tensor(batch.labels, { device }) }, mix);
+}
+
+/** What a step's plan depends on. */
+export interface PlannedBatch {
+  /** Samples. */
+  size: number;
+  /** T, where samples have time steps of their own. */
+  steps?: number | undefined;
+  /** Whether batches are mixed with themselves. */
+  mix?: boolean | undefined;
 }
 
 /** What a recorded step reads: tensors that are there before it and hold one batch after the other, all of one size and one origin. */
@@ -40,7 +58,7 @@ function pixelInputs({ shape, size }: Batch, dtype: RealType, device: Device): S
   return {
     write(batch) {
       if ('picks' in batch) return wrongOrigin();
-      images.set(pixelsOf(batch, dtype));
+      images.set(realsOf(batch.images, dtype));
       labels.set(batch.labels);
     },
     read: () => ({ images, labels }),
@@ -64,7 +82,38 @@ function pickInputs({ size, set }: PickedBatch, device: Device): StepInputs {
   };
 }
 
+/** What mixes the batches of other inputs, one like the other. */
+function mixedInputs(inputs: StepInputs, dtype: RealType, device: Device): StepInputs {
+  const mix = keep(empty([6], dtype, device));
+  return {
+    write(batch) {
+      if (!batch.mix) return wrongOrigin();
+      inputs.write(batch);
+      mix.set(realsOf(batch.mix, dtype));
+    },
+    read: () => mixed(inputs.read(), mix),
+    [Symbol.dispose]() {
+      mix.dispose();
+      inputs[Symbol.dispose]();
+    },
+  };
+}
+
 /** Inputs for batches like this one. */
 export function inputsFor(batch: AnyBatch, dtype: RealType, device: Device): StepInputs {
-  return 'picks' in batch ? pickInputs(batch, device) : pixelInputs(batch, dtype, device);
+  const inputs = 'picks' in batch ? pickInputs(batch, device) : pixelInputs(batch, dtype, device);
+  return batch.mix ? mixedInputs(inputs, dtype, device) : inputs;
+}
+
+/** Inputs without numbers, for a plan: a batch of images, or of frames where the samples have time steps of their own. */
+export function plannedInputs(
+  { steps, size, mix }: PlannedBatch,
+  { channels, height, width }: { channels: number; height: number; width: number },
+  dtype: RealType,
+  device: Device,
+): DeviceBatch {
+  const sample = [size, channels, height, width];
+  const images = empty(steps === undefined ? sample : [steps, ...sample], dtype, device);
+  const labels = empty([size], 'i32', device);
+  return mixed({ images, labels }, mix ? empty([6], dtype, device) : undefined);
 }

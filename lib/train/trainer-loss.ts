@@ -24,7 +24,7 @@ export interface LossResult {
 /**
  * The loss of a network's output.
  * @param output [B,K] or, with a time axis, [T,B,K]
- * @param labels classes, i32 [B]
+ * @param labels classes, i32 [B], or a weight for every class, [B,K]
  */
 export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels: Tensor): LossResult {
   const logits = output.shape.length === 3 ? meanOverTime(output) : output;

@@ -2,6 +2,7 @@
 import { backward, inOneGo, type RecordedStep, recordStepInTurns, scope, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
+import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { type AnyBatch, type DeviceBatch, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
@@ -29,8 +30,10 @@ export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers
 }
 
 /** The forward pass of a batch. */
-export function forwardPass(net: Net, { images, labels }: DeviceBatch, settings: LossSettings): StepTensors {
-  const { loss, logits } = lossOf(settings, net.forward(images), labels);
+export function forwardPass(net: Net, { images, labels, mix }: DeviceBatch, settings: LossSettings): StepTensors {
+  const output = net.forward(images);
+  const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
+  const { loss, logits } = lossOf(settings, output, targets);
   return { loss, correct: accuracyCount(logits, labels) };
 }
 

@@ -49,7 +49,7 @@ describe('a run that cannot go on', () => {
   it('plans the largest batch that fits', () => {
     using net = makeNet();
     using optimizer = sgd({ lr: 0.1 })(net.parameters());
-    const bytesOf = (batch: number) => planTraining(net, optimizer, LOSS_DEFAULTS, batch).peakBytes;
+    const bytesOf = (batch: number) => planTraining(net, optimizer, LOSS_DEFAULTS, { size: batch }).peakBytes;
     const fitting = (bytes: number, most: number) => largestBatch(net, optimizer, LOSS_DEFAULTS, { bytes, most });
     expect(fitting(bytesOf(9), 100)).to.equal(9);
     expect(fitting(bytesOf(9) - 1, 100)).to.equal(8);

@@ -59,7 +59,7 @@ describe('a CUDA device', function () {
       device: 'cuda',
     });
     using optimizer = sgd({ lr: 0.1 })(net.parameters());
-    const bytesOf = (batch: number) => planTraining(net, optimizer, LOSS_DEFAULTS, batch).peakBytes;
+    const bytesOf = (batch: number) => planTraining(net, optimizer, LOSS_DEFAULTS, { size: batch }).peakBytes;
     if (bytesOf(64) < totalBytes) this.skip(); // a GPU has more
     const run = train(net, { data: { train: set, test: set }, epochs: 1, batch: 64, workers: 0 });
     const error = await run[Symbol.asyncIterator]()
