@@ -1,6 +1,7 @@
 // Training and evaluation by settings: data, network, optimizer and schedule from one recipe.
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device } from '../core/index.ts';
 import { cifar10, cifar100 } from '../data/cifar.ts';
@@ -16,6 +17,7 @@ import {
   scheduleFrom,
   sgd,
 } from '../optim/index.ts';
+import { describeData } from './data-description.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { createRun, openRun } from './run-folder.ts';
 import type { Settings } from './settings.ts';
@@ -132,7 +134,10 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
     const { augment, workers, resident } = used.data;
-    folder ??= createRun(used);
+    if (!folder) {
+      folder = createRun(used);
+      writeJsonAtomic(folder.paths.data, describeData(data));
+    }
     const feed = { augment, workers, resident };
     const run = train(net, { ...parts, ...feed, run: folder, resume: resume !== undefined, progress, signal });
     onStart?.(folder.paths.folder, run);

@@ -13,6 +13,8 @@ export interface RunPaths {
   /** The settings with all defaults, a recipe in itself. */
   readonly settings: string;
   readonly environment: string;
+  /** What it is trained and tested on, see describeData(). */
+  readonly data: string;
   /** One JSON record a line. */
   readonly metrics: string;
   /** Weights at the best test accuracy so far, and after the last epoch. */
@@ -38,6 +40,7 @@ export function runPaths(folder: string): RunPaths {
     folder,
     settings: join(folder, 'settings.yaml'),
     environment: join(folder, 'environment.json'),
+    data: join(folder, 'data.json'),
     metrics: join(folder, 'metrics.jsonl'),
     best: join(folder, 'weights', 'best.safetensors'),
     last: join(folder, 'weights', 'last.safetensors'),

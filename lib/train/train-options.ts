@@ -6,6 +6,7 @@ import { type MixSettings, mixSettings } from '../data/mix.ts';
 import type { Net } from '../nn/index.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import type { Course } from './checkpoint.ts';
+import { describeData } from './data-description.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
 import type { RunFiles } from './trainer-folder.ts';
@@ -134,14 +135,12 @@ export function checkData(net: Net, { data, loss }: Filled): void {
 /** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
 export function courseOf(net: Net, options: Filled): Course {
   const { data, epochs, batch, optimizer, schedule, seed, augment, mix, loss } = options;
-  const { train: images, test } = data;
-  const { steps, split } = images;
   return {
     model: net.toJSON(),
     dtype: net.dtype,
     precision: net.precision,
     netSeed: net.seed,
-    data: { name: images.name, train: images.count, test: test.count, classes: images.classes.length, steps, split },
+    data: describeData(data),
     ...{ epochs, batch, seed, augment, mix, loss },
     optimizer: optimizer.settings,
     schedule: schedule.settings,

@@ -16,7 +16,7 @@ export const hasState = ({ state }: RunPaths): boolean => statSync(state, { thro
 
 /**
  * The files of a run in a folder of its own, made where it is missing. A new run leaves its environment, its model and its settings
- * there (environment.json, model.json, training.json).
+ * there (environment.json, data.json, model.json, training.json).
  */
 export function openFiles(folder: string, net: Net, course: Course, resume: boolean): RunFiles {
   const paths = runPaths(folder);
@@ -30,6 +30,7 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
   checkFresh(paths, resume);
   if (!resume) {
     writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
+    writeJsonAtomic(paths.data, course.data);
     writeJsonAtomic(join(folder, 'model.json'), net);
     writeJsonAtomic(join(folder, 'training.json'), course);
   }

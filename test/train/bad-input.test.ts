@@ -216,7 +216,7 @@ describe('training on bad input', function () {
     );
     expect(child.stdout, child.stderr).to.match(/^SpikeloomError: cannot write .*: the file is larger than/);
     const left = Object.keys(content(join(root, 'limited'))).map((file) => file.replace(/.*\//, ''));
-    expect(left.sort()).to.deep.equal(['environment.json', 'metrics.jsonl', 'settings.yaml']);
+    expect(left.sort()).to.deep.equal(['data.json', 'environment.json', 'metrics.jsonl', 'settings.yaml']);
   });
 
   it('weights of another width: both shapes of every tensor, and the network stays', async () => {

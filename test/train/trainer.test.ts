@@ -147,6 +147,7 @@ describe('train()', function () {
     expect(file.metadata).to.include({ epoch: String(best.epoch), accuracy: String(best.accuracy) });
     file.close();
     expect(JSON.parse(readFileSync(join(out, 'environment.json'), 'utf8'))).to.have.property('spikeloom');
+    expect(JSON.parse(readFileSync(runPaths(out).data, 'utf8'))).to.include({ train: 23, test: 11 });
   });
 
   it('gives the same bits twice, and on one or two threads', async () => {

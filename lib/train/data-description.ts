@@ -1,0 +1,66 @@
+// What a run was trained and tested on: the facts that two runs must share to be compared.
+import { readFileSync } from 'node:fs';
+import { SpikeloomError } from '../core/errors.ts';
+import type { SampleSplits, SplitName } from '../data/sample-set.ts';
+
+/** Samples and classes of a data set as a run used it, after its limits. */
+export interface DataDescription {
+  name: string;
+  /** Training samples. */
+  train: number;
+  /** Test samples. */
+  test: number;
+  /** Number of classes. */
+  classes: number;
+  /** T where samples have a time axis of their own. */
+  steps?: number;
+  /** How samples were split, where there is more than one way in use. */
+  split?: SplitName;
+}
+
+/**
+ * Describes a data set for a run's files.
+ * @example describeData(mnist('datasets/mnist')) // { name: 'mnist', train: 60000, test: 10000, classes: 10 }
+ */
+export function describeData({ train, test }: SampleSplits): DataDescription {
+  const { name, steps, split, classes } = train;
+  return {
+    ...{ name, train: train.count, test: test.count, classes: classes.length },
+    ...(steps === undefined ? {} : { steps }),
+    ...(split === undefined ? {} : { split }),
+  };
+}
+
+/**
+ * Reads what describeData() told a run to keep.
+ * @throws SpikeloomError with the file where it is missing or damaged
+ */
+export function readDataDescription(file: string): DataDescription {
+  let value: Partial<DataDescription>;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new SpikeloomError(`cannot read ${file}, which says what a run was tested on: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  const counts = [value?.train, value?.test, value?.classes];
+  const whole = counts.every((count) => Number.isSafeInteger(count));
+  const split = value?.split === undefined || typeof value.split?.hash === 'string';
+  if (typeof value?.name === 'string' && whole && split) return value as DataDescription;
+  throw new SpikeloomError(`${file} must hold name, train, test and classes of a data set, but it does not`);
+}
+
+/** Why results of two runs say nothing beside each other; undefined where they may be compared. */
+export function incomparable(a: DataDescription, b: DataDescription): string | undefined {
+  if (a.name !== b.name) return `the data sets are '${a.name}' and '${b.name}'`;
+  if (a.classes !== b.classes) return `the classes are ${a.classes} and ${b.classes}`;
+  if (a.split?.hash !== b.split?.hash) return `the splits are ${splitText(a)} and ${splitText(b)}`;
+  if (a.test !== b.test) return `the test samples are ${a.test} and ${b.test}`;
+  return undefined;
+}
+
+/** A split as people read it: its name and the first digits of its hash. */
+export function splitText({ split }: DataDescription): string {
+  return split ? `'${split.name}' (${split.hash.slice(0, 12)})` : 'unnamed';
+}
