@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from 'yaml';
 import { SpikeloomError } from '../core/errors.ts';
@@ -13,6 +14,9 @@ const MAX_ALIASES = 100;
 
 const MAX_PROBLEMS = 10;
 
+/** How many recipes may build on each other. */
+const MAX_BASES = 8;
+
 /** Where in the input a path of keys stands, for messages: a file and its line. */
 type Locate = (path: readonly string[]) => string;
 
@@ -23,7 +27,8 @@ interface Found {
 }
 
 /**
- * Read a recipe (YAML 1.2) and apply `key=value` overrides, the later ones winning.
+ * Read a recipe (YAML 1.2) and apply `key=value` overrides, the later ones winning. A recipe that begins with `extends: FILE`, a path from its
+ * own folder, has the keys of that one where it has none itself.
  * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value.
  */
 export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {
@@ -32,8 +37,29 @@ export function loadRecipe(file: string, overrides: readonly string[] = []): Set
 
 /** {@link loadRecipe} for a text in memory; `file` only serves messages. */
 export function parseRecipe(text: string, file: string, overrides: readonly string[] = []): Settings {
-  const { value, locate } = parseYaml(text, file);
-  return resolveSettings(value, overrides, locate);
+  return resolved(layersOf(text, file), overrides);
+}
+
+/** Values as they were written, and where. */
+interface Layer {
+  value: unknown;
+  locate: Locate;
+}
+
+/** A recipe's own values behind those of the recipes that it extends. */
+function layersOf(text: string, file: string, above: readonly string[] = []): Layer[] {
+  const own = parseYaml(text, file);
+  if (!isRecord(own.value) || !Object.hasOwn(own.value, 'extends')) return [own];
+  const { extends: base, ...value } = own.value;
+  const place = own.locate(['extends']);
+  if (typeof base !== 'string' || base === '') {
+    throw new SpikeloomError(`${place}: 'extends' is the path of another recipe, but it is ${brief(base)}`);
+  }
+  const path = resolve(dirname(file), base);
+  const chain = [...above, resolve(file)];
+  if (chain.includes(path)) throw new SpikeloomError(`${place}: ${base} extends this recipe itself; break the circle`);
+  if (chain.length > MAX_BASES) throw new SpikeloomError(`${place}: at most ${MAX_BASES} recipes build on each other`);
+  return [...layersOf(readRecipe(path), path, chain), { value, locate: own.locate }];
 }
 
 /**
@@ -45,9 +71,17 @@ export function resolveSettings(
   overrides: readonly string[] = [],
   locate: Locate = () => 'settings',
 ): Settings {
+  return resolved([{ value: input, locate }], overrides);
+}
+
+/** Settings out of layers of values, the later ones winning. */
+function resolved(layers: readonly Layer[], overrides: readonly string[]): Settings {
   const found: Found = { values: new Map(), origins: new Map(), problems: [] };
-  if (!isRecord(input)) throw new SpikeloomError(notAGroup([], input, locate));
-  flatten(input, [], locate, found);
+  const { locate } = layers.at(-1)!;
+  for (const { value, locate: at } of layers) {
+    if (!isRecord(value)) throw new SpikeloomError(notAGroup([], value, at));
+    flatten(value, [], at, found);
+  }
   for (const override of overrides) applyOverride(override, found);
   const result = settingsSchema.safeParse(nest(found.values));
   const wrong = new Set(result.error?.issues.map(({ path }) => leafOf(path)));
@@ -75,7 +109,7 @@ function readRecipe(file: string): string {
   }
 }
 
-function parseYaml(text: string, file: string): { value: unknown; locate: Locate } {
+function parseYaml(text: string, file: string): Layer {
   const lines = new LineCounter();
   const at = (offset: number) => `${file}:${lines.linePos(offset).line}`;
   try {

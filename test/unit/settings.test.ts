@@ -331,6 +331,46 @@ describe('settings', () => {
       );
     });
 
+    describe('that extends another', () => {
+      const folder = mkdtempSync(join(tmpdir(), 'spikeloom-extends-'));
+      after(() => rmSync(folder, { recursive: true }));
+      const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+      const load = (name: string, ...overrides: string[]) => loadRecipe(join(folder, name), overrides);
+
+      it("has its keys, and its own and the command line's in their place", () => {
+        write('base.yaml', `${MINIMAL}epochs: 7\nbatch: 3\noptimizer: { kind: lamb, lr: 0.5 }\n`);
+        write('middle.yaml', 'extends: base.yaml\nepochs: 8\noptimizer: { lr: 0.25 }\n');
+        write('top.yaml', 'extends: ./middle.yaml\nmodel: { attention: none }\n');
+        const { epochs, batch, optimizer, model, data } = load('top.yaml', 'batch=5');
+        expect({ epochs, batch, kind: optimizer.kind, lr: optimizer.lr }).to.deep.equal({
+          ...{ epochs: 8, batch: 5, kind: 'lamb', lr: 0.25 },
+        });
+        expect([model.name, model.attention, data.root]).to.deep.equal(['fsta-resnet20', 'none', 'somewhere']);
+      });
+
+      it('names the file of a wrong value', () => {
+        write('wrong.yaml', `${MINIMAL}epochs: 0\n`);
+        write('child.yaml', 'extends: wrong.yaml\nbatch: none\n');
+        const message = messageOf(() => load('child.yaml'));
+        expect(message).to.match(/wrong\.yaml:3: 'epochs' .* must be integer >= 1/);
+        expect(message).to.match(/child\.yaml:2: 'batch' .* must be integer/);
+      });
+
+      it('refuses circles, what is no path, and what is not there', () => {
+        write('a.yaml', 'extends: b.yaml\n');
+        write('b.yaml', 'extends: a.yaml\n');
+        write('self.yaml', 'extends: self.yaml\n');
+        write('number.yaml', 'extends: 3\n');
+        write('lost.yaml', 'extends: nowhere.yaml\n');
+        for (let i = 0; i < 12; i++) write(`deep${i}.yaml`, `extends: deep${i + 1}.yaml\n`);
+        expect(messageOf(() => load('a.yaml'))).to.match(/b\.yaml:1: a\.yaml extends this recipe itself/);
+        expect(messageOf(() => load('self.yaml'))).to.match(/self\.yaml:1: self\.yaml extends this recipe itself/);
+        expect(messageOf(() => load('number.yaml'))).to.match(/number\.yaml:1: 'extends' is the path .* but it is 3/);
+        expect(messageOf(() => load('lost.yaml'))).to.match(/cannot read the recipe .*nowhere\.yaml/);
+        expect(messageOf(() => load('deep0.yaml'))).to.match(/at most 8 recipes build on each other/);
+      });
+    });
+
     it('that cannot be read is named', () => {
       const folder = mkdtempSync(join(tmpdir(), 'spikeloom-settings-'));
       try {
