@@ -37,11 +37,11 @@ function addPeers(program: Command): void {
 function addAccuracy(program: Command): void {
   const command = program
     .command('accuracy')
-    .description('train a recipe with several seeds in several precisions and compare the test accuracies')
+    .description('train a recipe with several seeds for each value of a setting and compare the test accuracies')
     .argument('<recipe>', 'recipe file (YAML)')
     .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
     .option('--seeds <seed...>', 'of weights and order of the images', ['1', '2', '3'])
-    .option('--precisions <type...>', 'fp32, bf16, fp64', ['fp32', 'bf16']);
+    .requiredOption('--vary <key=values>', 'the setting and its values, e.g. model.attention=fsta,none');
   addOutput(command).action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
     (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
   );
@@ -87,7 +87,7 @@ function makeProgram(): Command {
   );
   program
     .command('picture')
-    .description('draw a comparison that `peers --out` wrote as bars')
+    .description('draw what `peers --out` wrote as bars, what `accuracy --out` wrote as curves')
     .argument('<results>', 'its JSON file')
     .requiredOption('--out <file>', 'the SVG file')
     .action(async (results: string, options: { out: string }) =>

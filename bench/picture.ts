@@ -1,8 +1,11 @@
-// A comparison that `bench peers --out` wrote, as bars in an SVG file that reads on light and dark pages.
+// Results as SVG files: a comparison that `bench peers --out` wrote as bars, one that `bench accuracy --out` wrote as curves.
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../lib/cli/exit.ts';
 import { writeFileAtomic } from '../lib/core/atomic-file.ts';
+import type { AccuracyResult } from './accuracy.ts';
+import { drawCurves } from './curves-picture.ts';
 import { makeFolderOf } from './result-file.ts';
+import { MARGIN, picture, text, WIDTH } from './svg.ts';
 
 /** What is read of a result file. */
 export interface Pictured {
@@ -26,46 +29,13 @@ interface Panel {
   bars: Bar[];
 }
 
-const WIDTH = 800;
-const MARGIN = 24;
 const LABELS = 290;
 const VALUES = 110;
 const BAR = 20;
 const ROW = 28;
 
-const STYLE = `
-    text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328; }
-    .title { font-size: 17px; font-weight: 600; }
-    .panel { font-weight: 600; }
-    .value { font-variant-numeric: tabular-nums; }
-    .small { font-size: 11px; fill: #59636e; }
-    .ours { fill: #1a7f64; }
-    .theirs { fill: #afb8c1; }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #e6edf3; }
-      .small { fill: #9198a1; }
-      .ours { fill: #3fb58f; }
-      .theirs { fill: #59636e; }
-    }`;
-
-const escaped = (text: string): string =>
-  text.replace(/[&<>"]/g, (mark) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[mark]!);
-
-const text = (x: number, y: number, kind: string, content: string, more = ''): string =>
-  `<text x="${x}" y="${y}" class="${kind}"${more}>${escaped(content)}</text>`;
-
 /** Three significant digits, whole from 100 on. */
 const short = (value: number): string => value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
-
-/** Lines of whole words for the small print. */
-function wrapped(line: string, most = 125): string[] {
-  const lines = [''];
-  for (const word of line.split(' ')) {
-    if (lines.at(-1)!.length + word.length < most) lines.push(`${lines.pop()} ${word}`.trim());
-    else lines.push(word);
-  }
-  return lines;
-}
 
 const memoryLabel = (bytes: number): string =>
   bytes >= 2 ** 30 ? `${short(bytes / 2 ** 30)} GiB` : `${short(bytes / 2 ** 20)} MiB`;
@@ -113,38 +83,29 @@ export function drawPicture(found: Pictured): string {
   const { cpu, cores } = found.machine;
   const commit = found.commit ? `, commit ${found.commit.slice(0, 10)}` : '';
   const machine = `${cpu}, ${cores} cores, ${threads} threads; medians of ${rounds} rounds; ${found.date.slice(0, 10)}${commit}`;
-  for (const line of [machine, ...(found.command ? wrapped(found.command) : [])]) {
-    parts.push(text(MARGIN, top, 'small', line));
-    top += 16;
-  }
-  const height = top + 4;
   const speeds = panels[0]!.bars.map(({ name, label }) => `${name} ${label}`).join(', ');
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
-    `  <title>${escaped(`${title}. Images per second: ${speeds}`)}</title>`,
-    `  <style>${STYLE}\n  </style>`,
-    ...parts.map((part) => `  ${part}`),
-    '</svg>',
-    '',
-  ].join('\n');
+  const small = [machine, ...(found.command ? [found.command] : [])];
+  return picture(parts, top, small, `${title}. Images per second: ${speeds}`);
 }
 
-function readResult(file: string): Pictured {
+function readResult(file: string): Pictured | AccuracyResult {
   const refuse = (why: string): never => {
-    throw new UsageError(`a picture is drawn from what 'bench peers --out' wrote, and '${file}' is not that: ${why}`);
+    const rule = "a picture is drawn from what 'bench peers --out' or 'bench accuracy --out' wrote";
+    throw new UsageError(`${rule}, and '${file}' is neither: ${why}`);
   };
   try {
-    const found = JSON.parse(readFileSync(file, 'utf8')) as Partial<Pictured>;
+    const found = JSON.parse(readFileSync(file, 'utf8')) as Partial<Pictured> & Partial<AccuracyResult>;
+    if (found.vary && found.runs?.length && found.sides?.length) return found as AccuracyResult;
     const drawable = found.sides?.every(({ images_per_s, peak_bytes }) => images_per_s > 0 && peak_bytes > 0);
     if (found.sides?.length && drawable && found.options?.rounds) return found as Pictured;
   } catch (error) {
     refuse((error as Error).message);
   }
-  return refuse('it has no rounds of sides with images_per_s and peak_bytes');
+  return refuse('it has no rounds of sides with images_per_s and peak_bytes, nor runs of one setting that varies');
 }
 
 export async function pictureCommand(file: string, { out }: { out: string }): Promise<void> {
   const found = readResult(file);
   makeFolderOf(out);
-  writeFileAtomic(out, drawPicture(found));
+  writeFileAtomic(out, 'vary' in found ? drawCurves(found) : drawPicture(found));
 }
