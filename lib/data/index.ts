@@ -1,4 +1,5 @@
 // Data sets, augmentation and the loader.
+export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
 export { cifar10, cifar100 } from './cifar.ts';
 export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
