@@ -3,7 +3,7 @@ import { philox, STREAM } from '../core/random.ts';
 import type { ImageSet } from './image-set.ts';
 
 /** The kinds of augmentation that a loader offers. */
-export const AUGMENT_NAMES = ['none', 'basic'] as const;
+export const AUGMENT_NAMES = ['none', 'basic', 'published'] as const;
 export type AugmentName = (typeof AUGMENT_NAMES)[number];
 
 /** Random crop of H x W out of the image with `pad` zero pixels on every side; horizontal flip with probability 1/2. */

@@ -4,9 +4,6 @@ import { availableParallelism } from 'node:os';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device } from '../core/index.ts';
-import { cifar10, cifar100 } from '../data/cifar.ts';
-import { fashionMnist, mnist } from '../data/idx.ts';
-import { type ImageSet, type ImageSplits, limit } from '../data/image-set.ts';
 import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
   adamw,
@@ -18,26 +15,13 @@ import {
   sgd,
 } from '../optim/index.ts';
 import { describeData } from './data-description.ts';
+import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { createRun, openRun } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
 import { hasState } from './trainer-folder.ts';
-
-const readers: Record<Settings['data']['name'], (root: string) => ImageSplits> = {
-  cifar10,
-  cifar100,
-  mnist,
-  'fashion-mnist': fashionMnist,
-};
-
-/** The data set of the settings, cut to their limits. */
-export function dataOf({ data }: Pick<Settings, 'data'>): ImageSplits {
-  const { train: images, test } = readers[data.name](data.root);
-  const cut = (set: ImageSet, n: number) => (n > 0 ? limit(set, n) : set);
-  return { train: cut(images, data.train_limit), test: cut(test, data.test_limit) };
-}
 
 /** The value that the data has, unless the settings say another one: then an error with both. */
 function agreed<V>(key: string, given: V | undefined, found: V, name: string): V {
@@ -47,16 +31,11 @@ function agreed<V>(key: string, given: V | undefined, found: V, name: string): V
   );
 }
 
-/** What of a data set a network depends on. */
-export type ImageFacts = Pick<ImageSet, 'name' | 'channels' | 'height' | 'width'> & {
-  classes: { readonly length: number };
-};
-
 /**
  * The network of the settings for a data set, with start values. Under the loss 'tet' it keeps its time axis to the end.
  * @throws SpikeloomError where settings and data differ
  */
-export function netOf(settings: Settings, data: { train: ImageFacts; test?: ImageFacts }): Net {
+export function netOf(settings: Settings, data: { train: SampleFacts; test?: SampleFacts }): Net {
   const { name, steps, width, reduction, basis, attention, neuron } = settings.model;
   const { train: set } = data;
   const options = {
@@ -129,16 +108,17 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
   try {
     prepareDevice(used);
-    const data = dataOf(used);
+    const data = await openData(used);
     using net = netOf(used, data);
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
     const { augment, workers, resident } = used.data;
+    const { mix } = used;
     if (!folder) {
       folder = createRun(used);
       writeJsonAtomic(folder.paths.data, describeData(data));
     }
-    const feed = { augment, workers, resident };
+    const feed = { augment, mix, workers, resident };
     const run = train(net, { ...parts, ...feed, run: folder, resume: resume !== undefined, progress, signal });
     onStart?.(folder.paths.folder, run);
     const epochs: EpochReport[] = [];
@@ -172,7 +152,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
     throw new SpikeloomError(`${paths[weights]} is not there: ${stage}`);
   }
   prepareDevice(settings);
-  const data = dataOf(settings);
+  const data = await openData(settings);
   using net = netOf(settings, data);
   loadWeights(net, paths[weights]);
   const { batch, loss, data: source } = settings;

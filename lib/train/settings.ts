@@ -88,12 +88,35 @@ const model = z.strictObject({
   neuron,
 });
 
+/** Data sets that recipes know. */
+export const DATA_NAMES = [
+  ...(['cifar10', 'cifar100', 'mnist', 'fashion-mnist', 'imagenet'] as const),
+  ...(['cifar10-dvs', 'dvs128-gesture', 'n-mnist', 'n-caltech101', 'n-cars', 'shd'] as const),
+] as const;
+
 const data = z.strictObject({
-  name: required(oneOf('cifar10', 'cifar100', 'mnist', 'fashion-mnist'), 'data set'),
+  name: required(oneOf(...DATA_NAMES), 'data set'),
   root: required(path(), 'folder that holds its files'),
-  train_limit: key(integer(0), 0, 'use the first N training images in file order; 0 = all'),
-  test_limit: key(integer(0), 0, 'use the first N test images in file order; 0 = all'),
-  augment: key(oneOf('none', 'basic'), 'none', 'training images: as they are, or random crop (padding 4) and flip'),
+  split: optional(oneOf('fsta', 'tet', 'official'), "the set's own", 'event sets: which samples are for training'),
+  size: optional(
+    imageSize,
+    "the data's; imagenet: 224",
+    'event sets, imagenet: size in pixels that samples are brought to',
+  ),
+  binning: key(
+    oneOf('count', 'duration', 'window'),
+    'count',
+    'event sets: a frame is an equal number of events, an equal part of the recording, or `window` microseconds',
+  ),
+  window: key(positive(), 10_000, 'event sets: microseconds of a frame where binning is window'),
+  cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file'),
+  train_limit: key(integer(0), 0, 'use N training samples only (images: the first; else evenly spread); 0 = all'),
+  test_limit: key(integer(0), 0, 'use N test samples only; 0 = all'),
+  augment: key(
+    oneOf('none', 'basic', 'published'),
+    'none',
+    'training samples: as they are; random crop and mirror; or as the published recipe of the data set does',
+  ),
   workers: key(integer(1, 64), 1, 'threads that prepare batches; a GPU makes its batches itself'),
   resident: key(
     oneOf('auto', 'on', 'off'),
@@ -132,6 +155,13 @@ const loss = z.strictObject({
   smoothing: key(fraction(), 0, 'label smoothing'),
 });
 
+const mix = z.strictObject({
+  mixup: key(atLeast(0), 0, "alpha of mixup's Beta distribution; 0 = no mixup"),
+  cutmix: key(atLeast(0), 0, "alpha of CutMix's Beta distribution; 0 = no CutMix"),
+  p: key(decayFactor(), 1, 'probability that a batch is mixed'),
+  switch: key(decayFactor(), 0.5, 'probability of CutMix where both are on'),
+});
+
 /** The largest name leaves room for the number of the run in a file name. */
 export const RUN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
 
@@ -151,6 +181,7 @@ export const settingsSchema = z.strictObject({
   out: key(path(), 'runs', 'folder that run folders are made in'),
   model,
   data,
+  mix,
   optimizer,
   schedule,
   loss,

@@ -50,12 +50,15 @@ describe('settings', () => {
       data: {
         name: 'cifar10',
         root: 'somewhere',
+        binning: 'count',
+        window: 10_000,
         train_limit: 0,
         test_limit: 0,
         augment: 'none',
         workers: 1,
         resident: 'auto',
       },
+      mix: { mixup: 0, cutmix: 0, p: 1, switch: 0.5 },
       optimizer: {
         kind: 'sgd',
         lr: 0.1,
@@ -110,14 +113,71 @@ describe('settings', () => {
       for (const file of files) expect(loadRecipe(join('recipes', file)).name).to.equal(file.replace('.yaml', ''));
     });
 
-    it("cifar10 has the publication's values", () => {
-      const { epochs, batch, seed, model, data, optimizer, schedule, loss } = loadRecipe('recipes/cifar10.yaml');
-      expect({ epochs, batch, seed }).to.deep.equal({ epochs: 600, batch: 128, seed: 3407 });
-      expect(model).to.include({ name: 'fsta-resnet20', steps: 2, attention: 'fsta', basis: 7 });
-      expect(data).to.include({ name: 'cifar10', root: 'datasets/cifar-10-batches-bin', augment: 'basic' });
-      expect(optimizer).to.include({ kind: 'sgd', lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0 });
-      expect(schedule).to.include({ kind: 'cosine', warmup: 10, warmup_lr: 1e-5, min_lr: 1e-5, cooldown: 10 });
-      expect(loss).to.deep.equal({ kind: 'ce', smoothing: 0.1 });
+    describe("have the publication's values", () => {
+      const sgd = { kind: 'sgd', momentum: 0.9, nesterov: true, clip_norm: 0 };
+      const lamb = { kind: 'lamb', betas: [0.9, 0.999], eps: 1e-8 };
+      const long = { epochs: 600, batch: 128, seed: 3407, precision: 'fp32' };
+      const ce = { kind: 'ce', smoothing: 0.1 };
+      /** Data name and settings, model and T, lr to the least, weight decay, warm-up, loss, mixing. */
+      const published: Record<string, [object, object, [string, number], object, object, object, object?]> = {
+        cifar10: [
+          long,
+          { augment: 'published' },
+          ['fsta-resnet20', 2],
+          { ...sgd, lr: 0.1, weight_decay: 0 },
+          { warmup: 10, min_lr: 1e-5 },
+          ce,
+        ],
+        cifar100: [
+          long,
+          { augment: 'published' },
+          ['fsta-resnet19', 2],
+          { ...sgd, lr: 0.1, weight_decay: 1e-4 },
+          { warmup: 0, min_lr: 1e-5 },
+          ce,
+        ],
+        'cifar10-dvs': [
+          { epochs: 500, batch: 32, seed: 42, precision: 'bf16' },
+          { augment: 'published', split: 'fsta', size: [64, 64], binning: 'count' },
+          ['fsta-resnet20', 10],
+          { ...sgd, lr: 0.02, weight_decay: 1e-4 },
+          { warmup: 10, min_lr: 1e-5 },
+          { kind: 'ce', smoothing: 0 },
+          { mixup: 0.5, cutmix: 0, p: 1 },
+        ],
+        'dvs128-gesture': [
+          { epochs: 200, batch: 4, seed: 3407, precision: 'bf16' },
+          { augment: 'none', split: 'official', binning: 'count' },
+          ['fsta-resnet20', 16],
+          { ...lamb, lr: 5e-3, weight_decay: 0.02, clip_norm: 1 },
+          { warmup: 0, min_lr: 1e-5 },
+          { kind: 'bce', smoothing: 0.1 },
+        ],
+        imagenet: [
+          { epochs: 120, batch: 64, seed: 42, precision: 'bf16' },
+          { augment: 'published', size: [224, 224] },
+          ['fsta-resnet34', 4],
+          { ...lamb, lr: 1.5e-3, weight_decay: 0.01 },
+          { warmup: 5, min_lr: 1.5e-5 },
+          { kind: 'ce', smoothing: 0 },
+          { mixup: 0.2, cutmix: 1, p: 0.6 },
+        ],
+      };
+      for (const [name, [run, data, [network, steps], optimizer, schedule, loss, mix]] of Object.entries(published)) {
+        it(name, () => {
+          const found = loadRecipe(`recipes/${name}.yaml`);
+          expect(found).to.deep.include(run);
+          expect(found.model).to.deep.include({ name: network, steps, attention: 'fsta', basis: 7 });
+          expect(found.data).to.deep.include({ name, train_limit: 0, test_limit: 0, ...data });
+          expect(found.optimizer).to.deep.include(optimizer);
+          expect(found.schedule).to.include({ kind: 'cosine', warmup_lr: 1e-5, cooldown: 10, ...schedule });
+          expect(found.loss).to.deep.equal(loss);
+          expect(found.mix).to.include(mix ?? { mixup: 0, cutmix: 0 });
+          const plain = loadRecipe(`recipes/${name}-plain.yaml`);
+          const { name: _, model, ...rest } = found;
+          expect(plain).to.deep.equal({ ...rest, name: `${name}-plain`, model: { ...model, attention: 'none' } });
+        });
+      }
     });
   });
 
@@ -181,7 +241,7 @@ describe('settings', () => {
       ['model.name=resnet', /must be one of fsta-resnet8, fsta-resnet18, fsta-resnet19/],
       ['device=gpu', /must be cpu, cuda or cuda:N, but it is 'gpu'/],
       ['name=../up', /must be up to 80 letters/],
-      ['data.augment=full', /must be none or basic/],
+      ['data.augment=full', /must be one of none, basic, published/],
       ['out=', /'out' .* must be a path, but it is/],
       ['model=3', /'model' is a group; give one of its keys: name, steps/],
       ['epoch=3', /no key 'epoch'; did you mean 'epochs'\?/],

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
+import { mixSettings } from '../../data/mix.ts';
 import type { ModelPlan } from '../../nn/index.ts';
 import type { TrainingMemory } from '../../train/memory.ts';
 import { loadRecipe } from '../../train/recipe.ts';
@@ -7,14 +8,6 @@ import type { Settings } from '../../train/settings.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
 import { memoryLine, snakeCase } from '../results.ts';
-
-/** Images of the data sets, so that a network can be looked at before its data is there. */
-const KNOWN_DATA: Readonly<Record<Settings['data']['name'], { classes: number; channels: number; size: number }>> = {
-  cifar10: { classes: 10, channels: 3, size: 32 },
-  cifar100: { classes: 100, channels: 3, size: 32 },
-  mnist: { classes: 10, channels: 1, size: 28 },
-  'fashion-mnist': { classes: 10, channels: 1, size: 28 },
-};
 
 export function addSummary(program: Command): void {
   program
@@ -53,21 +46,28 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
 /** What training takes of the memory, planned on the CPU; a line that says why not where that cannot be, as without the addon. */
 async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<TrainingMemory | string> {
   const { netOf, optimizerOf } = await import('../../train/assemble.ts');
+  const { factsOf } = await import('../../train/data-sets.ts');
   const { trainingMemory } = await import('../../train/memory.ts');
   const train = { name: settings.data.name, ...input, classes: { length: output.shape[0]! } };
   try {
     using net = netOf({ ...settings, device: 'cpu' }, { train });
-    return trainingMemory(net, { batch: settings.batch, optimizer: optimizerOf(settings), loss: settings.loss });
+    const { batch, loss } = settings;
+    const mix = mixSettings(settings.mix) !== undefined;
+    const { steps } = factsOf(settings);
+    return trainingMemory(net, { batch, steps, mix, loss, optimizer: optimizerOf(settings) });
   } catch (error) {
     if (error instanceof SpikeloomError) return `the training step was not planned: ${error.message}`;
     throw error;
   }
 }
 
-async function planOf({ model: chosen, data }: Settings): Promise<ModelPlan> {
+/** The network for the data set as it is by definition, so that it can be looked at before the data is there. */
+async function planOf(settings: Settings): Promise<ModelPlan> {
   const { model } = await import('../../nn/index.ts');
-  const { name, ...options } = chosen;
-  const known = KNOWN_DATA[data.name];
+  const { factsOf } = await import('../../train/data-sets.ts');
+  const { name, ...options } = settings.model;
+  const { classes, channels, height, width } = factsOf(settings);
+  const known = { classes: classes.length, channels, size: [height, width] as [number, number] };
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return asUsage(() => model(name).plan({ ...known, ...given }));
 }
