@@ -2,6 +2,7 @@
 // The program `spikeloom`. Exit status: 0 fine, 1 failure, 2 wrong usage, 128 + number of the signal that stopped it.
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addData } from './commands/data.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEval } from './commands/eval.ts';
 import { addSummary } from './commands/summary.ts';
@@ -22,7 +23,7 @@ function makeProgram(): Command {
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${USAGE_HINT}`) });
-  for (const add of [addTrain, addEval, addSummary, addVerify, addDoctor]) add(program);
+  for (const add of [addTrain, addEval, addSummary, addVerify, addData, addDoctor]) add(program);
   return program;
 }
 

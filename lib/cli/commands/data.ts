@@ -1,0 +1,7 @@
+import type { Command } from 'commander';
+import { addDataCheck } from './data-check.ts';
+
+export function addData(program: Command): void {
+  const data = program.command('data').description('data sets: what is there, getting them, looking at them');
+  for (const add of [addDataCheck]) add(data);
+}
