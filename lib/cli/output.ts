@@ -23,6 +23,11 @@ export function silenceClosedPipes(): void {
   }
 }
 
+/** An argument as a shell takes it. */
+export function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 type Colour = 'green' | 'red' | 'yellow';
 const CODES = { red: 31, green: 32, yellow: 33 } as const;
 

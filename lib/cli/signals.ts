@@ -10,8 +10,8 @@ export interface Stopping extends Disposable {
   readonly status: number | undefined;
 }
 
-/** Listens until disposed. */
-export function listenForStop(): Stopping {
+/** Listens until disposed. @param work what the first signal leaves time for */
+export function listenForStop(work = 'finishing this step and saving'): Stopping {
   const controller = new AbortController();
   let status: number | undefined;
   const onSignal = (name: NodeJS.Signals): void => {
@@ -21,7 +21,7 @@ export function listenForStop(): Stopping {
       return;
     }
     status = 128 + constants.signals[name];
-    writeError(`${name}: finishing this step and saving; once more ends it at once`);
+    writeError(`${name}: ${work}; once more ends it at once`);
     controller.abort();
   };
   const stop = (): void => {

@@ -202,7 +202,7 @@ function speed(images: number, ms: number): string {
 }
 
 /** h:mm:ss, or m:ss below an hour. */
-function duration(ms: number): string {
+export function duration(ms: number): string {
   if (!Number.isFinite(ms)) return '-:--';
   const seconds = Math.round(Math.max(0, ms) / 1000);
   const two = (value: number) => String(value).padStart(2, '0');

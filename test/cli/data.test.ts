@@ -1,6 +1,7 @@
 // spikeloom data: check, fetch, show.
-import { cpSync, truncateSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { expect } from 'chai';
+import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { root, spikeloom } from './spawn.ts';
 
@@ -45,5 +46,71 @@ describe('spikeloom data check', function () {
     const outcomes = await Promise.all(wrong.map((args) => spikeloom(['data', ...args])));
     expect(outcomes.map(({ status, stdout }) => [status, stdout])).to.deep.equal(Array(4).fill([2, '']));
     expect(outcomes[0]!.stderr).to.equal('spikeloom: there is no folder /nonexistent\n');
+  });
+});
+
+describe('spikeloom data fetch', function () {
+  this.timeout(30_000);
+  const folder = testFolder();
+  let server: FileServer;
+  before(async () => {
+    server = await startFileServer();
+  });
+  after(() => server.close());
+  const fetchShd = (...more: string[]) =>
+    spikeloom(['data', 'fetch', 'shd', '--to', folder.path('my data'), '--from', server.url, ...more]);
+
+  it('says where to get what has no public address, and ends with 1', async () => {
+    const { status, stdout, stderr } = await spikeloom(['data', 'fetch', 'dvs128-gesture', '--to', folder.path()]);
+    expect([status, stderr]).to.deep.equal([1, '']);
+    expect(stdout).to.match(/https:\/\/research\.ibm\.com.*\n.*CC BY 4\.0.*\n.*DvsGesture\.tar\.gz/);
+    expect(existsSync(folder.path('dvs128-gesture'))).to.equal(false);
+  });
+
+  it('ends with 1 and the page where the server has no such file, or another one', async () => {
+    const missing = await fetchShd('--json');
+    expect(missing.status).to.equal(1);
+    expect(missing.stderr).to.match(/the server answers 404.*The data set's page: https:\/\/zenkelab\.org/);
+    expect(JSON.parse(missing.stdout)).to.include({ event: 'start', url: `${server.url}/shd_train.h5.zip` });
+    server.files['shd_train.h5.zip'] = { content: Buffer.from('not it') };
+    const wrong = await fetchShd();
+    expect(wrong.status).to.equal(1);
+    expect(wrong.stderr).to.match(/must have the MD5 f3252aeb598ac776c1b526422d90eecb, but has/);
+    expect(readdirSync(folder.path('my data/shd'))).to.deep.equal([]);
+  });
+
+  it('keeps what has arrived at Ctrl-C and says how to go on', async () => {
+    server.files['shd_train.h5.zip'] = {
+      content: Buffer.alloc(0),
+      answer: (_, response) => void response.writeHead(200, { 'content-length': 1e6, etag: '"1"' }).write('begun'),
+    };
+    const args = ['data', 'fetch', 'shd', '--to', folder.path('my data'), '--from', server.url];
+    const part = folder.path('my data/shd/shd_train.h5.zip.part');
+    const stopped = await spikeloom([...args, '--json'], {
+      onOutput: (text, kill) => {
+        if (text.includes('interrupted')) return;
+        const timer = setInterval(() => {
+          if (!existsSync(part) || readFileSync(part, 'utf8') !== 'begun') return;
+          clearInterval(timer);
+          kill('SIGINT');
+        }, 20);
+      },
+    });
+    expect(stopped.status, stopped.stderr).to.equal(130);
+    const last = JSON.parse(stopped.stdout.trim().split('\n').at(-1)!);
+    expect(last.event).to.equal('interrupted');
+    expect(last.resume).to.equal(`npx spikeloom data fetch shd --to '${folder.path('my data')}' --from ${server.url}`);
+    expect(readFileSync(part, 'utf8')).to.equal('begun');
+  });
+
+  it('ends with 2 for a data set or an address that does not exist', async () => {
+    const outcomes = await Promise.all([
+      spikeloom(['data', 'fetch', 'cifar11']),
+      spikeloom(['data', 'fetch', 'mnist', '--from', 'ftp://example.org']),
+    ]);
+    expect(outcomes.map(({ status, stdout }) => [status, stdout])).to.deep.equal([
+      [2, ''],
+      [2, ''],
+    ]);
   });
 });

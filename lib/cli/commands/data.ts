@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { addDataCheck } from './data-check.ts';
+import { addDataFetch } from './data-fetch.ts';
 
 export function addData(program: Command): void {
   const data = program.command('data').description('data sets: what is there, getting them, looking at them');
-  for (const add of [addDataCheck]) add(data);
+  for (const add of [addDataCheck, addDataFetch]) add(data);
 }

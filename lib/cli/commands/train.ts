@@ -10,7 +10,7 @@ import { renderSettingKeys, type Settings } from '../../train/settings.ts';
 import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
 import { asUsage, UsageError } from '../exit.ts';
-import { writeJson, writeText } from '../output.ts';
+import { quoted, writeJson, writeText } from '../output.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
 
@@ -110,9 +110,4 @@ function lastRun({ out, name }: Settings): string {
   const last = entries.sort((a, b) => Number(numberOf(a)) - Number(numberOf(b))).at(-1);
   if (last !== undefined) return join(out, last);
   throw new UsageError(`there is no run ${join(out, name)}-NNNN to go on with; start one without --resume`);
-}
-
-/** An argument as a shell takes it. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
