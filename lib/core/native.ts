@@ -80,6 +80,15 @@ export interface Native {
   replay(program: number, part: number, timed: boolean): void;
   callSeconds(program: number): Float64Array;
   freeProgram(program: number): void;
+  /** See native/events/decoder.h; gives [stop, bytes used, events, x, y, bytes due, problem]. */
+  decodeEvents(
+    decoder: string,
+    state: Uint8Array,
+    bytes: Uint8Array,
+    width: number,
+    height: number,
+    ...arrays: [x: Uint16Array, y: Uint16Array, p: Uint8Array, t: Float64Array]
+  ): [number, number, number, number, number, number, string];
 }
 
 /** The contract this side speaks; the addon reports its own. */

@@ -1,6 +1,9 @@
 // Data sets, augmentation and the loader.
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
 export { cifar10, cifar100 } from './cifar.ts';
+export type { Events } from './events/events.ts';
+export { EVENT_FORMATS, type EventFormat, type EventOptions, type SensorSize } from './events/formats.ts';
+export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
 export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
 export { type ImageSet, type ImageSplits, imageSet, limit } from './image-set.ts';

@@ -1,7 +1,9 @@
 // The only file that knows N-API: tensors by handle, one generic body for every op, transfers that answer with promises.
 #include <napi.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +16,7 @@
 #include "core/store.h"
 #include "core/tensor.h"
 #include "cpu/backend.h"
+#include "events/decoder.h"
 
 namespace spikeloom {
 namespace {
@@ -339,6 +342,8 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
 
 #include "core/addon_steps.inl"
 
+#include "core/addon_events.inl"
+
 // ---- backends and devices
 
 Napi::Object describe(Napi::Env env, const Backend* backend, size_t index) {
@@ -469,6 +474,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("replay", replay);
   add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
+  add("decodeEvents", decodeEvents);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);
   exports["level"] = Napi::String::New(env, levelName(activeLevel()));

@@ -1,0 +1,120 @@
+// Bytes of a recording to events by the native decoders: blocks to decode into, and the feed that keeps the state between pieces.
+import { native } from '../../core/native.ts';
+import { DataError } from '../files.ts';
+import type { Events } from './events.ts';
+import type { Recording, SensorSize } from './formats.ts';
+
+/** The most events that one word of a format holds, and so the least room that always lets a decoder get on. */
+export const LEAST_ROOM = 12;
+
+/** Arrays that events are appended to. */
+export class EventBlock {
+  count = 0;
+  x!: Uint16Array<ArrayBuffer>;
+  y!: Uint16Array<ArrayBuffer>;
+  p!: Uint8Array<ArrayBuffer>;
+  t!: Float64Array<ArrayBuffer>;
+
+  constructor(capacity: number) {
+    this.renew(capacity);
+  }
+
+  /** New arrays without events. */
+  renew(capacity: number): void {
+    this.count = 0;
+    this.x = new Uint16Array(capacity);
+    this.y = new Uint16Array(capacity);
+    this.p = new Uint8Array(capacity);
+    this.t = new Float64Array(capacity);
+  }
+
+  /** Room for twice as many. */
+  grow(): void {
+    const { count, x, y, p, t } = this;
+    this.renew(Math.max(2 * x.length, LEAST_ROOM));
+    this.count = count;
+    this.x.set(x);
+    this.y.set(y);
+    this.p.set(p);
+    this.t.set(t);
+  }
+
+  /** The events in arrays of their own, which are these where they are full. */
+  take({ width, height }: SensorSize): Events {
+    const { count } = this;
+    const full = count === this.x.length;
+    const [x, y, p, t] = [this.x, this.y, this.p, this.t];
+    const arrays = full
+      ? { x, y, p, t }
+      : { x: x.slice(0, count), y: y.slice(0, count), p: p.slice(0, count), t: t.slice(0, count) };
+    return { width, height, count, ...arrays };
+  }
+}
+
+/** Takes the bytes of a recording in pieces; what it leaves of a piece is to begin the next one. */
+export interface EventFeed {
+  /**
+   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room: go on when it has.
+   * @returns the bytes that were used
+   */
+  push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<void, number>;
+  /** Whether the recording may end here, with nothing left over. */
+  complete(): boolean;
+}
+
+const STATE_BYTES = 48;
+const FULL = 1;
+const OUTSIDE = 2;
+const MALFORMED = 3;
+
+/** A format whose events lie in the file as they are. */
+export class FlatFeed implements EventFeed {
+  #state = new Uint8Array(STATE_BYTES);
+  #due = 0;
+  readonly #recording: Recording;
+  readonly #file: string;
+
+  constructor(recording: Recording, file: string) {
+    this.#recording = recording;
+    this.#file = file;
+  }
+
+  complete(): boolean {
+    return this.#due === 0;
+  }
+
+  *push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<void, number> {
+    let used = 0;
+    while (this.#step(bytes, used, offset, block, (more) => (used += more)) === FULL) yield;
+    return used;
+  }
+
+  #step(bytes: Uint8Array, from: number, offset: number, block: EventBlock, use: (bytes: number) => void): number {
+    const { decoder, width, height, turned } = this.#recording;
+    const { count } = block;
+    const [x, y] = [block.x.subarray(count), block.y.subarray(count)];
+    const [columns, rows, w, h] = turned ? [y, x, height, width] : [x, y, width, height];
+    const [stop, used, events, atX, atY, due, problem] = native().decodeEvents(
+      decoder,
+      this.#state,
+      bytes.subarray(from),
+      w,
+      h,
+      columns,
+      rows,
+      block.p.subarray(count),
+      block.t.subarray(count),
+    );
+    use(used);
+    block.count += events;
+    this.#due = due;
+    const at = { offset: offset + from + used };
+    if (stop === OUTSIDE) {
+      const [column, row] = turned ? [atY, atX] : [atX, atY];
+      const rule = `the event here lies at column ${column}, row ${row}, outside of a sensor of ${width}x${height}`;
+      throw new DataError(this.#file, `${rule}: the file is damaged or of another format, or needs another size`, at);
+    }
+    if (stop === MALFORMED) throw new DataError(this.#file, `${problem}: the file is damaged or of another format`, at);
+    return stop;
+  }
+}

@@ -1,0 +1,178 @@
+// Recordings from files and from memory: whole, or in blocks with bounded memory.
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { SpikeloomError } from '../../core/errors.ts';
+import { DataError } from '../files.ts';
+import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
+import type { Events } from './events.ts';
+import { type EventOptions, MAX_HEADER, openRecording, type Recording } from './formats.ts';
+
+const PIECE = 2 ** 20;
+const CHUNK = 2 ** 18;
+
+const feedOf = (recording: Recording, file: string): EventFeed => new FlatFeed(recording, file);
+
+/** Bytes in front of `have` are of no more use; a buffer that is full of what is still needed gets larger. */
+class Window {
+  bytes = new Uint8Array(PIECE);
+  have = 0;
+  /** Where bytes[0] lies in the file. */
+  offset: number;
+
+  constructor(start: number) {
+    this.offset = start;
+  }
+
+  get filled(): Uint8Array {
+    return this.bytes.subarray(0, this.have);
+  }
+
+  drop(used: number): void {
+    this.bytes.copyWithin(0, used, this.have);
+    this.have -= used;
+    this.offset += used;
+    if (this.have < this.bytes.length) return;
+    const larger = new Uint8Array(2 * this.bytes.length);
+    larger.set(this.bytes);
+    this.bytes = larger;
+  }
+}
+
+function finish(feed: EventFeed, left: number, end: number, file: string, options: EventOptions): void {
+  if ((left === 0 && feed.complete()) || options.truncated === 'keep') return;
+  const remedy = "fetch it again, or read what is there with truncated: 'keep'";
+  throw new DataError(file, `the recording is cut off within an event or a packet; ${remedy}`, { offset: end });
+}
+
+const unreadable = (file: string, cause: unknown): DataError =>
+  cause instanceof DataError ? cause : new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+
+function needRegular(stat: { isFile(): boolean }, file: string): void {
+  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+}
+
+/** A block with room for what so many bytes may hold; less where they may hold less, see EventBlock.grow(). */
+function blockFor(recording: Recording, bytes: number, file: string): EventBlock {
+  const events = Math.ceil(Math.max(0, bytes - recording.start) / Math.max(recording.bytesPerEvent, 4));
+  try {
+    return new EventBlock(events);
+  } catch (cause) {
+    throw tooLarge(file, cause);
+  }
+}
+
+const tooLarge = (file: string, cause: unknown): DataError =>
+  new DataError(file, 'the recording has more events than fit in memory; read it in parts with streamEvents()', {
+    cause,
+  });
+
+/** Decodes a piece into a block that grows with it; gives the bytes that were used. */
+function decodeAll(feed: EventFeed, bytes: Uint8Array, offset: number, block: EventBlock, file: string): number {
+  const steps = feed.push(bytes, offset, block);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    try {
+      block.grow();
+    } catch (cause) {
+      throw tooLarge(file, cause);
+    }
+  }
+}
+
+/**
+ * Decodes a recording that is in memory, such as an entry of an archive.
+ * @param bytes the content of the whole file
+ * @param options as for readEvents(); `file` is the name used in messages, and its extension may tell the format
+ * @throws DataError with file and byte offset if the bytes are damaged, cut off or of another format
+ * @example decodeEvents(bytes, { file: '00002.bin', format: 'nmnist' }).count
+ */
+export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?: string } = {}): Events {
+  const file = options.file ?? 'recording';
+  const recording = openRecording(bytes.subarray(0, MAX_HEADER), file, options);
+  const feed = feedOf(recording, file);
+  const block = blockFor(recording, bytes.length, file);
+  const data = bytes.subarray(recording.start);
+  const used = decodeAll(feed, data, recording.start, block, file);
+  finish(feed, data.length - used, bytes.length, file, options);
+  return block.take(recording);
+}
+
+/**
+ * Reads a whole recording of an event camera; the format is told by content and extension, or given.
+ * Formats: N-MNIST and N-Caltech101 (.bin, .bs2), AEDAT 2.0, 3.1 and 4.0, Prophesee DAT and RAW (EVT 2.0, EVT 3.0); docs/data.md has them all.
+ * @throws DataError with file and byte offset if the file is missing, damaged, cut off, too large for memory or of another format
+ * @example const { count, x, y, p, t } = readEvents('user01_natural.aedat');
+ */
+export function readEvents(file: string, options: EventOptions = {}): Events {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(file, 'r');
+    const stat = fstatSync(descriptor);
+    needRegular(stat, file);
+    const head = new Uint8Array(Math.min(MAX_HEADER, stat.size));
+    const recording = openRecording(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)), file, options);
+    const feed = feedOf(recording, file);
+    const block = blockFor(recording, stat.size, file);
+    const window = new Window(recording.start);
+    for (;;) {
+      const { bytes, have, offset } = window;
+      const read = readSync(descriptor, bytes, have, bytes.length - have, offset + have);
+      if (read === 0) break;
+      window.have += read;
+      window.drop(decodeAll(feed, window.filled, offset, block, file));
+    }
+    finish(feed, window.have, window.offset + window.have, file, options);
+    return block.take(recording);
+  } catch (cause) {
+    throw unreadable(file, cause);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/**
+ * Reads a recording in blocks of up to `chunk` events (2^18 without it), in order, with memory for some blocks however large the file is.
+ * Errors are those of {@link readEvents}, thrown where reading gets to them.
+ * @example for await (const { count, t } of streamEvents('traffic.raw', { chunk: 100_000 })) console.log(count, t[0]);
+ */
+export async function* streamEvents(
+  file: string,
+  options: EventOptions & { chunk?: number } = {},
+): AsyncGenerator<Events, void, undefined> {
+  const chunk = options.chunk ?? CHUNK;
+  if (!Number.isInteger(chunk) || chunk < LEAST_ROOM || chunk > 2 ** 28) {
+    throw new SpikeloomError(`streamEvents: chunk is a number of events from ${LEAST_ROOM} to 2^28, not ${chunk}`);
+  }
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(file, 'r');
+    const stat = await handle.stat();
+    needRegular(stat, file);
+    const head = new Uint8Array(Math.min(MAX_HEADER, stat.size));
+    const { bytesRead } = await handle.read(head, 0, head.length, 0);
+    const recording = openRecording(head.subarray(0, bytesRead), file, options);
+    const feed = feedOf(recording, file);
+    const window = new Window(recording.start);
+    const block = new EventBlock(chunk);
+    for (;;) {
+      const { bytes, have, offset } = window;
+      const { bytesRead: read } = await handle.read(bytes, have, bytes.length - have, offset + have);
+      if (read === 0) break;
+      window.have += read;
+      const steps = feed.push(window.filled, offset, block);
+      let step = steps.next();
+      for (; !step.done; step = steps.next()) {
+        if (block.count > 0) yield block.take(recording);
+        block.renew(chunk);
+      }
+      window.drop(step.value);
+    }
+    finish(feed, window.have, window.offset + window.have, file, options);
+    if (block.count > 0) yield block.take(recording);
+  } catch (cause) {
+    throw unreadable(file, cause);
+  } finally {
+    await handle?.close();
+  }
+}

@@ -1,0 +1,50 @@
+// Decoders of event recordings for JavaScript: a part of addon.cpp, which includes it within its namespace.
+
+// The memory of a typed array, shared or not.
+template <class T>
+T* elementsOf(const Napi::Value& value, size_t* count) {
+  napi_typedarray_type type;
+  void* data = nullptr;
+  size_t length = 0;
+  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    refuse(value.Env(), "decodeEvents: a typed array is needed");
+  }
+  if (count) *count = length;
+  return static_cast<T*>(data);
+}
+
+// decodeEvents(decoder, state, bytes, width, height, x, y, p, t): fills the four arrays from their beginning; see native/events/decoder.h.
+// Gives [stop, bytes used, events, x, y, bytes due, problem].
+Napi::Value decodeEvents(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>();
+  const EventDecoder* decoder = nullptr;
+  for (const EventDecoder& each : kEventDecoders) {
+    if (name == each.name) decoder = &each;
+  }
+  if (!decoder) refuse(info.Env(), "no decoder is called '" + name + "'");
+  size_t stateBytes = 0, columns = 0, rows = 0, polarities = 0, times = 0;
+  void* kept = elementsOf<void>(info[1], &stateBytes);
+  EventInput input{};
+  input.bytes = elementsOf<const uint8_t>(info[2], &input.size);
+  input.width = info[3].As<Napi::Number>().Uint32Value();
+  input.height = info[4].As<Napi::Number>().Uint32Value();
+  EventOutput output{};
+  output.x = elementsOf<uint16_t>(info[5], &columns);
+  output.y = elementsOf<uint16_t>(info[6], &rows);
+  output.p = elementsOf<uint8_t>(info[7], &polarities);
+  output.t = elementsOf<double>(info[8], &times);
+  output.capacity = std::min({columns, rows, polarities, times});
+  if (stateBytes != sizeof(EventState)) refuse(info.Env(), "decodeEvents: a state has " + std::to_string(sizeof(EventState)) + " bytes");
+  EventState state;
+  std::memcpy(&state, kept, sizeof state);
+  const EventResult result = decoder->decode(&state, input, output);
+  std::memcpy(kept, &state, sizeof state);
+  auto list = Napi::Array::New(info.Env(), 7);
+  uint32_t at = 0;
+  for (const double value : {static_cast<double>(result.stop), static_cast<double>(input.used), static_cast<double>(output.count),
+                             static_cast<double>(result.x), static_cast<double>(result.y), static_cast<double>(result.due)}) {
+    list[at++] = Napi::Number::New(info.Env(), value);
+  }
+  list[at] = Napi::String::New(info.Env(), result.problem);
+  return list;
+}
