@@ -123,6 +123,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   currentGrad: each('g', 8),
   currentStats: (call) => 5 * elementsOf(call, 'plane') * elementsOf(call, 'scale'),
   dropout: each('x', 1),
+  eventFrames: each('events', 1),
   fill: none,
   fstaGate: each('x', 1),
   fstaGateGrad: each('x', 3),

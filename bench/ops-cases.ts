@@ -12,7 +12,17 @@ import {
   zeros,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { crossEntropy, fire, globalAvgPool, mixImages, mixLabels, takeImages, takeLabels } from '../lib/ops/index.ts';
+import {
+  crossEntropy,
+  eventFrames,
+  fire,
+  globalAvgPool,
+  mixImages,
+  mixLabels,
+  packEvent,
+  takeImages,
+  takeLabels,
+} from '../lib/ops/index.ts';
 import type { StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
@@ -46,7 +56,7 @@ interface Makers {
 }
 
 /** Numbers drawn once and laid end to end, since only their distribution matters. */
-function repeated<A extends Float32Array | Uint8Array>(all: A, part: A): A {
+function repeated<A extends Float32Array | Int32Array | Uint8Array>(all: A, part: A): A {
   for (let i = 0; i < all.length; i += part.length) all.set(part.subarray(0, all.length - i), i);
   return all;
 }
@@ -199,6 +209,24 @@ function batches({ real, given }: Makers, [batch, C, size]: [number, number, num
   mixLabels(given(new Int32Array(batch)), mix, 10);
 }
 
+/** Recordings of 200,000 events each, from twice the size. */
+function eventBatches({ given }: Makers, [steps, batch, size]: [number, number, number]): void {
+  const each = 200_000;
+  const draws = philox(0, NUMBERS, 1);
+  const drawn = Int32Array.from({ length: 60_013 }, () =>
+    packEvent(draws.below(2 * size), draws.below(2 * size), draws.below(2)),
+  );
+  const events = repeated(new Int32Array(batch * each), drawn);
+  const bounds = Int32Array.from({ length: batch * (steps + 1) }, (_, i) => {
+    const slice = i % (steps + 1);
+    return Math.floor(i / (steps + 1)) * each + Math.floor((slice * each) / steps);
+  });
+  eventFrames(given(events), given(bounds).alias([batch, steps + 1]), {
+    window: [2 * size, 2 * size],
+    size: [size, size],
+  });
+}
+
 function updates({ real, given, cleared }: Makers, shape: number[]): void {
   const [w, m, g] = [real(shape), real(shape), real(shape)];
   const v = cleared(shape);
@@ -222,6 +250,7 @@ function others(options: StepOptions): CaseSet {
     const on = device(options.device);
     const make = makers(seed, on);
     batches(make, [batch, channels, size], on);
+    eventBatches(make, [steps, batch, size]);
     elementwise(make, shape);
     pools(make, shape);
     layers(make, shape);

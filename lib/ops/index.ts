@@ -9,6 +9,7 @@ export * from './cross-entropy.ts';
 export * from './current.ts';
 export * from './dct.ts';
 export * from './dropout.ts';
+export * from './event-frames.ts';
 export * from './fsta.ts';
 export { fstaMap } from './fsta-map.ts';
 export * from './global-avg-pool.ts';
