@@ -1,17 +1,41 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { openTreeSync } from './archive.ts';
 import { DataError, locate, readDataFile } from './files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
+import { pickledArray, unpickle } from './pickle.ts';
 
 /**
  * The binary CIFAR formats (Krizhevsky, 2009; https://www.cs.toronto.edu/~kriz/cifar.html): records of fixed length,
- * the labels (CIFAR-10: class; CIFAR-100: coarse class, fine class) and 3072 pixels, planes R, G, B of 32x32.
+ * the labels (CIFAR-10: class; CIFAR-100: coarse class, fine class) and 3072 pixels, planes R, G, B of 32x32. The Python form
+ * has the same in pickled dictionaries: 'data', an array [N,3072], and a list of classes.
  */
 interface Format {
   traits: Pick<ImageSet, 'name' | 'classes' | 'mean' | 'std'>;
   /** Allowed values of every label byte: CIFAR-10 [10], CIFAR-100 [20, 100]. The last one is the class. */
   labelRanges: number[];
+  binary: Files;
+  python: Files & { labels: string };
+}
+
+/** The names of one form's files, and of the folder that they unpack into. */
+interface Files {
   folder: string;
   train: string[];
   test: string[];
+}
+
+/** A file's name, for messages, and how its bytes are had. */
+interface Part {
+  file: string;
+  read(): Buffer;
+}
+
+/** One half of a data set, file by file. */
+interface Samples {
+  labels: ArrayLike<number>;
+  /** [N,3072] */
+  pixels(index: number): Uint8Array;
 }
 
 const CHANNELS = 3;
@@ -27,9 +51,17 @@ const CIFAR10: Format = {
     std: [0.2023, 0.1994, 0.201],
   },
   labelRanges: [10],
-  folder: 'cifar-10-batches-bin',
-  train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
-  test: ['test_batch.bin'],
+  binary: {
+    folder: 'cifar-10-batches-bin',
+    train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
+    test: ['test_batch.bin'],
+  },
+  python: {
+    folder: 'cifar-10-batches-py',
+    train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}`),
+    test: ['test_batch'],
+    labels: 'labels',
+  },
 };
 
 const CIFAR100_CLASSES = `
@@ -49,61 +81,132 @@ const CIFAR100: Format = {
     std: [0.2675, 0.2565, 0.2761],
   },
   labelRanges: [20, 100],
-  folder: 'cifar-100-binary',
-  train: ['train.bin'],
-  test: ['test.bin'],
+  binary: { folder: 'cifar-100-binary', train: ['train.bin'], test: ['test.bin'] },
+  python: { folder: 'cifar-100-python', train: ['train'], test: ['test'], labels: 'fine_labels' },
 };
 
-function readRecordFile(format: Format, file: string): Buffer {
-  const record = format.labelRanges.length + PIXELS;
-  const bytes = readDataFile(file, MAX_BYTES);
+/** The records of a binary file. */
+function readRecords(format: Format, { file, read }: Part): Samples {
+  const labelBytes = format.labelRanges.length;
+  const record = labelBytes + PIXELS;
+  const bytes = read();
   if (bytes.length === 0 || bytes.length % record !== 0) {
     const rule = `a ${format.traits.name} file is one or more records of ${record} bytes`;
     throw new DataError(file, `${rule}, but this one has ${bytes.length} bytes: it is cut off or of another format`, {
       offset: bytes.length - (bytes.length % record),
     });
   }
-  return bytes;
+  const labels = new Uint8Array(bytes.length / record);
+  for (let i = 0; i < labels.length; i++) {
+    for (const [k, range] of format.labelRanges.entries()) {
+      const label = bytes[i * record + k]!;
+      if (label >= range) {
+        const rule = `label byte ${k} of a ${format.traits.name} record goes from 0 to ${range - 1}`;
+        throw new DataError(file, `${rule}, but is ${label}`, { offset: i * record + k });
+      }
+      labels[i] = label;
+    }
+  }
+  return { labels, pixels: (i) => bytes.subarray(i * record + labelBytes, (i + 1) * record) };
 }
 
-function readHalf(format: Format, files: string[]): ImageSet {
-  const labelBytes = format.labelRanges.length;
-  const record = labelBytes + PIXELS;
-  const contents = files.map((file) => readRecordFile(format, file));
-  const count = contents.reduce((sum, bytes) => sum + bytes.length / record, 0);
+/** The images of a pickled file. */
+function readPickle(format: Format, { file, read }: Part): Samples {
+  const content = unpickle(file, read());
+  const key = format.python.labels;
+  const [labels, data] = content instanceof Map ? [content.get(key), pickledArray(content.get('data'))] : [];
+  if (!Array.isArray(labels) || !data || data.shape.length !== 2 || data.shape[1] !== PIXELS) {
+    throw new DataError(
+      file,
+      `a ${format.traits.name} pickle is a dictionary with '${key}', a list, and 'data', bytes [N,${PIXELS}]`,
+    );
+  }
+  if (labels.length !== data.shape[0] || labels.length === 0) {
+    throw new DataError(file, `there are ${data.shape[0]} images, but ${labels.length} labels`);
+  }
+  const classes = format.traits.classes.length;
+  const bad = labels.findIndex(
+    (label) => !Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes,
+  );
+  if (bad >= 0)
+    throw new DataError(file, `labels go from 0 to ${classes - 1}, but that of image ${bad} is ${String(labels[bad])}`);
+  return { labels: labels as number[], pixels: (i) => data.bytes.subarray(i * PIXELS, (i + 1) * PIXELS) };
+}
+
+function readHalf(format: Format, parts: Part[], read: (format: Format, part: Part) => Samples): ImageSet {
+  const samples = parts.map((part) => read(format, part));
+  const count = samples.reduce((sum, { labels }) => sum + labels.length, 0);
   const images = sharedBytes(count * PIXELS);
   const labels = sharedLabels(count);
   let at = 0;
-  for (const [i, bytes] of contents.entries()) {
-    for (let start = 0; start < bytes.length; start += record, at++) {
-      for (const [k, range] of format.labelRanges.entries()) {
-        const label = bytes[start + k]!;
-        if (label >= range) {
-          const rule = `label byte ${k} of a ${format.traits.name} record goes from 0 to ${range - 1}`;
-          throw new DataError(files[i]!, `${rule}, but is ${label}`, { offset: start + k });
-        }
-        labels[at] = label;
-      }
-      images.set(bytes.subarray(start + labelBytes, start + record), at * PIXELS);
-    }
+  for (const part of samples) {
+    labels.set(part.labels, at);
+    for (let i = 0; i < part.labels.length; i++, at++) images.set(part.pixels(i), at * PIXELS);
   }
   return { kind: 'images', ...format.traits, images, labels, count, channels: CHANNELS, height: SIDE, width: SIDE };
 }
 
 function readCifar(format: Format, root: string): ImageSplits {
-  const names = [...format.train, ...format.test].map((file) => [file]);
-  const remedy = `Unpack the binary version of ${format.traits.name} and give its folder; datasets/README.md says more.`;
-  const files = locate(format.traits.name, root, [format.folder], names, remedy);
-  const split = format.train.length;
-  return { train: readHalf(format, files.slice(0, split)), test: readHalf(format, files.slice(split)) };
+  const isFile = statSync(root, { throwIfNoEntry: false })?.isFile() ?? false;
+  const [files, parts] = isFile ? inArchive(format, root) : inFolder(format, root);
+  const read = files === format.python ? readPickle : readRecords;
+  const split = files.train.length;
+  return { train: readHalf(format, parts.slice(0, split), read), test: readHalf(format, parts.slice(split), read) };
 }
 
-/** CIFAR-10, 50,000 + 10,000 images in 10 classes, from data_batch_1..5.bin and test_batch.bin in `root`. */
+function inFolder({ traits, binary, python }: Format, root: string): [Files, Part[]] {
+  const names = (files: Files) => [...files.train, ...files.test];
+  const hasPickles = [root, join(root, python.folder)].some((folder) =>
+    names(python).every((name) => existsSync(join(folder, name))),
+  );
+  const files = hasPickles ? python : binary;
+  const remedy = `Unpack the binary version of ${traits.name} (or ${python.folder}) and give its folder; datasets/README.md says more.`;
+  const found = locate(
+    traits.name,
+    root,
+    [files.folder],
+    names(files).map((name) => [name]),
+    remedy,
+  );
+  return [files, found.map((file) => ({ file, read: () => readDataFile(file, MAX_BYTES) }))];
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+const partOf = (file: string, bytes: Buffer): Part => ({ file, read: () => bytes });
+
+function inArchive({ traits, binary, python }: Format, archive: string): [Files, Part[]] {
+  const tree = openTreeSync(archive, MAX_BYTES);
+  try {
+    const there = new Set(tree.list().map(({ path }) => path));
+    for (const files of [binary, python]) {
+      for (const prefix of ['', `${files.folder}/`]) {
+        const paths = [...files.train, ...files.test].map((name) => prefix + name);
+        if (!paths.every((path) => there.has(path))) continue;
+        return [files, paths.map((path) => partOf(`${archive}/${path}`, asBuffer(tree.readSync(path))))];
+      }
+    }
+  } finally {
+    tree.close();
+  }
+  const wanted = `neither ${binary.folder}/ with ${binary.train[0]} ... nor ${python.folder}/ with ${python.train[0]} ...`;
+  throw new DataError(archive, `the files of ${traits.name} were not found: it has ${wanted}`);
+}
+
+/**
+ * CIFAR-10, 50,000 + 10,000 images in 10 classes.
+ * @param root the folder of data_batch_1..5.bin and test_batch.bin, or of the Python version's files, or either as the .tar.gz it comes in
+ * @throws DataError with file and byte
+ * @example cifar10('cifar-10-python.tar.gz').train.count
+ */
 export function cifar10(root: string): ImageSplits {
   return readCifar(CIFAR10, root);
 }
 
-/** CIFAR-100, 50,000 + 10,000 images with the 100 fine labels, from train.bin and test.bin in `root`. */
+/**
+ * CIFAR-100, 50,000 + 10,000 images with the 100 fine labels.
+ * @param root the folder of train.bin and test.bin, or of the Python version's files, or either as the .tar.gz it comes in
+ * @throws DataError with file and byte
+ */
 export function cifar100(root: string): ImageSplits {
   return readCifar(CIFAR100, root);
 }
