@@ -53,7 +53,7 @@ try {
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
     const convolutions = ['conv2d-bf16', 'conv2d-single-terms'];
-    const units = [...convolutions, 'current', 'lif-bits', 'bad-data', 'cuda-device'].map(
+    const units = [...convolutions, 'current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls'].map(
       (name) => `test/unit/${name}.test.ts`,
     );
     const networks = ['device', 'resident'].map((name) => `test/train/${name}.test.ts`);

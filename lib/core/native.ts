@@ -25,6 +25,8 @@ export interface MemoryStats {
   queued: number;
   /** Parts of recorded steps that the device ran as one (CUDA graphs) so far. */
   capturesRun: number;
+  /** Calls that the device ran in rows, as one kernel, or noted so. */
+  callsMerged: number;
   /** Why a part could not be run as one and is run call by call; empty where all could. */
   captureProblem: string;
 }
@@ -92,7 +94,7 @@ export interface Native {
 }
 
 /** The contract this side speaks; the addon reports its own. */
-const abi = 2;
+const abi = 3;
 
 /** Where build products may lie, the package's own build first. `SPIKELOOM_BUILD` names another folder. */
 export function buildFolders(): string[] {

@@ -98,7 +98,7 @@ export function largestBatch(
   let [fits, tooLarge] = [0, most + 1];
   while (tooLarge - fits > 1) {
     const size = (fits + tooLarge) >> 1;
-    if (planTraining(net, optimizer, loss, { size, ...kind }).peakBytes <= bytes) fits = size;
+    if (planTraining(net, optimizer, loss, { ...kind, size }).peakBytes <= bytes) fits = size;
     else tooLarge = size;
   }
   return fits;

@@ -10,7 +10,7 @@
 
 namespace spikeloom {
 
-constexpr int32_t kAbi = 2;
+constexpr int32_t kAbi = 3;
 constexpr int kMaxRank = 6;
 constexpr int kMaxTensors = 24;
 constexpr int kMaxAttributes = 16;
@@ -39,6 +39,9 @@ struct Call {
 };
 
 using Kernel = void (*)(const Call&);
+
+// Calls of one op that update different tensors, as one: an optimizer has hundreds of them in a row. To the bits of the calls one by one.
+using MergedKernel = void (*)(const Call* calls, size_t count);
 
 // Rows of calls that a device notes by its own means and runs as one (a CUDA graph).
 struct Captures {
@@ -95,6 +98,8 @@ struct Backend {
   // Every access is watched: a tensor gets a block of its own size, and no block twice, so that what goes past its end or comes too late
   // is seen, and so is what was never written.
   bool isWatched;
+  // The op's merged kernel; null where its calls are run one by one.
+  MergedKernel (*findMerged)(const char* op, DType real);
 };
 
 // The one symbol a backend library exports.

@@ -290,6 +290,7 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     if (!call.kernel) {
       refuse(env, ops()[op].name + ": no kernel for " + (real == DType::f64 ? "f64" : "f32") + " on device '" + device->backend->name + "'");
     }
+    call.merged = engine.records(index) ? device->merged(op, real) : nullptr;
     call.op = ops()[op].name.c_str();
     call.place = engine.place;
     call.tensorCount = static_cast<int32_t>(tensors);
@@ -390,6 +391,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   set("systemAllocations", static_cast<double>(device.arena->systemAllocations()));
   set("queued", static_cast<double>(device.stream->queued()));
   set("capturesRun", static_cast<double>(device.stream->capturesRun()));
+  set("callsMerged", static_cast<double>(device.stream->callsMerged()));
   object["captureProblem"] = Napi::String::New(info.Env(), device.stream->captureProblem());
   return object;
 }

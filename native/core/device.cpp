@@ -68,6 +68,10 @@ Kernel Device::kernel(size_t op, DType real) {
   return slot;
 }
 
+MergedKernel Device::merged(size_t op, DType real) const {
+  return backend->findMerged ? backend->findMerged(ops()[op].name.c_str(), real) : nullptr;
+}
+
 const Backend* loadBackend(const std::string& path, std::string* why) {
   if (isCutShort(path)) {
     *why = path + " is cut short: the file ends before what its header promises";

@@ -30,6 +30,7 @@ class Device {
   }
   // Kernels found so far: [op][f32, f64]; null where not looked up yet or absent.
   Kernel kernel(size_t op, DType real);
+  MergedKernel merged(size_t op, DType real) const;
 
  private:
   Device(const Backend* backend, void* context);

@@ -11,6 +11,7 @@ namespace spikeloom {
 // A kernel with its tensors and numbers.
 struct KernelCall {
   Kernel kernel = nullptr;
+  MergedKernel merged = nullptr;  // of the same op, where the device has one
   const char* op = nullptr;
   int64_t place = 0;  // the number of the call, given by the caller for messages (0: none)
   int32_t tensorCount = 0;

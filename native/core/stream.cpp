@@ -3,6 +3,7 @@
 #include <chrono>
 #include <algorithm>
 #include <new>
+#include <unordered_set>
 #include <utility>
 
 #include "core/denormals.h"
@@ -107,7 +108,27 @@ void Stream::run(Task& task) {
 // ---- programs
 
 void Stream::run(Program& program, size_t part) {
-  for (size_t i = program.begin(part); i < program.parts[part] && !quit_; i++) run(program.calls[i]);
+  for (size_t i = program.begin(part); i < program.parts[part] && !quit_;) i = runRow(program, i, program.parts[part]);
+}
+
+// Runs a call, and with it those behind it that the device can run as one: of the same kernel, none updating what another one does.
+// Returns the call that is next.
+size_t Stream::runRow(const Program& program, size_t first, size_t end) {
+  const KernelCall& call = program.calls[first];
+  if (!call.merged) {
+    run(call);
+    return first + 1;
+  }
+  std::unordered_set<const void*> updated;
+  std::vector<Call> row;
+  for (size_t i = first; i < end && program.calls[i].kernel == call.kernel; i++) {
+    const KernelCall& next = program.calls[i];
+    if (!updated.insert(next.tensors[0].data).second) break;
+    row.push_back({next.tensors, next.attributes, context_, &status_});
+  }
+  attempt(call, [&] { call.merged(row.data(), row.size()); });
+  callsMerged_ += static_cast<int64_t>(row.size());
+  return first + row.size();
 }
 
 // The first time call by call; then as one, where the device can.
@@ -195,10 +216,14 @@ void Stream::timeOnDevice(Program& program, size_t part) {
 }
 
 void Stream::run(const KernelCall& call) {
+  attempt(call, [&] { call.kernel({call.tensors, call.attributes, context_, &status_}); });
+}
+
+void Stream::attempt(const KernelCall& call, const std::function<void()>& work) {
   if (!failure_.empty()) return;
   last_ = {call.op, 0, 0};
   try {
-    call.kernel({call.tensors, call.attributes, context_, &status_});
+    work();
   } catch (const std::bad_alloc&) {
     status_.failed = true;
     __builtin_strcpy(status_.message, "out of memory");

@@ -58,12 +58,15 @@ class Stream {
   // How many parts of programs were run as one by the device, and why one of them could not be (empty: none so far).
   int64_t capturesRun() const { return capturesRun_; }
   std::string captureProblem();
+  // How many calls were run together with others.
+  int64_t callsMerged() const { return callsMerged_; }
 
  private:
   void loop();
   bool wait(std::unique_lock<std::mutex>& guard);
   void run(Task& task);
   void run(Program& program, size_t part);
+  size_t runRow(const Program& program, size_t first, size_t end);
   void runTimed(Program& program, size_t part);
   void timeOnDevice(Program& program, size_t part);
   void replay(Program& program, size_t part);
@@ -71,6 +74,7 @@ class Stream {
   void launch(Program& program, size_t part);
   void forget(Program& program);
   void run(const KernelCall& call);
+  void attempt(const KernelCall& call, const std::function<void()>& work);
   void transfer(Transfer* transfer);
   void write(Transfer* transfer);
   void beginRead(Transfer* transfer);
@@ -101,7 +105,7 @@ class Stream {
     Last behind;
   };
   std::deque<Late> late_;
-  std::atomic<int64_t> capturesRun_ = 0;
+  std::atomic<int64_t> capturesRun_ = 0, callsMerged_ = 0;
   std::string captureProblem_;
   // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
   static constexpr size_t kKeptBytes = size_t{4} << 20;

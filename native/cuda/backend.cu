@@ -19,13 +19,16 @@ constexpr bool kIsWatched = true;
 #endif
 constexpr int kOldestMajor = 8;  // compute capability that scripts/build.mjs compiles for (sm_80)
 
+// What an op is registered with, kernels for one call or for rows of calls.
+template <class K>
 struct Entry {
   std::string op;
-  Kernel f32, f64;
+  K f32, f64;
 };
 
-std::vector<Entry>& entries() {
-  static std::vector<Entry> all;
+template <class K>
+std::vector<Entry<K>>& entries() {
+  static std::vector<Entry<K>> all;
   return all;
 }
 
@@ -169,22 +172,27 @@ void memory(void* context, size_t* left, size_t* all) {
 
 const char* lostFor(void*) { return lost(); }
 
-Kernel find(const char* op, DType real) {
-  for (const Entry& entry : entries()) {
+template <class K>
+K find(const char* op, DType real) {
+  for (const Entry<K>& entry : entries<K>()) {
     if (entry.op == op) return real == DType::f64 ? entry.f64 : entry.f32;
   }
   return nullptr;
 }
 
-}  // namespace
-
-bool registerKernel(const char* signature, Kernel f32, Kernel f64) {
+template <class K>
+bool add(const char* signature, K f32, K f64) {
   const char* end = std::strchr(signature, '(');
   const std::string op = end ? std::string(signature, end) : std::string(signature);
-  if (find(op.c_str(), DType::f32)) registrationProblem() = "op '" + op + "' is registered twice";
-  entries().push_back({op, f32, f64});
+  if (find<K>(op.c_str(), DType::f32)) registrationProblem() = "op '" + op + "' is registered twice";
+  entries<K>().push_back({op, f32, f64});
   return true;
 }
+
+}  // namespace
+
+bool registerKernel(const char* signature, Kernel f32, Kernel f64) { return add(signature, f32, f64); }
+bool registerMerged(const char* signature, MergedKernel f32, MergedKernel f64) { return add(signature, f32, f64); }
 
 void* scratchBytes(const Call& call, size_t bytes) {
   Context& context = contextOf(call);
@@ -215,8 +223,8 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const Probe kProbe = probe();
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
-      allocate,        release, copyIn,       copyOut,               find,                        memory,        lostFor,
-      &kCaptures,      &kLateReads, &kClock, kIsWatched,
+      allocate,        release, copyIn,       copyOut,               find<spikeloom::Kernel>,     memory,        lostFor,
+      &kCaptures,      &kLateReads, &kClock, kIsWatched,            find<spikeloom::MergedKernel>,
   };
   return &kBackend;
 }

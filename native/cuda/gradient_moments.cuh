@@ -12,6 +12,7 @@ struct GradientMoments {
   const int32_t* isStopped;
   T beta1, beta2, rest1, rest2, eps;
 
+  GradientMoments() = default;
   explicit GradientMoments(const Call& call)
       : w(as<T>(call.tensors[0])),
         m(as<T>(call.tensors[1])),

@@ -60,6 +60,9 @@ const char* lost();
 // Called by SPIKELOOM_CUDA_KERNEL, once per op. Returns true so that it can initialise a constant.
 bool registerKernel(const char* signature, Kernel f32, Kernel f64);
 
+// The same by SPIKELOOM_CUDA_MERGED: for an op that has a kernel for rows of its calls, too.
+bool registerMerged(const char* signature, MergedKernel f32, MergedKernel f64);
+
 // Memory of the context that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
 void* scratchBytes(const Call& call, size_t bytes);
 
@@ -129,3 +132,7 @@ __device__ inline int64_t threadsOfGrid() { return static_cast<int64_t>(gridDim.
 #define SPIKELOOM_CUDA_KERNEL(signature, function)                     \
   [[maybe_unused]] static const bool SPIKELOOM_CUDA_JOIN(kRegistered_, function) = \
       ::spikeloom::cuda::registerKernel(signature, &function<float>, &function<double>);
+// Registers function<float> and function<double>, both `void (const Call* calls, size_t count)`, for rows of calls of this op.
+#define SPIKELOOM_CUDA_MERGED(signature, function)                     \
+  [[maybe_unused]] static const bool SPIKELOOM_CUDA_JOIN(kRegistered_, function) = \
+      ::spikeloom::cuda::registerMerged(signature, &function<float>, &function<double>);

@@ -20,11 +20,22 @@ struct AdamwUpdate {
 };
 
 template <class T>
+AdamwUpdate<T> bodyOf(const Call& call) {
+  return {GradientMoments<T>(call), call.attributes[3]};
+}
+
+template <class T>
 void adamwUpdate(const Call& call) {
-  forEach(call, count(call.tensors[0]), AdamwUpdate<T>{GradientMoments<T>(call), call.attributes[3]});
+  forEach(call, count(call.tensors[0]), bodyOf<T>(call));
+}
+
+template <class T>
+void adamwUpdates(const Call* calls, size_t count) {
+  forEachOfMany(calls, count, bodyOf<T>);
 }
 
 SPIKELOOM_CUDA_KERNEL(kAdamwUpdate, adamwUpdate)
+SPIKELOOM_CUDA_MERGED(kAdamwUpdate, adamwUpdates)
 
 }  // namespace
 }  // namespace spikeloom::cuda

@@ -37,23 +37,42 @@ struct MomentumUpdate {
 };
 
 template <class T>
-void sgdUpdate(const Call& call) {
+SgdUpdate<T> sgdBody(const Call& call) {
   const TensorView* t = call.tensors;
-  forEach(call, count(t[0]),
-          SgdUpdate<T>{as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), contextOf(call).isStopped, static_cast<T>(call.attributes[0])});
+  return {as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), contextOf(call).isStopped, static_cast<T>(call.attributes[0])};
+}
+
+template <class T>
+MomentumUpdate<T> momentumBody(const Call& call) {
+  const TensorView* t = call.tensors;
+  const double* a = call.attributes;
+  return {as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), as<T>(t[4]), contextOf(call).isStopped, static_cast<T>(a[0]), static_cast<T>(a[2]), a[1] != 0};
+}
+
+template <class T>
+void sgdUpdate(const Call& call) {
+  forEach(call, count(call.tensors[0]), sgdBody<T>(call));
+}
+
+template <class T>
+void sgdUpdates(const Call* calls, size_t count) {
+  forEachOfMany(calls, count, sgdBody<T>);
 }
 
 template <class T>
 void momentumUpdate(const Call& call) {
-  const TensorView* t = call.tensors;
-  const double* a = call.attributes;
-  forEach(call, count(t[0]),
-          MomentumUpdate<T>{as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), as<T>(t[4]), contextOf(call).isStopped,
-                            static_cast<T>(a[0]), static_cast<T>(a[2]), a[1] != 0});
+  forEach(call, count(call.tensors[0]), momentumBody<T>(call));
+}
+
+template <class T>
+void momentumUpdates(const Call* calls, size_t count) {
+  forEachOfMany(calls, count, momentumBody<T>);
 }
 
 SPIKELOOM_CUDA_KERNEL(kSgdUpdate, sgdUpdate)
 SPIKELOOM_CUDA_KERNEL(kMomentumUpdate, momentumUpdate)
+SPIKELOOM_CUDA_MERGED(kSgdUpdate, sgdUpdates)
+SPIKELOOM_CUDA_MERGED(kMomentumUpdate, momentumUpdates)
 
 }  // namespace
 }  // namespace spikeloom::cuda
