@@ -85,16 +85,3 @@ export function checkImageSet(set: ImageSet): void {
   const bad = set.labels.findIndex((label) => label < 0 || label >= set.classes.length);
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }
-
-/**
- * The first `n` images in file order (all of them where the set holds fewer), as a view of the same memory.
- * @throws SpikeloomError unless n is a positive integer
- */
-export function limit(set: ImageSet, n: number): ImageSet {
-  if (!Number.isInteger(n) || n < 1) {
-    throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${n}`);
-  }
-  const count = Math.min(n, set.count);
-  const size = set.channels * set.height * set.width;
-  return { ...set, count, images: set.images.subarray(0, count * size), labels: set.labels.subarray(0, count) };
-}

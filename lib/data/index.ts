@@ -6,6 +6,7 @@ export { EVENT_FORMATS, type EventFormat, type EventOptions, type SensorSize } f
 export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
 export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
-export { type ImageSet, type ImageSplits, imageSet, limit } from './image-set.ts';
+export { type ImageSet, type ImageSplits, imageSet } from './image-set.ts';
+export { limit } from './limit.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
 export type { BatchArrays, SampleSet, SampleSplits, SplitName } from './sample-set.ts';

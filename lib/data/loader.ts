@@ -96,9 +96,11 @@ export class Loader implements BatchFeed<Batch> {
   /** The images' order in an epoch [N], a pure function of (seed, epoch). */
   order(epoch: number): Int32Array {
     checkCount('epoch', epoch, 0, 2 ** 32 - 1);
-    const { count } = this.#source.set;
-    if (!this.options.shuffle) return Int32Array.from({ length: count }, (_, i) => i);
-    return philox(this.options.seed, STREAM.shuffle, epoch).permutation(count);
+    const { count, chosen } = this.#source.set;
+    const order = this.options.shuffle
+      ? philox(this.options.seed, STREAM.shuffle, epoch).permutation(count)
+      : Int32Array.from({ length: count }, (_, i) => i);
+    return chosen ? order.map((i) => chosen[i]!) : order;
   }
 
   /**

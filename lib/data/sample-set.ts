@@ -4,10 +4,12 @@ export interface SampleSet {
   kind: string;
   /** Short name of the data set: 'cifar10', 'dvs128-gesture', ... It selects the augmentation. */
   name: string;
-  /** Class of every sample [N], 0..classes.length-1. */
+  /** Class of every sample of the files, 0..classes.length-1. */
   labels: Int32Array<SharedArrayBuffer>;
-  /** N */
+  /** N, how many samples are in use. */
   count: number;
+  /** Which of the files' samples are in use [N]; none: all of them. */
+  chosen?: Int32Array<SharedArrayBuffer>;
   /** T where a sample has a time axis of its own (events as frames); none: an image, shown at every time step. */
   steps?: number;
   /** C, of what the network sees. */

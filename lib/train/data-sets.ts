@@ -3,7 +3,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import type { AnySet, AnySplits } from '../data/batch.ts';
 import { cifar10, cifar100 } from '../data/cifar.ts';
 import { fashionMnist, mnist } from '../data/idx.ts';
-import { limit } from '../data/image-set.ts';
+import { limit } from '../data/limit.ts';
 import type { SampleSet } from '../data/sample-set.ts';
 import type { Settings } from './settings.ts';
 

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { augmentation, BASIC, normaliseTable, place, renderSample } from '../../lib/data/augment.ts';
-import { checkImageSet, imageSet, limit } from '../../lib/data/image-set.ts';
+import { checkImageSet, imageSet } from '../../lib/data/image-set.ts';
+import { limit } from '../../lib/data/limit.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 describe('data: image sets', () => {

@@ -1,0 +1,24 @@
+import { SpikeloomError } from '../core/errors.ts';
+import type { AnySet } from './batch.ts';
+
+/**
+ * A part of a data set, as a view of the same memory: of images the first `n` in file order, of other sets, which come class by class, `n` that
+ * lie evenly spread. All where the set holds fewer.
+ * @throws SpikeloomError unless n is a positive integer
+ */
+export function limit<S extends AnySet>(set: S, n: number): S {
+  if (!Number.isInteger(n) || n < 1) {
+    throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${n}`);
+  }
+  if (n >= set.count) return set;
+  if (set.kind === 'images') {
+    const size = set.channels * set.height * set.width;
+    return { ...set, count: n, images: set.images.subarray(0, n * size), labels: set.labels.subarray(0, n) };
+  }
+  const chosen = new Int32Array(new SharedArrayBuffer(4 * n));
+  for (let i = 0; i < n; i++) {
+    const at = Math.floor(((i + 0.5) * set.count) / n);
+    chosen[i] = set.chosen?.[at] ?? at;
+  }
+  return { ...set, count: n, chosen };
+}
