@@ -2,9 +2,11 @@
 // The program `spikeloom`. Exit status: 0 fine, 1 failure, 2 wrong usage, 128 + number of the signal that stopped it.
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addCompare } from './commands/compare.ts';
 import { addData } from './commands/data.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEval } from './commands/eval.ts';
+import { addReport } from './commands/report.ts';
 import { addSummary } from './commands/summary.ts';
 import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
@@ -23,7 +25,7 @@ function makeProgram(): Command {
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${USAGE_HINT}`) });
-  for (const add of [addTrain, addEval, addSummary, addVerify, addData, addDoctor]) add(program);
+  for (const add of [addTrain, addEval, addReport, addCompare, addSummary, addVerify, addData, addDoctor]) add(program);
   return program;
 }
 

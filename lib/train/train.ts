@@ -18,6 +18,7 @@ import {
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress } from './progress.ts';
+import { ReportKeeper } from './report.ts';
 import { type Feeds, feedsOf } from './residence.ts';
 import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
@@ -107,6 +108,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const { loss, record } = this.#options;
     using steps = new TrainingSteps(this.#net, optimizer, { loss, record });
     using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
+    const keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
     try {
       await this.#restore(optimizer);
       this.#openProgress(source.batches);
@@ -117,7 +119,9 @@ export class Run implements AsyncIterable<EpochReport> {
           await this.#save(optimizer);
           return;
         }
-        yield await this.#finishEpoch(done, optimizer);
+        const report = await this.#finishEpoch(done, optimizer);
+        keeper?.epochOver();
+        yield report;
         if (signal?.aborted && this.#position.epoch < epochs) {
           this.interrupted = true;
           return;
@@ -128,6 +132,7 @@ export class Run implements AsyncIterable<EpochReport> {
       const needs = { net: this.#net, optimizer, loss, batch: this.#fullBatch };
       throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
+      keeper?.close();
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();
       optimizer.dispose();

@@ -11,7 +11,7 @@ describe('spikeloom', function () {
     const { status, stdout, stderr } = await spikeloom(['--help']);
     expect(status).to.equal(0);
     expect(stderr).to.equal('');
-    for (const command of ['train', 'eval', 'summary', 'doctor', 'verify', 'data']) {
+    for (const command of ['train', 'eval', 'report', 'compare', 'summary', 'doctor', 'verify', 'data']) {
       expect(stdout).to.match(new RegExp(`^  ${command} `, 'm'));
     }
   });

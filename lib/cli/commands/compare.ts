@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import { writeFileAtomic } from '../../core/atomic-file.ts';
+import { type Comparison, compareRuns, comparisonPage } from '../../train/compare.ts';
+import { renderPage } from '../../train/report-page.ts';
+import { readRun } from '../../train/run-record.ts';
+import { asUsage, UsageError } from '../exit.ts';
+import { table, writeJson, writeText } from '../output.ts';
+import { percent, snakeCase } from '../results.ts';
+
+interface Options {
+  out?: string;
+  json?: boolean;
+}
+
+export function addCompare(program: Command): void {
+  program
+    .command('compare')
+    .description('set runs side by side; refused where data, split or test samples are not the same')
+    .argument('<run...>', 'folders of two or more runs')
+    .option('--out <file>', 'also write their curves to this HTML file')
+    .option('--json', 'one JSON document on stdout')
+    .action(compareCommand);
+}
+
+const text = <V>(value: V | null, show: (value: V) => string): string => (value === null ? '' : show(value));
+
+function rowsOf({ runs }: Comparison): string[][] {
+  const head = ['run', 'epochs', 'best accuracy', 'epoch', 'last accuracy', 'test loss', 'firing rate', 'images/s'];
+  const rows = runs.map(({ name, epochs, best, last, testLoss, firingRate, imagesPerSecond }) => [
+    name,
+    String(epochs),
+    text(best, ({ accuracy }) => percent(accuracy)),
+    text(best, ({ epoch }) => String(epoch)),
+    text(last, ({ accuracy }) => percent(accuracy)),
+    text(testLoss, (loss) => loss.toFixed(4)),
+    text(firingRate, percent),
+    text(imagesPerSecond, (speed) => speed.toFixed(speed < 100 ? 1 : 0)),
+  ]);
+  return [head, ...rows];
+}
+
+const COLUMNS = [1, 2, 3, 4, 5, 6, 7];
+
+function compareCommand(folders: string[], { out, json }: Options): void {
+  if (folders.length < 2) throw new UsageError('two runs or more are compared; give their folders');
+  const runs = folders.map((folder) => asUsage(() => readRun(folder)));
+  const found = compareRuns(runs);
+  const rows = rowsOf(found);
+  if (out !== undefined) writeFileAtomic(out, renderPage(comparisonPage(runs, rows)));
+  if (json) {
+    const differing = Object.fromEntries(found.differing.map(([key, ...values]) => [key, values]));
+    writeJson({ runs: found.runs.map(snakeCase), differing, report: out ?? null });
+    return;
+  }
+  writeText(table(rows, COLUMNS));
+  if (found.differing.length > 0) {
+    writeText(`\n${table([['settings that differ', ...runs.map(({ name }) => name)], ...found.differing])}`);
+  }
+  if (out !== undefined) writeText(`\n${out}`);
+}

@@ -1,0 +1,117 @@
+// Runs beside each other, where that says something: the same data, split and test samples.
+import { parse } from 'yaml';
+import { SpikeloomError } from '../core/errors.ts';
+import { incomparable } from './data-description.ts';
+import type { Chart } from './report-chart.ts';
+import type { ReportPage } from './report-page.ts';
+import { accuracies, column, middle, type RunRecord } from './run-record.ts';
+
+/** @throws SpikeloomError with both runs and what differs, where results cannot be set beside each other */
+export function checkComparable(runs: readonly RunRecord[]): void {
+  const unknown = runs.find(({ data }) => data === undefined);
+  if (unknown) {
+    throw new SpikeloomError(
+      `runs are compared on the same test samples, but ${unknown.folder} does not say what it was tested on (it has no data.json)`,
+    );
+  }
+  const [first, ...others] = runs;
+  for (const other of others) {
+    const why = incomparable(first!.data!, other.data!);
+    if (why === undefined) continue;
+    throw new SpikeloomError(
+      `runs are compared on the same data, split and test samples, but of ${first!.folder} and ${other.folder} ${why}`,
+    );
+  }
+}
+
+/** A run in one line; null where nothing is known. */
+export interface ComparedRun {
+  name: string;
+  folder: string;
+  epochs: number;
+  trainSamples: number;
+  best: { epoch: number; accuracy: number } | null;
+  last: { epoch: number; accuracy: number } | null;
+  testLoss: number | null;
+  firingRate: number | null;
+  imagesPerSecond: number | null;
+}
+
+export interface Comparison {
+  runs: ComparedRun[];
+  /** Settings that are not the same in all runs: key, and the value of each run. */
+  differing: [key: string, ...values: string[]][];
+}
+
+function flat(value: unknown, prefix: string, into: Map<string, string>): Map<string, string> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    for (const [key, inner] of Object.entries(value)) flat(inner, prefix === '' ? key : `${prefix}.${key}`, into);
+  } else if (prefix !== '') into.set(prefix, JSON.stringify(value) ?? '');
+  return into;
+}
+
+/** Not of the experiment: where a run lies and what it is called. */
+const PLACES = ['name', 'out', 'data.root'];
+
+function settingsOf({ settings, folder }: RunRecord): Map<string, string> {
+  try {
+    return flat(parse(settings, { maxAliasCount: 100 }), '', new Map()); // JSON is YAML, too
+  } catch (error) {
+    throw new SpikeloomError(`the settings of the run ${folder} are damaged: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function differingSettings(runs: readonly RunRecord[]): Comparison['differing'] {
+  const all = runs.map(settingsOf);
+  const keys = new Set(all.flatMap((settings) => [...settings.keys()]));
+  return [...keys].flatMap((key): Comparison['differing'] => {
+    const values = all.map((settings) => settings.get(key) ?? '');
+    return PLACES.includes(key) || new Set(values).size === 1 ? [] : [[key, ...values]];
+  });
+}
+
+/** @throws SpikeloomError for runs that cannot be compared */
+export function compareRuns(runs: readonly RunRecord[]): Comparison {
+  checkComparable(runs);
+  const compared = runs.map((run): ComparedRun => {
+    const found = accuracies(run);
+    return {
+      ...{ name: run.name, folder: run.folder, epochs: run.epochs.length, trainSamples: run.data!.train },
+      ...{ best: found?.best ?? null, last: found?.last ?? null },
+      testLoss: column(run, 'testLoss').at(-1) ?? null,
+      firingRate: column(run, 'firingRate').at(-1) ?? null,
+      imagesPerSecond: middle(column(run, 'imagesPerSecond')) ?? null,
+    };
+  });
+  return { runs: compared, differing: differingSettings(runs) };
+}
+
+/** The curves of several runs over each other. @param rows the results as a table, with its head */
+export function comparisonPage(
+  runs: readonly RunRecord[],
+  [head, ...rows]: readonly (readonly string[])[],
+): ReportPage {
+  const { differing } = compareRuns(runs);
+  const chart = (title: string, key: string, more: Partial<Chart> = {}): Chart => ({
+    ...{ title, ...more },
+    series: runs.map((run) => ({ name: run.name, values: column(run, key) })),
+  });
+  const charts = [
+    chart('Test accuracy', 'accuracy', { percent: true }),
+    chart('Test loss', 'testLoss'),
+    chart('Training loss', 'loss'),
+    chart('Firing rate on the test samples', 'firingRate', { percent: true, fromZero: true }),
+    chart('Learning rate', 'lr', { fromZero: true }),
+    chart('Training speed, images/s', 'imagesPerSecond', { fromZero: true }),
+  ];
+  return {
+    ...{ title: runs.map(({ name }) => name).join(', '), highlights: [], charts },
+    tables: [
+      { title: 'Results', head: head ?? [], rows },
+      { title: 'Settings that differ', head: ['setting', ...runs.map(({ name }) => name)], rows: differing },
+    ],
+    texts: [],
+  };
+}

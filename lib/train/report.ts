@@ -1,0 +1,137 @@
+// report.html and metrics.csv of a run: made of its files, at the end of every epoch and by `spikeloom report`.
+import { join } from 'node:path';
+import { writeFileAtomic } from '../core/atomic-file.ts';
+import { splitText } from './data-description.ts';
+import { metricsCsv } from './metrics-csv.ts';
+import { type Chart, label, type Series } from './report-chart.ts';
+import { type ReportPage, renderPage } from './report-page.ts';
+import { accuracies, column, firingColumns, middle, type RunRecord, readRun } from './run-record.ts';
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
+/** Blue at the input, red at the output. */
+const depthColour = (layer: number, layers: number): string =>
+  `hsl(${Math.round(225 - (205 * layer) / Math.max(1, layers - 1))} 65% 52%)`;
+
+function firingSeries(run: RunRecord): Series[] {
+  const layers = [...firingColumns(run)];
+  const lines = layers.map(([name, values], i) => ({ name, values, colour: depthColour(i, layers.length) }));
+  return [...lines, { name: 'all neurons', values: column(run, 'firingRate'), colour: 'var(--text)' }];
+}
+
+/** The curves of one run. */
+export function chartsOf(run: RunRecord): Chart[] {
+  const best = accuracies(run)?.best.epoch;
+  const of = (key: string, name: string): Series => ({ name, values: column(run, key) });
+  const marked = { ...of('accuracy', 'test'), mark: best === undefined ? undefined : best - 1 };
+  return [
+    { title: 'Loss', series: [of('loss', 'training'), of('testLoss', 'test')] },
+    { title: 'Accuracy', percent: true, series: [of('trainAccuracy', 'training'), marked] },
+    { title: 'Learning rate', fromZero: true, series: [of('lr', 'learning rate')] },
+    { title: 'Firing rate on the test samples', percent: true, fromZero: true, series: firingSeries(run) },
+    { title: 'Training speed', fromZero: true, series: [of('imagesPerSecond', 'images/s')] },
+    {
+      title: 'Time spent waiting for data',
+      percent: true,
+      fromZero: true,
+      series: [of('waitShare', 'share of the training time')],
+    },
+  ];
+}
+
+function dataFacts({ data }: RunRecord): [string, string][] {
+  if (!data) return [['data', 'not kept by the version that made the run']];
+  const { name, train, test, classes, steps } = data;
+  const facts: [string, string][] = [
+    ['data', name],
+    ['training samples', String(train)],
+    ['test samples', String(test)],
+    ['classes', String(classes)],
+  ];
+  if (steps !== undefined) facts.push(['time steps of a sample', String(steps)]);
+  if (data.split) facts.push(['split', splitText(data)], ['SHA-256 of the split', data.split.hash]);
+  return facts;
+}
+
+const asText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+function environmentFacts({ environment }: RunRecord): [string, string][] {
+  return Object.entries(environment).map(([key, value]) => [
+    key,
+    key === 'command' && Array.isArray(value) ? value.join(' ') : asText(value),
+  ]);
+}
+
+/** The report of a run as a page. */
+export function reportOf(run: RunRecord): ReportPage {
+  const found = accuracies(run);
+  const highlights: [string, string][] = [];
+  if (found) {
+    const { best, last } = found;
+    highlights.push([`best test accuracy, epoch ${best.epoch}`, percent(best.accuracy)]);
+    highlights.push([`last test accuracy, epoch ${last.epoch}`, percent(last.accuracy)]);
+  }
+  const rate = column(run, 'firingRate').at(-1);
+  if (rate !== null && rate !== undefined) highlights.push(['firing rate, last epoch', percent(rate)]);
+  const speed = middle(column(run, 'imagesPerSecond'));
+  if (speed !== undefined) highlights.push(['images/s, median', label(speed)]);
+  if (run.data?.split) highlights.push(['split', splitText(run.data)]);
+  return {
+    ...{ title: run.name, highlights, charts: chartsOf(run) },
+    tables: [
+      { title: 'Data', rows: dataFacts(run) },
+      { title: 'Environment', rows: environmentFacts(run) },
+    ],
+    texts: [['Settings', run.settings]],
+  };
+}
+
+/**
+ * Writes report.html and metrics.csv into the folder of a run, or the report to another place.
+ * @returns the report's file
+ * @throws SpikeloomError where the folder is not one of a run, is damaged, or cannot be written to
+ * @example writeReport('runs/quickstart-0001') // 'runs/quickstart-0001/report.html'
+ */
+export function writeReport(folder: string, out = join(folder, 'report.html')): string {
+  const run = readRun(folder);
+  writeFileAtomic(out, renderPage(reportOf(run)));
+  writeFileAtomic(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
+  return out;
+}
+
+/** Between two reports of a run that is under way, in ms: making one takes a moment of the event loop. */
+const REPORT_MS = 30_000;
+
+/** Keeps a run's report up to date. What goes wrong with it is told and does not end the run. */
+export class ReportKeeper {
+  readonly #folder: string;
+  readonly #note: (text: string) => void;
+  #written = Number.NEGATIVE_INFINITY;
+  #stale = false;
+
+  constructor(folder: string, note: (text: string) => void) {
+    this.#folder = folder;
+    this.#note = note;
+  }
+
+  /** Call after every epoch: writes after the first, and then every half minute at most. */
+  epochOver(): void {
+    this.#stale = true;
+    if (performance.now() - this.#written >= REPORT_MS) this.#write();
+  }
+
+  /** Call when the run ends, in whatever way. */
+  close(): void {
+    if (this.#stale) this.#write();
+  }
+
+  #write(): void {
+    try {
+      writeReport(this.#folder);
+    } catch (error) {
+      this.#note(`no report was written: ${(error as Error).message}`);
+    }
+    this.#written = performance.now();
+    this.#stale = false;
+  }
+}

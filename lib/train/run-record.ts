@@ -1,0 +1,103 @@
+// What a run's folder tells of it, for reports and comparisons. Nothing in the folder is changed.
+import { readFileSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { SpikeloomError } from '../core/errors.ts';
+import { type DataDescription, readDataDescription } from './data-description.ts';
+import { type MetricsRecord, readMetrics } from './metrics-log.ts';
+import { runPaths } from './run-folder.ts';
+
+export interface RunRecord {
+  folder: string;
+  /** Name with number, e.g. `quickstart-0003`. */
+  name: string;
+  /** One record an epoch. */
+  epochs: MetricsRecord[];
+  /** What it was trained and tested on; undefined for runs of versions that did not keep it. */
+  data: DataDescription | undefined;
+  /** The settings as they are in the folder: a recipe, or the options of train() as JSON. */
+  settings: string;
+  /** Where and how it was started. */
+  environment: Readonly<Record<string, unknown>>;
+}
+
+const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new SpikeloomError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function readObject(path: string): Record<string, unknown> {
+  try {
+    const value = JSON.parse(readText(path));
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (error) {
+    if (error instanceof SpikeloomError) throw error;
+  }
+  throw new SpikeloomError(`${path} must hold a JSON object, but it is damaged`);
+}
+
+/** @throws SpikeloomError where the folder is not one of a run, or a file in it is damaged */
+export function readRun(folder: string): RunRecord {
+  const paths = runPaths(folder);
+  if (!isThere(paths.metrics)) {
+    throw new SpikeloomError(
+      `${folder} is not a run folder: it has no metrics.jsonl. Give the folder of a run, such as runs/NAME-0001`,
+    );
+  }
+  const settings = [paths.settings, join(folder, 'training.json')].find(isThere);
+  return {
+    folder,
+    name: basename(resolve(folder)),
+    epochs: readMetrics(paths.metrics),
+    data: isThere(paths.data) ? readDataDescription(paths.data) : undefined,
+    settings: settings === undefined ? '' : readText(settings),
+    environment: isThere(paths.environment) ? readObject(paths.environment) : {},
+  };
+}
+
+/** A number of every epoch; null where there is none. */
+export function column({ epochs }: Pick<RunRecord, 'epochs'>, key: string): (number | null)[] {
+  return epochs.map((record) => {
+    const value = record[key];
+    return typeof value === 'number' && Number.isFinite(value) ? value : null;
+  });
+}
+
+/** Firing rates of every neuron layer by its path, in the order of the network. */
+export function firingColumns({ epochs }: Pick<RunRecord, 'epochs'>): Map<string, (number | null)[]> {
+  const columns = new Map<string, (number | null)[]>();
+  for (const [i, { firingRates }] of epochs.entries()) {
+    if (typeof firingRates !== 'object' || firingRates === null) continue;
+    for (const [layer, rate] of Object.entries(firingRates)) {
+      if (!columns.has(layer)) columns.set(layer, Array(epochs.length).fill(null));
+      columns.get(layer)![i] = typeof rate === 'number' ? rate : null;
+    }
+  }
+  return columns;
+}
+
+/** Index and value of the first highest accuracy, and of the last epoch. */
+export interface Accuracies {
+  best: { epoch: number; accuracy: number };
+  last: { epoch: number; accuracy: number };
+}
+
+/** Test accuracies, epochs from 1; undefined before the first epoch is over. */
+export function accuracies(run: Pick<RunRecord, 'epochs'>): Accuracies | undefined {
+  const known = column(run, 'accuracy').flatMap((accuracy, i) =>
+    accuracy === null ? [] : [{ epoch: i + 1, accuracy }],
+  );
+  const [first, ...rest] = known;
+  if (!first) return undefined;
+  return { best: rest.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), first), last: known.at(-1)! };
+}
+
+/** The middle of what is known; undefined where nothing is. */
+export function middle(values: readonly (number | null)[]): number | undefined {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)];
+}

@@ -1,0 +1,66 @@
+// A tiny run's report, and runs side by side.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { testFolder } from '../support/image-sets.ts';
+import { spikeloom } from './spawn.ts';
+
+describe('spikeloom report and compare', function () {
+  this.timeout(60_000);
+  const folder = testFolder();
+  const run = (name: string) => folder.path(`${name}-0001`);
+  before(async () => {
+    const tiny = [
+      'model.width=2',
+      'data.train_limit=32',
+      'data.test_limit=20',
+      'batch=8',
+      'threads=1',
+      `out=${folder.path()}`,
+    ];
+    const train = (...more: string[]) => spikeloom(['train', 'recipes/quickstart.yaml', ...tiny, ...more]);
+    const outcomes = await Promise.all([
+      train('name=with', 'epochs=2'),
+      train('name=without', 'epochs=1', 'model.attention=none'),
+      train('name=other', 'epochs=1', 'data.test_limit=10'),
+    ]);
+    for (const { status, stderr } of outcomes) expect(status, stderr).to.equal(0);
+  });
+
+  it('a run leaves its report and its table of metrics, and the command makes the report again', async () => {
+    const page = readFileSync(`${run('with')}/report.html`, 'utf8');
+    expect(page).to.match(/last test accuracy, epoch 2/);
+    expect(readFileSync(`${run('with')}/metrics.csv`, 'utf8')).to.match(/^epoch,loss,accuracy,.*\n0,.*\n1,.*\n$/);
+    expect(JSON.parse(readFileSync(`${run('with')}/data.json`, 'utf8'))).to.deep.equal({
+      ...{ name: 'fashion-mnist', train: 32, test: 20, classes: 10 },
+    });
+    writeFileSync(`${run('with')}/report.html`, '');
+    const { status, stdout, stderr } = await spikeloom(['report', run('with')]);
+    expect([status, stdout, stderr]).to.deep.equal([0, `${run('with')}/report.html\n`, '']);
+    expect(readFileSync(`${run('with')}/report.html`, 'utf8')).to.equal(page);
+  });
+
+  it('compares runs of the same data, and says which settings differ', async () => {
+    const out = folder.path('both.html');
+    const { status, stdout } = await spikeloom(['compare', run('with'), run('without'), '--json', '--out', out]);
+    expect(status).to.equal(0);
+    const { runs, differing } = JSON.parse(stdout);
+    expect(runs.map(({ name, epochs }: Record<string, unknown>) => [name, epochs])).to.deep.equal([
+      ['with-0001', 2],
+      ['without-0001', 1],
+    ]);
+    expect(differing).to.deep.equal({ epochs: ['2', '1'], 'model.attention': ['"fsta"', '"none"'] });
+    expect(readFileSync(out, 'utf8')).to.contain('model.attention');
+  });
+
+  it('refuses runs of other test samples with 1, and what is no run with 2', async () => {
+    const refused = await spikeloom(['compare', run('with'), run('other')]);
+    expect([refused.status, refused.stdout]).to.deep.equal([1, '']);
+    expect(refused.stderr).to.match(/the test samples are 20 and 10/);
+    const wrong = await Promise.all([
+      spikeloom(['compare', run('with')]),
+      spikeloom(['compare', run('with'), folder.path('none')]),
+      spikeloom(['report', folder.path('none')]),
+    ]);
+    expect(wrong.map(({ status, stdout }) => [status, stdout])).to.deep.equal(Array(3).fill([2, '']));
+  });
+});
