@@ -29,7 +29,14 @@ interface Expected {
   t: number[];
 }
 
-const EXPECTED = JSON.parse(readFileSync(golden('expected.json'), 'utf8')) as Record<string, Expected>;
+const parse = (name: string) => JSON.parse(readFileSync(golden(name), 'utf8'));
+const AEDAT4 = parse('aedat4.json') as Expected;
+const EXPECTED: Record<string, Expected> = {
+  ...parse('expected.json'),
+  'none.aedat4': AEDAT4,
+  'lz4.aedat4': AEDAT4,
+  'zstd.aedat4': AEDAT4,
+};
 
 const plain = (events: Events): Expected => ({
   width: events.width,
@@ -103,7 +110,7 @@ describe('recordings of event cameras', () => {
   });
 
   it('a file that is cut off is an error at its end, unless what is there is asked for', async () => {
-    for (const [name, { count }] of Object.entries(EXPECTED)) {
+    for (const [name, { count }] of Object.entries(EXPECTED).filter(([name]) => !name.endsWith('.aedat4'))) {
       const cut = folder.path(name);
       const bytes = readFileSync(golden(name));
       writeFileSync(cut, bytes);
@@ -119,6 +126,38 @@ describe('recordings of event cameras', () => {
       let message = '';
       await streamed(cut, { chunk: 50 }).catch((error) => (message = String(error)));
       expect(message).to.include('cut off');
+    }
+  });
+
+  it('AEDAT 4.0: cut off within a packet or between two, damaged in its header, in a packet, in its compression', () => {
+    for (const name of ['none.aedat4', 'lz4.aedat4', 'zstd.aedat4']) {
+      const bytes = readFileSync(golden(name));
+      // The header, and behind it packets: i32 stream, i32 size, and so many bytes.
+      const starts = [18 + bytes.readUInt32LE(14)];
+      for (let i = 0; i < 4; i++) starts.push(starts.at(-1)! + 8 + bytes.readInt32LE(starts.at(-1)! + 4));
+      for (const length of [starts[2]!, starts[2]! + 9]) {
+        const error = errorOf(() => decodeEvents(bytes.subarray(0, length)));
+        expect(error.message).to.include('cut off');
+        expect(error.offset).to.equal(length);
+        const kept = decodeEvents(bytes.subarray(0, length), { truncated: 'keep' });
+        expect(plain(kept).t).to.deep.equal(AEDAT4.t.slice(0, kept.count));
+        expect(kept.count).to.be.within(1, AEDAT4.count - 1);
+      }
+      const first = starts.find((at) => bytes.readInt32LE(at) === 0)!;
+      for (const [at, value] of [
+        [first, -1],
+        [first + 4, -1],
+        [first + 4, 2 ** 30],
+        [first + 8, 0x7f7f7f7f],
+      ] as const) {
+        const copy = Buffer.from(bytes);
+        copy.writeInt32LE(value, at);
+        if (at === first + 8 && name === 'none.aedat4') copy.writeInt32LE(value, at + 4); // the size in front is not needed
+        expect(errorOf(() => decodeEvents(copy, { file: name })).offset, `${name}: ${value} at ${at}`).to.equal(first);
+      }
+      const copy = Buffer.from(bytes);
+      copy.writeUInt32LE(2 ** 31, 14);
+      expect(errorOf(() => decodeEvents(copy)).message).to.match(/header of AEDAT 4\.0 ends within/);
     }
   });
 

@@ -73,10 +73,13 @@ export class FlatFeed implements EventFeed {
   #due = 0;
   readonly #recording: Recording;
   readonly #file: string;
+  readonly #inPackets: boolean;
 
-  constructor(recording: Recording, file: string) {
+  /** @param inPackets whether bytes come unpacked, and errors tell the place of their packet */
+  constructor(recording: Recording, file: string, { inPackets = false } = {}) {
     this.#recording = recording;
     this.#file = file;
+    this.#inPackets = inPackets;
   }
 
   complete(): boolean {
@@ -108,10 +111,10 @@ export class FlatFeed implements EventFeed {
     use(used);
     block.count += events;
     this.#due = due;
-    const at = { offset: offset + from + used };
+    const at = { offset: this.#inPackets ? offset : offset + from + used };
     if (stop === OUTSIDE) {
       const [column, row] = turned ? [atY, atX] : [atX, atY];
-      const rule = `the event here lies at column ${column}, row ${row}, outside of a sensor of ${width}x${height}`;
+      const rule = `an event here lies at column ${column}, row ${row}, outside of a sensor of ${width}x${height}`;
       throw new DataError(this.#file, `${rule}: the file is damaged or of another format, or needs another size`, at);
     }
     if (stop === MALFORMED) throw new DataError(this.#file, `${problem}: the file is damaged or of another format`, at);

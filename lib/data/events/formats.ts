@@ -1,6 +1,7 @@
 // What a recording's beginning tells: its format, where its events begin, the size of the sensor.
 import { extname } from 'node:path';
 import { DataError } from '../files.ts';
+import { openAedat4, type Packets } from './aedat4.ts';
 
 /**
  * Formats of recordings, and data sets that read one of them their own way:
@@ -47,6 +48,8 @@ export interface Recording extends SensorSize {
   bytesPerEvent: number;
   /** Whether columns and rows change places. */
   turned: boolean;
+  /** Where events lie in packets that must be unpacked first. */
+  packets?: Packets;
 }
 
 /** A text header may be this long; its end is looked for no further. */
@@ -151,7 +154,7 @@ function propheseeSize(lines: string[]): SensorSize | undefined {
   return sensorNamed(found(/^% (?:plugin_name|plugin_integrator_name|sensor_name) (.*)/i)?.[0]);
 }
 
-type Opened = Partial<SensorSize> & { start: number };
+type Opened = Partial<SensorSize> & { start: number; packets?: Packets };
 
 function openAedat2(head: Uint8Array, file: string): Opened {
   const { lines, end } = textHeader(head, 0x23, /^#End Of ASCII Header$/, file);
@@ -194,10 +197,6 @@ function openDat(head: Uint8Array, file: string): Opened {
   return { start: end + 2, ...propheseeSize(lines) };
 }
 
-function openAedat4(_head: Uint8Array, file: string): Opened {
-  throw new DataError(file, 'AEDAT 4.0 is not read yet', { offset: 0 });
-}
-
 function openRaw(head: Uint8Array, file: string): Opened {
   const { lines, end } = propheseeHeader(head, file);
   return { start: end, ...propheseeSize(lines) };
@@ -229,7 +228,7 @@ export function openRecording(head: Uint8Array, file: string, options: EventOpti
     throw new DataError(file, `'${format}' is no format of recordings; known: ${EVENT_FORMATS.join(', ')}`);
   }
   const { decoder, bytesPerEvent, open } = OPEN[format];
-  const { start, width, height } = open?.(head, file) ?? { start: 0 };
+  const { start, width, height, packets }: Opened = open?.(head, file) ?? { start: 0 };
   const size = options.size ?? (width && height ? { width, height } : USUAL[format]);
   if (![size.width, size.height].every((side) => Number.isInteger(side) && side >= 1 && side <= 0x8000)) {
     throw new DataError(file, `a sensor has 1 to 32768 columns and rows, but ${size.width}x${size.height} is said`);
@@ -240,6 +239,7 @@ export function openRecording(head: Uint8Array, file: string, options: EventOpti
     start,
     bytesPerEvent,
     turned: format === 'cifar10-dvs',
+    packets,
     width: size.width,
     height: size.height,
   };

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SpikeloomError } from '../../core/errors.ts';
 import { DataError } from '../files.ts';
+import { Aedat4Feed } from './aedat4.ts';
 import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
 import type { Events } from './events.ts';
 import { type EventOptions, MAX_HEADER, openRecording, type Recording } from './formats.ts';
@@ -10,7 +11,8 @@ import { type EventOptions, MAX_HEADER, openRecording, type Recording } from './
 const PIECE = 2 ** 20;
 const CHUNK = 2 ** 18;
 
-const feedOf = (recording: Recording, file: string): EventFeed => new FlatFeed(recording, file);
+const feedOf = (recording: Recording, file: string): EventFeed =>
+  recording.packets ? new Aedat4Feed(recording, recording.packets, file) : new FlatFeed(recording, file);
 
 /** Bytes in front of `have` are of no more use; a buffer that is full of what is still needed gets larger. */
 class Window {

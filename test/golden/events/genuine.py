@@ -66,7 +66,7 @@ def aedat4(path):
 
 
 READ = {'DVS128*.aedat': dvs128, 'jaer_M*.aedat': dvs128, '*.dat': wizard('dat'), 'evt2*.raw': wizard('evt2'), 'evt3*.raw': raw3,
-        '*.bin': nmnist}
+        '*.bin': nmnist, '*.aedat4': aedat4}
 for pattern, read in READ.items():
     for path in sorted(ROOT.rglob(pattern)):
         read(path)
