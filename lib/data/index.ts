@@ -3,6 +3,8 @@ export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry }
 export { cifar10, cifar100 } from './cifar.ts';
 export type { Events } from './events/events.ts';
 export { EVENT_FORMATS, type EventFormat, type EventOptions, type SensorSize } from './events/formats.ts';
+export { type GestureLabel, parseGestureLabels, readGestureLabels } from './events/gesture.ts';
+export { type LabelledEvents, readHdf5Events, readShd } from './events/hdf5.ts';
 export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
 export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
