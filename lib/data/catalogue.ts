@@ -325,7 +325,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     place: 'get DvsGesture.tar.gz there by hand (a shared folder without direct addresses), and keep or unpack it',
   },
   {
-    name: 'nmnist',
+    name: 'n-mnist',
     title: 'N-MNIST',
     page: 'https://www.garrickorchard.com/datasets/n-mnist',
     licence: 'CC BY-SA 4.0',
@@ -352,7 +352,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     place: 'keep Train.zip and Test.zip in one folder, or unpack them there',
   },
   {
-    name: 'ncaltech101',
+    name: 'n-caltech101',
     title: 'N-Caltech101',
     page: 'https://www.garrickorchard.com/datasets/n-caltech101',
     licence: 'see its page',
@@ -368,7 +368,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     place: 'keep Caltech101.zip, or unpack it to Caltech101/CLASS/*.bin',
   },
   {
-    name: 'ncars',
+    name: 'n-cars',
     title: 'N-CARS',
     page: 'https://www.prophesee.ai/dataset-n-cars/',
     licence: 'see its page',

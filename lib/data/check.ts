@@ -60,7 +60,9 @@ export interface CheckOptions {
 /** Readers that verify more than hashes: every header, size and label. */
 const READERS: Readonly<Record<string, (root: string) => SampleSplits>> = {
   'cifar10 binary version': cifar10,
+  'cifar10 Python version': cifar10,
   'cifar100 binary version': cifar100,
+  'cifar100 Python version': cifar100,
   'mnist idx files': mnist,
   'fashion-mnist idx files': fashionMnist,
 };

@@ -3,6 +3,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, truncateSync } from 'nod
 import { expect } from 'chai';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { testFolder } from '../support/image-sets.ts';
+import { decodePng } from '../support/png.ts';
 import { root, spikeloom } from './spawn.ts';
 
 const SHIPPED = `${root}datasets/fashion-mnist-small`;
@@ -112,5 +113,51 @@ describe('spikeloom data fetch', function () {
       [2, ''],
       [2, ''],
     ]);
+  });
+});
+
+describe('spikeloom data show', function () {
+  this.timeout(30_000);
+  const folder = testFolder();
+  const show = (...args: string[]) => spikeloom(['data', 'show', ...args]);
+
+  it('draws the samples that open an epoch, with their classes, the same each time', async () => {
+    const args = ['recipes/quickstart.yaml', '--samples', '12', '--augment', 'basic', '--epoch', '3'];
+    const [svg, again, png] = await Promise.all([
+      show(...args, '--out', folder.path('a.svg'), '--json'),
+      show(...args, '--out', folder.path('b.svg')),
+      show(...args, '--out', folder.path('c.png')),
+    ]);
+    expect([svg.status, again.status, png.status], svg.stderr + png.stderr).to.deep.equal([0, 0, 0]);
+    const { labels, samples, augment } = JSON.parse(svg.stdout);
+    expect(augment).to.equal('basic');
+    expect(new Set(samples).size).to.equal(12);
+    const text = readFileSync(folder.path('a.svg'), 'utf8');
+    expect([...text.matchAll(/<text[^>]*>(.*)<\/text>/g)].map(([, label]) => label)).to.deep.equal(labels);
+    expect(readFileSync(folder.path('b.svg'), 'utf8')).to.equal(text);
+    const [, inside] = /base64,([^"]+)"/.exec(text)!;
+    expect(decodePng(Buffer.from(inside!, 'base64')).width).to.equal(
+      decodePng(readFileSync(folder.path('c.png'))).width,
+    );
+    expect(png.stdout).to.match(/12 training samples of fashion-mnist, augment basic\n$/);
+  });
+
+  it('takes a data set by name, and test samples in file order', async () => {
+    const out = folder.path('test.svg');
+    const { status, stdout } = await show('fashion-mnist', SHIPPED, '--test', '--samples', '3', '--out', out, '--json');
+    expect(status).to.equal(0);
+    expect(JSON.parse(stdout)).to.deep.include({ name: 'fashion-mnist', samples: [0, 1, 2], augment: 'none' });
+  });
+
+  it('ends with 2 for wrong arguments and with 1 for data that is not there', async () => {
+    const wrong = await Promise.all([
+      show('fashion-mnist'),
+      show('recipes/none.yaml'),
+      show('recipes/quickstart.yaml', '--out', 'x.jpg'),
+      show('recipes/quickstart.yaml', '--samples', '0'),
+      show('mnist', folder.path(), '--out', folder.path('x.svg')),
+    ]);
+    expect(wrong.map(({ status, stdout }) => [status, stdout])).to.deep.equal([...Array(4).fill([2, '']), [1, '']]);
+    expect(wrong[0]!.stderr).to.match(/data show fashion-mnist ROOT/);
   });
 });
