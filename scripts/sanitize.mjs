@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
-// First native/test/self_check.cpp, which needs no Node; then the addon itself in the op tables and in recorded steps. Everything lies in build/sanitize.
+// First native/test/self_check, which needs no Node; then the addon itself in the op tables and in recorded steps. Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     the self-check alone
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const require = createRequire(import.meta.url);
 const { sources } = require('./sources.cjs');
 const root = join(fileURLToPath(import.meta.url), '../..');
 const folder = 'build/sanitize';
-const checkSource = 'native/test/self_check.cpp';
+const checkFolder = 'native/test/self_check';
 const addonSource = 'native/core/addon.cpp';
 
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
@@ -58,7 +58,8 @@ function link(output, files, extra) {
 }
 
 async function selfCheck(native) {
-  const files = [...native, checkSource];
+  const checks = readdirSync(join(root, checkFolder)).filter((name) => name.endsWith('.cpp'));
+  const files = [...native, ...checks.map((name) => `${checkFolder}/${name}`)];
   await compileAll(files);
   link(`${folder}/self_check`, files, []);
   // One check asks for more memory than there is: the answer is to be null, not the end.

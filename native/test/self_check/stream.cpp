@@ -1,0 +1,239 @@
+// The queue, recorded steps, threads.
+#include <atomic>
+
+#include "core/device.h"
+#include "core/memory_plan.h"
+#include "core/recorder.h"
+#include "cpu/thread_pool.h"
+#include "test/self_check/check.h"
+
+namespace spikeloom {
+
+namespace {
+
+std::vector<int> order;
+
+void note(const Call& call) { order.push_back(static_cast<int>(call.attributes[0])); }
+void breakDown(const Call& call) { fail(call, "no %s", "luck"); }
+void outOfMemory(const Call&) { throw std::bad_alloc(); }
+void setOne(const Call& call) { as<float>(call.tensors[0])[0] = 1; }
+void addOne(const Call& call) { as<float>(call.tensors[0])[0] += 1; }
+
+KernelCall callOf(Kernel kernel, double value, const TensorView& view = {}) {
+  KernelCall call{kernel, nullptr, "test", static_cast<int64_t>(value), 1, {}, {}};
+  call.tensors[0] = view;
+  call.attributes[0] = value;
+  return call;
+}
+
+void queueCall(Stream& stream, Kernel kernel, double value, const TensorView& view = {}) {
+  Task& task = stream.next();
+  task.call = callOf(kernel, value, view);
+  task.transfer = nullptr;
+  task.control = nullptr;
+  stream.push();
+}
+
+void queueTransfer(Stream& stream, Transfer* transfer) {
+  Task& task = stream.next();
+  task.control = nullptr;
+  task.transfer = transfer;
+  stream.push();
+}
+
+void queueWrite(Stream& stream, const TensorView& view, float value) {
+  auto* write = new Transfer{Transfer::Kind::write, view, HostBytes(sizeof value), nullptr, "", {}};
+  std::memcpy(write->host.data(), &value, sizeof value);
+  queueTransfer(stream, write);
+}
+
+// Waits for the work queued so far. Returns why it failed ("" if it did not); a read's bytes arrive at `into`.
+std::string waitFor(Stream& stream, Transfer::Kind kind = Transfer::Kind::marker, const TensorView& view = {}, void* into = nullptr) {
+  int answers = 0;
+  Transfer read{kind, view, {}, into, "", [&](Transfer*) { answers++; }};
+  queueTransfer(stream, &read);
+  stream.drain();
+  check(answers == 1, "one answer for one question");
+  return read.error;
+}
+
+}  // namespace
+
+void checkStream() {
+  Status status{};
+  const Tensor one(DType::f32, {1});  // it outlives the queue, as the arena's memory does
+  const auto device = Device::open(cpuBackend(), 0, &status);
+  Stream& stream = *device->stream;
+  constexpr int kCalls = 10000;  // more than the queue holds
+  order.clear();
+  for (int i = 0; i < kCalls; i++) queueCall(stream, note, i);
+  check(waitFor(stream).empty() && order.size() == kCalls, "every call ran");
+  bool rising = true;
+  for (int i = 0; i < static_cast<int>(order.size()); i++) rising = rising && order[static_cast<size_t>(i)] == i;
+  check(rising, "calls run in their order");
+
+  order.clear();
+  queueCall(stream, note, 1);
+  queueCall(stream, breakDown, 7);
+  queueCall(stream, note, 2);
+  check(waitFor(stream) == "test: no luck [call 7]", "a failure is told with its call");
+  check(order == std::vector<int>{1}, "what is behind a failure is skipped");
+  queueCall(stream, note, 3);
+  check(waitFor(stream).empty() && order.back() == 3, "after the answer it goes on");
+  queueCall(stream, outOfMemory, 0);
+  check(waitFor(stream) == "test: out of memory", "a kernel without memory is a failure too");
+
+  queueWrite(stream, one.view, 2.5f);
+  queueCall(stream, addOne, 0, one.view);
+  float value = 0;
+  check(waitFor(stream, Transfer::Kind::read, one.view, &value).empty(), "a tensor is read");
+  check(value == 3.5f, "written, computed, read in order");
+  queueCall(stream, breakDown, 0);
+  queueWrite(stream, one.view, 9.f);
+  value = 0;
+  check(!waitFor(stream, Transfer::Kind::read, one.view, &value).empty() && value == 0, "no bytes after a failure");
+  check(*as<float>(one.view) == 3.5f, "a write behind a failure is skipped");
+  check(stream.queued() == 0, "nothing is queued");
+  // The device ends with writes on their way: they are dropped, and freed.
+  for (int i = 0; i < 50; i++) queueWrite(stream, one.view, 1.f);
+}
+
+// ---- recorded steps
+
+namespace {
+
+bool overlap(const Life& a, const Life& b) {
+  return a.first <= b.last && b.first <= a.last && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+}  // namespace
+
+void checkMemoryPlan() {
+  Draws draws;
+  for (int round = 0; round < 60; round++) {
+    std::vector<Life> lives;
+    size_t sum = 0;
+    const uint32_t blocks = 1 + draws.below(80), calls = 1 + draws.below(60);
+    for (uint32_t i = 0; i < blocks; i++) {
+      const int64_t first = draws.below(calls), last = first + draws.below(calls);
+      lives.push_back({1 + draws.below(20) * draws.below(5000), first, last});
+      sum += (lives.back().bytes + 255) / 256 * 256;
+    }
+    const size_t total = planMemory(lives), least = leastMemory(lives);
+    bool apart = true, inside = true;
+    for (size_t i = 0; i < lives.size(); i++) {
+      inside = inside && lives[i].offset % kBlockAlignment == 0 && lives[i].offset + lives[i].bytes <= total;
+      for (size_t j = 0; j < i; j++) apart = apart && !overlap(lives[i], lives[j]);
+    }
+    check(apart, "blocks that live at the same time lie apart");
+    check(inside, "blocks are aligned and lie within the slab");
+    check(total <= sum && total >= least, "a plan needs no more than all blocks and no less than those that live at once");
+  }
+  std::vector<Life> none;
+  check(planMemory(none) == 0 && leastMemory(none) == 0, "nothing needs nothing");
+  std::vector<Life> chain;
+  for (int64_t i = 0; i < 50; i++) chain.push_back({4096, i, i + 1});
+  check(planMemory(chain) == 2 * 4096, "a chain of calls needs two blocks");
+}
+
+// Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and handles.
+void checkRecorder() {
+  Status status{};
+  const auto device = Device::open(cpuBackend(), 0, &status);
+  Store store;
+  const size_t before = device->arena->bytesInUse();
+  const auto make = [&](Recorder& recorder) {
+    TensorView view = viewOf(DType::f32, {1});
+    Storage* storage = recorder.make(storedBytes(view));
+    view.data = storage->data;
+    return store.add(view, storage);
+  };
+  const auto call = [&](Recorder& recorder, Kernel kernel, int64_t handle, double value) {
+    Storage* storage = store.storage(handle);
+    recorder.call(callOf(kernel, value, *store.view(handle)), &storage);
+  };
+  const auto forget = [&](Recorder& recorder, int64_t handle) {
+    bool known = false;
+    Storage* last = store.remove(handle, &known);
+    if (last) recorder.freed(last);
+  };
+  {
+    Recorder cancelled(*device, 0, store);
+    call(cancelled, addOne, make(cancelled), 0);
+  }
+  check(store.live() == 0 && device->arena->bytesInUse() == before, "a cancelled recording leaves nothing");
+
+  auto recorder = std::make_unique<Recorder>(*device, 0, store);
+  const int64_t kept = make(*recorder), passing = make(*recorder);
+  call(*recorder, setOne, passing, 0);
+  recorder->cut();
+  call(*recorder, setOne, kept, 0);
+  call(*recorder, addOne, kept, 1);
+  forget(*recorder, passing);
+  Recording recording;
+  check(recorder->finish(&recording, &status), "there is memory for a small step");
+  recorder.reset();
+  check(recording.program->parts == std::vector<size_t>{1, 3}, "a cut makes two parts");
+  check(recording.workspaceBytes == 256 && recording.resultBytes == 256, "one block passes, one stays");
+  const TensorView result = *store.view(kept);
+  for (const size_t part : {0, 1, 0, 1}) {
+    check(device->workspace->begin(recording.program.get(), part), "parts in their order may run");
+    Task& task = device->stream->next();
+    task.program = recording.program;
+    task.part = part;
+    task.workspace = device->workspace->data();
+    task.transfer = nullptr;
+    task.control = nullptr;
+    device->stream->push();
+  }
+  check(!device->workspace->begin(recording.program.get(), 1), "a part may not run twice");
+  float value = 0;
+  check(waitFor(*device->stream, Transfer::Kind::read, result, &value).empty(), "a replay has results");
+  check(value == 2.f, "every replay computes the same");
+  bool known = false;
+  check(store.remove(kept, &known) == nullptr, "a program holds its results without their handles");
+  for (Storage* storage : recording.held) device->release(storage);
+  device->workspace->leave(recording.program.get());
+  check(device->arena->bytesInUse() == before, "a freed program leaves nothing");
+}
+
+// ---- threads
+
+void checkThreadPool() {
+  ThreadPool pool(3);
+  const auto everyTaskOnce = [&pool](int64_t tasks) {
+    std::vector<std::atomic<int>> seen(static_cast<size_t>(tasks));
+    std::atomic<bool> known{true};
+    const int threads = pool.size();
+    auto body = [&](int64_t task, int thread) {
+      seen[static_cast<size_t>(task)]++;
+      if (thread < 0 || thread >= threads) known = false;
+    };
+    const TaskBody run = [](void* closure, int64_t task, int thread) { (*static_cast<decltype(body)*>(closure))(task, thread); };
+    bool all = pool.run(tasks, run, &body);
+    for (const auto& n : seen) all = all && n == 1;
+    return all && known;
+  };
+  for (const int threads : {3, 1, 4, 4, 2, 7, 2}) {
+    pool.resize(threads);
+    check(pool.size() == threads, "the pool has " + std::to_string(threads) + " threads");
+    for (const int64_t tasks : {0, 1, 2, 3, 17, 1000}) check(everyTaskOnce(tasks), std::to_string(tasks) + " tasks, each once");
+  }
+  bool all = true;
+  for (int i = 0; i < 2000; i++) all = all && everyTaskOnce(1 + i % 5);
+  check(all, "many small jobs");
+  const TaskBody tooLarge = [](void*, int64_t task, int) {
+    if (task % 3 == 1) throw std::bad_alloc();
+  };
+  check(!pool.run(10, tooLarge, nullptr), "a task without memory is told");
+  check(everyTaskOnce(10), "and the pool goes on");
+
+  CpuContext context(2);
+  void* small = context.scratch(0, 1, 100);
+  std::memset(small, 1, 100);
+  check(context.scratch(0, 1, 50) == small, "scratch is kept");
+  std::memset(context.scratch(0, 1, 100000), 1, 100000);
+  check(context.scratch(1, 1, 10) != context.scratch(0, 1, 10), "each thread has its own");
+}
+
+}  // namespace spikeloom
