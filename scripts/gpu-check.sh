@@ -41,7 +41,7 @@ pack() {
     grep -v '^bench/results/' | tar -cJf "$folder/sources.tar.xz" -T -
   # what only checks types or builds in the second way is left out
   tar -cJhf "$folder/node_modules.tar.xz" --exclude=node_modules/typescript --exclude='node_modules/@types' \
-    --exclude=node_modules/cmake-js --exclude='*.map' --exclude='*.d.ts' --exclude='*.md' --exclude=node_modules/zod/src node_modules
+    --exclude=node_modules/cmake-js --exclude=node_modules/sharp --exclude=node_modules/@img --exclude='*.map' --exclude='*.d.ts' --exclude='*.md' --exclude=node_modules/zod/src node_modules
   state=$(git rev-parse HEAD)
   [ -z "$(git status --porcelain --untracked-files=no)" ] || state="$state modified"
   printf '%s\n' "$state" > "$folder/commit"

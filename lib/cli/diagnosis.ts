@@ -27,8 +27,17 @@ export interface Report {
   cuda: CudaReport;
   /** The same step on the first GPU; null where CUDA cannot be used. */
   cuda_training: { ok: boolean; problem: string | null } | null;
+  images: Images;
   tools: Tool[];
   datasets: DataSet[];
+}
+
+/** What decodes the pictures of sets whose files are read as they are. */
+interface Images {
+  /** JPEG in the addon. */
+  libjpeg_turbo: { ok: boolean; problem: string | null };
+  /** Everything else, and JPEG where the addon cannot. */
+  sharp: { ok: boolean; problem: string | null };
 }
 
 interface Tool {
@@ -69,6 +78,7 @@ export async function diagnose(): Promise<Report> {
     training,
     cuda,
     cuda_training: cuda.score > 0 ? await attempt(() => trainOneStep('cuda')) : null,
+    images: await checkImages(addon),
     tools: Object.entries(TOOLS).map(([name, adds]) => ({ name, path: findProgram(name), adds })),
     datasets: [await checkShippedData()],
   };
@@ -115,6 +125,11 @@ async function trainOneStep(on: string): Promise<void> {
   });
   const value = await loss.item();
   if (!Number.isFinite(value)) throw new Error(`the loss of a small network is ${value}`);
+}
+
+async function checkImages(addon: Report['addon']): Promise<Images> {
+  const problem = addon.ok ? native().jpegProblem() || null : 'the addon is needed';
+  return { libjpeg_turbo: { ok: problem === null, problem }, sharp: await attempt(() => import('sharp')) };
 }
 
 async function attempt(body: () => Promise<unknown>): Promise<{ ok: boolean; problem: string | null }> {

@@ -91,6 +91,16 @@ export interface Native {
     height: number,
     ...arrays: [x: Uint16Array, y: Uint16Array, p: Uint8Array, t: Float64Array]
   ): [number, number, number, number, number, number, string];
+  /** Why JPEG files cannot be decoded by the addon; empty where they can. */
+  jpegProblem(): string;
+  /** [width, height]. Errors of a damaged file carry the byte as `offset`. */
+  jpegSize(bytes: Uint8Array): [number, number];
+  /** Decodes, crops, scales and mirrors into `out` [3,rows,columns] from `at` on; `window` as in native/images/window.h. */
+  renderJpeg(bytes: Uint8Array, window: Float64Array, out: Uint8Array, at: number): void;
+  /** The same of a decoded picture, interleaved RGB. */
+  renderPixels(rgb: Uint8Array, width: number, height: number, window: Float64Array, out: Uint8Array, at: number): void;
+  /** pixels [N,C,plane] through a table [C,256]. */
+  normalisePixels(pixels: Uint8Array, plane: number, table: Float32Array, out: Float32Array): void;
 }
 
 /** The contract this side speaks; the addon reports its own. */

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type BatchSource, batchMaker } from './batch.ts';
+import { DataError } from './files.ts';
 import type { PoolReply, PoolRequest } from './pool.ts';
 import type { BatchJob } from './sample-set.ts';
 
@@ -7,11 +8,19 @@ import type { BatchJob } from './sample-set.ts';
 const port = parentPort!;
 const make = batchMaker(workerData as BatchSource);
 
-port.on('message', async ({ id, job }: PoolRequest<BatchJob>) => {
+let last: Promise<void> = Promise.resolve();
+port.on('message', (request: PoolRequest<BatchJob>) => {
+  last = last.then(() => answer(request));
+});
+
+async function answer({ id, job }: PoolRequest<BatchJob>): Promise<void> {
   try {
     const result = await make(job);
     port.postMessage({ id, result } satisfies PoolReply, [result.images.buffer, result.labels.buffer]);
   } catch (error) {
-    port.postMessage({ id, error: (error as Error).message } satisfies PoolReply);
+    const { message } = error as Error;
+    const data =
+      error instanceof DataError ? { file: error.file, detail: error.detail, offset: error.offset } : undefined;
+    port.postMessage({ id, error: message, ...(data ? { data } : {}) } satisfies PoolReply);
   }
-});
+}

@@ -1,9 +1,11 @@
 import { type AugmentName, augmentation, normaliseTable, placements, renderSample } from './augment.ts';
 import type { ImageSet } from './image-set.ts';
+import { pictureBatches } from './pictures/image-batches.ts';
+import type { ImageFiles } from './pictures/image-files.ts';
 import type { BatchMaker, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */
-export type AnySet = ImageSet;
+export type AnySet = ImageSet | ImageFiles;
 export type AnySplits = SampleSplits<AnySet>;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
@@ -15,11 +17,13 @@ export interface BatchSource<S extends AnySet = AnySet> {
 
 const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { kind: K }>>) => BatchMaker } = {
   images: imageBatches,
+  'image-files': pictureBatches,
 };
 
 /** The function that makes the batches of a source. It depends on nothing but its arguments. */
 export function batchMaker(source: BatchSource): BatchMaker {
-  return MAKERS[source.set.kind](source);
+  const maker = MAKERS[source.set.kind] as (source: BatchSource) => BatchMaker;
+  return maker(source);
 }
 
 function imageBatches({ set, seed, augment }: BatchSource<ImageSet>): BatchMaker {

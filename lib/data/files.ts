@@ -9,12 +9,15 @@ export class DataError extends SpikeloomError {
   readonly file: string;
   /** The byte where reading went wrong (after decompression), where that is known. */
   readonly offset: number | undefined;
+  /** The message without file and byte. */
+  readonly detail: string;
 
   constructor(file: string, message: string, options: { offset?: number; cause?: unknown } = {}) {
     const place = options.offset === undefined ? '' : ` at byte ${options.offset}`;
     super(`${file}${place}: ${message}`, { cause: options.cause });
     this.file = file;
     this.offset = options.offset;
+    this.detail = message;
   }
 }
 

@@ -11,4 +11,6 @@ export { fashionMnist, mnist, readIdx } from './idx.ts';
 export { type ImageSet, type ImageSplits, imageSet } from './image-set.ts';
 export { limit } from './limit.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
-export type { BatchArrays, SampleSet, SampleSplits, SplitName } from './sample-set.ts';
+export { type ImageFiles, type ImageFilesOptions, imageFolder } from './pictures/image-files.ts';
+export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
+export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';

@@ -5,7 +5,7 @@ import type { AugmentName } from './augment.ts';
 import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
 import { checkImageSet } from './image-set.ts';
 import { WorkerPool } from './pool.ts';
-import type { BatchArrays, BatchJob, BatchMaker } from './sample-set.ts';
+import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 
 export interface LoaderOptions {
   /** B, images a batch. */
@@ -42,6 +42,8 @@ export interface Batch extends BatchIndices {
   images: Float32Array<ArrayBuffer>;
   /** Classes [B]. */
   labels: Int32Array<ArrayBuffer>;
+  /** Samples that could not be read and have another one in their place. */
+  skipped?: SkippedSample[];
 }
 
 /** What feeds a training loop. */
@@ -73,6 +75,7 @@ export class Loader implements BatchFeed<Batch> {
   #pool: WorkerPool<BatchJob, BatchArrays> | undefined;
   #closed = false;
   #waitMs = 0;
+  #skipped = 0;
 
   constructor(set: AnySet, options: LoaderOptions) {
     if (set.kind === 'images') checkImageSet(set);
@@ -91,6 +94,11 @@ export class Loader implements BatchFeed<Batch> {
   /** Milliseconds that the consumer has spent waiting for batches since the loader was made. */
   get waitMs(): number {
     return this.#waitMs;
+  }
+
+  /** Samples so far that could not be read and had another one in their place; a batch's `skipped` names them. */
+  get skipped(): number {
+    return this.#skipped;
   }
 
   /** The images' order in an epoch [N], a pure function of (seed, epoch). */
@@ -171,6 +179,7 @@ export class Loader implements BatchFeed<Batch> {
         producer.release();
         this.#waitMs += performance.now() - started;
       }
+      this.#skipped += made.skipped?.length ?? 0;
       fill(producer, ahead);
       yield { ...made, ...batch };
     }

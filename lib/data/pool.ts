@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { SpikeloomError } from '../core/errors.ts';
+import { DataError } from './files.ts';
 
 /** A message to a worker: do `job` and answer under its number. */
 export interface PoolRequest<Job> {
@@ -12,6 +13,8 @@ export interface PoolReply<Result = unknown> {
   id: number;
   result?: Result;
   error?: string;
+  /** Where it was a {@link DataError}: its parts. */
+  data?: { file: string; detail: string; offset: number | undefined };
 }
 
 interface Waiting<Result> {
@@ -85,10 +88,11 @@ export class WorkerPool<Job, Result> {
     return worker;
   }
 
-  #settle({ id, result, error }: PoolReply<Result>): void {
+  #settle({ id, result, error, data }: PoolReply<Result>): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (error === undefined) waiting?.resolve(result as Result);
+    else if (data) waiting?.reject(new DataError(data.file, data.detail, { offset: data.offset }));
     else waiting?.reject(new SpikeloomError(`a loader thread could not make a batch: ${error}`));
   }
 

@@ -48,6 +48,15 @@ export interface BatchJob {
 export interface BatchArrays {
   images: Float32Array<ArrayBuffer>;
   labels: Int32Array<ArrayBuffer>;
+  /** Samples that could not be read and have another one in their place, where the set allows it. */
+  skipped?: SkippedSample[];
+}
+
+/** A sample that could not be read. */
+export interface SkippedSample {
+  index: number;
+  /** The file and what is wrong with it. */
+  reason: string;
 }
 
 /** Makes batches; what it makes is a pure function of the set, the seed, the augmentation and the job. */

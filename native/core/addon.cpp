@@ -1,4 +1,6 @@
 // The only file that knows N-API: tensors by handle, one generic body for every op, transfers that answer with promises.
+// A thread that is being ended takes no exceptions any more; without this, throwing one there would end the process.
+#define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
 #include <algorithm>
@@ -17,6 +19,8 @@
 #include "core/tensor.h"
 #include "cpu/backend.h"
 #include "events/decoder.h"
+#include "images/jpeg_library.h"
+#include "images/render.h"
 
 namespace spikeloom {
 namespace {
@@ -345,6 +349,8 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
 
 #include "core/addon_events.inl"
 
+#include "core/addon_images.inl"
+
 // ---- backends and devices
 
 Napi::Object describe(Napi::Env env, const Backend* backend, size_t index) {
@@ -477,6 +483,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
   add("decodeEvents", decodeEvents);
+  addImages(env, exports);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);
   exports["level"] = Napi::String::New(env, levelName(activeLevel()));

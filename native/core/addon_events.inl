@@ -7,7 +7,7 @@ T* elementsOf(const Napi::Value& value, size_t* count) {
   void* data = nullptr;
   size_t length = 0;
   if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
-    refuse(value.Env(), "decodeEvents: a typed array is needed");
+    refuse(value.Env(), "a typed array is needed");
   }
   if (count) *count = length;
   return static_cast<T*>(data);

@@ -34,8 +34,19 @@ function cudaFacts(cuda: Report['cuda'], training: Report['cuda_training']): str
   return facts;
 }
 
+function imageFacts({ libjpeg_turbo: jpeg, sharp }: Report['images']): string[][] {
+  const slower = `${jpeg.problem}; with it JPEG files (ImageNet) are read several times as fast`;
+  return [
+    ['libjpeg-turbo', jpeg.ok ? `decodes JPEG files: ${mark(true)}` : `not in use: ${slower}`],
+    [
+      'sharp',
+      sharp.ok ? `decodes other pictures: ${mark(true)}` : `not found; it would add PNG, WebP and TIFF pictures`,
+    ],
+  ];
+}
+
 function render(report: Report): string {
-  const { spikeloom, node, platform, cpu, addon, training, cuda, cuda_training, tools, datasets, ok } = report;
+  const { spikeloom, node, platform, cpu, addon, training, cuda, cuda_training, images, tools, datasets, ok } = report;
   const levels =
     cpu.level === null ? 'unknown without the addon' : `${cpu.level} in use, ${cpu.best_level} is the best here`;
   const contract = `${addon.file}, contract version ${addon.contract}, ${addon.ops} ops`;
@@ -51,6 +62,7 @@ function render(report: Report): string {
       training.ok ? `a small network on the CPU: ${mark(true)}` : `${mark(false)}: ${training.problem}`,
     ],
     ...cudaFacts(cuda, cuda_training),
+    ...imageFacts(images),
     ...tools.map(({ name, path, adds }) => [name, path ?? `not found; it would add ${adds}`]),
     ...datasets.map(({ name, folder, ok: good, images, problem }) => [
       name,
