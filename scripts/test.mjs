@@ -35,7 +35,7 @@ function mocha(title, files, env = {}) {
 
 function lowerLevels() {
   const addon = createRequire(import.meta.url)(join(root, 'build/Release/spikeloom.node'));
-  const levels = ['baseline', 'avx2', 'avx512', 'amx'];
+  const levels = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'];
   return levels.slice(0, levels.indexOf(addon.bestLevel));
 }
 

@@ -38,7 +38,7 @@ bool hasMatrixUnit() {
 }  // namespace
 
 const char* levelName(Level level) {
-  static const char* const kNames[kLevels] = {"baseline", "avx2", "avx512", "amx"};
+  static const char* const kNames[kLevels] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
   return kNames[static_cast<int>(level)];
 }
 
@@ -48,7 +48,8 @@ Level bestLevel() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (avx512) return hasMatrixUnit() ? Level::amx : Level::avx512;
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) return hasMatrixUnit() ? Level::amx : Level::avx512bf16;
+  if (avx512) return Level::avx512;
   if (avx2) return Level::avx2;
 #endif
   return Level::baseline;

@@ -8,9 +8,10 @@
 
 namespace spikeloom {
 
-// Instruction-set levels of the CPU kernels, in rising order. amx: avx512 and the bfloat16 matrix unit.
-enum class Level : int { baseline = 0, avx2 = 1, avx512 = 2, amx = 3 };
-constexpr int kLevels = 4;
+// Instruction-set levels of the CPU kernels, in rising order. avx512bf16: avx512 and dot products of bfloat16 pairs; amx: and the
+// bfloat16 matrix unit.
+enum class Level : int { baseline = 0, avx2 = 1, avx512 = 2, avx512bf16 = 3, amx = 4 };
+constexpr int kLevels = 5;
 const char* levelName(Level level);
 Level bestLevel();
 

@@ -27,7 +27,7 @@ const Chosen& chosen() {
       if (level <= best) return Chosen{level, ""};
       return Chosen{best, std::string("SPIKELOOM_CPU=") + wanted + ": this machine goes up to " + levelName(best) + " only"};
     }
-    return Chosen{best, std::string("SPIKELOOM_CPU=") + wanted + " is none of baseline, avx2, avx512, amx; unset it for the best of this machine"};
+    return Chosen{best, std::string("SPIKELOOM_CPU=") + wanted + " is none of baseline, avx2, avx512, avx512bf16, amx; unset it for the best of this machine"};
   }();
   return kChosen;
 }

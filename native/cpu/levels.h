@@ -8,7 +8,8 @@
 //   SPIKELOOM_KERNEL(kRelu, relu)                  // registers relu<float> and relu<double>
 //   #include "cpu/level_end.inl"
 //
-// A file that drives the matrix unit is no such file: it defines SPIKELOOM_MATRIX_UNIT and is compiled for the level amx alone.
+// A file that defines SPIKELOOM_BF16_DOTS is compiled for the level avx512bf16 alone, one that drives the matrix unit and defines
+// SPIKELOOM_MATRIX_UNIT for the level amx alone.
 // Code between begin and end may use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is
 // included once per level). Everything of the standard library must be included above `begin`, so that no inline function of a
 // shared header is ever compiled for a machine that this one may not be.
@@ -54,6 +55,8 @@
       ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, nullptr);
 
 #if defined(SPIKELOOM_MATRIX_UNIT)
+#define SPIKELOOM_LEVEL_NOW 4
+#elif defined(SPIKELOOM_BF16_DOTS)
 #define SPIKELOOM_LEVEL_NOW 3
 #elif defined(__x86_64__)
 #define SPIKELOOM_LEVEL_NOW 1

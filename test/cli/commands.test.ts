@@ -78,7 +78,7 @@ describe('spikeloom', function () {
     expect(report).to.deep.include({ ok: true, training: { ok: true, problem: null } });
     expect(report.addon).to.include({ ok: true, contract: native().abi });
     expect(report.addon.file).to.match(/spikeloom\.node$/);
-    expect(['baseline', 'avx2', 'avx512', 'amx']).to.include(report.cpu.level);
+    expect(['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx']).to.include(report.cpu.level);
     expect(report.cuda.score > 0 || report.cuda.reason.length > 0).to.equal(true);
     expect(report.datasets[0].images).to.deep.equal({ train: 12_000, test: 2000 });
   });

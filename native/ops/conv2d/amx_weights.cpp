@@ -16,8 +16,10 @@
 
 #if defined(__x86_64__)
 #include "cpu/level_begin.inl"
+#include "cpu/bf16_rows.inl"
 #include "cpu/tiles.inl"
 #include "cpu/tile_window.inl"
+#include "ops/conv2d/bias_gradient.inl"
 
 constexpr int64_t kWindowBytes = 1 << 20;    // tiles of a window, x and gy together
 constexpr int64_t kResidentBytes = 4 << 20;  // tiles of all windows, where they are made first
@@ -208,18 +210,6 @@ struct WeightGradient {
     });
   }
 };
-
-// gb[o] = sum over all pixels of gy.
-void biasGradient(const TensorView& gy, const TensorView& gb) {
-  const int64_t O = channels(gy), n = pixels(gy);
-  for (int64_t o = 0; o < O; o++) {
-    double sum = 0;
-    for (int64_t p = o; p < n * O; p += O) {
-      sum += gy.dtype == DType::bf16 ? static_cast<double>(toFloat(as<Bf16>(gy)[p])) : static_cast<double>(as<float>(gy)[p]);
-    }
-    as<float>(gb)[o] = static_cast<float>(sum);
-  }
-}
 
 template <class T>
 void conv2dGradW(const Call& call) {

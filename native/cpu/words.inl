@@ -1,0 +1,201 @@
+// Matrix products in vectors, on words of 32 bits (level avx512bf16): a word is a float, or two bf16 factors that follow each other along
+// the sum. A tile is 8 rows x 32 columns of sums in 16 registers; a step multiplies one word of every row with a vector of words.
+//
+//   sums[r][c] += sum over steps k of  a[k][r] * b[k][c]
+
+// Factors in a word; F is float or Bf16.
+template <class F>
+constexpr int kPerWord = static_cast<int>(4 / sizeof(F));
+
+constexpr int kTileRows = 8;
+
+template <class F>
+__attribute__((always_inline)) inline __m512 addProduct(__m512 sum, __m512i a, __m512i b) {
+  if constexpr (kPerWord<F> == 1) return _mm512_fmadd_ps((__m512)a, (__m512)b, sum);
+  else return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
+
+struct TileSums {
+  __m512 rows[kTileRows][2];
+
+  // Rows of 32 floats.
+  __attribute__((always_inline)) void loadFrom(const float* from) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; r++) rows[r][0] = _mm512_loadu_ps(from + r * 32), rows[r][1] = _mm512_loadu_ps(from + r * 32 + 16);
+  }
+  __attribute__((always_inline)) void storeTo(float* to) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; r++) {
+      _mm512_storeu_ps(to + r * 32, rows[r][0]);
+      _mm512_storeu_ps(to + r * 32 + 16, rows[r][1]);
+    }
+  }
+  __attribute__((always_inline)) void clear() {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; r++) rows[r][0] = rows[r][1] = _mm512_setzero_ps();
+  }
+
+  // Steps lie aStep words apart in a, and follow each other in b.
+  template <class F>
+  __attribute__((always_inline)) void add(const uint32_t* a, int64_t aStep, const uint32_t* b, int64_t steps) {
+    for (int64_t k = 0; k < steps; k++, a += aStep, b += 32) {
+      const __m512i low = _mm512_loadu_si512(b), high = _mm512_loadu_si512(b + 16);
+#pragma GCC unroll 8
+      for (int r = 0; r < kTileRows; r++) {
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(a[r]));
+        rows[r][0] = addProduct<F>(rows[r][0], x, low);
+        rows[r][1] = addProduct<F>(rows[r][1], x, high);
+      }
+    }
+  }
+};
+
+inline __mmask16 firstLanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u); }
+
+// Along the sum: the 16 words of factors p[0], p[1], ... of which n are there. Floats are rounded where F is Bf16.
+template <class F>
+inline __m512i wordsAlong(const float* p, int64_t n) {
+  if constexpr (kPerWord<F> == 1) return (__m512i)_mm512_maskz_loadu_ps(firstLanes(n), p);
+  else return (__m512i)_mm512_cvtne2ps_pbh(halfPart(p + 16, static_cast<int>(n - 16)), halfPart(p, static_cast<int>(n)));
+}
+
+// Across the sum: 16 words whose first factors are p[0..16), whose second ones are q[0..16); n of each are there, null: none.
+template <class F>
+inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
+  const __mmask16 there = firstLanes(n);
+  if constexpr (kPerWord<F> == 1) return p ? (__m512i)_mm512_maskz_loadu_ps(there, p) : _mm512_setzero_si512();
+  const __m512 first = p ? _mm512_maskz_loadu_ps(there, p) : _mm512_setzero_ps();
+  const __m512 second = q ? _mm512_maskz_loadu_ps(there, q) : _mm512_setzero_ps();
+  const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
+  return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second)), 16));
+}
+
+// A part of a picture as words: a group of 32 images side by side, for every pixel inside the window. Lanes without an image are 0.
+template <class F>
+struct WordWindow {
+  const TensorView* view;  // [N...,C,H,W] at rest channels-last: spike, bf16 or f32
+  int64_t C, H, W;
+  int64_t n0, lanes;       // images n0 <= n < n0 + lanes, at most 32
+  int64_t h0, h1, w0, w1;  // pixels, inside the picture
+  uint32_t* data;
+
+  static constexpr int64_t kImageWords = kLanesPerGroup / kPerWord<F>;
+
+  int64_t pixels() const { return (h1 - h0) * (w1 - w0); }
+  int64_t index(int64_t h, int64_t w) const { return (h - h0) * (w1 - w0) + (w - w0); }
+
+  // Sums over channels: [pixel][words of channels][32 images].
+  int64_t channelWords() const { return (C + kPerWord<F> - 1) / kPerWord<F>; }
+  int64_t size() const { return pixels() * channelWords() * kLanesPerGroup; }
+  const uint32_t* pixel(int64_t h, int64_t w) const { return data + index(h, w) * channelWords() * kLanesPerGroup; }
+
+  void fillRows() const {
+    eachPixel([&](int64_t pixel, int64_t at) {
+      uint32_t* to = data + at * channelWords() * kLanesPerGroup;
+      if (view->dtype == DType::spike) turnSpikes(pixel, to);
+      else turnNumbers(pixel, to);
+    });
+  }
+
+  // Sums over images: [block of kBlock channels][pixel][words of images][kBlock channels].
+  template <int kBlock>
+  int64_t sizeInBlocks() const {
+    return (C + kBlock - 1) / kBlock * pixels() * kImageWords * kBlock;
+  }
+  template <int kBlock>
+  const uint32_t* block(int64_t index, int64_t h, int64_t w) const {
+    return data + (index * pixels() + this->index(h, w)) * kImageWords * kBlock;
+  }
+
+  template <int kBlock>
+  void fillBlocks() const {
+    eachPixel([&](int64_t pixel, int64_t at) {
+      for (int64_t i = 0; i < kImageWords; i++) {
+        for (int64_t c = 0; c < C; c += 16) {
+          const __m512i words = imageWords(pixel, i * kPerWord<F>, c);
+          uint32_t* to = data + ((c / kBlock * pixels() + at) * kImageWords + i) * kBlock + c % kBlock;
+          if constexpr (kBlock >= 16) {
+            _mm512_storeu_si512(to, words);
+            if (c + 16 >= C && c % kBlock == 0) _mm512_storeu_si512(to + 16, _mm512_setzero_si512());
+          } else {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(words));
+            if (c + 8 < C) {
+              uint32_t* next = to + pixels() * kImageWords * kBlock;
+              _mm256_storeu_si256(reinterpret_cast<__m256i*>(next), _mm512_extracti64x4_epi64(words, 1));
+            }
+          }
+        }
+      }
+    });
+  }
+
+ private:
+  // body(the pixel's index in the tensor of image n0, its index in the window) for every pixel.
+  template <class B>
+  void eachPixel(B&& body) const {
+    int64_t at = 0;
+    for (int64_t h = h0; h < h1; h++) {
+      for (int64_t w = w0; w < w1; w++, at++) body((n0 * H + h) * W + w, at);
+    }
+  }
+
+  // A word of bits is 32 channels of an image: its lowest bits choose a word out of a table, then it is shifted.
+  void turnSpikes(int64_t pixel, uint32_t* to) const {
+    const int64_t blocks = spikeWords(C), step = H * W * blocks;
+    const __m512i table = kPerWord<F> == 1 ? _mm512_set1_epi64(0x3f80000000000000)
+                                           : _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x3f80, 0x3f800000, 0x3f803f80));
+    for (int64_t b = 0; b < blocks; b++) {
+      alignas(64) uint32_t bits[32] = {};
+      const uint32_t* from = as<uint32_t>(*view) + pixel * blocks + b;
+      for (int64_t lane = 0; lane < lanes; lane++) bits[lane] = from[lane * step];
+      __m512i low = _mm512_load_si512(bits), high = _mm512_load_si512(bits + 16);
+      const int64_t all = channelWords() - b * (32 / kPerWord<F>), n = all < 32 / kPerWord<F> ? all : 32 / kPerWord<F>;
+      for (int64_t k = 0; k < n; k++, to += kLanesPerGroup) {
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi32(low, table));
+        _mm512_storeu_si512(to + 16, _mm512_permutexvar_epi32(high, table));
+        low = _mm512_srli_epi32(low, kPerWord<F>), high = _mm512_srli_epi32(high, kPerWord<F>);
+      }
+    }
+  }
+
+  void turnNumbers(int64_t pixel, uint32_t* to) const {
+    for (int64_t k = 0; k < channelWords(); k += 16) {
+      for (int64_t half = 0; half < 2; half++) {
+        __m512i rows[16];
+        for (int64_t i = 0; i < 16; i++) {
+          const int64_t lane = half * 16 + i;
+          rows[i] = lane < lanes ? along((pixel + lane * H * W) * C + k * kPerWord<F>, C - k * kPerWord<F>) : _mm512_setzero_si512();
+        }
+        transpose16(rows);
+        for (int64_t i = 0; i < 16 && k + i < channelWords(); i++) _mm512_storeu_si512(to + (k + i) * kLanesPerGroup + half * 16, rows[i]);
+      }
+    }
+  }
+
+  // 16 words of channels from element `at` on, of which n are there.
+  __m512i along(int64_t at, int64_t n) const {
+    if (view->dtype == DType::bf16) return loadRowPart(as<Bf16>(*view) + at, static_cast<int>(n < 32 ? n : 32));
+    return wordsAlong<F>(as<float>(*view) + at, n);
+  }
+
+  // 16 channels from c on of the images of one word, the first of which is `lane`.
+  __m512i imageWords(int64_t pixel, int64_t lane, int64_t c) const {
+    const __m512i first = image(pixel, lane, c);
+    if constexpr (kPerWord<F> == 1) return first;
+    else return _mm512_or_si512(first, _mm512_slli_epi32(image(pixel, lane + 1, c), 16));
+  }
+
+  __m512i image(int64_t pixel, int64_t lane, int64_t c) const {
+    if (lane >= lanes) return _mm512_setzero_si512();
+    const int64_t from = pixel + lane * H * W;
+    const __mmask16 there = firstLanes(C - c);
+    if (view->dtype == DType::spike) {
+      const uint32_t mask = as<uint32_t>(*view)[from * spikeWords(C) + c / 32] >> (c & 16);
+      return _mm512_maskz_set1_epi32(static_cast<__mmask16>(mask), kPerWord<F> == 1 ? 0x3f800000 : 0x3f80);
+    }
+    if (view->dtype == DType::bf16) return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, as<Bf16>(*view) + from * C + c));
+    const __m512 values = _mm512_maskz_loadu_ps(there, as<float>(*view) + from * C + c);
+    if constexpr (kPerWord<F> == 1) return (__m512i)values;
+    else return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values));
+  }
+};

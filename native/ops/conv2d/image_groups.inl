@@ -1,0 +1,291 @@
+// Forward pass and data gradient by groups of 32 images at the same pixel, so that all of them meet the same kernel elements: those that
+// fall outside of the picture are left out (four of nine on a 2x2 picture are all there is), strides need no special case, and a
+// pixel's sum has its terms in one order whatever the batch.
+//
+//   forward    y[32 images, pixel, 32 o]  = sum over taps, c of  x[32 images, source(pixel, tap), c] * w[tap][c][o]
+//   gradient   gx[32 images, pixel, 32 c] = sum over taps, o of gy[32 images, source(pixel, tap), o] * w[tap][o][c]
+//
+// A task is a window of pixels of one group: its sources are laid out once as the products take them, and stay in the second cache while
+// all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
+// task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
+//
+// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels.
+// For levels with AVX512_BF16.
+constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
+
+// One of the two products: the source is the picture that is read, the target the one that is made.
+struct Product {
+  Geometry g;
+  bool isGradient;
+  int64_t N, sourceC, sourceH, sourceW, targetC, targetH, targetW;
+
+  Product(const Geometry& geometry, bool gradient) : g(geometry), isGradient(gradient) {
+    N = g.N;
+    sourceC = gradient ? g.O : g.C, sourceH = gradient ? g.P : g.H, sourceW = gradient ? g.Q : g.W;
+    targetC = gradient ? g.C : g.O, targetH = gradient ? g.H : g.P, targetW = gradient ? g.W : g.Q;
+  }
+  int64_t taps() const { return g.kh * g.kw; }
+  int64_t columns() const { return (targetC + 31) / 32; }
+
+  // The source row that kernel row i reads for target row t, or -1; the same for columns.
+  int64_t sourceRow(int64_t t, int64_t i) const { return source(t, i, g.sh, g.ph, sourceH); }
+  int64_t sourceColumn(int64_t t, int64_t j) const { return source(t, j, g.sw, g.pw, sourceW); }
+
+  // body(source row, source column, tap) for the kernel elements that meet the picture, always in the same order.
+  template <class F>
+  void eachSource(int64_t t, int64_t u, F&& body) const {
+    for (int64_t i = 0; i < g.kh; i++) {
+      const int64_t h = sourceRow(t, i);
+      if (h < 0) continue;
+      for (int64_t j = 0; j < g.kw; j++) {
+        const int64_t w = sourceColumn(u, j);
+        if (w >= 0) body(h, w, i * g.kw + j);
+      }
+    }
+  }
+
+  // How many source pixels a window of so many target pixels reads.
+  int64_t pixelsRead(int64_t rows, int64_t columns) const {
+    const auto reach = [&](int64_t n, int64_t k, int64_t s, int64_t size) {
+      const int64_t wanted = isGradient ? (n + k - 2) / s + 1 : (n - 1) * s + k;
+      return wanted < size ? wanted : size;
+    };
+    return reach(rows, g.kh, g.sh, sourceH) * reach(columns, g.kw, g.sw, sourceW);
+  }
+
+ private:
+  int64_t source(int64_t t, int64_t i, int64_t stride, int64_t padding, int64_t size) const {
+    if (!isGradient) {
+      const int64_t s = t * stride + i - padding;
+      return s >= 0 && s < size ? s : -1;
+    }
+    const int64_t s = t + padding - i;
+    return s >= 0 && s % stride == 0 && s / stride < size ? s / stride : -1;
+  }
+};
+
+// Windows: `rows` x `columns` target pixels of a group of 32 images.
+struct Tasks {
+  int64_t groups, rows, columns, rowTasks, columnTasks, blocks;  // blocks: of 32 output channels
+
+  Tasks(const Product& p, int64_t windowRows, int64_t windowColumns) : rows(windowRows), columns(windowColumns) {
+    groups = (p.N + kLanesPerGroup - 1) / kLanesPerGroup;
+    rowTasks = (p.targetH + rows - 1) / rows;
+    columnTasks = (p.targetW + columns - 1) / columns;
+    blocks = p.columns();
+  }
+  int64_t windows() const { return groups * rowTasks * columnTasks; }
+  // Whether windows alone are no work for many threads.
+  bool areFew() const { return windows() < 8 && blocks > 1; }
+};
+
+struct Job {
+  const Call& call;
+  const Product& p;
+  const Tasks& tasks;
+  const TensorView &source, &target, &added;
+  const float* bias;
+  float* parts;  // [window][shift, sum, sum of squares][targetC], or null
+
+  int64_t least(int64_t a, int64_t b) const { return a < b ? a : b; }
+
+  struct Area {
+    int64_t n0, lanes, t0, t1, u0, u1;  // images, target rows and columns
+  };
+  Area area(int64_t window) const {
+    const int64_t column = window % tasks.columnTasks, row = window / tasks.columnTasks % tasks.rowTasks;
+    const int64_t n0 = window / tasks.columnTasks / tasks.rowTasks * kLanesPerGroup;
+    return {n0, least(kLanesPerGroup, p.N - n0), row * tasks.rows, least((row + 1) * tasks.rows, p.targetH),
+            column * tasks.columns, least((column + 1) * tasks.columns, p.targetW)};
+  }
+
+  // The source pixels h0 <= h < h1, w0 <= w < w1 that an area reads.
+  struct Reach {
+    int64_t h0, h1, w0, w1;
+  };
+  Reach reach(const Area& a) const {
+    Reach r{p.sourceH, 0, p.sourceW, 0};
+    for (int64_t t = a.t0; t < a.t1; t++) {
+      for (int64_t i = 0; i < p.g.kh; i++) extend(p.sourceRow(t, i), &r.h0, &r.h1);
+    }
+    for (int64_t u = a.u0; u < a.u1; u++) {
+      for (int64_t j = 0; j < p.g.kw; j++) extend(p.sourceColumn(u, j), &r.w0, &r.w1);
+    }
+    if (r.h1 <= r.h0) r.h0 = r.h1 = 0;
+    if (r.w1 <= r.w0) r.w0 = r.w1 = 0;
+    return r;
+  }
+
+  // 32 output channels on their way home: bias, what is added, the moments.
+  class Channels {
+   public:
+    Channels(const Job& job, int64_t window, int64_t column) : job_(job), window_(window), first_(column * 32) {
+      count_ = static_cast<int>(job.least(32, job.p.targetC - first_));
+      if (job.bias) low_ = halfPart(job.bias + first_, count_), high_ = halfPart(job.bias + first_ + 16, count_ - 16);
+    }
+
+    void put(const float* sums, const Area& a, int64_t pixel) {
+      const int64_t area = job_.p.targetH * job_.p.targetW;
+      __m512 sum[2] = {}, square[2] = {};
+      for (int64_t lane = 0; lane < a.lanes; lane++, sums += 32) {
+        const int64_t at = ((a.n0 + lane) * area + pixel) * job_.p.targetC + first_;
+        __m512 low = _mm512_add_ps(_mm512_loadu_ps(sums), low_), high = _mm512_add_ps(_mm512_loadu_ps(sums + 16), high_);
+        if (job_.added.data) add(at, &low, &high);
+        store(at, low, high);
+        if (!job_.parts) continue;
+        if (pixels_ == 0 && lane == 0) shift_[0] = low, shift_[1] = high;
+        const __m512 d0 = _mm512_sub_ps(low, shift_[0]), d1 = _mm512_sub_ps(high, shift_[1]);
+        sum[0] = _mm512_add_ps(sum[0], d0), sum[1] = _mm512_add_ps(sum[1], d1);
+        square[0] = _mm512_fmadd_ps(d0, d0, square[0]), square[1] = _mm512_fmadd_ps(d1, d1, square[1]);
+      }
+      pixels_ += a.lanes;
+      for (int i = 0; i < 2; i++) sum_[i] = _mm512_add_ps(sum_[i], sum[i]), square_[i] = _mm512_add_ps(square_[i], square[i]);
+    }
+
+    void close() const {
+      if (!job_.parts) return;
+      float* part = job_.parts + window_ * 3 * job_.p.targetC + first_;
+      const __m512* all[3] = {shift_, sum_, square_};
+      for (const __m512* values : all) {
+        putHalf(part, values[0], count_);
+        putHalf(part + 16, values[1], count_ - 16);
+        part += job_.p.targetC;
+      }
+    }
+
+   private:
+    static void putHalf(float* to, __m512 v, int n) {
+      if (n > 0) _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1), v);
+    }
+
+    void add(int64_t at, __m512* low, __m512* high) const {
+      if (job_.added.dtype == DType::bf16) {
+        const Row row = loadRowPart(as<Bf16>(job_.added) + at, count_);
+        *low = _mm512_add_ps(*low, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(row)), 16));
+        *high = _mm512_add_ps(*high, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(row, 1)), 16));
+      } else {
+        *low = _mm512_add_ps(*low, halfPart(as<float>(job_.added) + at, count_));
+        *high = _mm512_add_ps(*high, halfPart(as<float>(job_.added) + at + 16, count_ - 16));
+      }
+    }
+
+    void store(int64_t at, __m512 low, __m512 high) const {
+      if (job_.target.dtype == DType::bf16) {
+        const Row row = (Row)_mm512_cvtne2ps_pbh(high, low);
+        Bf16* to = as<Bf16>(job_.target) + at;
+        if (count_ == 32) storeRow(to, row);
+        else _mm512_mask_storeu_epi16(to, (1u << count_) - 1, row);
+      } else {
+        putHalf(as<float>(job_.target) + at, low, count_);
+        putHalf(as<float>(job_.target) + at + 16, high, count_ - 16);
+      }
+    }
+
+    const Job& job_;
+    int64_t window_, first_, pixels_ = 0;
+    int count_;
+    __m512 low_{}, high_{}, shift_[2] = {}, sum_[2] = {}, square_[2] = {};
+  };
+
+ private:
+  static void extend(int64_t at, int64_t* first, int64_t* end) {
+    if (at < 0) return;
+    if (at < *first) *first = at;
+    if (at >= *end) *end = at + 1;
+  }
+};
+
+void mergeMoments(const Job& job, const TensorView& mean, const TensorView& var) {
+  for (int64_t o = 0; o < job.p.targetC; o++) {
+    Moments all;
+    for (int64_t window = 0; window < job.tasks.windows(); window++) {
+      const Job::Area a = job.area(window);
+      const float* part = job.parts + window * 3 * job.p.targetC + o;
+      all.addShifted(static_cast<double>(a.lanes * (a.t1 - a.t0) * (a.u1 - a.u0)), part[0], part[job.p.targetC], part[2 * job.p.targetC]);
+    }
+    if (mean.data) as<float>(mean)[o] = static_cast<float>(all.mean);
+    if (var.data) as<float>(var)[o] = static_cast<float>(all.variance());
+  }
+}
+
+// All pixels of a window for 32 output channels; `sums` is room for a pixel's.
+template <class Way>
+void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const typename Way::Panels& panels,
+              int64_t column, float* sums) {
+  const Job::Area a = job.area(index);
+  Job::Channels channels(job, index, column);
+  [[maybe_unused]] const typename Way::Use use;
+  for (int64_t t = a.t0; t < a.t1; t++) {
+    for (int64_t u = a.u0; u < a.u1; u++) {
+      way.sums(window, panels, column, t, u, sums);
+      channels.put(sums, a, t * job.p.targetW + u);
+    }
+  }
+  channels.close();
+}
+
+template <class Way>
+void runWindows(const Way& way, const Job& job, const typename Way::Panels& panels) {
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
+    typename Way::Window window = way.window(job, job.area(index));
+    window.data = scratch<typename Way::Item>(job.call, thread, 0, window.size());
+    window.fillRows();
+    float* sums = scratch<float>(job.call, thread, 1, 1024);
+    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, panels, column, sums);
+  });
+}
+
+// `panels`: null where a task packs those of its column.
+template <class Way>
+void runColumns(const Way& way, const Job& job, const typename Way::Panels* panels) {
+  using Item = typename Way::Item;
+  std::vector<typename Way::Window> windows;
+  int64_t size = 0;
+  for (int64_t i = 0; i < job.tasks.windows(); i++) {
+    windows.push_back(way.window(job, job.area(i)));
+    size += windows.back().size();
+  }
+  Item* data = scratch<Item>(job.call, 0, 3, size);
+  for (auto& window : windows) {
+    window.data = data;
+    data += window.size();
+  }
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
+  const auto run = [&](int64_t window, const typename Way::Panels& weights, int64_t column, int thread) {
+    runBlock(way, job, window, windows[static_cast<size_t>(window)], weights, column, scratch<float>(job.call, thread, 1, 1024));
+  };
+  if (panels) {
+    parallelFor(job.call, job.tasks.windows() * job.p.columns(), [&](int64_t task, int thread) {
+      run(task % job.tasks.windows(), *panels, task / job.tasks.windows(), thread);
+    });
+    return;
+  }
+  parallelFor(job.call, job.p.columns(), [&](int64_t column, int thread) {
+    const auto mine = way.panels(scratch<Item>(job.call, thread, 0, way.columnSize()), column);
+    mine.packFirst(as<float>(job.call.tensors[1]));
+    for (int64_t window = 0; window < job.tasks.windows(); window++) run(window, mine, column, thread);
+  });
+}
+
+struct Results {
+  TensorView target, added, bias, mean, var;
+};
+
+// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) all windows.
+template <class Way>
+void multiply(const Way& way, const Call& call, const Product& p, const TensorView& source, const Results& to) {
+  using Item = typename Way::Item;
+  const Tasks tasks = way.tasks();
+  const bool wantMoments = to.mean.data || to.var.data;
+  const bool shared = !tasks.areFew() || p.columns() < kManyColumns;
+  const int64_t panelSize = shared ? p.columns() * way.columnSize() : 0;
+  const int64_t partsSize = wantMoments ? tasks.windows() * 3 * p.targetC : 0;
+  Item* room = scratch<Item>(call, 0, 2, panelSize + partsSize * static_cast<int64_t>(sizeof(float) / sizeof(Item)));
+  const auto panels = way.panels(room, 0);
+  if (shared) panels.packAll(call, as<float>(call.tensors[1]));
+  float* parts = wantMoments ? reinterpret_cast<float*>(room + panelSize) : nullptr;
+  const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
+  if (tasks.areFew()) runColumns(way, job, shared ? &panels : nullptr);
+  else runWindows(way, job, panels);
+  if (wantMoments) mergeMoments(job, to.mean, to.var);
+}
