@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
-// First native/test/self_check, which needs no Node; then the addon itself in the op tables and in recorded steps. Everything lies in build/sanitize.
+// First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs (scripts/fuzz.mjs); then the addon
+// itself in the op tables and in recorded steps. Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
-//   node scripts/sanitize.mjs --quick     the self-check alone
+//   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
@@ -100,6 +101,7 @@ try {
   if (unknown) throw new Error(`unknown argument '${unknown}'; known: --quick`);
   const native = sources('cpu').filter((file) => file !== addonSource);
   await selfCheck(native);
+  run(process.execPath, ['scripts/fuzz.mjs', '--plain', '--runs', '4000']);
   if (!process.argv.includes('--quick')) await opTables(native);
   console.log('sanitize: nothing found');
 } catch (error) {

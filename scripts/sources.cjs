@@ -17,7 +17,9 @@ function sources(kind) {
   }
   if (kind === 'cuda') return [...walk('native/cuda'), ...walk('native/ops')].filter((file) => file.endsWith('.cu'));
   if (kind === 'emulated') return walk('native/emulated').filter((file) => file.endsWith('.cpp'));
-  return ['native/core', 'native/cpu', 'native/events', 'native/images', 'native/ops'].flatMap(walk).filter((file) => file.endsWith('.cpp'));
+  return ['native/core', 'native/cpu', 'native/events', 'native/images', 'native/ops']
+    .flatMap(walk)
+    .filter((file) => file.endsWith('.cpp'));
 }
 
 module.exports = { sources };

@@ -80,12 +80,17 @@ function attributes(xml: string): Map<string, string> {
  * @returns where the packets begin, what they are, and the sensor of the first stream of events
  */
 export function openAedat4(head: Uint8Array, file: string): Partial<SensorSize> & { start: number; packets: Packets } {
+  if (Buffer.from(head.subarray(0, MAGIC.length)).toString('latin1') !== MAGIC) {
+    throw new DataError(file, "a recording of AEDAT 4.0 begins with '#!AER-DAT4.0', but this one does not", {
+      offset: 0,
+    });
+  }
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const size = head.length < MAGIC.length + 4 ? Number.POSITIVE_INFINITY : view.getUint32(MAGIC.length, true);
   const start = MAGIC.length + 4 + size;
   if (start > head.length) {
-    const rule = `the header of AEDAT 4.0 ends within the file and its first ${2 ** 20} bytes`;
-    throw new DataError(file, `${rule}, but this one says it has ${size}`, { offset: MAGIC.length });
+    const rule = `the header of AEDAT 4.0 ends within the file and its first ${2 ** 20} bytes, but this one does not`;
+    throw new DataError(file, rule, { offset: MAGIC.length });
   }
   let compression = 0;
   let end = -1;

@@ -52,6 +52,13 @@ async function openHdf5(file: string): Promise<File> {
   }
 }
 
+/** What is damaged may not close either, and has been told of already. */
+function close(from: File): void {
+  try {
+    from.close();
+  } catch {}
+}
+
 const isDataset = (entity: Entity | null): entity is Dataset => entity !== null && 'slice' in entity;
 
 /** A dataset of one axis. */
@@ -153,7 +160,7 @@ export async function* readShd(file: string): AsyncGenerator<LabelledEvents, voi
   } catch (cause) {
     throw damaged(file, cause);
   } finally {
-    from.close();
+    close(from);
   }
 }
 
@@ -209,6 +216,6 @@ export async function readHdf5Events(file: string, path: string, { width, height
   } catch (cause) {
     throw damaged(file, cause);
   } finally {
-    from.close();
+    close(from);
   }
 }
