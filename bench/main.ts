@@ -6,6 +6,7 @@ import { runProgram } from '../lib/cli/run-program.ts';
 import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
+import type { DataBenchOptions } from './data.ts';
 import type { OpsOptions } from './ops.ts';
 import { addStepOptions, precisionOption, type StepOptions, wholeNumber } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
@@ -61,6 +62,24 @@ function addConvolutions(program: Command): void {
   );
 }
 
+function addData(program: Command): void {
+  const command = program
+    .command('data')
+    .description('events and images per second, here and in what is used in Python, in turn')
+    .option('--recordings <path...>', 'recordings of event cameras, or folders of them', [])
+    .option('--cifar <root>', 'CIFAR-10, binary version')
+    .option('--imagenet <root>', 'a folder with train/WNID/*.JPEG')
+    .option('--threads <n>', 'threads or worker processes', wholeNumber(1, 1024), availableParallelism())
+    .option('--seconds <s>', 'how long a case is timed', Number, 0.5)
+    .option('--python <file>', 'Python with the libraries; without it only ours is timed')
+    .option('--libraries <name...>', 'tonic, expelliarmus, spikingjelly, torchvision, pillow', [
+      'tonic',
+      'expelliarmus',
+    ])
+    .option('--rounds <n>', 'times that every side runs', wholeNumber(1, 100), 3);
+  addOutput(command).action(async (options: DataBenchOptions) => (await import('./data.ts')).dataCommand(options));
+}
+
 // What a command needs is loaded by the command, so that a comparison stays small beside what it measures.
 function makeProgram(): Command {
   const program = new Command('bench')
@@ -75,6 +94,7 @@ function makeProgram(): Command {
   addPeers(program);
   addAccuracy(program);
   addConvolutions(program);
+  addData(program);
   addOutput(measuring('ops', 'time every native op beside the ceilings of the machine')).action(
     async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options),
   );

@@ -1,0 +1,145 @@
+// What `bench data` times here: recordings to events, events to frames, pictures to batches.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { UsageError } from '../lib/cli/exit.ts';
+import { device, scope, tensor } from '../lib/core/index.ts';
+import { philox } from '../lib/core/random.ts';
+import type { AugmentName } from '../lib/data/augment.ts';
+import type { AnySet } from '../lib/data/batch.ts';
+import { MAX_HEADER, openRecording } from '../lib/data/events/formats.ts';
+import { readEvents } from '../lib/data/events/read.ts';
+import { loader } from '../lib/data/loader.ts';
+import { eventFrames, packEvent } from '../lib/ops/event-frames.ts';
+import { openData } from '../lib/train/data-sets.ts';
+import { resolveSettings } from '../lib/train/recipe.ts';
+import type { Settings } from '../lib/train/settings.ts';
+
+/** A case as every side gets it. */
+export interface DataCase {
+  name: string;
+  kind: 'decode' | 'frames' | 'images';
+  unit: 'events' | 'images';
+  /** decode: a recording, or a folder of many; images: the data set's root. */
+  path?: string;
+  /** decode: as readEvents() tells it. */
+  format?: string;
+  /** images: the data set. */
+  set?: string;
+  augment?: AugmentName;
+}
+
+export interface DataOptions {
+  recordings: string[];
+  cifar?: string;
+  imagenet?: string;
+  threads: number;
+  /** How long a case is timed, after half as long without the clock. */
+  seconds: number;
+}
+
+/** Rates by case; a case that could not be run says why. */
+export type Rates = Record<string, { per_s: number; count: number } | { failed: string }>;
+
+/** Events and frames of the case `frames`: those of a DVS128 recording in T = 10 slices. */
+export const FRAMES = { events: 2 ** 20, side: 128, steps: 10 };
+const BATCH = 128;
+
+function filesOf(path: string): string[] {
+  if (!statSync(path, { throwIfNoEntry: false })) throw new UsageError(`there is no recording ${path}`);
+  if (!statSync(path).isDirectory()) return [path];
+  const files = readdirSync(path).filter((name) => /\.(bin|bs2|aedat|aedat4|dat|raw)$/.test(name));
+  return files.sort().map((name) => join(path, name));
+}
+
+function recordingCase(path: string): DataCase {
+  const [file] = filesOf(path);
+  if (file === undefined) throw new UsageError(`there is no recording in ${path}`);
+  const { format } = openRecording(readFileSync(file).subarray(0, MAX_HEADER), file, {});
+  return { name: `${format}: ${basename(path)}`, kind: 'decode', unit: 'events', path, format };
+}
+
+/** The cases that the options ask for. */
+export function casesOf({ recordings, cifar, imagenet }: DataOptions): DataCase[] {
+  const cases = recordings.map(recordingCase);
+  const { events, side, steps } = FRAMES;
+  cases.push({ name: `events to ${steps} frames, ${events} events, ${side}x${side}`, kind: 'frames', unit: 'events' });
+  const images = (title: string, set: string, path: string, augment: AugmentName) =>
+    cases.push({ name: title, kind: 'images', unit: 'images', set, path, augment });
+  if (cifar !== undefined) {
+    images('CIFAR-10: crop, mirror', 'cifar10', cifar, 'basic');
+    images('CIFAR-10: crop, mirror, AutoAugment, Cutout', 'cifar10', cifar, 'published' as AugmentName);
+  }
+  if (imagenet !== undefined) images('ImageNet: JPEG, crop to 224, mirror', 'imagenet', imagenet, 'basic');
+  return cases;
+}
+
+/** Repeats `run`, which gives how much it did, for some seconds after half of them that do not count. */
+async function rate(seconds: number, run: () => number | Promise<number>): Promise<{ per_s: number; count: number }> {
+  let start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  const count = await run();
+  while (elapsed() < seconds / 2) await run();
+  let done = 0;
+  start = performance.now();
+  do done += await run();
+  while (elapsed() < seconds);
+  return { per_s: done / elapsed(), count };
+}
+
+function decode({ path }: DataCase): number {
+  return filesOf(path!).reduce((sum, file) => sum + readEvents(file).count, 0);
+}
+
+function framesCase(): () => Promise<number> {
+  const { events, side, steps } = FRAMES;
+  const drawn = philox(1, 0x62656e63);
+  const packed = Int32Array.from({ length: events }, () =>
+    packEvent(drawn.below(side), drawn.below(side), drawn.below(2)),
+  );
+  const bounds = Int32Array.from({ length: steps + 1 }, (_, t) => Math.floor((t * events) / steps));
+  return async () => {
+    scope(() => {
+      const slices = tensor(bounds, { shape: [1, steps + 1] });
+      eventFrames(tensor(packed), slices, { window: [side, side] });
+    });
+    await device('cpu').finish();
+    return events;
+  };
+}
+
+/** Batches of an epoch one after the other, epochs without an end. */
+async function* batchesOf(set: AnySet, augment: AugmentName, workers: number): AsyncGenerator<number, void, void> {
+  await using batches = loader(set, { batch: BATCH, seed: 1, shuffle: true, augment, workers, prefetch: 2 * workers });
+  for (let epoch = 0; ; epoch++) for await (const { size } of batches.epoch(epoch)) yield size;
+}
+
+async function imagesCase({ set, path, augment }: DataCase, { threads, seconds }: DataOptions) {
+  const settings = resolveSettings({
+    model: { name: 'fsta-resnet20' },
+    data: { name: set as Settings['data']['name'], root: path!, augment: augment! },
+  });
+  const { train } = await openData(settings);
+  const batches = batchesOf(train, augment!, threads);
+  try {
+    for (let i = 0; i < 2 * threads; i++) await batches.next(); // what was made ahead is not timed
+    return await rate(seconds, async () => (await batches.next()).value as number);
+  } finally {
+    await batches.return();
+  }
+}
+
+/** Times every case in this process. */
+export async function timeCases(options: DataOptions): Promise<Rates> {
+  device('cpu').setThreads(options.threads);
+  const rates: Rates = {};
+  for (const one of casesOf(options)) {
+    try {
+      if (one.kind === 'decode') rates[one.name] = await rate(options.seconds, () => decode(one));
+      else if (one.kind === 'frames') rates[one.name] = await rate(options.seconds, framesCase());
+      else rates[one.name] = await imagesCase(one, options);
+    } catch (error) {
+      rates[one.name] = { failed: (error as Error).message.split('\n')[0]! };
+    }
+  }
+  return rates;
+}
