@@ -16,12 +16,14 @@ const feedOf = (recording: Recording, file: string): EventFeed =>
 
 /** Bytes in front of `have` are of no more use; a buffer that is full of what is still needed gets larger. */
 class Window {
-  bytes = new Uint8Array(PIECE);
+  bytes: Uint8Array;
   have = 0;
   /** Where bytes[0] lies in the file. */
   offset: number;
 
-  constructor(start: number) {
+  /** @param size of the file: what a small one does not need is not taken, and many small ones make a data set */
+  constructor(start: number, size: number) {
+    this.bytes = new Uint8Array(Math.min(PIECE, Math.max(1, size - start)));
     this.offset = start;
   }
 
@@ -116,7 +118,7 @@ export function readEvents(file: string, options: EventOptions = {}): Events {
     const recording = openRecording(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)), file, options);
     const feed = feedOf(recording, file);
     const block = blockFor(recording, stat.size, file);
-    const window = new Window(recording.start);
+    const window = new Window(recording.start, stat.size);
     for (;;) {
       const { bytes, have, offset } = window;
       const read = readSync(descriptor, bytes, have, bytes.length - have, offset + have);
@@ -155,7 +157,7 @@ export async function* streamEvents(
     const { bytesRead } = await handle.read(head, 0, head.length, 0);
     const recording = openRecording(head.subarray(0, bytesRead), file, options);
     const feed = feedOf(recording, file);
-    const window = new Window(recording.start);
+    const window = new Window(recording.start, stat.size);
     const block = new EventBlock(chunk);
     for (;;) {
       const { bytes, have, offset } = window;
