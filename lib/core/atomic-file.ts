@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
@@ -44,12 +54,15 @@ const WRITE_BYTES = 4 * 2 ** 20;
  * {@link writeFileAtomic} without holding up the event loop: what is saved must not change before the promise is kept. Parts are made one
  * at a time, each when the one before is written.
  */
-export async function writeFileAtomicLater(path: string, content: FileContent): Promise<void> {
+export async function writeFileAtomicLater(
+  path: string,
+  content: FileContent | AsyncIterable<Uint8Array>,
+): Promise<void> {
   const temporary = temporaryName(path);
   const file = await attemptLater(path, () => open(temporary, 'wx'));
   try {
     try {
-      for (const part of parts(content)) {
+      for await (const part of isAsync(content) ? content : parts(content)) {
         for (let at = 0; at < part.byteLength; ) {
           const bytes = Math.min(WRITE_BYTES, part.byteLength - at);
           at += (await attemptLater(path, () => file.write(part, at, bytes))).bytesWritten;
@@ -97,6 +110,9 @@ async function syncFolderLater(folder: string): Promise<void> {
 const temporaryName = (path: string): string =>
   join(dirname(path), `.${basename(path).slice(0, 200)}.${randomBytes(6).toString('hex')}.tmp`);
 
+const isAsync = (content: object | string): content is AsyncIterable<Uint8Array> =>
+  typeof content === 'object' && Symbol.asyncIterator in content;
+
 function parts(content: FileContent): Iterable<Uint8Array> {
   if (typeof content === 'string') return [Buffer.from(content)];
   return content instanceof Uint8Array ? [content] : content;
@@ -105,6 +121,21 @@ function parts(content: FileContent): Iterable<Uint8Array> {
 function writeFully(fd: number, bytes: Uint8Array, chunkBytes: number): void {
   for (let at = 0; at < bytes.byteLength; ) {
     at += writeSync(fd, bytes, at, Math.min(chunkBytes, bytes.byteLength - at));
+  }
+}
+
+/** Leftovers of writes that were killed lie still for so long; one that goes on is touched every few seconds. */
+const STALE_MS = 10 * 60_000;
+
+/** Removes temporary files that writes of `path` have left behind when their process was killed. */
+export function removeLeftovers(path: string): void {
+  const folder = dirname(path);
+  const name = basename(path).slice(0, 200);
+  for (const found of readdirSync(folder)) {
+    const isLeft = found.startsWith(`.${name}.`) && /^[0-9a-f]{12}\.tmp$/.test(found.slice(name.length + 2));
+    const file = join(folder, found);
+    const stat = isLeft ? statSync(file, { throwIfNoEntry: false }) : undefined;
+    if (stat?.isFile() && Date.now() - stat.mtimeMs > STALE_MS) removeIfThere(file);
   }
 }
 

@@ -19,7 +19,7 @@ const ROUNDS = 10;
 const TWO_32 = 2 ** 32;
 
 /** First stream word of every use inside the library, so that no two uses share a stream. */
-export const STREAM = { shuffle: 1, augment: 2, dropout: 3, mix: 4, init: 0x696e6974 } as const;
+export const STREAM = { shuffle: 1, augment: 2, dropout: 3, mix: 4, mirror: 5, init: 0x696e6974 } as const;
 
 /** Upper 32 bits of the 64-bit product of two unsigned 32-bit integers, by 16-bit halves. */
 function mulHigh(a: number, b: number): number {

@@ -1,11 +1,13 @@
 import { type AugmentName, augmentation, normaliseTable, placements, renderSample } from './augment.ts';
+import { eventBatches } from './event-batches.ts';
+import type { EventSet } from './event-set.ts';
 import type { ImageSet } from './image-set.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
 import type { BatchMaker, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */
-export type AnySet = ImageSet | ImageFiles;
+export type AnySet = ImageSet | ImageFiles | EventSet;
 export type AnySplits = SampleSplits<AnySet>;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
@@ -18,6 +20,7 @@ export interface BatchSource<S extends AnySet = AnySet> {
 const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { kind: K }>>) => BatchMaker } = {
   images: imageBatches,
   'image-files': pictureBatches,
+  events: eventBatches,
 };
 
 /** The function that makes the batches of a source. It depends on nothing but its arguments. */

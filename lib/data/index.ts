@@ -1,11 +1,20 @@
 // Data sets, augmentation and the loader.
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
 export { cifar10, cifar100 } from './cifar.ts';
+export type { EventSet, EventSplits } from './event-set.ts';
+export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
+export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
+export { nCaltech101 } from './event-sets/n-caltech101.ts';
+export { nCars } from './event-sets/n-cars.ts';
+export { nMnist } from './event-sets/n-mnist.ts';
+export type { EventSetOptions } from './event-sets/open.ts';
+export { shd } from './event-sets/shd.ts';
 export type { Events } from './events/events.ts';
 export { EVENT_FORMATS, type EventFormat, type EventOptions, type SensorSize } from './events/formats.ts';
 export { type GestureLabel, parseGestureLabels, readGestureLabels } from './events/gesture.ts';
 export { type LabelledEvents, readHdf5Events, readShd } from './events/hdf5.ts';
 export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
+export { type BinningRule, eventSlices, packEvents, type SliceOptions } from './events/slices.ts';
 export { DataError } from './files.ts';
 export { fashionMnist, mnist, readIdx } from './idx.ts';
 export { type ImageSet, type ImageSplits, imageSet } from './image-set.ts';

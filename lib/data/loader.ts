@@ -3,6 +3,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment.ts';
 import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
+import { checkEventSet } from './event-set.ts';
 import { checkImageSet } from './image-set.ts';
 import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
@@ -79,6 +80,7 @@ export class Loader implements BatchFeed<Batch> {
 
   constructor(set: AnySet, options: LoaderOptions) {
     if (set.kind === 'images') checkImageSet(set);
+    if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
     this.#source = { set, seed, augment };
@@ -160,7 +162,7 @@ export class Loader implements BatchFeed<Batch> {
       while (queue.length < room) {
         const { value: batch } = plan.next();
         if (!batch) return;
-        const arrays = producer.make({ epoch, indices: batch.indices });
+        const arrays = producer.make({ epoch, batch: batch.index, indices: batch.indices });
         arrays.catch(() => {}); // seen when its turn comes; an abandoned one is nobody's concern
         queue.push({ batch, arrays });
       }

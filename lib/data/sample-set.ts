@@ -41,6 +41,8 @@ export interface SampleSplits<S extends SampleSet = SampleSet> {
 /** The samples of one batch, by index into the set. */
 export interface BatchJob {
   epoch: number;
+  /** Number of the batch in its epoch, from 0. */
+  batch: number;
   indices: Int32Array<ArrayBuffer>;
 }
 

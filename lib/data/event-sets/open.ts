@@ -1,0 +1,175 @@
+// From the original files to the two halves of a data set: the cache, made where it is missing or of other files, and the split.
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SpikeloomError } from '../../core/errors.ts';
+import { checkEventSet, type EventSet, type EventSplits } from '../event-set.ts';
+import {
+  type BuildOptions,
+  buildEventCache,
+  type CacheItem,
+  type EventCache,
+  openEventCache,
+} from '../events/cache.ts';
+import type { SensorSize } from '../events/formats.ts';
+import { type BinningRule, checkBinning } from '../events/slices.ts';
+import { DataError } from '../files.ts';
+import { chosenSplit, nameSplit, type SplitNames } from '../splits.ts';
+
+/** What every event set is opened with. */
+export interface EventSetOptions {
+  /** T, frames of a sample. */
+  steps: number;
+  /** H and W of the frames (default: of what is counted), bilinear. */
+  size?: readonly [number, number];
+  /** H and W of the sensor's middle part that is counted (default: the whole sensor); larger than the sensor pads with 0. */
+  crop?: readonly [number, number];
+  /** Which samples are for training, by name (default: the set's first way). */
+  split?: string;
+  /** How a recording is cut into frames (default: 'count'). */
+  binning?: BinningRule;
+  /** Microseconds of a frame, for binning 'window'. */
+  window?: number;
+  /** Largest count of a pixel; 1: binary frames; 0 (the default): as they are. */
+  clip?: number;
+  /** Divide every frame by its largest count. */
+  normalise?: boolean;
+  /** Folder for the cache (default: 'spikeloom-cache' in the data's folder). */
+  cacheFolder?: string;
+  /** Ends the making of the cache. */
+  signal?: AbortSignal;
+  /** Told while the cache is made: recordings done, of how many. */
+  onProgress?: (done: number, of: number) => void;
+}
+
+const KEYS: readonly (keyof EventSetOptions)[] = [
+  ...(['steps', 'size', 'crop', 'split', 'binning', 'window', 'clip', 'normalise'] as const),
+  ...(['cacheFolder', 'signal', 'onProgress'] as const),
+];
+
+/** Recordings on their way into the cache. */
+export interface RecordingSource {
+  classes: string[];
+  /** How many there will be. */
+  count: number;
+  items: AsyncIterable<CacheItem>;
+  close?(): void;
+}
+
+/** What tells one data set from another. */
+export interface EventSetPlan {
+  name: string;
+  sensor: SensorSize;
+  /** Names what recordings are made from; see {@link CacheContent.source}. */
+  source: string;
+  /** Opens the original files. */
+  open(): Promise<RecordingSource>;
+  /** Ways to split the names of all recordings, the usual one first. */
+  splits: Readonly<Record<string, (names: readonly string[]) => SplitNames>>;
+}
+
+const defaultFolder = (root: string): string =>
+  join(statSync(root, { throwIfNoEntry: false })?.isDirectory() ? root : dirname(root), 'spikeloom-cache');
+
+/** An integer pair in range, or a refusal. */
+function sides(key: string, value: readonly [number, number]): [number, number] {
+  if (value.length === 2 && value.every((n) => Number.isInteger(n) && n >= 1 && n <= 4096)) return [...value];
+  throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value.join(', ')}]`);
+}
+
+/** @internal refuses what cannot be before any file is read */
+export function checkEventOptions(options: EventSetOptions): void {
+  const unknown = Object.keys(options).filter((key) => !(KEYS as readonly string[]).includes(key));
+  if (unknown.length > 0) {
+    throw new SpikeloomError(`an event set has no option ${unknown.join(', ')}; it has ${KEYS.join(', ')}`);
+  }
+  const { steps, size, crop, clip = 0, binning = 'count', window } = options;
+  if (!Number.isInteger(steps) || steps < 1 || steps > 4096) {
+    throw new SpikeloomError(`steps is an integer from 1 to 4096, not ${steps}`);
+  }
+  if (!Number.isInteger(clip) || clip < 0 || clip >= 2 ** 31) {
+    throw new SpikeloomError(`clip is an integer from 0 to 2^31 - 1, not ${clip}`);
+  }
+  if (size) sides('size', size);
+  if (crop) sides('crop', crop);
+  checkBinning(binning, window);
+}
+
+async function makeCache(file: string, plan: EventSetPlan, options: EventSetOptions): Promise<void> {
+  const { signal, onProgress } = options;
+  const { classes, count, items, close } = await plan.open();
+  const building: BuildOptions = {
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: (done: number) => onProgress(done, count) } : {}),
+  };
+  try {
+    await buildEventCache(file, { ...plan.sensor, classes, source: plan.source }, items, building);
+  } finally {
+    close?.();
+  }
+}
+
+/** The cache of these files, which is made where there is none, or one of other files, or a damaged one. */
+async function cacheOf(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventCache> {
+  const file = join(options.cacheFolder ?? defaultFolder(root), `${plan.name}.events`);
+  try {
+    const found = openEventCache(file, plan.source);
+    if (found) return found;
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+  }
+  await makeCache(file, plan, options);
+  const made = openEventCache(file, plan.source);
+  if (made) return made;
+  throw new DataError(file, 'the cache was replaced by another one while it was made; is a second program at it?');
+}
+
+function sharedIntegers(from: ArrayLike<number>): Int32Array<SharedArrayBuffer> {
+  const made = new Int32Array(new SharedArrayBuffer(4 * from.length));
+  made.set(from);
+  return made;
+}
+
+function sharedNumbers(from: ArrayLike<number>): Float64Array<SharedArrayBuffer> {
+  const made = new Float64Array(new SharedArrayBuffer(8 * from.length));
+  made.set(from);
+  return made;
+}
+
+function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions): Omit<EventSet, 'count' | 'chosen'> {
+  const { width, height } = plan.sensor;
+  const window = options.crop ? sides('crop', options.crop) : ([height, width] as [number, number]);
+  const [H, W] = options.size ? sides('size', options.size) : window;
+  const { steps, binning = 'count', clip = 0, normalise = false } = options;
+  return {
+    ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, channels: 2, height: H, width: W },
+    cache: { file: cache.file, id: cache.id },
+    sensor: plan.sensor,
+    labels: sharedIntegers(cache.labels),
+    recordings: sharedNumbers(cache.recordings),
+    binning: { by: binning, window: options.window ?? 0 },
+    frame: {
+      ...{ window, clip, normalise },
+      corner: [Math.floor((height - window[0]) / 2), Math.floor((width - window[1]) / 2)],
+    },
+  };
+}
+
+/** @internal Opens a data set of which it is known how its files become recordings. */
+export async function openEventSet(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventSplits> {
+  const [name, rule] = chosenSplit(plan.name, plan.splits, options.split);
+  const cache = await cacheOf(root, plan, options);
+  const names = rule(cache.names);
+  const split = nameSplit(name, names);
+  const numbers = new Map(cache.names.map((sample, i) => [sample, i]));
+  const base = setOf(plan, cache, options);
+  const half = (samples: string[], what: string): EventSet => {
+    if (samples.length === 0) {
+      throw new DataError(root, `the split '${name}' leaves no sample for ${what} out of ${cache.names.length}`);
+    }
+    const chosen = sharedIntegers(samples.map((sample) => numbers.get(sample)!));
+    const set: EventSet = { ...base, kind: 'events', count: samples.length, chosen, split };
+    checkEventSet(set);
+    return set;
+  };
+  return { train: half(names.train, 'training'), test: half(names.test, 'tests') };
+}

@@ -1,0 +1,120 @@
+// The original files of a data set, wherever they lie: in a folder, or in the archives as they are distributed.
+import { createHash } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type FileTree, openTree, openTreeSync } from '../archive.ts';
+import { DataError } from '../files.ts';
+
+/** An original file. */
+export interface SourceFile {
+  /** What it is called in splits, the same however the files lie. */
+  name: string;
+  /** For messages. */
+  file: string;
+  read(): Promise<Uint8Array>;
+}
+
+/** A recording is at most this large. */
+const MOST_BYTES = 2 ** 31 - 1;
+
+type NameOf = (path: string) => string | undefined;
+
+/** Where the original files of a data set lie, before any of them is read. */
+export class Sources {
+  /** Names the files by SHA-256: their names, sizes and times of change, or those of the archives that they lie in. */
+  readonly stamp: string;
+  readonly #root: string;
+  readonly #places: string[];
+  readonly #nameOf: NameOf;
+  readonly #remedy: string;
+
+  /**
+   * Looks through a folder, and for `archives` in it; `root` may be an archive, too.
+   * @param nameOf what the file at a path is called in splits; undefined for a file that is none of the set's
+   * @throws DataError where there is nothing
+   */
+  constructor(root: string, archives: readonly string[], nameOf: NameOf, remedy: string) {
+    const isFolder = statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    const found = isFolder ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
+    const hash = createHash('sha256');
+    const add = (name: string, file: string): void => {
+      const stat = statSync(file, { throwIfNoEntry: false });
+      if (!stat) throw new DataError(file, 'there is no such file or folder');
+      hash.update(`${JSON.stringify([name, stat.size, stat.mtimeMs])}\n`);
+    };
+    let files = 0;
+    for (const { path } of isFolder ? openTreeSync(root).list() : []) {
+      const name = nameOf(path);
+      if (name === undefined) continue;
+      add(name, join(root, path));
+      files++;
+    }
+    for (const archive of found) add(basename(archive), archive);
+    if (files + found.length === 0) throw new DataError(root, `the files of the set are not there: ${remedy}`);
+    this.stamp = hash.digest('hex');
+    this.#root = root;
+    this.#places = isFolder && files > 0 ? [root, ...found] : found;
+    this.#nameOf = nameOf;
+    this.#remedy = remedy;
+  }
+
+  /** Opens folder and archives. @throws DataError where they are damaged, or have none of the set's files */
+  async open(): Promise<OpenSources> {
+    const trees: Tree[] = [];
+    const known = new Set<string>();
+    const opened = new OpenSources(trees);
+    try {
+      for (const place of this.#places) {
+        const tree = await openTree(place);
+        const names = new Map<string, string>();
+        trees.push({ tree, names });
+        for (const { path } of tree.list()) {
+          const name = this.#nameOf(path);
+          if (name === undefined || known.has(name)) continue;
+          names.set(path, name);
+          known.add(name);
+        }
+      }
+      if (known.size > 0) return opened;
+      throw new DataError(this.#root, `the files of the set are not there: ${this.#remedy}`);
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
+  }
+}
+
+interface Tree {
+  tree: FileTree;
+  /** Names of the set's files in this tree, by path. What lies in two trees is taken from the first. */
+  names: Map<string, string>;
+}
+
+/** The original files of a data set, for reading; to be closed. */
+export class OpenSources {
+  readonly #trees: readonly Tree[];
+
+  constructor(trees: readonly Tree[]) {
+    this.#trees = trees;
+  }
+
+  get names(): string[] {
+    return this.#trees.flatMap(({ names }) => [...names.values()]);
+  }
+
+  /** The files in their trees' order; a file is read before the next one is asked for. */
+  async *files(wanted: (name: string) => boolean = () => true): AsyncGenerator<SourceFile, void, undefined> {
+    for (const { tree, names } of this.#trees) {
+      if (![...names.values()].some(wanted)) continue;
+      for await (const entry of tree.entries()) {
+        const name = names.get(entry.path);
+        if (name === undefined || !wanted(name)) continue;
+        yield { name, file: join(tree.file, entry.path), read: () => entry.read(MOST_BYTES) };
+      }
+    }
+  }
+
+  close(): void {
+    for (const { tree } of this.#trees) tree.close();
+  }
+}

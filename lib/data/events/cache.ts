@@ -1,0 +1,305 @@
+/**
+ * Recordings of a data set in one file:
+ *
+ *     'SLEVENTS', u32 length, JSON: version, source, sensor and classes
+ *     the recordings as packRecording() makes them, end to end
+ *     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
+ *     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
+ *
+ * All little-endian. It is written once from beginning to end, atomically. Recordings are read by positioned reads, not mapped: a file that
+ * is cut while it is mapped would end the process.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { makeFolders, removeLeftovers, writeFileAtomicLater } from '../../core/atomic-file.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import { DataError } from '../files.ts';
+import type { Events } from './events.ts';
+import type { SensorSize } from './formats.ts';
+import { leastBytes, packRecording } from './packed.ts';
+
+/** Counts up when the file's layout changes, or what readers make of original files. */
+const VERSION = 1;
+
+const MAGIC = Buffer.from('SLEVENTS');
+const TRAILER = 64;
+/** Numbers of a recording in the index. */
+export const COLUMNS = 6;
+const INDEX_BYTES = COLUMNS * 8 + 4;
+/** Recordings are written together once they have so many bytes. */
+const WRITE_BYTES = 2 ** 22;
+const MOST_INDEX_BYTES = 2 ** 30;
+
+/** A recording on its way into a cache. */
+export interface CacheItem {
+  /** What the sample is called in splits, the same however the files lie. */
+  name: string;
+  label: number;
+  events: Events;
+}
+
+/** What a cache is of. */
+export interface CacheContent extends SensorSize {
+  classes: string[];
+  /** Names what the recordings were made from; another one means that the cache is of something else. */
+  source: string;
+}
+
+/** An opened cache; its recordings are read by {@link RecordingFile}. */
+export interface EventCache extends CacheContent {
+  file: string;
+  /** SHA-256 over header and index. */
+  id: string;
+  names: string[];
+  labels: Int32Array;
+  /** [N, 6]: offset, bytes, events, CRC-32, first and last time in microseconds. */
+  recordings: Float64Array;
+}
+
+export interface BuildOptions {
+  /** Ends the build with its reason; nothing is left of it. */
+  signal?: AbortSignal;
+  /** Told how many recordings are in. */
+  onProgress?: (done: number) => void;
+}
+
+const littleEndian = (length: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(length);
+  return bytes;
+};
+
+const headerOf = ({ width, height, classes, source }: CacheContent): Buffer => {
+  const text = Buffer.from(JSON.stringify({ version: VERSION, source, width, height, classes }));
+  return Buffer.concat([MAGIC, littleEndian(text.length), text]);
+};
+
+const digestOf = (header: Buffer, index: Buffer, trailer: Buffer): Buffer =>
+  createHash('sha256').update(header).update(index).update(trailer.subarray(0, 24)).digest();
+
+function trailerOf(header: Buffer, index: Buffer, offset: number, count: number): Buffer {
+  const trailer = Buffer.alloc(TRAILER);
+  trailer.writeBigUInt64LE(BigInt(offset), 0);
+  trailer.writeBigUInt64LE(BigInt(index.length), 8);
+  trailer.writeBigUInt64LE(BigInt(count), 16);
+  digestOf(header, index, trailer).copy(trailer, 24);
+  MAGIC.copy(trailer, 56);
+  return trailer;
+}
+
+const bytesOf = (array: Float64Array | Int32Array): Buffer => Buffer.from(array.buffer, 0, array.byteLength);
+
+function checkItem({ name, label }: CacheItem, classes: string[], seen: Set<string>): void {
+  if (seen.has(name)) throw new SpikeloomError(`two recordings are called '${name}'; names tell samples apart`);
+  if (/\n/.test(name)) throw new SpikeloomError(`a recording's name is one line, but '${name}' is more`);
+  if (Number.isInteger(label) && label >= 0 && label < classes.length) return;
+  throw new SpikeloomError(`'${name}' has the class ${label} of ${classes.length}`);
+}
+
+/** The file in parts; memory is that of one recording and the index. */
+async function* cacheParts(content: CacheContent, items: AsyncIterable<CacheItem>, options: BuildOptions) {
+  const header = headerOf(content);
+  const names = new Set<string>();
+  const labels: number[] = [];
+  const table: number[] = [];
+  let waiting: Uint8Array[] = [header];
+  let [offset, bytes] = [header.length, header.length];
+  for await (const item of items) {
+    options.signal?.throwIfAborted();
+    checkItem(item, content.classes, names);
+    const { bytes: packed, count, first, last } = packRecording(item.events, content);
+    table.push(offset, packed.length, count, crc32(packed), first, last);
+    names.add(item.name);
+    labels.push(item.label);
+    waiting.push(packed);
+    offset += packed.length;
+    bytes += packed.length;
+    if (bytes >= WRITE_BYTES) {
+      yield Buffer.concat(waiting);
+      [waiting, bytes] = [[], 0];
+    }
+    options.onProgress?.(labels.length);
+  }
+  options.signal?.throwIfAborted();
+  const text = Buffer.from([...names].join('\n'));
+  const index = Buffer.concat([bytesOf(Float64Array.from(table)), bytesOf(Int32Array.from(labels)), text]);
+  yield Buffer.concat([...waiting, index, trailerOf(header, index, offset, labels.length)]);
+}
+
+/**
+ * Writes a cache. Whenever it is stopped, `file` is what it was before or the whole new cache.
+ * @throws what `items` or the signal throw; SpikeloomError where the file cannot be written or an item does not fit
+ */
+export async function buildEventCache(
+  file: string,
+  content: CacheContent,
+  items: AsyncIterable<CacheItem>,
+  options: BuildOptions = {},
+): Promise<void> {
+  try {
+    makeFolders(dirname(file));
+    removeLeftovers(file);
+  } catch (cause) {
+    throw new SpikeloomError(
+      `the folder ${dirname(file)} cannot be made for the cache (${(cause as Error).message}); choose another one`,
+      { cause },
+    );
+  }
+  await writeFileAtomicLater(file, cacheParts(content, items, options));
+}
+
+/** Reads exactly the bytes from `offset` on; a file that ends before is a {@link DataError}. */
+function readFully(fd: number, file: string, bytes: Uint8Array, offset: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    const read = readSync(fd, bytes, at, bytes.length - at, offset + at);
+    if (read === 0) {
+      throw new DataError(file, 'the cache ends here, before its contents do; delete it, and it will be made anew', {
+        offset: offset + at,
+      });
+    }
+    at += read;
+  }
+}
+
+const damaged = (file: string, what: string, offset: number): DataError =>
+  new DataError(file, `${what}: the cache is damaged; delete it, and it will be made anew`, { offset });
+
+interface Trailer {
+  /** Place and length of the index. */
+  start: number;
+  length: number;
+  /** Recordings. */
+  count: number;
+  id: string;
+  trailer: Buffer;
+}
+
+/** The trailer, once it is known to be one. */
+function readTrailer(fd: number, file: string, size: number): Trailer {
+  const trailer = Buffer.alloc(TRAILER);
+  if (size < TRAILER + MAGIC.length + 4) throw damaged(file, `${size} bytes are too few`, 0);
+  readFully(fd, file, trailer, size - TRAILER);
+  const [start, length] = [Number(trailer.readBigUInt64LE(0)), Number(trailer.readBigUInt64LE(8))];
+  const count = Number(trailer.readBigUInt64LE(16));
+  const isSound =
+    MAGIC.equals(trailer.subarray(56)) &&
+    length <= MOST_INDEX_BYTES &&
+    start + length === size - TRAILER &&
+    count * INDEX_BYTES <= length;
+  if (!isSound) throw damaged(file, 'its last bytes are not those of a cache', size - TRAILER);
+  return { start, length, count, id: trailer.subarray(24, 56).toString('hex'), trailer };
+}
+
+function readHeader(
+  fd: number,
+  file: string,
+  end: number,
+): { bytes: Buffer; content: CacheContent & { version: number } } {
+  const start = Buffer.alloc(MAGIC.length + 4);
+  readFully(fd, file, start, 0);
+  const length = start.readUInt32LE(MAGIC.length);
+  if (!MAGIC.equals(start.subarray(0, MAGIC.length)) || length > Math.min(end, MOST_INDEX_BYTES) - start.length) {
+    throw damaged(file, 'its first bytes are not those of a cache', 0);
+  }
+  const text = Buffer.alloc(length);
+  readFully(fd, file, text, start.length);
+  try {
+    return { bytes: Buffer.concat([start, text]), content: JSON.parse(text.toString()) };
+  } catch {
+    throw damaged(file, 'its header cannot be read', start.length);
+  }
+}
+
+/** Every recording lies between header and index and has bytes for its events; so no number of the index can make a reader go astray. */
+function checkTable(cache: EventCache, start: number, end: number): void {
+  const least = leastBytes(cache);
+  for (let i = 0; i < cache.labels.length; i++) {
+    const [offset, bytes, count, , first, last] = cache.recordings.subarray(i * COLUMNS);
+    const places = [offset, bytes, count].every((n) => Number.isSafeInteger(n) && n! >= 0);
+    const inside = offset! >= start && offset! + bytes! <= end && count! * least <= bytes!;
+    const label = cache.labels[i]!;
+    if (places && inside && first! <= last! && label >= 0 && label < cache.classes.length) continue;
+    throw damaged(cache.file, `the index has no sound entry for recording ${i}`, end);
+  }
+}
+
+function readCache(fd: number, file: string): EventCache & { version: number } {
+  const { size } = fstatSync(fd);
+  const { start, length, count, id, trailer } = readTrailer(fd, file, size);
+  const { bytes: header, content } = readHeader(fd, file, start);
+  const index = Buffer.alloc(length);
+  readFully(fd, file, index, start);
+  if (digestOf(header, index, trailer).toString('hex') !== id) {
+    throw damaged(file, 'header and index do not have the checksum that is said', start);
+  }
+  const columns = new Uint8Array(index).buffer; // aligned for the arrays
+  const recordings = new Float64Array(columns, 0, count * COLUMNS);
+  const labels = new Int32Array(columns, recordings.byteLength, count);
+  const names = count === 0 ? [] : index.toString('utf8', count * INDEX_BYTES).split('\n');
+  const cache = { ...content, file, id, names, labels, recordings };
+  if (names.length !== count) throw damaged(file, `the index names ${names.length} of ${count} recordings`, start);
+  checkTable(cache, header.length, start);
+  return cache;
+}
+
+/**
+ * Opens a cache of that source.
+ * @returns undefined where there is none, or it is of another source or version
+ * @throws DataError with the byte where it is damaged
+ */
+export function openEventCache(file: string, source: string): EventCache | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openSync(file, 'r');
+    const cache = readCache(fd, file);
+    return cache.version === VERSION && cache.source === source ? cache : undefined;
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** A cache's recordings, read by positioned reads; to be closed. */
+export class RecordingFile {
+  readonly #file: string;
+  readonly #fd: number;
+
+  /** @throws DataError where the file is not the cache of that id any more */
+  constructor({ file, id }: Pick<EventCache, 'file' | 'id'>) {
+    this.#file = file;
+    try {
+      this.#fd = openSync(file, 'r');
+    } catch (cause) {
+      throw new DataError(file, `the cache cannot be read (${(cause as Error).message})`, { cause });
+    }
+    try {
+      if (readTrailer(this.#fd, file, fstatSync(this.#fd).size).id === id) return;
+      throw new DataError(file, 'the cache was made anew since this data set was opened; open it again');
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** The bytes of a recording, given its numbers of the index; checked. */
+  read([offset, size, , checksum]: ArrayLike<number> & Iterable<number>): Uint8Array {
+    const bytes = Buffer.allocUnsafe(size!);
+    readFully(this.#fd, this.#file, bytes, offset!);
+    if (crc32(bytes) !== checksum) throw this.damaged(offset!);
+    return bytes;
+  }
+
+  /** What is to be said of a recording there that is not what it was. */
+  damaged(offset: number): DataError {
+    return damaged(this.#file, 'the recording here does not have the checksum that is said', offset);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

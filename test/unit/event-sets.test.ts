@@ -1,0 +1,372 @@
+// Data sets of recordings: found in folders and archives, kept in a cache, split by name, fed as frames.
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
+import type { EventSet } from '../../lib/data/event-set.ts';
+import { COLUMNS } from '../../lib/data/events/cache.ts';
+import { decodeEvents } from '../../lib/data/events/read.ts';
+import { eventSlices } from '../../lib/data/events/slices.ts';
+import {
+  cifar10Dvs,
+  DataError,
+  dvs128Gesture,
+  type EventSetOptions,
+  type Events,
+  limit,
+  loader,
+  nCaltech101,
+  nCars,
+  nMnist,
+} from '../../lib/data/index.ts';
+import { firstNineTenths, inOrder, nameSplit } from '../../lib/data/splits.ts';
+import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
+import { tarBytes, zipBytes } from '../support/archives.ts';
+import { aedat2, aedat3, dat, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { testFolder } from '../support/image-sets.ts';
+import { realData } from '../support/real-data.ts';
+
+const small = define('small', ({ classes }) => [
+  conv2d(4, { kernel: 3, stride: 2 }),
+  norm(),
+  lif(),
+  globalAvgPool(),
+  linear(classes),
+  meanOverTime(),
+]);
+
+/** Counts [T,2,H,W] of a recording, one event at a time. */
+function counted(events: Events, T: number, by: 'count' | 'duration' = 'count'): number[] {
+  const { width, height, x, y, p } = events;
+  const bounds = eventSlices(events, { by, steps: T });
+  const frames = new Array<number>(T * 2 * height * width).fill(0);
+  for (let t = 0; t < T; t++) {
+    for (let i = bounds[t]!; i < bounds[t + 1]!; i++) frames[((t * 2 + p[i]!) * height + y[i]!) * width + x[i]!]! += 1;
+  }
+  return frames;
+}
+
+/** The frames of one sample as a loader makes them, [T,2,H,W]. */
+async function framesOf(set: EventSet, index: number): Promise<number[]> {
+  const feed = loader(set, { batch: 1, workers: 0 });
+  for await (const batch of feed.epoch(0, { startBatch: index })) {
+    expect(batch.shape).to.deep.equal([set.steps, 1, 2, set.height, set.width]);
+    return [...batch.images];
+  }
+  throw new Error('there was no batch');
+}
+
+/** Labels of a set in order. */
+const labelsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set.labels[i]!);
+
+/** Events a sample has in the cache: synthetic samples differ in it, so it tells them apart. */
+const countsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set.recordings[i * COLUMNS + 2]!);
+
+async function failure(promise: Promise<unknown>): Promise<Error> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('nothing was refused');
+}
+
+const STEPS: EventSetOptions = { steps: 3 };
+const CIFAR = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
+
+describe('splits by name', () => {
+  const thousand = (label: string) => Array.from({ length: 1000 }, (_, i) => `${label}/cifar10_${label}_${i}.aedat`);
+
+  it('the first 90 % in lexicographic order leave 91 to 99 and 909 to 999 of 1000 for tests', () => {
+    const { train, test } = firstNineTenths([...thousand('cat'), ...thousand('bird')].reverse());
+    const left = [91, 92, 93, 94, 95, 96, 97, 98, 99, ...Array.from({ length: 91 }, (_, i) => 909 + i)];
+    const names = (label: string) => left.map((i) => `${label}/cifar10_${label}_${i}.aedat`);
+    expect(test).to.deep.equal([...inOrder(names('bird')), ...inOrder(names('cat'))]);
+    expect(train).to.have.length(1800);
+    expect(new Set([...train, ...test]).size).to.equal(2000);
+  });
+
+  it('the hash depends on every name, its half and their order', () => {
+    const hash = (train: string[], test: string[]) => nameSplit('x', { train, test }).hash;
+    const all = [hash(['a', 'b'], ['c']), hash(['b', 'a'], ['c']), hash(['a'], ['b', 'c']), hash(['a', 'b'], ['d'])];
+    expect(new Set(all).size).to.equal(4);
+    // printf 'train a\ntrain b\ntest c\n' | sha256sum
+    expect(all[0]).to.equal('d28128b59e25eea6240b96352950e68632e54e0e95b64cc7828fff03bc1ff411');
+  });
+});
+
+describe('event sets', () => {
+  const folder = testFolder();
+  const events = (i: number) => someEvents(20 + i, 128, 128, i + 1);
+  let dvs = '';
+
+  before(() => {
+    dvs = folder.path('dvs');
+    for (const [c, label] of CIFAR.entries()) {
+      // number 103 comes before 99 by name; below 100 is for tests by 'tet'
+      for (const [i, number] of [0, 103, 99].entries()) {
+        const bytes = aedat2(events(10 * c + i));
+        writeTree(dvs, { [`${label}/cifar10_${label}_${number}.aedat`]: bytes });
+      }
+    }
+  });
+
+  it('CIFAR10-DVS: folders of classes, frames as counted one by one, upright', async () => {
+    const { train, test } = await cifar10Dvs(dvs, { ...STEPS, split: 'tet' });
+    expect([train.count, test.count]).to.deep.equal([10, 20]);
+    expect(train.classes).to.deep.equal(CIFAR);
+    expect(labelsOf(train)).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(countsOf(train)).to.deep.equal(Array.from({ length: 10 }, (_, c) => 20 + 10 * c + 1));
+    const file = join(dvs, 'bird/cifar10_bird_103.aedat');
+    const decoded = decodeEvents(readFileSync(file), { format: 'cifar10-dvs', file });
+    expect(await framesOf(train, 2)).to.deep.equal(counted(decoded, 3));
+  });
+
+  it("CIFAR10-DVS is split as 'fsta' unless told otherwise; other names are refused with those there are", async () => {
+    const fsta = await cifar10Dvs(dvs, STEPS).catch((error: Error) => error);
+    expect(fsta, 'of 3 recordings 90 % are all').to.be.instanceOf(DataError);
+    expect((fsta as Error).message).to.include("'fsta' leaves no sample for tests out of 30");
+    const error = await failure(cifar10Dvs(dvs, { ...STEPS, split: 'half' }));
+    expect(error.message).to.equal("cifar10-dvs is split as 'fsta' or 'tet', not 'half'");
+  });
+
+  it('archives of the classes give the same samples as folders, and the same split', async () => {
+    const zips = folder.path('zips');
+    mkdirSync(zips);
+    for (const label of CIFAR) {
+      const names = [0, 103, 99].map((number) => `${label}/cifar10_${label}_${number}.aedat`);
+      const entries = Object.fromEntries(names.map((name) => [name, readFileSync(join(dvs, name))]));
+      writeFileSync(join(zips, `${label}.zip`), zipBytes({ ...entries, [`__MACOSX/._cifar10_${label}_5.aedat`]: 'x' }));
+    }
+    const [a, b] = await Promise.all([dvs, zips].map((root) => cifar10Dvs(root, { ...STEPS, split: 'tet' })));
+    expect(a!.train.split).to.deep.equal(b!.train.split);
+    for (const half of ['train', 'test'] as const) {
+      expect(countsOf(a![half])).to.deep.equal(countsOf(b![half]));
+      expect(labelsOf(a![half])).to.deep.equal(labelsOf(b![half]));
+      expect(await framesOf(a![half], 7)).to.deep.equal(await framesOf(b![half], 7));
+    }
+  });
+
+  it('DVS128 Gesture: a sample is an interval of a recording, halves are those of the lists; from a folder and a .tar.gz', async () => {
+    const recording = someEvents(1000, 128, 128, 5);
+    const [start, end] = [recording.t[100]!, recording.t[300]!];
+    const labels = `class,startTime_usec,endTime_usec\n11,${start},${end}\n2,${end},${recording.t[999]}\n`;
+    const files = {
+      'DvsGesture/user01_led.aedat': aedat3(recording),
+      'DvsGesture/user01_led_labels.csv': labels,
+      'DvsGesture/user02_lab.aedat': aedat3(someEvents(500, 128, 128, 6)),
+      'DvsGesture/user02_lab_labels.csv': 'class,startTime_usec,endTime_usec\n1,0,999999999\n',
+      'DvsGesture/user03_lab.aedat': aedat3(someEvents(5, 128, 128, 7)), // of neither list
+      'DvsGesture/trials_to_train.txt': 'user02_lab.aedat\n',
+      'DvsGesture/trials_to_test.txt': 'user01_led.aedat\n\n',
+    };
+    const [root, packed] = [folder.path('gesture'), folder.path('gesture-tar')];
+    writeTree(root, files);
+    writeTree(packed, { 'DvsGesture.tar.gz': gzipSync(tarBytes(files)) });
+    const inside = Array.from(recording.t.keys()).filter((i) => recording.t[i]! >= start && recording.t[i]! < end);
+    for (const place of [root, packed]) {
+      const { train, test } = await dvs128Gesture(place, STEPS);
+      expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[0], [10, 1]]);
+      expect([countsOf(train), countsOf(test)[0]]).to.deep.equal([[500], inside.length]);
+      expect(train.classes).to.have.length(11);
+      const pick = <A extends Uint16Array | Uint8Array | Float64Array>(from: A): A =>
+        from.filter((_, i) => inside.includes(i)) as A;
+      const part = { ...recording, count: inside.length, x: pick(recording.x), y: pick(recording.y) };
+      const cut = { ...part, p: pick(recording.p), t: pick(recording.t) };
+      expect(await framesOf(test, 0)).to.deep.equal(counted(cut, 3));
+    }
+    rmSync(join(root, 'DvsGesture/user01_led.aedat'));
+    expect((await failure(dvs128Gesture(root, STEPS))).message).to.include(
+      "names 'user01_led.aedat', which is not there",
+    );
+    rmSync(join(root, 'DvsGesture/trials_to_test.txt'));
+    expect((await failure(dvs128Gesture(root, STEPS))).message).to.include('trials_to_test.txt is not there');
+  });
+
+  it('N-MNIST: Train and Test with folders of digits', async () => {
+    const root = folder.path('nmnist');
+    const recording = (i: number) => someEvents(30 + i, 34, 34, i);
+    writeTree(root, {
+      'Train/7/00002.bin': fortyBit(recording(1)),
+      'Train/0/00009.bin': fortyBit(recording(2)),
+      'Test/3/00001.bin': fortyBit(recording(3)),
+      'Train/readme.txt': 'no recording',
+    });
+    const { train, test } = await nMnist(root, { ...STEPS, binning: 'duration' });
+    expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[0, 7], [3]]);
+    expect(await framesOf(train, 1)).to.deep.equal(counted(recording(1), 3, 'duration'));
+  });
+
+  it('N-MNIST: a folder of .bs2 files with its lists', async () => {
+    const root = folder.path('listed');
+    const recording = (i: number) => someEvents(30 + i, 34, 34, i);
+    const heading = '#sample \t#class\n';
+    writeTree(root, {
+      'nmnist-bs2/1.bs2': fortyBit(recording(1)),
+      'nmnist-bs2/2.bs2': fortyBit(recording(2)),
+      'nmnist-bs2/77.bs2': fortyBit(recording(3)),
+      'nmnist-bs2/train1K.txt': `${heading}2\t8\n1\t4\n`,
+      'nmnist-bs2/test100.txt': `${heading}77\t6\n`,
+    });
+    const { train, test } = await nMnist(root, STEPS);
+    expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[4, 8], [6]]);
+    expect(await framesOf(train, 1)).to.deep.equal(counted(recording(2), 3));
+    writeTree(root, { 'nmnist-bs2/test100.txt': `${heading}78\t6\n` });
+    expect((await failure(nMnist(root, STEPS))).message).to.include('78.bs2');
+    writeTree(root, { 'nmnist-bs2/test100.txt': `${heading}seven\t6\n` });
+    const broken = (await failure(nMnist(root, STEPS))) as DataError;
+    expect(broken.offset).to.equal(heading.length);
+  });
+
+  it('N-Caltech101 and N-CARS: classes by folder, sensors as large as their largest recording', async () => {
+    const root = folder.path('caltech');
+    const files = (label: string, n: number) =>
+      Array.from({ length: n }, (_, i) => [
+        `Caltech101/${label}/image_${String(i + 1).padStart(4, '0')}.bin`,
+        fortyBit(someEvents(9 + i, 240, 180, i)),
+      ]);
+    writeTree(root, Object.fromEntries([...files('Faces', 10), ...files('anchor', 11)]));
+    const caltech = await nCaltech101(root, { steps: 2, size: [45, 60] });
+    expect(caltech.train.classes).to.deep.equal(['Faces', 'anchor']);
+    expect([caltech.train.count, caltech.test.count]).to.deep.equal([19, 2]);
+    expect([caltech.train.height, caltech.train.width]).to.deep.equal([45, 60]);
+
+    const cars = folder.path('cars');
+    writeTree(cars, {
+      'n-cars_train/cars/obj_000001_td.dat': dat(someEvents(40, 60, 50, 1)),
+      'n-cars_train/background/obj_000002_td.dat': dat(someEvents(41, 120, 100, 2)),
+      'n-cars_test/cars/obj_000003_td.dat': dat(someEvents(42, 33, 20, 3)),
+    });
+    const { train, test } = await nCars(cars, STEPS);
+    expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[0, 1], [1]]);
+    expect(await framesOf(train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
+  });
+
+  it('the cache is made once, anew when a file changes, and its progress is told', async () => {
+    const root = folder.path('changing');
+    const write = (seed: number) => writeTree(root, { 'Train/1/a.bin': fortyBit(someEvents(50, 34, 34, seed)) });
+    write(1);
+    writeTree(root, { 'Test/1/b.bin': fortyBit(someEvents(51, 34, 34, 2)) });
+    const told: number[][] = [];
+    const open = () => nMnist(root, { ...STEPS, onProgress: (...progress) => told.push(progress) });
+    const first = await open();
+    expect(told.splice(0)).to.deep.equal([
+      [1, 2],
+      [2, 2],
+    ]);
+    await open();
+    expect(told, 'nothing was made').to.deep.equal([]);
+    write(3);
+    utimesSync(join(root, 'Train/1/a.bin'), 1000, 1000);
+    const second = await open();
+    expect(told).to.have.length(2);
+    expect(await framesOf(second.train, 0)).to.deep.equal(counted(someEvents(50, 34, 34, 3), 3));
+    const stale = await failure(framesOf(first.train, 0));
+    expect(stale.message).to.include('made anew since this data set was opened');
+  });
+
+  it('workers 0, 1 and 2 give the same batches, mixed and mirrored ones too', async () => {
+    const { test } = await cifar10Dvs(dvs, { ...STEPS, size: [64, 64], split: 'tet' });
+    const batches: string[] = [];
+    for (const workers of [0, 1, 2]) {
+      const feed = loader(test, { batch: 6, workers, shuffle: true, seed: 5, augment: 'published' });
+      const seen: unknown[] = [];
+      for (const epoch of [0, 1]) {
+        for await (const { images, labels, shape } of feed.epoch(epoch)) {
+          seen.push([shape, [...labels], Buffer.from(images.buffer).toString('base64')]);
+        }
+      }
+      await feed.close();
+      batches.push(JSON.stringify(seen));
+    }
+    expect(batches[1]).to.equal(batches[0]);
+    expect(batches[2]).to.equal(batches[0]);
+  });
+
+  it('a crop counts the middle of the sensor, a larger one pads; clip and normalise', async () => {
+    const recording = someEvents(3000, 34, 34, 9);
+    const root = folder.path('cropped');
+    writeTree(root, { 'Train/1/a.bin': fortyBit(recording), 'Test/1/b.bin': fortyBit(recording) });
+    const whole = counted(recording, 1);
+    const pixel = (p: number, y: number, x: number) =>
+      y < 0 || x < 0 || y >= 34 || x >= 34 ? 0 : whole[(p * 34 + y) * 34 + x]!;
+    const expected = (H: number, W: number, change = (n: number) => n) =>
+      Array.from({ length: 2 * H * W }, (_, i) => {
+        const [p, y, x] = [Math.floor(i / H / W), Math.floor(i / W) % H, i % W];
+        return change(pixel(p, y + Math.floor((34 - H) / 2), x + Math.floor((34 - W) / 2)));
+      });
+    const frames = async (options: Partial<EventSetOptions>) =>
+      framesOf((await nMnist(root, { steps: 1, ...options })).train, 0);
+    expect(await frames({ crop: [20, 31] })).to.deep.equal(expected(20, 31));
+    expect(await frames({ crop: [40, 34] })).to.deep.equal(expected(40, 34));
+    expect(await frames({ clip: 2 })).to.deep.equal(expected(34, 34, (n) => Math.min(n, 2)));
+    const most = Math.max(...whole);
+    expect(await frames({ normalise: true })).to.deep.equal(expected(34, 34, (n) => Math.fround(n / most)));
+  });
+
+  it('a limit takes recordings of every class', async () => {
+    const { test } = await cifar10Dvs(dvs, { ...STEPS, split: 'tet' });
+    expect(labelsOf(limit(test, 10))).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('options out of range, unknown ones and missing files are refused', async () => {
+    const refused = async (options: object, text: string) => {
+      const error = await failure(cifar10Dvs(dvs, options as EventSetOptions));
+      expect(error).to.be.instanceOf(SpikeloomError);
+      expect(error.message).to.include(text);
+    };
+    await refused({}, 'steps');
+    await refused({ steps: 0 }, 'steps');
+    await refused({ steps: 2, frames: 3 }, 'no option frames');
+    await refused({ steps: 2, size: [0, 64] }, 'size');
+    await refused({ steps: 2, crop: [64] }, 'crop');
+    await refused({ steps: 2, clip: -1 }, 'clip');
+    await refused({ steps: 2, binning: 'number' }, 'count, duration, window');
+    await refused({ steps: 2, binning: 'window' }, 'microseconds');
+    const empty = folder.path('empty');
+    mkdirSync(empty);
+    for (const open of [cifar10Dvs, dvs128Gesture, nMnist, nCaltech101, nCars]) {
+      expect(await failure(open(empty, STEPS))).to.be.instanceOf(DataError);
+      expect(await failure(open(join(empty, 'absent'), STEPS))).to.be.instanceOf(DataError);
+    }
+  });
+
+  it('a damaged recording is told with its file, and leaves no cache', async () => {
+    const root = folder.path('damaged');
+    writeTree(root, { 'Train/1/a.bin': fortyBit(someEvents(5, 34, 34)).subarray(0, 23), 'Test/1/b.bin': '' });
+    const error = (await failure(nMnist(root, STEPS))) as DataError;
+    expect(error).to.be.instanceOf(DataError);
+    expect(error.message).to.include(join('Train', '1', 'a.bin'));
+    expect(readdirSync(join(root, 'spikeloom-cache'))).to.deep.equal([]);
+  });
+});
+
+describe('N-MNIST as it is distributed', () => {
+  const root = realData('nmnist');
+  if (root === undefined) {
+    it('pending: no real recordings here');
+    return;
+  }
+  const folder = testFolder();
+
+  it('1,000 + 100 recordings have the events that their owners count, and feed a network', async () => {
+    const { train, test } = await nMnist(root, { steps: 4, cacheFolder: folder.path('cache') });
+    const sum = (set: EventSet) => countsOf(set).reduce((a, b) => a + b, 0);
+    expect([train.count, test.count, sum(train), sum(test)]).to.deep.equal([1000, 100, 4_133_231, 385_596]);
+    const { steps, channels, height, width, classes } = train;
+    const net = small({ steps, input: { channels, height, width }, classes: classes.length, seed: 1 });
+    const feed = loader(test, { batch: 32, workers: 1 });
+    let events = 0;
+    for await (const batch of feed.epoch(0)) {
+      for (const n of batch.images) events += n;
+      const logits = scope(() => net(tensor(batch.images, { shape: batch.shape })));
+      expect(logits.shape).to.deep.equal([batch.size, 10]);
+      expect([...(await logits.array())].every(Number.isFinite)).to.equal(true);
+      logits.dispose();
+    }
+    await feed.close();
+    net.dispose();
+    expect(events).to.equal(385_596);
+  });
+});
