@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// npm run fuzz: the native event decoders under AddressSanitizer and UBSan on inputs that a fuzzer makes (native/test/fuzz_events.cpp).
-//   node scripts/fuzz.mjs [DECODER ...] [--runs N] [--plain]      no decoder named: all; a million inputs each
+// npm run fuzz: the native event decoders and the JPEG path under AddressSanitizer and UBSan on inputs that a fuzzer makes
+// (native/test/fuzz_events.cpp, fuzz_images.cpp; libjpeg-turbo itself is the system's, without sanitizers).
+//   node scripts/fuzz.mjs [DECODER | jpeg ...] [--runs N] [--plain]      none named: all; a million inputs each
 // With clang and its libFuzzer the inputs follow what the code does (Debian: apt install clang libclang-rt-14-dev); without, or with --plain, g++ and
-// a driver that changes the seeds, the same way every time. Seeds are the recordings in test/golden/events. Everything lies in build/fuzz.
+// a driver that changes the seeds, the same way every time. Seeds are those of test/golden. Everything lies in build/fuzz.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -51,20 +52,43 @@ function writeSeeds(decoder) {
   return place;
 }
 
-function build(plain) {
-  const product = `${folder}/${plain ? 'driver' : 'libfuzzer'}`;
+function writePictures() {
+  const pictures = join(root, 'test/golden/pictures');
+  const place = join(root, folder, 'seeds/jpeg');
+  mkdirSync(place, { recursive: true });
+  const windows = [Buffer.from([0, 0, 255, 255, 32, 24, 0, 0]), Buffer.from([64, 48, 128, 96, 64, 60, 3, 5])];
+  for (const name of readdirSync(pictures).filter((file) => file.endsWith('.jpg'))) {
+    const bytes = readFileSync(join(pictures, name));
+    for (const [i, window] of windows.entries())
+      writeFileSync(join(place, `${name}-${i}`), Buffer.concat([window, bytes]));
+  }
+  return place;
+}
+
+/** Builds the harness of the decoders ('events') or of pictures ('images'). */
+function build(subject, plain) {
+  const product = `${folder}/${subject}-${plain ? 'driver' : 'libfuzzer'}`;
   mkdirSync(join(root, folder), { recursive: true });
-  const files = sources('cpu').filter((file) => file.startsWith('native/events/'));
+  const files = sources('cpu').filter((file) => file.startsWith(`native/${subject}/`));
   const flags = ['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-Inative', '-fno-sanitize-recover=all'];
   const kind = plain
-    ? ['-fsanitize=address,undefined', '-DSPIKELOOM_FUZZ_DRIVER']
+    ? ['-fsanitize=address,undefined', 'native/test/fuzz_driver.cpp']
     : ['-fsanitize=fuzzer,address,undefined'];
-  run(plain ? compiler : 'clang++', [...flags, ...kind, '-o', product, 'native/test/fuzz_events.cpp', ...files]);
+  run(plain ? compiler : 'clang++', [
+    ...flags,
+    ...kind,
+    '-o',
+    product,
+    `native/test/fuzz_${subject}.cpp`,
+    ...files,
+    '-ldl',
+  ]);
   return join(root, product);
 }
 
 function fuzz(program, decoder, runs, plain) {
-  const seeds = writeSeeds(decoder);
+  const isPicture = decoder === 'jpeg';
+  const seeds = isPicture ? writePictures() : writeSeeds(decoder);
   const env = { SPIKELOOM_FUZZ: decoder };
   if (plain) return run(program, [String(runs), ...readdirSync(seeds).map((name) => join(seeds, name))], env);
   const found = join(root, folder, 'found', decoder);
@@ -72,8 +96,8 @@ function fuzz(program, decoder, runs, plain) {
   const options = [
     `-runs=${runs}`,
     '-seed=1',
-    '-max_len=1024',
-    '-rss_limit_mb=512',
+    `-max_len=${isPicture ? 6000 : 1024}`,
+    '-rss_limit_mb=1024',
     '-timeout=10',
     `-artifact_prefix=${found}/failed-`,
   ];
@@ -88,13 +112,17 @@ try {
   if (!Number.isInteger(runs) || runs < 1) throw new Error('--runs is followed by a number of inputs, at least 1');
   const plain = named.includes('--plain') || !find('clang++');
   const decoders = named.filter((name) => name !== '--plain');
-  const unknown = decoders.find((name) => !(name in SEEDS));
-  if (unknown)
-    throw new Error(`unknown argument '${unknown}'; known: ${Object.keys(SEEDS).join(', ')}, --runs, --plain`);
+  const all = [...Object.keys(SEEDS), 'jpeg'];
+  const unknown = decoders.find((name) => !all.includes(name));
+  if (unknown) throw new Error(`unknown argument '${unknown}'; known: ${all.join(', ')}, --runs, --plain`);
   if (plain && !named.includes('--plain'))
     console.log('fuzz: clang++ was not found; the plain driver, which does not follow the code, runs instead');
-  const program = build(plain);
-  for (const decoder of decoders.length > 0 ? decoders : Object.keys(SEEDS)) fuzz(program, decoder, runs, plain);
+  const subjectOf = (decoder) => (decoder === 'jpeg' ? 'images' : 'events');
+  const chosen = decoders.length > 0 ? decoders : all;
+  const programs = Object.fromEntries(
+    [...new Set(chosen.map(subjectOf))].map((subject) => [subject, build(subject, plain)]),
+  );
+  for (const decoder of chosen) fuzz(programs[subjectOf(decoder)], decoder, runs, plain);
   console.log('fuzz: nothing found');
 } catch (error) {
   console.error(`fuzz: ${error.message}`);

@@ -36,8 +36,11 @@ export function pictureBatches({
     const box = randomCrop(width, height, set, draws);
     picture.render(cropWindow(set, box, draws.below(2) === 1), out, at);
   };
+  let spare = new Uint8Array(0); // new memory costs more than a picture's scaling, so that of the last batch is used again
   return async ({ epoch, indices }) => {
-    const pixels = new Uint8Array(indices.length * 3 * plane);
+    const length = indices.length * 3 * plane;
+    const pixels = spare.length === length ? spare : new Uint8Array(length);
+    spare = new Uint8Array(0);
     const labels = new Int32Array(indices.length);
     const skipped: SkippedSample[] = [];
     for (const [i, index] of indices.entries()) {
@@ -47,6 +50,7 @@ export function pictureBatches({
     }
     const images = new Float32Array(pixels.length);
     native().normalisePixels(pixels, plane, table, images);
+    spare = pixels;
     return { images, labels, ...(skipped.length > 0 ? { skipped } : {}) };
   };
 }
