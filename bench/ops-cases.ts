@@ -12,8 +12,10 @@ import {
   zeros,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
+import { augmentation, drawPrograms } from '../lib/data/augment.ts';
 import {
   crossEntropy,
+  encodePrograms,
   eventFrames,
   fire,
   globalAvgPool,
@@ -198,12 +200,11 @@ function batches({ real, given }: Makers, [batch, C, size]: [number, number, num
     images: tensor(pixels, { shape: [batch, C * size * size], dtype: 'u8', device: on }),
     table: real([C, 256]),
   };
-  const picks = given(Int32Array.from({ length: 4 * batch }, (_, i) => (i % 4 === 0 ? i / 4 : i % 2))).alias([
-    batch,
-    4,
-  ]);
-  takeImages({ ...set, size: [size, size] }, picks);
-  takeLabels(given(new Int32Array(batch)), picks);
+  const draw = drawPrograms(augmentation('cifar10', 'published'), [size, size], 1, 0);
+  const words = encodePrograms(Array.from({ length: batch }, (_, i) => draw(i)));
+  const programmed = given(words).alias([batch, words.length / batch]);
+  takeImages({ ...set, size: [size, size] }, programmed);
+  takeLabels(given(new Int32Array(batch)), programmed);
   const mix = given(Float32Array.of(0.3, 0.3, 0, 0, 0, 0));
   mixImages(real([batch, C, size, size]), mix);
   mixLabels(given(new Int32Array(batch)), mix, 10);

@@ -46,16 +46,22 @@ try {
   const chosen = process.argv.slice(2);
   mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
   if (chosen.length === 0) {
-    const fused = ['conv2d-bf16', 'conv2d-single-terms', 'current', 'op-reuse', 'nn-fused'].map(
+    const fused = ['conv2d-bf16', 'conv2d-single-terms', 'current', 'op-reuse', 'nn-fused', 'image-changes'].map(
       (name) => `test/unit/${name}.test.ts`,
     );
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
     const convolutions = ['conv2d-bf16', 'conv2d-single-terms'];
-    const units = [...convolutions, 'current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls'].map(
-      (name) => `test/unit/${name}.test.ts`,
-    );
+    const units = [
+      ...convolutions,
+      'current',
+      'lif-bits',
+      'bad-data',
+      'cuda-device',
+      'merged-calls',
+      'image-changes',
+    ].map((name) => `test/unit/${name}.test.ts`);
     const networks = ['device', 'resident'].map((name) => `test/train/${name}.test.ts`);
     const onCuda = ['test/ops/cuda.test.ts', ...units, ...networks];
     mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });

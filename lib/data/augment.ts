@@ -1,65 +1,113 @@
 import { SpikeloomError } from '../core/errors.ts';
-import { philox, STREAM } from '../core/random.ts';
-import type { ImageSet } from './image-set.ts';
+import { type Philox, philox, STREAM } from '../core/random.ts';
+import { encodeProgram, type ImageChange, type ImageProgram, programWords } from '../ops/image-program.ts';
+import { AUTO_AUGMENT_CHANGES, autoAugmentCifar10 } from './auto-augment.ts';
 
 /** The kinds of augmentation that a loader offers. */
 export const AUGMENT_NAMES = ['none', 'basic', 'published'] as const;
 export type AugmentName = (typeof AUGMENT_NAMES)[number];
 
-/** Random crop of H x W out of the image with `pad` zero pixels on every side; horizontal flip with probability 1/2. */
-export interface Augmentation {
-  pad: number;
-  flip: boolean;
+/** Draws changes of an image's pixels. */
+export interface ChangeDrawer {
+  /** How many it draws at most. */
+  most: number;
+  draw(draws: Philox, size: readonly [H: number, W: number]): ImageChange[];
 }
 
-/** What 'basic' means for each data set. Digits are not flipped. */
-export const BASIC: Readonly<Record<string, Augmentation>> = {
+/** What is done with training images, in this order. */
+export interface Augmentation {
+  /** Random crop of H x W out of the image with that many zero pixels on every side. */
+  pad: number;
+  /** Horizontal flip with probability 1/2. */
+  flip: boolean;
+  changes?: ChangeDrawer;
+  /** Side of a square hole of zeros around a random pixel, cut off at the edges (DeVries and Taylor, "Cutout", 2017). */
+  cutout?: number;
+}
+
+/** Digits are not flipped. */
+const BASIC: Readonly<Record<string, Augmentation>> = {
   cifar10: { pad: 4, flip: true },
   cifar100: { pad: 4, flip: true },
   'fashion-mnist': { pad: 2, flip: true },
   mnist: { pad: 2, flip: false },
 };
 
-/** Where a sample's window lies: the crop's corner relative to the image (-pad..pad), then whether it is mirrored. */
-export interface Placement {
-  top: number;
-  left: number;
-  flip: boolean;
-}
+const CIFAR: Augmentation = {
+  pad: 4,
+  flip: true,
+  changes: { most: AUTO_AUGMENT_CHANGES, draw: autoAugmentCifar10 },
+  cutout: 16,
+};
 
-const CENTRED: Placement = { top: 0, left: 0, flip: false };
+/** What the recipes of FSTA-SNN use; CIFAR-100, too, gets the policy of CIFAR-10. */
+const PUBLISHED: Readonly<Record<string, Augmentation>> = { cifar10: CIFAR, cifar100: CIFAR };
 
-/** The augmentation of that name for that data set; undefined for 'none'. */
-export function augmentation(dataSet: string, name: AugmentName): Augmentation | undefined {
-  if (name === 'none') return undefined;
-  if (name !== 'basic') {
+const AS_IT_IS: Augmentation = { pad: 0, flip: false };
+
+/**
+ * The augmentation of that name for images of that data set.
+ * @throws SpikeloomError where there is none
+ */
+export function augmentation(dataSet: string, name: AugmentName): Augmentation {
+  if (name === 'none') return AS_IT_IS;
+  if (!AUGMENT_NAMES.includes(name)) {
     throw new SpikeloomError(`augment must be one of ${AUGMENT_NAMES.join(', ')}, but is '${name}'`);
   }
-  if (!Object.hasOwn(BASIC, dataSet)) {
-    const known = Object.keys(BASIC).join(', ');
+  const kinds = name === 'basic' ? BASIC : PUBLISHED;
+  if (!Object.hasOwn(kinds, dataSet)) {
+    const known = Object.keys(kinds).join(', ');
     throw new SpikeloomError(
-      `no basic augmentation is defined for '${dataSet}', only for ${known}: use augment 'none' or give the set one of these names`,
+      `no ${name} augmentation is defined for '${dataSet}', only for ${known}: use another augment or give the set one of these names`,
     );
   }
-  return BASIC[dataSet];
+  return kinds[dataSet]!;
 }
 
-/** Draws the placements of an epoch's samples, each a pure function of (seed, epoch, sample index). */
-export function placements(kind: Augmentation | undefined, seed: number, epoch: number): (index: number) => Placement {
-  if (kind === undefined) return () => CENTRED;
+/** Draws what is done with an epoch's images of H x W, each a pure function of (seed, epoch, index). */
+export function drawPrograms(
+  { pad, flip, changes, cutout }: Augmentation,
+  size: readonly [H: number, W: number],
+  seed: number,
+  epoch: number,
+): (index: number) => ImageProgram {
   const draws = philox(seed, STREAM.augment, epoch, 0);
-  const places = 2 * kind.pad + 1;
+  const places = 2 * pad + 1;
   return (index) => {
     draws.reopen(index);
-    const top = draws.below(places) - kind.pad;
-    const left = draws.below(places) - kind.pad;
-    return { top, left, flip: kind.flip && draws.below(2) === 1 };
+    const program: ImageProgram = { index };
+    if (pad > 0) {
+      program.top = draws.below(places) - pad;
+      program.left = draws.below(places) - pad;
+    }
+    if (flip) program.flip = draws.below(2) === 1;
+    if (changes) program.changes = changes.draw(draws, size);
+    if (cutout) {
+      const [top, left] = [draws.below(size[0]) - (cutout >> 1), draws.below(size[1]) - (cutout >> 1)];
+      program.hole = { top, left, bottom: top + 2 * (cutout >> 1), right: left + 2 * (cutout >> 1) };
+    }
+    return program;
   };
 }
 
-/** One of the {@link placements}. */
-export function place(kind: Augmentation | undefined, seed: number, epoch: number, index: number): Placement {
-  return placements(kind, seed, epoch)(index);
+/** Words of a program of an augmentation. */
+export const wordsOf = ({ changes }: Augmentation): number => programWords(changes?.most ?? 0);
+
+/** The programs of a batch, i32 [B,L]; where the batch's own images were brought, image i of the batch lies at i. */
+export function batchPrograms(
+  kind: Augmentation,
+  draw: (index: number) => ImageProgram,
+  indices: Int32Array,
+  isBrought: boolean,
+): Int32Array<ArrayBuffer> {
+  const length = wordsOf(kind);
+  const words = new Int32Array(indices.length * length);
+  indices.forEach((index, i) => {
+    const program = words.subarray(i * length, (i + 1) * length);
+    encodeProgram(draw(index), program);
+    if (isBrought) program[0] = i;
+  });
+  return words;
 }
 
 /** Normalised value of every pixel value, [C,256]: (p / 255 - mean[c]) / std[c], rounded once to float32. */
@@ -68,35 +116,4 @@ export function normaliseTable(mean: number[], std: number[]): Float32Array {
     const c = i >> 8;
     return ((i & 255) / 255 - mean[c]!) / std[c]!;
   });
-}
-
-/**
- * Writes one sample, cropped, mirrored and normalised, as float32 [C,H,W] to `out` at `outStart`:
- *
- *     out[c,y,x] = table[c, image[c, y + top, x' + left]],   x' = W - 1 - x where mirrored, pixel 0 outside the image
- *
- * Padding comes before normalisation: a padded pixel has the normalised value of black.
- */
-export function renderSample(
-  set: Pick<ImageSet, 'images' | 'channels' | 'height' | 'width'>,
-  index: number,
-  { top, left, flip }: Placement,
-  table: Float32Array,
-  out: Float32Array,
-  outStart = 0,
-): void {
-  const { images, channels, height, width } = set;
-  let to = outStart;
-  for (let c = 0; c < channels; c++) {
-    const plane = (index * channels + c) * height * width;
-    for (let y = 0; y < height; y++) {
-      const row = y + top;
-      const inside = row >= 0 && row < height;
-      for (let x = 0; x < width; x++) {
-        const column = (flip ? width - 1 - x : x) + left;
-        const pixel = inside && column >= 0 && column < width ? images[plane + row * width + column]! : 0;
-        out[to++] = table[c * 256 + pixel]!;
-      }
-    }
-  }
 }

@@ -1,15 +1,17 @@
-// Batches that are cropped, mirrored and normalised on a device, out of a set that rests there or of bytes that are brought for each.
+// Batches that are augmented and normalised on a device, out of a set that rests there or of bytes that are brought for each.
 import type { Device, RealType } from '../core/index.ts';
-import { type Augmentation, augmentation, placements } from './augment.ts';
+import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from './augment.ts';
 import type { ImageSet } from './image-set.ts';
 import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from './loader.ts';
 import { type ResidentSet, residentBytes, residentRoom, residentSet } from './resident-set.ts';
 
-/** A batch as what is to be taken from images on a device. */
-export interface PickedBatch extends BatchIndices {
+/** A batch as what is to be made of images on a device. */
+export interface ProgrammedBatch extends BatchIndices {
   set: ResidentSet;
-  /** For every image [B,4]: index into `set`, top and left of its window, whether it is mirrored. */
-  picks: Int32Array<ArrayBuffer>;
+  /** For every image of the batch what is done with one of `set`, [B,L] (see takeImages()). */
+  programs: Int32Array<ArrayBuffer>;
+  /** L */
+  programWords: number;
   /** Where the set does not rest there: brings the batch's images. To be called before they are taken. */
   bring?: () => void;
 }
@@ -22,15 +24,15 @@ export interface DevicePlace {
 }
 
 /**
- * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a placement of 16 bytes,
+ * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a program of some words,
  * and where the set does not rest there its pixels as bytes, a quarter of the real numbers. No thread is needed.
  */
-export class DeviceLoader implements BatchFeed<PickedBatch> {
+export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
   /** Nobody waits for these batches. */
   readonly waitMs = 0;
   readonly #loader: Loader;
   readonly #set: ImageSet;
-  readonly #augmentation: Augmentation | undefined;
+  readonly #augmentation: Augmentation;
   readonly #place: DevicePlace;
   #resident: Promise<ResidentSet> | undefined;
 
@@ -51,8 +53,8 @@ export class DeviceLoader implements BatchFeed<PickedBatch> {
   }
 
   /** As {@link Loader.epoch}. @throws SpikeloomError where the device has no room for the images */
-  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<PickedBatch> {
-    return this.#pick(epoch, this.#loader.indices(epoch, startBatch));
+  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<ProgrammedBatch> {
+    return this.#program(epoch, this.#loader.indices(epoch, startBatch));
   }
 
   get #count(): number {
@@ -65,32 +67,20 @@ export class DeviceLoader implements BatchFeed<PickedBatch> {
     return whole ? residentSet(this.#set, dtype, device) : residentRoom(this.#set, this.#count, dtype, device);
   }
 
-  async *#pick(epoch: number, batches: Iterable<BatchIndices>): AsyncGenerator<PickedBatch, void, void> {
+  async *#program(epoch: number, batches: Iterable<BatchIndices>): AsyncGenerator<ProgrammedBatch, void, void> {
     this.#resident ??= this.#open();
     const set = await this.#resident;
-    const placeOf = placements(this.#augmentation, this.#loader.options.seed, epoch);
+    const { whole } = this.#place;
+    const { height, width } = this.#set;
+    const kind = this.#augmentation;
+    const draw = drawPrograms(kind, [height, width], this.#loader.options.seed, epoch);
     for (const batch of batches) {
       this.#loader.refuseIfClosed();
       const { indices } = batch;
-      const picks = new Int32Array(4 * indices.length);
-      indices.forEach((index, i) => {
-        const { top, left, flip } = placeOf(index);
-        picks[4 * i] = this.#place.whole ? index : i;
-        picks[4 * i + 1] = top;
-        picks[4 * i + 2] = left;
-        picks[4 * i + 3] = Number(flip);
-      });
-      yield { ...batch, set, picks, ...(this.#place.whole ? {} : { bring: () => this.#bring(set, indices) }) };
+      const words = batchPrograms(kind, draw, indices, !whole);
+      const made = { ...batch, set, programs: words, programWords: wordsOf(kind) };
+      yield whole ? made : { ...made, bring: () => set.bring(this.#set, indices) };
     }
-  }
-
-  #bring(set: ResidentSet, indices: Int32Array): void {
-    const { images, labels, channels, height, width } = this.#set;
-    const row = channels * height * width;
-    const pixels = new Uint8Array(indices.length * row);
-    indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
-    set.setImages(0, pixels);
-    set.setLabels(indices.map((index) => labels[index]!));
   }
 
   /** Frees the images on the device; an iteration under way gets an error. */

@@ -1,5 +1,7 @@
 // Data sets, augmentation and the loader.
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
+export { type Augmentation, type AugmentName, augmentation, type ChangeDrawer, drawPrograms } from './augment.ts';
+export { autoAugmentCifar10 } from './auto-augment.ts';
 export { cifar10, cifar100 } from './cifar.ts';
 export type { EventSet, EventSplits } from './event-set.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
@@ -22,4 +24,5 @@ export { limit } from './limit.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
 export { type ImageFiles, type ImageFilesOptions, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
+export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './rand-augment.ts';
 export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';

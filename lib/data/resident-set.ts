@@ -43,9 +43,18 @@ export class ResidentSet implements Disposable {
     this.#labels.set(all);
   }
 
-  /** The batch that the picks (see {@link PickedBatch}) name, as f32 or f64 [B,C,H,W] and i32 [B]. */
-  take(picks: Tensor): { images: Tensor; labels: Tensor } {
-    return { images: takeImages(this.#images, picks), labels: takeLabels(this.#labels, picks) };
+  /** In place of what is there, images of a set on the host, with their classes. */
+  bring({ images, labels, channels, height, width }: ImageSet, indices: Int32Array): void {
+    const row = channels * height * width;
+    const pixels = new Uint8Array(indices.length * row);
+    indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
+    this.setImages(0, pixels);
+    this.setLabels(indices.map((index) => labels[index]!));
+  }
+
+  /** The batch that the programs (see takeImages()) make, as f32 or f64 [B,C,H,W] and i32 [B]. */
+  take(programs: Tensor): { images: Tensor; labels: Tensor } {
+    return { images: takeImages(this.#images, programs), labels: takeLabels(this.#labels, programs) };
   }
 
   dispose(): void {

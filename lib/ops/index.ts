@@ -13,6 +13,7 @@ export * from './event-frames.ts';
 export * from './fsta.ts';
 export { fstaMap } from './fsta-map.ts';
 export * from './global-avg-pool.ts';
+export * from './image-program.ts';
 export * from './lif.ts';
 export * from './linear.ts';
 export * from './max-pool2d.ts';

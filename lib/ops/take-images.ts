@@ -1,4 +1,5 @@
 import { nativeOp, SpikeloomError, type Tensor } from '../core/index.ts';
+import { HEADER_WORDS } from './image-program.ts';
 
 const images = nativeOp<'x'>('takeImages');
 const labels = nativeOp<'y'>('takeLabels');
@@ -14,33 +15,41 @@ export interface ImageTensors {
 }
 
 /**
- * The images of a batch out of a set on the device, cropped, mirrored and normalised:
+ * The images of a batch out of a set on the device, each by its program: cropped, mirrored, changed, a hole cut, normalised. As bytes
  *
- *     x[b,c,y,x'] = table[c, image[c, y + top, x'' + left]],   x'' = W - 1 - x' where mirrored, pixel 0 outside of the image
+ *     p[c,y,x'] = image[c, y + top, x'' + left],   x'' = W - 1 - x' where mirrored, 0 outside of the image
+ *     p = change(p) for every change in turn, 0 inside of the hole
  *
- * @param picks i32 [B,4], for every image of the batch: index into the set, top, left, mirrored (0 or 1). An index that is none gives a
- * black image
+ * and then x[b,c,y,x'] = table[c, p[c,y,x']].
+ *
+ * @param programs i32 [B,L], see encodePrograms(). An index that is none gives a black image
  * @returns real [B,C,H,W], the table's type
- * @throws SpikeloomError where the images' bytes are not C planes of that size
+ * @throws SpikeloomError where the images' bytes are not C planes of that size, or programs are too short
+ * @example const x = takeImages(set, tensor(encodePrograms(programs), { shape: [programs.length, programWords(programs)] }));
  */
-export function takeImages(set: ImageTensors, picks: Tensor): Tensor {
+export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
   const { table, size } = set;
   const [H, W] = size;
   const bytes = table.shape[0]! * H * W;
-  if (set.images.shape.at(-1) !== bytes) {
+  if (set.images.shape.at(-1) !== bytes || bytes === 0) {
     throw new SpikeloomError(
       `takeImages: images of ${table.shape[0]} channels and ${H}x${W} pixels have ${bytes} bytes, but these have ${set.images.shape.at(-1)}`,
     );
   }
-  return images.run({ images: set.images, table, picks }, {}, { dims: { H, W } }).x;
+  if (programs.shape.at(-1)! < HEADER_WORDS) {
+    throw new SpikeloomError(
+      `takeImages: a program has ${HEADER_WORDS} words or more, but these have ${programs.shape.at(-1)}`,
+    );
+  }
+  return images.run({ images: set.images, table, programs }, {}, { dims: { H, W } }).x;
 }
 
 /**
- * The classes of a batch, y[b] = labels[picks[b, 0]].
+ * The classes of a batch, y[b] = labels[programs[b, 0]].
  * @param set classes of all images, i32 [N]
- * @param picks i32 [B,4], see {@link takeImages}. An index that is none gives -1, which every loss refuses
+ * @param programs i32 [B,L], see {@link takeImages}. An index that is none gives -1, which every loss refuses
  * @returns i32 [B]
  */
-export function takeLabels(set: Tensor, picks: Tensor): Tensor {
-  return labels.run({ labels: set, picks }).y;
+export function takeLabels(set: Tensor, programs: Tensor): Tensor {
+  return labels.run({ labels: set, programs }).y;
 }

@@ -12,7 +12,7 @@ export const RESIDENCES = ['auto', 'on', 'off'] as const;
 
 /**
  * Whether images rest on the device: 'auto' where it has memory of its own (a GPU) and they take a quarter of what is free there at most.
- * Images that do not rest on a GPU cross as bytes with every batch; the CPU's loader makes batches of real numbers.
+ * Images that do not rest there cross as bytes with every batch.
  */
 export type Residence = (typeof RESIDENCES)[number];
 
@@ -47,9 +47,7 @@ export function feedsOf<K extends string>(
   );
   const whole = restsOnDevice(wanted, bytes, device);
   const make = (set: AnySet, options: LoaderOptions): BatchFeed<AnyBatch> =>
-    set.kind === 'images' && (whole || device.memory())
-      ? new DeviceLoader(set, options, { dtype, device, whole })
-      : loader(set, options);
+    set.kind === 'images' ? new DeviceLoader(set, options, { dtype, device, whole }) : loader(set, options);
   const made = named.map(([name, [set, options]]) => [name, make(set, options)] as const);
   const dataBytes = made.reduce((sum, [, feed]) => sum + (feed instanceof DeviceLoader ? feed.bytes : 0), 0);
   return { feeds: Object.fromEntries(made) as Record<K, BatchFeed<AnyBatch>>, dataBytes };

@@ -1,11 +1,11 @@
 // What a step gets from the host: a batch's numbers, or what is to be taken from images on the device.
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
-import type { PickedBatch } from '../data/device-loader.ts';
+import type { ProgrammedBatch } from '../data/device-loader.ts';
 import type { Batch } from '../data/loader.ts';
 import { mixImages } from '../ops/mix.ts';
 
 /** A batch, and how it is mixed with itself, if at all (see drawMix()). */
-export type AnyBatch = (Batch | PickedBatch) & { mix?: Float32Array<ArrayBuffer> };
+export type AnyBatch = (Batch | ProgrammedBatch) & { mix?: Float32Array<ArrayBuffer> };
 
 /** A batch as the network sees it: images are mixed already, labels are not. */
 export interface DeviceBatch {
@@ -23,9 +23,9 @@ const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
 /** Brings a batch to a device. Call it within scope(). */
 export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
   const mix = batch.mix && tensor(realsOf(batch.mix, dtype), { dtype, device });
-  if ('picks' in batch) {
+  if ('programs' in batch) {
     batch.bring?.();
-    return mixed(batch.set.take(tensor(batch.picks, { shape: [batch.size, 4], device })), mix);
+    return mixed(batch.set.take(tensor(batch.programs, { shape: [batch.size, batch.programWords], device })), mix);
   }
   const images = tensor(realsOf(batch.images, dtype), { shape: batch.shape, dtype, device });
   return mixed({ images, labels: tensor(batch.labels, { device }) }, mix);
@@ -57,7 +57,7 @@ function pixelInputs({ shape, size }: Batch, dtype: RealType, device: Device): S
   const labels = keep(empty([size], 'i32', device));
   return {
     write(batch) {
-      if ('picks' in batch) return wrongOrigin();
+      if ('programs' in batch) return wrongOrigin();
       images.set(realsOf(batch.images, dtype));
       labels.set(batch.labels);
     },
@@ -69,16 +69,16 @@ function pixelInputs({ shape, size }: Batch, dtype: RealType, device: Device): S
   };
 }
 
-function pickInputs({ size, set }: PickedBatch, device: Device): StepInputs {
-  const picks = keep(empty([size, 4], 'i32', device));
+function programInputs({ size, set, programWords }: ProgrammedBatch, device: Device): StepInputs {
+  const programs = keep(empty([size, programWords], 'i32', device));
   return {
     write(batch) {
-      if (!('picks' in batch) || batch.set !== set) return wrongOrigin();
+      if (!('programs' in batch) || batch.set !== set) return wrongOrigin();
       batch.bring?.();
-      picks.set(batch.picks);
+      programs.set(batch.programs);
     },
-    read: () => set.take(picks),
-    [Symbol.dispose]: () => picks.dispose(),
+    read: () => set.take(programs),
+    [Symbol.dispose]: () => programs.dispose(),
   };
 }
 
@@ -101,7 +101,7 @@ function mixedInputs(inputs: StepInputs, dtype: RealType, device: Device): StepI
 
 /** Inputs for batches like this one. */
 export function inputsFor(batch: AnyBatch, dtype: RealType, device: Device): StepInputs {
-  const inputs = 'picks' in batch ? pickInputs(batch, device) : pixelInputs(batch, dtype, device);
+  const inputs = 'programs' in batch ? programInputs(batch, device) : pixelInputs(batch, dtype, device);
   return batch.mix ? mixedInputs(inputs, dtype, device) : inputs;
 }
 

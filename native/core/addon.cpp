@@ -206,17 +206,25 @@ Napi::Value write(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-void answer(Napi::Env env, Napi::Function, PendingRead* read) {
-  const std::unique_ptr<PendingRead> owned(read);
-  if (env == nullptr) return read->into.SuppressDestruct();  // the environment is being torn down
+// Throws where the environment is a thread that is being ended: nothing can be told there any more.
+void settle(Napi::Env env, PendingRead& read) {
   const Napi::HandleScope scope(env);
   Engine& engine = engineOf(env);
   if (--engine.pending == 0) engine.answers.Unref(env);
-  if (!read->transfer.error.empty()) {
-    read->promise.Reject(Napi::Error::New(env, read->transfer.error).Value());
+  if (!read.transfer.error.empty()) {
+    read.promise.Reject(Napi::Error::New(env, read.transfer.error).Value());
     return;
   }
-  read->promise.Resolve(read->into.IsEmpty() ? env.Undefined() : Napi::Value(read->into.Value()));
+  read.promise.Resolve(read.into.IsEmpty() ? env.Undefined() : Napi::Value(read.into.Value()));
+}
+
+void answer(Napi::Env env, Napi::Function, PendingRead* read) {
+  const std::unique_ptr<PendingRead> owned(read);
+  if (env == nullptr) return read->into.SuppressDestruct();  // the environment is being torn down
+  try {
+    settle(env, *read);
+  } catch (const Napi::Error&) {
+  }
 }
 
 // `into`: a typed array of as many bytes as the tensor has in the host's order; none for a marker.

@@ -49,12 +49,19 @@ describe('data: loader', function () {
     }
   });
 
-  it('gives identical batches with 0, 1 and 2 workers and any prefetch', async () => {
-    const here = await collect({ ...full, workers: 0 }, 3);
-    for (const options of [{ workers: 1 }, { workers: 2 }, { workers: 2, prefetch: 1 }, { workers: 1, prefetch: 9 }]) {
-      expect(await collect({ ...full, ...options }, 3)).to.deep.equal(here);
-    }
-  });
+  for (const augment of ['basic', 'published'] as const) {
+    it(`gives identical batches with 0, 1 and 2 workers and any prefetch, ${augment}`, async () => {
+      const here = await collect({ ...full, augment, workers: 0 }, 3);
+      for (const options of [
+        { workers: 1 },
+        { workers: 2 },
+        { workers: 2, prefetch: 1 },
+        { workers: 1, prefetch: 9 },
+      ]) {
+        expect(await collect({ ...full, augment, ...options }, 3)).to.deep.equal(here);
+      }
+    });
+  }
 
   it('resumes inside an epoch with the identical remainder', async () => {
     const whole = await collect({ ...full, workers: 0 }, 1);
@@ -186,7 +193,7 @@ describe('data: loader', function () {
     refuse({ seed: -1 }, 'seed');
     refuse({ batchSize: 3 }, 'no option batchSize; it has batch, seed, shuffle');
     refuse({ batch: 24, dropLast: true }, 'never full');
-    refuse({ augment: 'all' }, 'none, basic');
+    refuse({ augment: 'all' }, 'none, basic, published');
     expect(() => loader({ ...set, count: 22 }, { batch: 4 })).to.throw(SpikeloomError, 'image set');
     const source = loader(set, { batch: 4 });
     expect(() => source.epoch(-1)).to.throw(SpikeloomError, 'epoch');

@@ -1,26 +1,29 @@
-// Every byte of the batch's images is read once and every element written once; tasks are rows of pixels.
+// A task is an image, which goes through its program as bytes in the thread's scratch: every byte of the set's image is read once, every
+// element of x written once.
 #define SPIKELOOM_FILE "ops/take_images/cpu.cpp"
 #include "cpu/levels.h"
+#include "ops/take_images/picture.h"
 #include "ops/take_images/take_images.h"
 
 #include "cpu/level_begin.inl"
+#include "ops/take_images/picture.inl"
 
 template <class T>
 void takeImages(const Call& call) {
-  const TensorView &images = call.tensors[0], &out = call.tensors[3];
+  const TensorView &images = call.tensors[0], &programs = call.tensors[2], &out = call.tensors[3];
   const T* table = as<T>(call.tensors[1]);
-  const int64_t N = images.dims[0], C = out.dims[1], H = out.dims[2], W = out.dims[3];
-  parallelRange(call, out.dims[0] * H, 32, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const int32_t* pick = as<int32_t>(call.tensors[2]) + row / H * 4;
-      const bool isThere = pick[0] >= 0 && pick[0] < N;
-      const uint8_t* image = as<uint8_t>(images) + (isThere ? pick[0] * C * H * W : 0);
-      T* to = as<T>(out) + row * W * C;
-      for (int64_t x = 0; x < W; x++, to += C) {
-        const int64_t from = isThere ? pickedPixel(pick, row % H, x, H, W) : -1;
-        for (int64_t c = 0; c < C; c++) to[c] = table[c * 256 + (from < 0 ? 0 : image[c * H * W + from])];
-      }
-    }
+  const int64_t N = images.dims[0], L = programs.dims[1], C = out.dims[1], H = out.dims[2], W = out.dims[3], size = C * H * W;
+  if (L < kHeaderWords) return fail(call, kShortProgram, static_cast<long long>(L));
+  parallelFor(call, out.dims[0], [&](int64_t b, int thread) {
+    const int32_t* program = as<int32_t>(programs) + b * L;
+    Picture p{scratch<uint8_t>(call, thread, 0, size), scratch<uint8_t>(call, thread, 1, size), C, H, W, H * W};
+    crop(p, program[0] >= 0 && program[0] < N ? as<uint8_t>(images) + program[0] * size : nullptr, program);
+    for (int64_t i = 0; i < changesOf(L); i++) apply(p, program + kHeaderWords + i * kChangeWords);
+    cut(p, Hole(program, H, W));
+    T* to = as<T>(out) + b * size;
+    if (C == 3) return normalise<3>(p, table, to);
+    if (C == 1) return normalise<1>(p, table, to);
+    normalise<0>(p, table, to);
   });
 }
 
@@ -28,10 +31,10 @@ void takeImages(const Call& call) {
 template <class T>
 void takeLabels(const Call& call) {
   const int32_t* labels = as<int32_t>(call.tensors[0]);
-  const int32_t* picks = as<int32_t>(call.tensors[1]);
-  const int64_t N = call.tensors[0].dims[0], B = call.tensors[1].dims[0];
+  const int32_t* programs = as<int32_t>(call.tensors[1]);
+  const int64_t N = call.tensors[0].dims[0], B = call.tensors[1].dims[0], L = call.tensors[1].dims[1];
   for (int64_t b = 0; b < B; b++) {
-    const int32_t index = picks[4 * b];
+    const int32_t index = programs[L * b];
     as<int32_t>(call.tensors[2])[b] = index >= 0 && index < N ? labels[index] : -1;
   }
 }
