@@ -1,4 +1,4 @@
-// Progress of a download on stderr: one line that is redrawn on a terminal, else a line every half minute.
+// Progress of a download, or of other work whose amount is known, on stderr: one line that is redrawn on a terminal, else a line every half minute.
 import { binaryBytes } from '../nn/summary.ts';
 import { duration, type ProgressStream } from '../train/progress.ts';
 
@@ -9,6 +9,8 @@ export interface TransferOptions {
   env?: Readonly<Record<string, string | undefined>>;
   redrawMs?: number;
   quietMs?: number;
+  /** An amount as text (default: bytes). */
+  unit?: (amount: number) => string;
 }
 
 const BAR = 24;
@@ -30,14 +32,15 @@ export class Transfer {
       env = process.env,
       redrawMs = 100,
       quietMs = 30_000,
+      unit = binaryBytes,
     }: TransferOptions = {},
   ) {
     this.#name = name;
-    this.#options = { stream, clock, env, redrawMs, quietMs };
+    this.#options = { stream, clock, env, redrawMs, quietMs, unit };
     this.#redraws = stream.isTTY === true && env.TERM !== 'dumb';
   }
 
-  /** Call as often as bytes arrive; draws only as often as the options say. */
+  /** Call as often as something is done; draws only as often as the options say. */
   update(done: number, total: number): void {
     const now = this.#options.clock();
     this.#first ??= { at: now, done };
@@ -57,9 +60,10 @@ export class Transfer {
     const share = Math.min(1, done / total);
     const rate = ((done - this.#first!.done) / (now - this.#first!.at)) * 1000;
     const filled = Math.round(BAR * share);
-    const figures = [`${binaryBytes(done)} of ${binaryBytes(total)}`, `${Math.floor(100 * share)} %`];
+    const { unit } = this.#options;
+    const figures = [`${unit(done)} of ${unit(total)}`, `${Math.floor(100 * share)} %`];
     if (rate > 0 && Number.isFinite(rate)) {
-      figures.push(`${binaryBytes(rate)}/s`, `ETA ${duration(((total - done) / rate) * 1000)}`);
+      figures.push(`${unit(rate)}/s`, `ETA ${duration(((total - done) / rate) * 1000)}`);
     }
     const bar = this.#redraws ? [`${'█'.repeat(filled)}${'░'.repeat(BAR - filled)}`] : [];
     const columns = this.#options.stream.columns || DEFAULT_COLUMNS;

@@ -78,6 +78,8 @@ function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'thr
 export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
   /** The folder of a run to go on with, in place of a new one. */
   resume?: string | undefined;
+  /** Told while the data is made ready, where that takes long: recordings done, of how many. */
+  onPrepare?: ((done: number, of: number) => void) | undefined;
   /** Called with the folder before the first step. */
   onStart?: ((folder: string, run: Run) => void) | undefined;
   /** Called after every epoch; what it returns is awaited. */
@@ -102,13 +104,14 @@ export interface RecipeResult {
  * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
-  const { resume, progress, signal, onStart, onEpoch } = options;
+  const { resume, progress, signal, onPrepare, onStart, onEpoch } = options;
   let folder = resume === undefined ? undefined : openRun(resume);
   const used = settings ?? folder?.settings;
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
   try {
     prepareDevice(used);
-    const data = await openData(used);
+    const preparing = { ...(signal && { signal }), ...(onPrepare && { onProgress: onPrepare }) };
+    const data = await openData(used, preparing);
     using net = netOf(used, data);
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
@@ -152,7 +155,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
     throw new SpikeloomError(`${paths[weights]} is not there: ${stage}`);
   }
   prepareDevice(settings);
-  const data = await openData(settings);
+  const data = await openData(settings, signal && { signal });
   using net = netOf(settings, data);
   loadWeights(net, paths[weights]);
   const { batch, loss, data: source } = settings;

@@ -1,9 +1,21 @@
 // The data sets that recipes know: what a network must fit, before any file is there, and how they are opened.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import type { AnySet, AnySplits } from '../data/batch.ts';
 import { cifar10, cifar100 } from '../data/cifar.ts';
+import type { EventSplits } from '../data/event-set.ts';
+import { cifar10Dvs } from '../data/event-sets/cifar10-dvs.ts';
+import { dvs128Gesture } from '../data/event-sets/dvs128-gesture.ts';
+import { nCaltech101 } from '../data/event-sets/n-caltech101.ts';
+import { nCars } from '../data/event-sets/n-cars.ts';
+import { nMnist } from '../data/event-sets/n-mnist.ts';
+import type { EventSetOptions } from '../data/event-sets/open.ts';
+import { shd } from '../data/event-sets/shd.ts';
 import { fashionMnist, mnist } from '../data/idx.ts';
 import { limit } from '../data/limit.ts';
+import { imageFolder } from '../data/pictures/image-files.ts';
+import { imageShards } from '../data/pictures/image-shards.ts';
 import type { SampleSet } from '../data/sample-set.ts';
 import type { Settings } from './settings.ts';
 
@@ -12,7 +24,11 @@ export type SampleFacts = Pick<SampleSet, 'name' | 'steps' | 'channels' | 'heigh
   classes: { readonly length: number };
 };
 
-type Chosen = Pick<Settings, 'data' | 'model'>;
+/** The settings that say which data, and how it is seen. */
+export type DataSettings = Pick<Settings, 'data' | 'model'>;
+
+/** What opening a data set may be told: where it takes long, it can be watched and ended. */
+export type OpenOptions = Pick<EventSetOptions, 'signal' | 'onProgress'>;
 
 interface Known {
   classes: number;
@@ -21,34 +37,79 @@ interface Known {
   size: readonly [number, number];
   /** Whether a sample has time steps of its own. */
   timed?: boolean;
-  open(settings: Chosen): AnySplits | Promise<AnySplits>;
+  open(settings: DataSettings, options: OpenOptions): AnySplits | Promise<AnySplits>;
 }
 
-const KNOWN: Readonly<Partial<Record<Settings['data']['name'], Known>>> = {
-  cifar10: { classes: 10, channels: 3, size: [32, 32], open: ({ data }) => cifar10(data.root) },
-  cifar100: { classes: 100, channels: 3, size: [32, 32], open: ({ data }) => cifar100(data.root) },
-  mnist: { classes: 10, channels: 1, size: [28, 28], open: ({ data }) => mnist(data.root) },
-  'fashion-mnist': { classes: 10, channels: 1, size: [28, 28], open: ({ data }) => fashionMnist(data.root) },
+/** Keys of the settings that only some sets have. */
+const EVENT_KEYS = ['split', 'cache'] as const;
+
+function images(classes: number, channels: number, side: number, read: (root: string) => AnySplits): Known {
+  const open = ({ data }: DataSettings) => {
+    refuse(data, ['size', ...EVENT_KEYS], 'images come in one size and one split');
+    return read(data.root);
+  };
+  return { classes, channels, size: [side, side], open };
+}
+
+function events(
+  classes: number,
+  size: readonly [number, number],
+  read: (root: string, options: EventSetOptions) => Promise<EventSplits>,
+): Known {
+  const open = ({ data, model }: DataSettings, options: OpenOptions) => {
+    const { split, size: brought, binning, window, cache: cacheFolder } = data;
+    const given = { split, size: brought, cacheFolder, ...options };
+    const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    const byWindow = binning === 'window' ? { window } : {};
+    return read(data.root, { steps: model.steps, binning, ...byWindow, ...chosen });
+  };
+  return { classes, channels: 2, size, timed: true, open };
+}
+
+/** Class folders, or tar shards where train/ has them. */
+function openImageNet({ data }: DataSettings): AnySplits {
+  refuse(data, EVENT_KEYS, 'it is split by its folders');
+  const [height, width] = data.size ?? [224, 224];
+  if (height !== width) throw new SpikeloomError(`imagenet: data.size is one number, not ${height}x${width}`);
+  const sharded = existsSync(join(data.root, 'train', 'shard-000000.tar'));
+  return (sharded ? imageShards : imageFolder)(data.root, { size: height });
+}
+
+function refuse(data: Settings['data'], keys: readonly (keyof Settings['data'])[], why: string): void {
+  const given = keys.find((key) => data[key] !== undefined);
+  if (given !== undefined)
+    throw new SpikeloomError(`data.${given} does not go with '${data.name}': ${why}; leave it out`);
+}
+
+const KNOWN: Readonly<Record<Settings['data']['name'], Known>> = {
+  cifar10: images(10, 3, 32, cifar10),
+  cifar100: images(100, 3, 32, cifar100),
+  mnist: images(10, 1, 28, mnist),
+  'fashion-mnist': images(10, 1, 28, fashionMnist),
+  imagenet: { classes: 1000, channels: 3, size: [224, 224], open: openImageNet },
+  'cifar10-dvs': events(10, [128, 128], cifar10Dvs),
+  'dvs128-gesture': events(11, [128, 128], dvs128Gesture),
+  'n-mnist': events(10, [34, 34], nMnist),
+  'n-caltech101': events(101, [180, 240], nCaltech101),
+  'n-cars': events(2, [100, 120], nCars),
+  shd: events(20, [1, 700], shd),
 };
 
-function known(name: Settings['data']['name']): Known {
-  const found = KNOWN[name];
-  if (!found) throw new SpikeloomError(`'${name}' cannot be read yet`);
-  return found;
-}
-
 /** What the settings' data set is by its definition; no file is read. */
-export function factsOf({ data, model }: Chosen): SampleFacts {
-  const { classes, channels, size, timed } = known(data.name);
+export function factsOf({ data, model }: DataSettings): SampleFacts {
+  const { classes, channels, size, timed } = KNOWN[data.name];
   const [height, width] = data.size ?? size;
   const steps = timed ? { steps: model.steps } : {};
   return { name: data.name, ...steps, channels, height, width, classes: { length: classes } };
 }
 
-/** The data set of the settings, cut to their limits. */
-export async function openData(settings: Chosen): Promise<AnySplits> {
+/**
+ * The data set of the settings, cut to their limits.
+ * @throws SpikeloomError for settings that the set does not have; DataError where its files are missing or damaged
+ */
+export async function openData(settings: DataSettings, options: OpenOptions = {}): Promise<AnySplits> {
   const { data } = settings;
-  const { train, test } = await known(data.name).open(settings);
+  const { train, test } = await KNOWN[data.name].open(settings, options);
   const cut = (set: AnySet, n: number) => (n > 0 ? limit(set, n) : set);
   return { train: cut(train, data.train_limit), test: cut(test, data.test_limit) };
 }

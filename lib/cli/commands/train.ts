@@ -13,6 +13,7 @@ import { asUsage, UsageError } from '../exit.ts';
 import { quoted, writeJson, writeText } from '../output.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
+import { Transfer } from '../transfer.ts';
 
 interface Options {
   resume?: string;
@@ -36,8 +37,13 @@ async function trainCommand(recipe: string, overrides: string[], { resume, json 
   const folder = resume === 'last' ? lastRun(settings) : resume;
   if (folder !== undefined) asUsage(() => openRun(folder)).metrics.close();
   using stopping = listenForStop();
+  const preparing = new Transfer('reading the recordings', { unit: (amount) => amount.toFixed(0) });
   const result = await trainRecipe(settings, {
     resume: folder,
+    onPrepare: (done, of) => {
+      if (done < of) preparing.update(done, of);
+      else preparing.close();
+    },
     progress: true,
     signal: stopping.signal,
     onStart: (folderOfRun, run) => announce(folderOfRun, run, settings, { resume: folder, json }),
