@@ -120,6 +120,17 @@ describe('data: pictures in files', () => {
     expect(plain(await batches(train, { workers: 0, seed: 6 }))).to.not.deep.equal(here);
   });
 
+  it("'published' changes what 'basic' has cropped, the same way whatever the workers", async () => {
+    const { train } = imageFolder(write(TREE), SMALL);
+    const [basic, here] = [
+      plain(await batches(train, { workers: 0 })),
+      plain(await batches(train, { workers: 0, augment: 'published' })),
+    ];
+    expect(plain(await batches(train, { workers: 2, augment: 'published' }))).to.deep.equal(here);
+    expect(here).to.not.deep.equal(basic);
+    expect(here.map(([, labels]) => labels)).to.deep.equal(basic.map(([, labels]) => labels));
+  });
+
   it('without augmentation every epoch has the same pictures, normalised', async () => {
     const { test } = imageFolder(write(TREE), { ...SMALL, mean: [0, 0, 0], std: [1, 1, 1] });
     const [batch] = await batches(test, { workers: 0, shuffle: false, augment: 'none' });

@@ -1,8 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { device, scope, tensor } from '../../core/index.ts';
 import { native } from '../../core/native.ts';
-import { philox, STREAM } from '../../core/random.ts';
+import { type Philox, philox, STREAM } from '../../core/random.ts';
+import { encodePrograms, type ImageProgram, programWords } from '../../ops/image-program.ts';
+import { takeImages } from '../../ops/take-images.ts';
 import { type AugmentName, normaliseTable } from '../augment.ts';
 import { DataError } from '../files.ts';
+import { randAugment } from '../rand-augment.ts';
 import type { BatchMaker, SkippedSample } from '../sample-set.ts';
 import { centreWindow, cropWindow, randomCrop } from './crop.ts';
 import { openPicture } from './decode.ts';
@@ -14,7 +18,8 @@ const MAX_SKIPS = 100;
 
 /**
  * Makes the batches of pictures in files. Without augmentation: the short side scaled to `resize`, the middle cut out. 'basic': a random
- * crop scaled to H x W, mirrored with probability 1/2. Then (p / 255 - mean) / std. A sample's draws depend on (seed, epoch, index) alone.
+ * crop scaled to H x W, mirrored with probability 1/2; 'published': the same, then RandAugment (magnitude 5, standard deviation 0.5). Then
+ * (p / 255 - mean) / std. A sample's draws depend on (seed, epoch, index) alone.
  */
 export function pictureBatches({
   set,
@@ -28,13 +33,19 @@ export function pictureBatches({
   const reader = new FileReader(set.files);
   const table = normaliseTable(set.mean, set.std);
   const plane = set.height * set.width;
-  const render = async (epoch: number, index: number, out: Uint8Array, at: number): Promise<void> => {
+  const policy = augment === 'published' ? randAugment() : undefined;
+  /** Writes the sample's bytes; gives its stream of draws, for what is drawn next. */
+  const render = async (epoch: number, index: number, out: Uint8Array, at: number): Promise<Philox> => {
     const picture = await openPicture(fileName(set.files, index), reader.read(index));
     const { width, height } = picture;
-    if (augment === 'none') return picture.render(centreWindow(set, width, height), out, at);
     const draws = philox(seed, STREAM.augment, epoch, index);
+    if (augment === 'none') {
+      picture.render(centreWindow(set, width, height), out, at);
+      return draws;
+    }
     const box = randomCrop(width, height, set, draws);
     picture.render(cropWindow(set, box, draws.below(2) === 1), out, at);
+    return draws;
   };
   let spare = new Uint8Array(0); // new memory costs more than a picture's scaling, so that of the last batch is used again
   return async ({ epoch, indices }) => {
@@ -43,30 +54,53 @@ export function pictureBatches({
     spare = new Uint8Array(0);
     const labels = new Int32Array(indices.length);
     const skipped: SkippedSample[] = [];
+    const programs: ImageProgram[] = [];
     for (const [i, index] of indices.entries()) {
-      const used = await firstSound(set, index, skipped, (each) => render(epoch, each, pixels, i * 3 * plane));
+      const [used, draws] = await firstSound(set, index, skipped, (each) => render(epoch, each, pixels, i * 3 * plane));
       labels[i] = set.labels[used]!;
+      if (policy) programs.push({ index: i, changes: policy.draw(draws, [set.height, set.width]) });
       await nextTurn(); // the thread may have others to answer
     }
-    const images = new Float32Array(pixels.length);
-    native().normalisePixels(pixels, plane, table, images);
+    const images = policy ? await changed(set, pixels, table, programs) : new Float32Array(pixels.length);
+    if (!policy) native().normalisePixels(pixels, plane, table, images);
     spare = pixels;
     return { images, labels, ...(skipped.length > 0 ? { skipped } : {}) };
   };
 }
 
-/** Renders a sample, or with 'skip' the first one behind it that can be decoded; gives its index. */
+/** Changes and normalises pictures [B,3,H,W] by the op that does so on every device, on this thread's CPU device. */
+async function changed(
+  set: ImageFiles,
+  pixels: Uint8Array,
+  table: Float32Array,
+  programs: ImageProgram[],
+): Promise<Float32Array<ArrayBuffer>> {
+  const on = { device: device() };
+  const longest = Math.max(...programs.map(({ changes }) => changes!.length));
+  using made = scope(() =>
+    takeImages(
+      {
+        images: tensor(pixels, { ...on, dtype: 'u8', shape: [programs.length, pixels.length / programs.length] }),
+        table: tensor(table, { ...on, shape: [3, 256] }),
+        size: [set.height, set.width],
+      },
+      tensor(encodePrograms(programs), { ...on, shape: [programs.length, programWords(longest)] }),
+    ),
+  );
+  return (await made.array()) as Float32Array<ArrayBuffer>;
+}
+
+/** Renders a sample, or with 'skip' the first one behind it that can be decoded; gives its index and its draws. */
 async function firstSound(
   set: ImageFiles,
   index: number,
   skipped: SkippedSample[],
-  render: (index: number) => Promise<void>,
-): Promise<number> {
+  render: (index: number) => Promise<Philox>,
+): Promise<[number, Philox]> {
   for (let tries = 0; ; tries++) {
     const used = (index + tries) % set.labels.length;
     try {
-      await render(used);
-      return used;
+      return [used, await render(used)];
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       if (set.broken === 'error')
