@@ -6,13 +6,12 @@ import { device, scope, tensor } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
 import type { AugmentName } from '../lib/data/augment.ts';
 import type { AnySet } from '../lib/data/batch.ts';
+import { cifar10 } from '../lib/data/cifar.ts';
 import { MAX_HEADER, openRecording } from '../lib/data/events/formats.ts';
 import { readEvents } from '../lib/data/events/read.ts';
 import { loader } from '../lib/data/loader.ts';
+import { imageFolder } from '../lib/data/pictures/image-files.ts';
 import { eventFrames, packEvent } from '../lib/ops/event-frames.ts';
-import { openData } from '../lib/train/data-sets.ts';
-import { resolveSettings } from '../lib/train/recipe.ts';
-import type { Settings } from '../lib/train/settings.ts';
 
 /** A case as every side gets it. */
 export interface DataCase {
@@ -24,7 +23,7 @@ export interface DataCase {
   /** decode: as readEvents() tells it. */
   format?: string;
   /** images: the data set. */
-  set?: string;
+  set?: 'cifar10' | 'imagenet';
   augment?: AugmentName;
 }
 
@@ -63,11 +62,11 @@ export function casesOf({ recordings, cifar, imagenet }: DataOptions): DataCase[
   const cases = recordings.map(recordingCase);
   const { events, side, steps } = FRAMES;
   cases.push({ name: `events to ${steps} frames, ${events} events, ${side}x${side}`, kind: 'frames', unit: 'events' });
-  const images = (title: string, set: string, path: string, augment: AugmentName) =>
-    cases.push({ name: title, kind: 'images', unit: 'images', set, path, augment });
+  const images = (title: string, set: DataCase['set'], path: string, augment: AugmentName) =>
+    cases.push({ name: title, kind: 'images', unit: 'images', set: set!, path, augment });
   if (cifar !== undefined) {
     images('CIFAR-10: crop, mirror', 'cifar10', cifar, 'basic');
-    images('CIFAR-10: crop, mirror, AutoAugment, Cutout', 'cifar10', cifar, 'published' as AugmentName);
+    images('CIFAR-10: crop, mirror, AutoAugment, Cutout', 'cifar10', cifar, 'published');
   }
   if (imagenet !== undefined) images('ImageNet: JPEG, crop to 224, mirror', 'imagenet', imagenet, 'basic');
   return cases;
@@ -114,11 +113,7 @@ async function* batchesOf(set: AnySet, augment: AugmentName, workers: number): A
 }
 
 async function imagesCase({ set, path, augment }: DataCase, { threads, seconds }: DataOptions) {
-  const settings = resolveSettings({
-    model: { name: 'fsta-resnet20' },
-    data: { name: set as Settings['data']['name'], root: path!, augment: augment! },
-  });
-  const { train } = await openData(settings);
+  const { train } = set === 'imagenet' ? imageFolder(path!) : cifar10(path!);
   const batches = batchesOf(train, augment!, threads);
   try {
     for (let i = 0; i < 2 * threads; i++) await batches.next(); // what was made ahead is not timed
