@@ -19,7 +19,7 @@ export interface Ceilings {
   vectors: string;
   /** Bytes per second by the size of the working set. */
   bandwidth: { bytes: number; copy: number; triad: number; update: number; read: number }[];
-  /** Operations per second with f32 fused multiply-adds, and on a bf16 matrix unit where there is one. */
+  /** Operations per second with f32 fused multiply-adds, and with bf16 factors: on a matrix unit, else by dot products of pairs. */
   f32: number;
   bf16?: number;
 }

@@ -7,6 +7,7 @@ import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
 import type { DataBenchOptions } from './data.ts';
+import type { LatenessOptions } from './lateness.ts';
 import type { OpsOptions } from './ops.ts';
 import { addStepOptions, precisionOption, type StepOptions, wholeNumber } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
@@ -45,6 +46,20 @@ function addAccuracy(program: Command): void {
     .requiredOption('--vary <key=values>', 'the setting and its values, e.g. model.attention=fsta,none');
   addOutput(command).action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
     (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
+  );
+}
+
+function addLateness(program: Command): void {
+  const command = program
+    .command('lateness')
+    .description(
+      'train a recipe on random pictures in the format of CIFAR-10 and tell how late a timer of the event loop is',
+    )
+    .argument('<recipe>', 'recipe file (YAML) with data.name cifar10')
+    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
+    .option('--images <n>', 'training images; a fifth as many are tested', wholeNumber(5, 50_000), 1600);
+  addOutput(command).action(async (recipe: string, overrides: string[], options: LatenessOptions) =>
+    (await import('./lateness.ts')).latenessCommand(recipe, overrides, options),
   );
 }
 
@@ -95,6 +110,7 @@ function makeProgram(): Command {
   addAccuracy(program);
   addConvolutions(program);
   addData(program);
+  addLateness(program);
   addOutput(measuring('ops', 'time every native op beside the ceilings of the machine')).action(
     async (options: OpsOptions) => (await import('./ops.ts')).opsCommand(options),
   );

@@ -16,5 +16,5 @@ export {
   type StepTurns,
   stepInput,
 } from './step.ts';
-export { backward, isRecording, needsGrad, noGrad, record } from './tape.ts';
+export { backward, backwardInTurns, isRecording, needsGrad, noGrad, noGradInTurns, record } from './tape.ts';
 export * from './tensor.ts';

@@ -32,8 +32,11 @@ export interface StepPlan {
 /** What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read between them. */
 export type StepBody<R> = (cut: () => void) => R;
 
-/** The same as a generator; where it yields, the event loop gets a turn. */
+/** The same as a generator; where it yields, the event loop may get a turn. It may yield often: a turn takes some milliseconds. */
 export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
+
+/** A recording goes on for so long before the event loop gets a turn, in ms. */
+const TURN_MS = 2;
 
 interface Recording {
   /** For every part: what is written before it is replayed. */
@@ -109,7 +112,7 @@ interface Recorded<R> {
   device: Device;
 }
 
-/** Notes the calls of `body`. Where that yields, the recording is left until it is asked to go on. */
+/** Notes the calls of `body`. Where that yields, and its turn has been long enough, the recording is left until it is asked to go on. */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
@@ -125,8 +128,10 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
   let open = [outer, inner];
   try {
     const turns = body(cut);
+    let since = performance.now();
     let turn = turns.next();
     for (; !turn.done; turn = turns.next()) {
+      if (performance.now() - since < TURN_MS) continue;
       const left = native().leaveRecording();
       const resumeScopes = leaveScopes(outer);
       current = undefined;
@@ -136,6 +141,7 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
         native().resumeRecording(left);
         resumeScopes();
         current = recording;
+        since = performance.now();
       }
     }
     const result = turn.value;
@@ -286,17 +292,15 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
 }
 
 /**
- * The same in turns: where `body` yields, the event loop goes on, so that timers and servers are not kept waiting while a large step is
+ * The same in turns: where `body` yields, the event loop goes on every few milliseconds, so that timers and servers are not kept waiting while a large step is
  * recorded. What others do in between, recordings and replays among it, is not part of this step; parameters must stay as they are.
  *
  * @throws as {@link recordStep}, by the promise
  * @example
  * const step = await recordStepInTurns(net.device, function* (cut) {
- *   const loss = crossEntropy(net(x), labels);
+ *   const loss = crossEntropy(yield* net.forwardInTurns(x), labels);
  *   cut();
- *   yield;
- *   backward(loss);
- *   yield;
+ *   yield* backwardInTurns(loss);
  *   optimizer.step();
  *   return { loss };
  * });

@@ -1,6 +1,6 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in order.
 import { SpikeloomError } from './errors.ts';
-import { noteGradient } from './step.ts';
+import { inOneGo, noteGradient } from './step.ts';
 import { describe, keep, scope, type Tensor } from './tensor.ts';
 
 /**
@@ -35,6 +35,14 @@ export function noGrad<R>(body: () => R): R {
     return body();
   } finally {
     recording = before;
+  }
+}
+
+/** The turns of a generator without recording; what goes on between them is recorded as before. */
+export function* noGradInTurns<R>(turns: Generator<void, R, void>): Generator<void, R, void> {
+  for (let turn = noGrad(() => turns.next()); ; turn = noGrad(() => turns.next())) {
+    if (turn.done) return turn.value;
+    yield;
   }
 }
 
@@ -128,6 +136,11 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
+  inOneGo(backwardInTurns(loss, gradient));
+}
+
+/** The same as a generator that yields between the calls of two nodes, for {@link recordStepInTurns}. */
+export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<void, void, void> {
   if (!loss.requiresGrad)
     throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
   if (!gradient && loss.size !== 1) {
@@ -136,30 +149,39 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
     );
   }
   if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it anew');
-  noGrad(() => {
-    const arrived = new Map<Tensor, Tensor>([[loss, gradient ? gradient.alias(gradient.shape) : sums!.one(loss)]]);
-    for (const node of reachable(loss)) {
-      if (node.done) throw new SpikeloomError('backward() reached a part that was walked before; compute it anew');
-      const grads = node.outputs.map((output) => arrived.get(output));
-      node.done = true;
-      if (grads.every((grad) => grad === undefined)) continue;
-      const results = gradientsOf(node, grads, arrived);
-      node.inputs.forEach((input, i) => {
-        const grad = results[i];
-        if (input && grad) deliver(arrived, input, grad);
-      });
-      for (const output of node.outputs) {
-        arrived.get(output)?.dispose();
-        arrived.delete(output);
-      }
-    }
-    for (const [leaf, grad] of arrived) {
-      noteGradient(leaf);
-      const before = leaf.grad;
-      leaf.grad = keep(before ? sums!.add(before, grad) : grad);
-      if (!before) continue;
-      before.dispose();
-      grad.dispose();
-    }
+  const start = () => (gradient ? gradient.alias(gradient.shape) : sums!.one(loss));
+  const arrived = new Map<Tensor, Tensor>([[loss, noGrad(start)]]);
+  for (const node of reachable(loss)) {
+    noGrad(() => walk(node, arrived));
+    yield;
+  }
+  noGrad(() => leaveWithLeaves(arrived));
+}
+
+/** One node on the way back: from the gradients of its outputs to those of its inputs. */
+function walk(node: Node, arrived: Map<Tensor, Tensor>): void {
+  if (node.done) throw new SpikeloomError('backward() reached a part that was walked before; compute it anew');
+  const grads = node.outputs.map((output) => arrived.get(output));
+  node.done = true;
+  if (grads.every((grad) => grad === undefined)) return;
+  const results = gradientsOf(node, grads, arrived);
+  node.inputs.forEach((input, i) => {
+    const grad = results[i];
+    if (input && grad) deliver(arrived, input, grad);
   });
+  for (const output of node.outputs) {
+    arrived.get(output)?.dispose();
+    arrived.delete(output);
+  }
+}
+
+function leaveWithLeaves(arrived: Map<Tensor, Tensor>): void {
+  for (const [leaf, grad] of arrived) {
+    noteGradient(leaf);
+    const before = leaf.grad;
+    leaf.grad = keep(before ? sums!.add(before, grad) : grad);
+    if (!before) continue;
+    before.dispose();
+    grad.dispose();
+  }
 }

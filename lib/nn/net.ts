@@ -6,6 +6,7 @@ import {
   type Device,
   describe,
   device,
+  inOneGo,
   isRecording,
   isStepRecording,
   keep,
@@ -184,13 +185,18 @@ export class Net extends Callable {
    * @returns what the last layer makes: [B,...] behind meanOverTime(), else [T,B,...]
    */
   forward(x: Tensor): Tensor {
+    return inOneGo(this.forwardInTurns(x));
+  }
+
+  /** forward() as a generator that yields between two layers of the model, for recordStepInTurns(). */
+  *forwardInTurns(x: Tensor): Generator<void, Tensor, void> {
     this.#check(x);
     this.#forget();
     const isImage = x.shape.length === 4;
     const counter = this.#counter();
     const pass: Pass = { counter, repeats: isImage ? this.plan.steps : 1, rounded: false };
     const start = isImage ? reshape(x, [1, ...x.shape]) : x;
-    let y = this.#list(this.plan.layers, start, pass);
+    let y = yield* this.#list(this.plan.layers, start, pass);
     if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, pass);
     if (!isRecording()) {
       if (!isStepRecording()) counter.dispose();
@@ -266,7 +272,7 @@ export class Net extends Callable {
    * Runs layers one after the other. Without the tape, what one layer made is freed as soon as the next one is queued.
    * @param forGroup whether a group of layers (see fused.ts) goes on with what the last layer makes
    */
-  #list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass, forGroup = false): Tensor {
+  *#list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass, forGroup = false): Generator<void, Tensor, void> {
     let current = x;
     for (let at = 0; at < layers.length; at++) {
       const group = this.#groupAt(layers, at, pass);
@@ -274,6 +280,7 @@ export class Net extends Callable {
       if (!isRecording() && current !== x && current !== y) current.dispose();
       current = y;
       if (group) at += group.length - 1;
+      yield;
     }
     return current;
   }
@@ -313,7 +320,7 @@ export class Net extends Callable {
       precision: this.precision,
       recompute: this.recompute,
       run: (planned: PlannedLayer) => this.#run(planned, pass),
-      list: (layers: readonly PlannedLayer[], from: Tensor) => this.#list(layers, from, { ...before }, true),
+      list: (layers: readonly PlannedLayer[], from: Tensor) => inOneGo(this.#list(layers, from, { ...before }, true)),
     };
     const spikes = isRecording() ? runGroup(group, input, context) : scope(() => runGroup(group, input, context));
     pass.repeats = 1;
@@ -342,7 +349,7 @@ export class Net extends Callable {
       seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
-      list: (layers, x) => this.#list(layers, x, { counter, repeats: 1, rounded: false }),
+      list: (layers, x) => inOneGo(this.#list(layers, x, { counter, repeats: 1, rounded: false })),
     };
   }
 }

@@ -1,12 +1,19 @@
 // Accuracy, loss and firing rates of a network on an image set.
-import { noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
+import { inOneGo, noGradInTurns, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { AnySet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './trainer-inputs.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
-import { forwardPass, RecordedSteps, readNumbers, type StepNumbers, type StepTensors } from './trainer-step.ts';
+import {
+  forwardPass,
+  RecordedSteps,
+  readNumbers,
+  type StepNumbers,
+  type StepOf,
+  type StepTensors,
+} from './trainer-step.ts';
 
 export interface Evaluation {
   /** Share of the images classified right, 0 to 1. */
@@ -47,35 +54,31 @@ interface Pass extends StepTensors {
   firing: { name: string; neurons: number; spikes: Tensor }[];
 }
 
+function* evaluationPass(net: Net, batch: DeviceBatch, kind: LossSettings['kind']): Generator<void, Pass, void> {
+  yield;
+  const numbers = yield* forwardPass(net, batch, { kind, smoothing: 0 });
+  const firing = net.firing.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) }));
+  return { ...numbers, firing };
+}
+
 /** The forward passes of an evaluation, recorded; one by one where somebody looks at the layers as they run (net.onLayer). */
 export class EvaluationSteps implements Disposable {
   readonly #net: Net;
-  readonly #pass: (batch: DeviceBatch) => Pass;
+  readonly #pass: StepOf<Pass>;
   readonly #recorded: RecordedSteps<Pass>;
   readonly #record: boolean;
 
   constructor(net: Net, { loss: kind, record }: { loss: LossSettings['kind']; record: boolean }) {
     this.#net = net;
     this.#record = record;
-    this.#pass = (batch) =>
-      noGrad(() => {
-        const numbers = forwardPass(net, batch, { kind, smoothing: 0 });
-        const firing = net.firing.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) }));
-        return { ...numbers, firing };
-      });
-    const pass = this.#pass;
-    this.#recorded = new RecordedSteps(net, function* (batch) {
-      yield;
-      const tensors = pass(batch);
-      yield;
-      return tensors;
-    });
+    this.#pass = (batch) => noGradInTurns(evaluationPass(net, batch, kind));
+    this.#recorded = new RecordedSteps(net, this.#pass);
   }
 
   /** Queues a pass; the promise inside is for its numbers. */
   async queue(batch: AnyBatch): Promise<{ reading: Promise<Reading> }> {
     const { onLayer, dtype, device } = this.#net;
-    if (!this.#record || onLayer) return scope(() => read(this.#pass(upload(batch, dtype, device)), batch));
+    if (!this.#record || onLayer) return scope(() => read(inOneGo(this.#pass(upload(batch, dtype, device))), batch));
     const step = await this.#recorded.load(batch);
     step.replay();
     return read(step.result, batch);

@@ -1,5 +1,13 @@
 // Training steps: upload, forward, loss, backward, update; recorded once per batch size and then replayed.
-import { backward, inOneGo, type RecordedStep, recordStepInTurns, scope, type Tensor } from '../core/index.ts';
+import {
+  backward,
+  backwardInTurns,
+  inOneGo,
+  type RecordedStep,
+  recordStepInTurns,
+  scope,
+  type Tensor,
+} from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
@@ -29,9 +37,13 @@ export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers
   return reads;
 }
 
-/** The forward pass of a batch. */
-export function forwardPass(net: Net, { images, labels, mix }: DeviceBatch, settings: LossSettings): StepTensors {
-  const output = net.forward(images);
+/** The forward pass of a batch, in turns. */
+export function* forwardPass(
+  net: Net,
+  { images, labels, mix }: DeviceBatch,
+  settings: LossSettings,
+): Generator<void, StepTensors, void> {
+  const output = yield* net.forwardInTurns(images);
   const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
   const { loss, logits } = lossOf(settings, output, targets);
   return { loss, correct: accuracyCount(logits, labels) };
@@ -41,7 +53,7 @@ export function forwardPass(net: Net, { images, labels, mix }: DeviceBatch, sett
 export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
-    const tensors = forwardPass(net, upload(batch, net.dtype, net.device), settings);
+    const tensors = inOneGo(forwardPass(net, upload(batch, net.dtype, net.device), settings));
     numbers = readNumbers(tensors);
     backward(tensors.loss);
   });
@@ -55,10 +67,9 @@ export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings): StepOf<StepTensors> {
   return function* (batch) {
     yield;
-    const tensors = forwardPass(net, batch, settings);
+    const tensors = yield* forwardPass(net, batch, settings);
     needFinite(tensors.loss);
-    yield;
-    backward(tensors.loss);
+    yield* backwardInTurns(tensors.loss);
     yield;
     optimizer.step();
     yield;

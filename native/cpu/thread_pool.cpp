@@ -7,6 +7,7 @@
 #include <new>
 
 #include "core/denormals.h"
+#include "core/give_way.h"
 #include "cpu/memory.h"
 
 namespace spikeloom {
@@ -86,6 +87,7 @@ bool ThreadPool::enter(uint32_t number) {
 
 void ThreadPool::workerLoop(int thread) {
   flushDenormals();
+  giveWay();
   uint32_t seen = job_.load(std::memory_order_acquire);
   while (!quit_.load(std::memory_order_acquire)) {
     uint32_t now = job_.load(std::memory_order_acquire);
