@@ -85,3 +85,11 @@ export function checkImageSet(set: ImageSet): void {
   const bad = set.labels.findIndex((label) => label < 0 || label >= set.classes.length);
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }
+
+/** Copies of the pixels of some images, one behind the other. */
+export function pixelsOf({ images, channels, height, width }: ImageSet, indices: Int32Array): Uint8Array<ArrayBuffer> {
+  const row = channels * height * width;
+  const pixels = new Uint8Array(indices.length * row);
+  indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
+  return pixels;
+}

@@ -11,7 +11,7 @@ import {
 } from '../core/index.ts';
 import { type ImageTensors, takeImages, takeLabels } from '../ops/take-images.ts';
 import { normaliseTable } from './augment.ts';
-import type { ImageSet } from './image-set.ts';
+import { type ImageSet, pixelsOf } from './image-set.ts';
 
 /** Bytes that `count` images of a set take on a device. */
 export function residentBytes({ channels, height, width }: ImageSet, count: number, dtype: RealType): number {
@@ -44,12 +44,9 @@ export class ResidentSet implements Disposable {
   }
 
   /** In place of what is there, images of a set on the host, with their classes. */
-  bring({ images, labels, channels, height, width }: ImageSet, indices: Int32Array): void {
-    const row = channels * height * width;
-    const pixels = new Uint8Array(indices.length * row);
-    indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
-    this.setImages(0, pixels);
-    this.setLabels(indices.map((index) => labels[index]!));
+  bring(set: ImageSet, indices: Int32Array): void {
+    this.setImages(0, pixelsOf(set, indices));
+    this.setLabels(indices.map((index) => set.labels[index]!));
   }
 
   /** The batch that the programs (see takeImages()) make, as f32 or f64 [B,C,H,W] and i32 [B]. */

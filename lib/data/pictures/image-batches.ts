@@ -1,12 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { device, scope, tensor } from '../../core/index.ts';
 import { native } from '../../core/native.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
-import { encodePrograms, type ImageProgram, programWords } from '../../ops/image-program.ts';
-import { takeImages } from '../../ops/take-images.ts';
+import { encodePrograms, type ImageProgram } from '../../ops/image-program.ts';
 import { type AugmentName, normaliseTable } from '../augment.ts';
 import { DataError } from '../files.ts';
 import { randAugment } from '../rand-augment.ts';
+import { runPrograms } from '../run-programs.ts';
 import type { BatchMaker, SkippedSample } from '../sample-set.ts';
 import { centreWindow, cropWindow, randomCrop } from './crop.ts';
 import { openPicture } from './decode.ts';
@@ -61,33 +60,11 @@ export function pictureBatches({
       if (policy) programs.push({ index: i, changes: policy.draw(draws, [set.height, set.width]) });
       await nextTurn(); // the thread may have others to answer
     }
-    const images = policy ? await changed(set, pixels, table, programs) : new Float32Array(pixels.length);
+    const images = policy ? await runPrograms(set, pixels, encodePrograms(programs)) : new Float32Array(pixels.length);
     if (!policy) native().normalisePixels(pixels, plane, table, images);
     spare = pixels;
     return { images, labels, ...(skipped.length > 0 ? { skipped } : {}) };
   };
-}
-
-/** Changes and normalises pictures [B,3,H,W] by the op that does so on every device, on this thread's CPU device. */
-async function changed(
-  set: ImageFiles,
-  pixels: Uint8Array,
-  table: Float32Array,
-  programs: ImageProgram[],
-): Promise<Float32Array<ArrayBuffer>> {
-  const on = { device: device() };
-  const longest = Math.max(...programs.map(({ changes }) => changes!.length));
-  using made = scope(() =>
-    takeImages(
-      {
-        images: tensor(pixels, { ...on, dtype: 'u8', shape: [programs.length, pixels.length / programs.length] }),
-        table: tensor(table, { ...on, shape: [3, 256] }),
-        size: [set.height, set.width],
-      },
-      tensor(encodePrograms(programs), { ...on, shape: [programs.length, programWords(longest)] }),
-    ),
-  );
-  return (await made.array()) as Float32Array<ArrayBuffer>;
 }
 
 /** Renders a sample, or with 'skip' the first one behind it that can be decoded; gives its index and its draws. */

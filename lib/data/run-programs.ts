@@ -1,0 +1,27 @@
+import { isMainThread } from 'node:worker_threads';
+import { device, scope, tensor } from '../core/index.ts';
+import { takeImages } from '../ops/take-images.ts';
+import { normaliseTable } from './augment.ts';
+import type { ImageSet } from './image-set.ts';
+
+/**
+ * Pixels [B,C,H,W] augmented by their programs and normalised, on the CPU device of the thread that it runs in.
+ * @param words [B,L], see encodePrograms()
+ */
+export async function runPrograms(
+  { channels, height, width, mean, std }: Pick<ImageSet, 'channels' | 'height' | 'width' | 'mean' | 'std'>,
+  pixels: Uint8Array<ArrayBuffer>,
+  words: Int32Array<ArrayBuffer>,
+): Promise<Float32Array<ArrayBuffer>> {
+  const cpu = device();
+  if (!isMainThread) cpu.setThreads(1); // loader threads are several by themselves
+  const row = channels * height * width;
+  const batch = pixels.length / row;
+  using made = scope(() => {
+    const images = tensor(pixels, { shape: [batch, row], dtype: 'u8', device: cpu });
+    const table = tensor(normaliseTable(mean, std), { shape: [channels, 256], device: cpu });
+    const programs = tensor(words, { shape: [batch, words.length / batch], device: cpu });
+    return takeImages({ images, table, size: [height, width] }, programs);
+  });
+  return (await made.array()) as Float32Array<ArrayBuffer>;
+}
