@@ -1,10 +1,9 @@
 // Batches of frames out of recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
 import { isMainThread } from 'node:worker_threads';
 import { device } from '../core/device.ts';
-import { SpikeloomError } from '../core/errors.ts';
 import { scope, tensor } from '../core/tensor.ts';
 import { eventFrames } from '../ops/event-frames.ts';
-import type { AugmentName } from './augment.ts';
+import type { BatchSource } from './batch.ts';
 import type { EventSet } from './event-set.ts';
 import { COLUMNS, RecordingFile } from './events/cache.ts';
 import { unpackRecording } from './events/packed.ts';
@@ -12,42 +11,49 @@ import { countBounds, sliceEdges } from './events/slices.ts';
 import { frameAugmenter } from './frame-augment.ts';
 import type { BatchMaker } from './sample-set.ts';
 
-/** The events of a batch, one recording behind the other, and their slices [B,T+1]. */
-interface BatchEvents {
-  events: Int32Array<ArrayBuffer>;
-  bounds: Int32Array<ArrayBuffer>;
+type Row = [offset: number, bytes: number, count: number, checksum: number, first: number, last: number];
+
+/** Recordings are counted together up to so many events: few enough to stay in a core's cache. */
+const TOGETHER = 2 ** 18;
+
+/** Recordings of a batch that are counted together: [begin, end) and how many events they have. */
+interface Group {
+  begin: number;
+  end: number;
+  events: number;
 }
 
-/** @param indices of recordings in the cache */
-function readBatch(set: EventSet, indices: Int32Array): BatchEvents {
-  const { steps, binning, sensor, recordings } = set;
-  const rows = Array.from(indices, (index) => recordings.subarray(index * COLUMNS, (index + 1) * COLUMNS));
-  const total = rows.reduce((sum, row) => sum + row[2]!, 0);
-  if (total >= 2 ** 31) {
-    throw new SpikeloomError(`a batch has less than 2^31 events, but this one has ${total}; make it smaller`);
+function groupsOf(rows: readonly Row[]): Group[] {
+  const groups: Group[] = [];
+  for (const [b, [, , count]] of rows.entries()) {
+    const last = groups.at(-1);
+    if (last && last.events + count <= TOGETHER) {
+      last.end = b + 1;
+      last.events += count;
+    } else groups.push({ begin: b, end: b + 1, events: count });
   }
-  const events = new Int32Array(Math.max(1, total));
+  return groups;
+}
+
+/** Reads recordings and cuts them into slices; their events lie one recording behind the other. */
+function unpackGroup(set: EventSet, file: RecordingFile, rows: readonly Row[], events: Int32Array): Int32Array {
+  const { steps, binning, sensor } = set;
   const bounds = new Int32Array(rows.length * (steps + 1));
-  const file = new RecordingFile(set.cache);
-  try {
-    let start = 0;
-    for (const [b, row] of rows.entries()) {
-      const [offset, , count, , first, last] = row as unknown as [number, number, number, number, number, number];
-      const edges = sliceEdges(binning.by, steps, binning.window, first, last);
-      const boundsStart = b * (steps + 1);
-      if (edges.length === 0)
-        bounds.set(
-          countBounds(count, steps).map((n) => n + start),
-          boundsStart,
-        );
-      const target = { events, start, bounds, boundsStart };
-      if (!unpackRecording({ bytes: file.read(row), count, first }, sensor, edges, target)) throw file.damaged(offset);
-      start += count;
-    }
-  } finally {
-    file.close();
+  let start = 0;
+  for (const [b, row] of rows.entries()) {
+    const [offset, , count, , first, last] = row;
+    const edges = sliceEdges(binning.by, steps, binning.window, first, last);
+    const boundsStart = b * (steps + 1);
+    if (edges.length === 0)
+      bounds.set(
+        countBounds(count, steps).map((n) => n + start),
+        boundsStart,
+      );
+    const target = { events, start, bounds, boundsStart };
+    if (!unpackRecording({ bytes: file.read(row), count, first }, sensor, edges, target)) throw file.damaged(offset);
+    start += count;
   }
-  return { events, bounds };
+  return bounds;
 }
 
 /** The device that a thread counts on: the CPU, and in a thread of a loader one core of it, since there are more such threads. */
@@ -57,31 +63,58 @@ function countingDevice() {
   return cpu;
 }
 
-/** Makes batches of frames [T,B,2,H,W] as counts (or what the set's frames say). */
-export function eventBatches({
-  set,
-  seed,
-  augment,
-}: {
-  set: EventSet;
-  seed: number;
-  augment: AugmentName;
-}): BatchMaker {
+/** Queues the counting of recordings; [T,b,2,H,W] when it is done. */
+async function countFrames(set: EventSet, events: Int32Array, bounds: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+  const on = countingDevice();
+  const shape = [bounds.length / (set.steps + 1), set.steps + 1];
+  const frames = scope(() =>
+    eventFrames(tensor(events, { device: on }), tensor(bounds, { shape, device: on }), {
+      ...set.frame,
+      size: [set.height, set.width],
+    }),
+  );
+  try {
+    return (await frames.array()) as Float32Array<ArrayBuffer>;
+  } finally {
+    frames.dispose();
+  }
+}
+
+/** The frames of a batch [T,B,2,H,W]; while some recordings are counted, the next ones are read. */
+async function batchFrames(set: EventSet, indices: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+  const rows = Array.from(indices, (i) => [...set.recordings.subarray(i * COLUMNS, (i + 1) * COLUMNS)] as Row);
+  const groups = groupsOf(rows);
+  const events = new Int32Array(Math.max(1, ...groups.map((group) => group.events)));
+  const counting: Promise<Float32Array<ArrayBuffer>>[] = [];
+  const file = new RecordingFile(set.cache);
+  try {
+    for (const { begin, end, events: count } of groups) {
+      const bounds = unpackGroup(set, file, rows.slice(begin, end), events);
+      counting.push(countFrames(set, events.subarray(0, Math.max(1, count)), bounds));
+    }
+  } finally {
+    file.close();
+    await Promise.allSettled(counting);
+  }
+  const parts = await Promise.all(counting);
+  if (parts.length === 1) return parts[0]!;
+  const size = 2 * set.height * set.width;
+  const images = new Float32Array(set.steps * indices.length * size);
+  for (const [g, { begin, end }] of groups.entries()) {
+    const run = (end - begin) * size;
+    for (let t = 0; t < set.steps; t++) {
+      images.set(parts[g]!.subarray(t * run, (t + 1) * run), (t * indices.length + begin) * size);
+    }
+  }
+  return images;
+}
+
+/** Makes batches of frames [T,B,2,H,W]: counts, as the set's frames say. */
+export function eventBatches({ set, seed, augment }: BatchSource<EventSet>): BatchMaker {
   const augmented = frameAugmenter(set, augment, seed);
   return async (job) => {
-    const { indices } = job;
-    const { events, bounds } = readBatch(set, indices);
-    const on = countingDevice();
-    const shape = [indices.length, set.steps + 1];
-    const frames = scope(() =>
-      eventFrames(tensor(events, { device: on }), tensor(bounds, { shape, device: on }), {
-        ...set.frame,
-        size: [set.height, set.width],
-      }),
-    );
-    const images = (await frames.array()) as Float32Array<ArrayBuffer>;
-    frames.dispose();
+    const images = await batchFrames(set, job.indices);
     augmented(images, job);
-    return { images, labels: Int32Array.from(indices, (index) => set.labels[index]!) };
+    return { images, labels: Int32Array.from(job.indices, (index) => set.labels[index]!) };
   };
 }

@@ -284,6 +284,27 @@ describe('event sets', () => {
     expect(batches[2]).to.equal(batches[0]);
   });
 
+  it('large recordings are counted apart from each other, with the same frames', async () => {
+    const root = folder.path('large');
+    const sizes = [200_000, 100_000, 50, 300_000, 0];
+    const recordings = sizes.map((size, i) => someEvents(size, 34, 34, i, 5));
+    recordings.forEach((recording, i) => {
+      writeTree(root, { [`Test/${i}/a.bin`]: fortyBit(recording) });
+    });
+    writeTree(root, { 'Train/0/a.bin': fortyBit(recordings[2]!) });
+    const { test } = await nMnist(root, { steps: 2 });
+    const feed = loader(test, { batch: 5, workers: 0 });
+    const { value } = await feed.epoch(0).next();
+    const size = 2 * 34 * 34;
+    for (const [b, recording] of recordings.entries()) {
+      const expected = counted(recording, 2);
+      for (const t of [0, 1]) {
+        const start = (t * 5 + b) * size;
+        expect([...value.images.subarray(start, start + size)]).to.deep.equal(expected.slice(t * size, (t + 1) * size));
+      }
+    }
+  });
+
   it('a crop counts the middle of the sensor, a larger one pads; clip and normalise', async () => {
     const recording = someEvents(3000, 34, 34, 9);
     const root = folder.path('cropped');
