@@ -1,4 +1,5 @@
 // Data sets, augmentation and the loader.
+export { philox } from '../core/random.ts';
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
 export { type Augmentation, type AugmentName, augmentation, type ChangeDrawer, drawPrograms } from './augment.ts';
 export { autoAugmentCifar10 } from './auto-augment.ts';

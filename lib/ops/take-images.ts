@@ -25,7 +25,7 @@ export interface ImageTensors {
  * @param programs i32 [B,L], see encodePrograms(). An index that is none gives a black image
  * @returns real [B,C,H,W], the table's type
  * @throws SpikeloomError where the images' bytes are not C planes of that size, or programs are too short
- * @example const x = takeImages(set, tensor(encodePrograms(programs), { shape: [programs.length, programWords(programs)] }));
+ * @example takeImages(set, tensor(encodePrograms([{ index: 3, flip: true }, { index: 0 }]), { shape: [2, programWords(0)] }));
  */
 export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
   const { table, size } = set;

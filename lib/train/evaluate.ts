@@ -33,7 +33,7 @@ export interface EvaluateOptions {
   batch?: number;
   /** Default 'ce'. */
   loss?: LossSettings['kind'];
-  /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
+  /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number;
   /** Whether the images rest on the network's device, see {@link Residence}. Default 'auto'. */
   resident?: Residence;

@@ -29,7 +29,7 @@ export interface TrainOptions {
   augment?: AugmentName | undefined;
   /** Whether batches are mixed with themselves: mixup, CutMix. Default: not. */
   mix?: Partial<MixSettings> | undefined;
-  /** Threads that prepare batches; 0: the calling thread. Default 1. A GPU makes its batches itself. */
+  /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number | undefined;
   /** Whether the images rest on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
   resident?: Residence | undefined;
