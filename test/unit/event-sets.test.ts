@@ -1,5 +1,5 @@
 // Data sets of recordings: found in folders and archives, kept in a cache, split by name, fed as frames.
-import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
@@ -14,11 +14,14 @@ import {
   dvs128Gesture,
   type EventSetOptions,
   type Events,
+  type LabelledEvents,
   limit,
   loader,
   nCaltech101,
   nCars,
   nMnist,
+  readShd,
+  shd,
 } from '../../lib/data/index.ts';
 import { firstNineTenths, inOrder, nameSplit } from '../../lib/data/splits.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
@@ -241,6 +244,29 @@ describe('event sets', () => {
     const { train, test } = await nCars(cars, STEPS);
     expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[0, 1], [1]]);
     expect(await framesOf(train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
+  });
+
+  it('SHD: units as columns of one row, all spikes in the second channel', async () => {
+    const root = folder.path('shd');
+    mkdirSync(root);
+    const golden = (name: string) => new URL(`../golden/events/${name}`, import.meta.url);
+    copyFileSync(golden('shd.h5'), join(root, 'shd_train.h5'));
+    copyFileSync(golden('shd32.h5'), join(root, 'shd_test.h5'));
+    const { train, test } = await shd(root, { steps: 4, binning: 'duration' });
+    for (const [set, file] of [
+      [train, 'shd_train.h5'],
+      [test, 'shd_test.h5'],
+    ] as const) {
+      const recordings: LabelledEvents[] = [];
+      for await (const recording of readShd(join(root, file))) recordings.push(recording);
+      expect(set.count).to.equal(recordings.length).and.to.be.above(0);
+      expect(labelsOf(set)).to.deep.equal(recordings.map(({ label }) => label));
+      const frames = await framesOf(set, set.count - 1);
+      expect(frames).to.deep.equal(counted(recordings.at(-1)!.events, 4, 'duration'));
+      expect(frames.filter((n, i) => n > 0 && Math.floor(i / 700) % 2 === 0)).to.deep.equal([]);
+    }
+    rmSync(join(root, 'shd_test.h5'));
+    expect(await failure(shd(root, STEPS))).to.be.instanceOf(DataError);
   });
 
   it('the cache is made once, anew when a file changes, and its progress is told', async () => {

@@ -54,17 +54,21 @@ async function readTrials(root: string, sources: OpenSources): Promise<Map<strin
 
 /** The events with start <= t < end. */
 function between({ width, height, count, x, y, p, t }: Events, start: number, end: number): Events {
-  const kept = Array.from(t.subarray(0, count).keys()).filter((i) => t[i]! >= start && t[i]! < end);
-  const pick = <A extends Uint16Array | Uint8Array | Float64Array>(from: A, to: A): A => {
-    for (const [at, i] of kept.entries()) to[at] = from[i]!;
-    return to;
+  const isIn = (i: number): boolean => t[i]! >= start && t[i]! < end;
+  let size = 0;
+  for (let i = 0; i < count; i++) if (isIn(i)) size++;
+  const part: Events = {
+    ...{ width, height, count: size },
+    ...{ x: new Uint16Array(size), y: new Uint16Array(size), p: new Uint8Array(size), t: new Float64Array(size) },
   };
-  const n = kept.length;
-  return {
-    ...{ width, height, count: n },
-    ...{ x: pick(x, new Uint16Array(n)), y: pick(y, new Uint16Array(n)) },
-    ...{ p: pick(p, new Uint8Array(n)), t: pick(t, new Float64Array(n)) },
-  };
+  for (let i = 0, at = 0; i < count; i++) {
+    if (!isIn(i)) continue;
+    part.x[at] = x[i]!;
+    part.y[at] = y[i]!;
+    part.p[at] = p[i]!;
+    part.t[at++] = t[i]!;
+  }
+  return part;
 }
 
 async function* itemsOf(sources: OpenSources, trials: Map<string, Trial>): AsyncGenerator<CacheItem> {

@@ -143,7 +143,7 @@ export async function buildEventCache(
     removeLeftovers(file);
   } catch (cause) {
     throw new SpikeloomError(
-      `the folder ${dirname(file)} cannot be made for the cache (${(cause as Error).message}); choose another one`,
+      `the folder ${dirname(file)} cannot be made for the cache (${(cause as Error).message}); name another one (cacheFolder, in a recipe data.cache)`,
       { cause },
     );
   }
