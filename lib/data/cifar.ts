@@ -21,6 +21,8 @@ interface Format {
 /** The names of one form's files, and of the folder that they unpack into. */
 interface Files {
   folder: string;
+  /** The distributed archive. */
+  archive: string;
   train: string[];
   test: string[];
 }
@@ -53,11 +55,13 @@ const CIFAR10: Format = {
   labelRanges: [10],
   binary: {
     folder: 'cifar-10-batches-bin',
+    archive: 'cifar-10-binary.tar.gz',
     train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
     test: ['test_batch.bin'],
   },
   python: {
     folder: 'cifar-10-batches-py',
+    archive: 'cifar-10-python.tar.gz',
     train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}`),
     test: ['test_batch'],
     labels: 'labels',
@@ -81,8 +85,19 @@ const CIFAR100: Format = {
     std: [0.2675, 0.2565, 0.2761],
   },
   labelRanges: [20, 100],
-  binary: { folder: 'cifar-100-binary', train: ['train.bin'], test: ['test.bin'] },
-  python: { folder: 'cifar-100-python', train: ['train'], test: ['test'], labels: 'fine_labels' },
+  binary: {
+    folder: 'cifar-100-binary',
+    archive: 'cifar-100-binary.tar.gz',
+    train: ['train.bin'],
+    test: ['test.bin'],
+  },
+  python: {
+    folder: 'cifar-100-python',
+    archive: 'cifar-100-python.tar.gz',
+    train: ['train'],
+    test: ['test'],
+    labels: 'fine_labels',
+  },
 };
 
 /** The records of a binary file. */
@@ -147,11 +162,21 @@ function readHalf(format: Format, parts: Part[], read: (format: Format, part: Pa
 }
 
 function readCifar(format: Format, root: string): ImageSplits {
-  const isFile = statSync(root, { throwIfNoEntry: false })?.isFile() ?? false;
-  const [files, parts] = isFile ? inArchive(format, root) : inFolder(format, root);
+  const archive = archiveOf(format, root);
+  const [files, parts] = archive ? inArchive(format, archive) : inFolder(format, root);
   const read = files === format.python ? readPickle : readRecords;
   const split = files.train.length;
   return { train: readHalf(format, parts.slice(0, split), read), test: readHalf(format, parts.slice(split), read) };
+}
+
+/** The archive that is meant: the file itself, or the distributed one in a folder where nothing is unpacked. */
+function archiveOf({ binary, python }: Format, root: string): string | undefined {
+  if (statSync(root, { throwIfNoEntry: false })?.isFile()) return root;
+  const isUnpacked = [binary, python].some((files) =>
+    [root, join(root, files.folder)].some((folder) => existsSync(join(folder, files.test[0]!))),
+  );
+  if (isUnpacked) return undefined;
+  return [binary, python].map(({ archive }) => join(root, archive)).find((file) => existsSync(file));
 }
 
 function inFolder({ traits, binary, python }: Format, root: string): [Files, Part[]] {
@@ -194,7 +219,7 @@ function inArchive({ traits, binary, python }: Format, archive: string): [Files,
 
 /**
  * CIFAR-10, 50,000 + 10,000 images in 10 classes.
- * @param root the folder of data_batch_1..5.bin and test_batch.bin, or of the Python version's files, or either as the .tar.gz it comes in
+ * @param root the folder of data_batch_1..5.bin and test_batch.bin, or of the Python version's files, or of either's .tar.gz, or that file
  * @throws DataError with file and byte
  * @example cifar10('cifar-10-python.tar.gz').train.count
  */
@@ -204,7 +229,7 @@ export function cifar10(root: string): ImageSplits {
 
 /**
  * CIFAR-100, 50,000 + 10,000 images with the 100 fine labels.
- * @param root the folder of train.bin and test.bin, or of the Python version's files, or either as the .tar.gz it comes in
+ * @param root the folder of train.bin and test.bin, or of the Python version's files, or of either's .tar.gz, or that file
  * @throws DataError with file and byte
  */
 export function cifar100(root: string): ImageSplits {

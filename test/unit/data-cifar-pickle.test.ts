@@ -66,13 +66,16 @@ describe("data: CIFAR's Python files", () => {
     });
   }
 
-  it('reads the binary version out of its .tar.gz', () => {
+  it('reads the binary version out of its .tar.gz, named or found in the folder', () => {
     const record = (label: number) => Buffer.concat([Buffer.from([label]), noise(3072, label)]);
     const names = [...[1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`), 'test_batch.bin'];
     const files = inside('cifar-10-batches-bin', Object.fromEntries(names.map((name, i) => [name, record(i)])));
-    const { train, test } = cifar10(writeFile(gzipSync(tarBytes(files))));
-    expect([...train.labels, ...test.labels]).to.deep.equal([0, 1, 2, 3, 4, 5]);
-    expect(Buffer.from(test.images).equals(noise(3072, 5))).to.equal(true);
+    const archive = gzipSync(tarBytes(files));
+    for (const root of [writeFile(archive), writeFolder({ 'cifar-10-binary.tar.gz': archive })]) {
+      const { train, test } = cifar10(root);
+      expect([...train.labels, ...test.labels]).to.deep.equal([0, 1, 2, 3, 4, 5]);
+      expect(Buffer.from(test.images).equals(noise(3072, 5))).to.equal(true);
+    }
   });
 
   it('names what an archive should have', () => {
