@@ -117,7 +117,7 @@ const data = z.strictObject({
     'none',
     'training samples: as they are; random crop and mirror; or as the published recipe of the data set does',
   ),
-  workers: key(integer(1, 64), 1, 'threads that prepare batches; a GPU makes its batches itself'),
+  workers: key(integer(1, 64), 1, 'threads that prepare batches; images in memory need none: the step makes them'),
   resident: key(
     oneOf('auto', 'on', 'off'),
     'auto',
