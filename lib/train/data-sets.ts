@@ -41,7 +41,7 @@ interface Known {
 }
 
 /** Keys of the settings that only some sets have. */
-const EVENT_KEYS = ['split', 'cache'] as const;
+const EVENT_KEYS = ['split', 'crop', 'cache'] as const;
 
 function images(classes: number, channels: number, side: number, read: (root: string) => AnySplits): Known {
   const open = ({ data }: DataSettings) => {
@@ -57,11 +57,11 @@ function events(
   read: (root: string, options: EventSetOptions) => Promise<EventSplits>,
 ): Known {
   const open = ({ data, model }: DataSettings, options: OpenOptions) => {
-    const { split, size: brought, binning, window, cache: cacheFolder } = data;
-    const given = { split, size: brought, cacheFolder, ...options };
+    const { split, size: brought, crop, clip, normalise, binning, window, cache: cacheFolder } = data;
+    const given = { split, size: brought, crop, cacheFolder, ...options };
     const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
     const byWindow = binning === 'window' ? { window } : {};
-    return read(data.root, { steps: model.steps, binning, ...byWindow, ...chosen });
+    return read(data.root, { steps: model.steps, clip, normalise, binning, ...byWindow, ...chosen });
   };
   return { classes, channels: 2, size, timed: true, open };
 }
@@ -98,7 +98,7 @@ const KNOWN: Readonly<Record<Settings['data']['name'], Known>> = {
 /** What the settings' data set is by its definition; no file is read. */
 export function factsOf({ data, model }: DataSettings): SampleFacts {
   const { classes, channels, size, timed } = KNOWN[data.name];
-  const [height, width] = data.size ?? size;
+  const [height, width] = data.size ?? data.crop ?? size;
   const steps = timed ? { steps: model.steps } : {};
   return { name: data.name, ...steps, channels, height, width, classes: { length: classes } };
 }

@@ -108,6 +108,13 @@ const data = z.strictObject({
     'count',
     'event sets: a frame is an equal number of events, an equal part of the recording, or `window` microseconds',
   ),
+  crop: optional(imageSize, 'all of it', "event sets: the sensor's middle part that is counted, in pixels"),
+  clip: key(
+    integer(0, 2 ** 31 - 1),
+    0,
+    'event sets: largest count of a pixel in a frame; 1 = binary frames, 0 = as it is',
+  ),
+  normalise: key(yesNo(), false, 'event sets: divide every frame by its largest count'),
   window: key(positive(), 10_000, 'event sets: microseconds of a frame where binning is window'),
   cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file'),
   train_limit: key(integer(0), 0, 'use N training samples only (images: the first; else evenly spread); 0 = all'),

@@ -51,6 +51,8 @@ describe('settings', () => {
         name: 'cifar10',
         root: 'somewhere',
         binning: 'count',
+        clip: 0,
+        normalise: false,
         window: 10_000,
         train_limit: 0,
         test_limit: 0,
