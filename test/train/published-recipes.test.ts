@@ -96,12 +96,18 @@ const RECIPES: Readonly<Record<string, Small>> = {
 describe('the published recipes, from small files of their formats', function () {
   this.timeout(120_000);
   const folder = testFolder();
+  const written = new Set<string>();
+  /** The folder of a recipe's files, which are written when first asked for. */
+  const rootOf = (name: string): string => {
+    const root = folder.path(name);
+    if (!written.has(name)) RECIPES[name]!.write(root);
+    written.add(name);
+    return root;
+  };
 
-  for (const [name, { write, small, classes, counts, split }] of Object.entries(RECIPES)) {
+  for (const [name, { small, classes, counts, split }] of Object.entries(RECIPES)) {
     it(`${name}: trains, evaluates, records its data, and goes on where it was stopped`, async () => {
-      const root = folder.path(name);
-      write(root);
-      const overrides = [`data.root=${root}`, `out=${folder.path('runs')}`, ...NARROW, ...small];
+      const overrides = [`data.root=${rootOf(name)}`, `out=${folder.path('runs')}`, ...NARROW, ...small];
       const settings = loadRecipe(`recipes/${name}.yaml`, overrides);
       const losses: number[] = [];
       const whole = await trainRecipe(settings, { onEpoch: ({ loss }) => void losses.push(loss) });
@@ -146,9 +152,8 @@ describe('the published recipes, from small files of their formats', function ()
   });
 
   it('limits take recordings evenly spread over the classes', async () => {
-    const root = folder.path('cifar10-dvs');
     const settings = loadRecipe('recipes/cifar10-dvs.yaml', [
-      `data.root=${root}`,
+      `data.root=${rootOf('cifar10-dvs')}`,
       'data.train_limit=20',
       'data.size=8',
     ]);
@@ -170,7 +175,7 @@ describe('the published recipes, from small files of their formats', function ()
 
   it('keys that a data set does not have are refused', async () => {
     const open = (recipe: string, ...overrides: string[]) =>
-      openData(loadRecipe(`recipes/${recipe}.yaml`, [`data.root=${folder.path(recipe)}`, ...overrides])).then(
+      openData(loadRecipe(`recipes/${recipe}.yaml`, [`data.root=${rootOf(recipe)}`, ...overrides])).then(
         () => expect.fail('nothing was refused'),
         (error: Error) => {
           expect(error).to.be.instanceOf(SpikeloomError);
