@@ -12,7 +12,7 @@ import {
   zeros,
 } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { augmentation, drawPrograms } from '../lib/data/augment.ts';
+import { augmentation, drawPrograms } from '../lib/data/augment/augment.ts';
 import {
   crossEntropy,
   encodePrograms,

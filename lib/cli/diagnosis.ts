@@ -146,7 +146,7 @@ async function checkShippedData(): Promise<DataSet> {
   const images = { train: 0, test: 0 };
   const state = await attempt(async () => {
     if (!existsSync(folder)) throw new Error(`${folder} is not there`);
-    const { fashionMnist } = await import('../data/idx.ts');
+    const { fashionMnist } = await import('../data/images/idx.ts');
     const { train, test } = fashionMnist(folder);
     images.train = train.count;
     images.test = test.count;

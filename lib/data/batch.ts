@@ -1,10 +1,10 @@
-import { type AugmentName, augmentation, batchPrograms, drawPrograms } from './augment.ts';
-import { eventBatches } from './event-batches.ts';
-import type { EventSet } from './event-set.ts';
-import { type ImageSet, pixelsOf } from './image-set.ts';
+import { type AugmentName, augmentation, batchPrograms, drawPrograms } from './augment/augment.ts';
+import { eventBatches } from './event-sets/event-batches.ts';
+import type { EventSet } from './event-sets/event-set.ts';
+import { type ImageSet, pixelsOf } from './images/image-set.ts';
+import { runPrograms } from './images/run-programs.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
-import { runPrograms } from './run-programs.ts';
 import type { BatchMaker, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */

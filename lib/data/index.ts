@@ -1,12 +1,18 @@
 // Data sets, augmentation and the loader.
 export { philox } from '../core/random.ts';
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
-export { type Augmentation, type AugmentName, augmentation, type ChangeDrawer, drawPrograms } from './augment.ts';
-export { autoAugmentCifar10 } from './auto-augment.ts';
-export { cifar10, cifar100 } from './cifar.ts';
-export type { EventSet, EventSplits } from './event-set.ts';
+export {
+  type Augmentation,
+  type AugmentName,
+  augmentation,
+  type ChangeDrawer,
+  drawPrograms,
+} from './augment/augment.ts';
+export { autoAugmentCifar10 } from './augment/auto-augment.ts';
+export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './augment/rand-augment.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
 export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
+export type { EventSet, EventSplits } from './event-sets/event-set.ts';
 export { nCaltech101 } from './event-sets/n-caltech101.ts';
 export { nCars } from './event-sets/n-cars.ts';
 export { nMnist } from './event-sets/n-mnist.ts';
@@ -19,11 +25,11 @@ export { type LabelledEvents, readHdf5Events, readShd } from './events/hdf5.ts';
 export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
 export { type BinningRule, eventSlices, packEvents, type SliceOptions } from './events/slices.ts';
 export { DataError } from './files.ts';
-export { fashionMnist, mnist, readIdx } from './idx.ts';
-export { type ImageSet, type ImageSplits, imageSet } from './image-set.ts';
+export { cifar10, cifar100 } from './images/cifar.ts';
+export { fashionMnist, mnist, readIdx } from './images/idx.ts';
+export { type ImageSet, type ImageSplits, imageSet } from './images/image-set.ts';
 export { limit } from './limit.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
 export { type ImageFiles, type ImageFilesOptions, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
-export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './rand-augment.ts';
 export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';

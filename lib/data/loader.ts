@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
 import { philox, STREAM } from '../core/random.ts';
-import type { AugmentName } from './augment.ts';
+import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
-import { checkEventSet } from './event-set.ts';
-import { checkImageSet } from './image-set.ts';
+import { checkEventSet } from './event-sets/event-set.ts';
+import { checkImageSet } from './images/image-set.ts';
 import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 

@@ -1,9 +1,9 @@
 // Where the images of a run rest, and who makes its batches: the host or the device.
 import { type Device, SpikeloomError } from '../core/index.ts';
 import type { AnySet } from '../data/batch.ts';
-import { DeviceLoader } from '../data/device-loader.ts';
+import { DeviceLoader } from '../data/images/device-loader.ts';
+import { residentBytes } from '../data/images/resident-set.ts';
 import { type BatchFeed, type LoaderOptions, loader } from '../data/loader.ts';
-import { residentBytes } from '../data/resident-set.ts';
 import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './trainer-inputs.ts';

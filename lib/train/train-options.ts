@@ -1,8 +1,8 @@
 // What a training run is told, what is left open, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
-import type { AugmentName } from '../data/augment.ts';
+import type { AugmentName } from '../data/augment/augment.ts';
+import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
-import { type MixSettings, mixSettings } from '../data/mix.ts';
 import type { Net } from '../nn/index.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import type { Course } from './checkpoint.ts';

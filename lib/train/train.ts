@@ -1,8 +1,8 @@
 /** Training: epochs of steps, evaluated, saved, resumable to the bit. */
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
+import { drawMix } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
-import { drawMix } from '../data/mix.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
 import {

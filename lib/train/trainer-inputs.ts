@@ -1,6 +1,6 @@
 // What a step gets from the host: a batch's numbers, or what is to be taken from images on the device.
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
-import type { ProgrammedBatch } from '../data/device-loader.ts';
+import type { ProgrammedBatch } from '../data/images/device-loader.ts';
 import type { Batch } from '../data/loader.ts';
 import { mixImages } from '../ops/mix.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { philox } from '../../lib/core/random.ts';
-import { type ImageSet, imageSet } from '../../lib/data/image-set.ts';
+import { type ImageSet, imageSet } from '../../lib/data/images/image-set.ts';
 
 /** A fresh folder for the tests of one block, removed after them. */
 export function testFolder(): { path(name?: string): string } {

@@ -3,10 +3,10 @@
 import { expect } from 'chai';
 import { cudaBackend, device, type RealType, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { normaliseTable } from '../../lib/data/augment.ts';
-import { DeviceLoader } from '../../lib/data/device-loader.ts';
+import { normaliseTable } from '../../lib/data/augment/augment.ts';
+import { DeviceLoader } from '../../lib/data/images/device-loader.ts';
+import { residentBytes, residentRoom, residentSet } from '../../lib/data/images/resident-set.ts';
 import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
-import { residentBytes, residentRoom, residentSet } from '../../lib/data/resident-set.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { encodePrograms } from '../../lib/ops/index.ts';
 import { sgd } from '../../lib/optim/index.ts';

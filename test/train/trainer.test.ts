@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { type ImageSplits, imageSet } from '../../lib/data/image-set.ts';
+import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
 import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, Net, norm } from '../../lib/nn/index.ts';
 import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';

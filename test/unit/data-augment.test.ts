@@ -7,11 +7,11 @@ import {
   type ChangeDrawer,
   drawPrograms,
   normaliseTable,
-} from '../../lib/data/augment.ts';
-import { CIFAR10_POLICY } from '../../lib/data/auto-augment.ts';
-import { checkImageSet, imageSet } from '../../lib/data/image-set.ts';
+} from '../../lib/data/augment/augment.ts';
+import { CIFAR10_POLICY } from '../../lib/data/augment/auto-augment.ts';
+import { colorJitter, randAugment } from '../../lib/data/augment/rand-augment.ts';
+import { checkImageSet, imageSet } from '../../lib/data/images/image-set.ts';
 import { limit } from '../../lib/data/limit.ts';
-import { colorJitter, randAugment } from '../../lib/data/rand-augment.ts';
 import { type AffineMap, encodePrograms, type ImageProgram } from '../../lib/ops/image-program.ts';
 import { randomSet } from '../support/image-sets.ts';
 

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { CATALOGUE, type CatalogueEntry, type KnownFile } from '../../lib/data/catalogue.ts';
-import { checkData, type Finding } from '../../lib/data/check.ts';
 import { DataError } from '../../lib/data/files.ts';
+import { CATALOGUE, type CatalogueEntry, type KnownFile } from '../../lib/data/originals/catalogue.ts';
+import { checkData, type Finding } from '../../lib/data/originals/check.ts';
 import { testFolder, writeMnistLike } from '../support/image-sets.ts';
 
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');

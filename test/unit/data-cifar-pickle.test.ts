@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { cifar10, cifar100 } from '../../lib/data/cifar.ts';
 import { DataError } from '../../lib/data/files.ts';
-import { pickledArray, unpickle } from '../../lib/data/pickle.ts';
+import { cifar10, cifar100 } from '../../lib/data/images/cifar.ts';
+import { pickledArray, unpickle } from '../../lib/data/images/pickle.ts';
 import { type Files, tarBytes, zipBytes } from '../support/archives.ts';
 import { noise, testFolder } from '../support/image-sets.ts';
 

@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { cifar10, cifar100 } from '../../lib/data/cifar.ts';
 import { DataError } from '../../lib/data/files.ts';
+import { cifar10, cifar100 } from '../../lib/data/images/cifar.ts';
 import { noise, testFolder } from '../support/image-sets.ts';
 
 const PIXELS = 3072;

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import type { KnownFile } from '../../lib/data/catalogue.ts';
-import { type FetchOptions, fetchFile } from '../../lib/data/fetch.ts';
-import { ConnectionError } from '../../lib/data/http.ts';
+import type { KnownFile } from '../../lib/data/originals/catalogue.ts';
+import { type FetchOptions, fetchFile } from '../../lib/data/originals/fetch.ts';
+import { ConnectionError } from '../../lib/data/originals/http.ts';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { noise, testFolder } from '../support/image-sets.ts';
 

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { DataError } from '../../lib/data/files.ts';
-import { fashionMnist, mnist, parseIdx, readIdx } from '../../lib/data/idx.ts';
+import { fashionMnist, mnist, parseIdx, readIdx } from '../../lib/data/images/idx.ts';
 import { idxBytes, noise, testFolder, writeMnistLike } from '../support/image-sets.ts';
 
 /** The DataError that `run` throws. */

@@ -1,7 +1,7 @@
 // How batches are mixed with themselves: what is drawn, and how often.
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import { drawMix, MIX_DEFAULTS, type MixSettings, mixSettings } from '../../lib/data/mix.ts';
+import { drawMix, MIX_DEFAULTS, type MixSettings, mixSettings } from '../../lib/data/augment/mix.ts';
 
 const [height, width] = [64, 48];
 const COUNT = 20_000;

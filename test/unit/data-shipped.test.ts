@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { fashionMnist } from '../../lib/data/idx.ts';
+import { fashionMnist } from '../../lib/data/images/idx.ts';
 
 const root = fileURLToPath(new URL('../../datasets/fashion-mnist-small/', import.meta.url));
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
-import type { EventSet } from '../../lib/data/event-set.ts';
+import type { EventSet } from '../../lib/data/event-sets/event-set.ts';
+import { firstNineTenths, inOrder, nameSplit } from '../../lib/data/event-sets/splits.ts';
 import { COLUMNS } from '../../lib/data/events/cache.ts';
 import { decodeEvents } from '../../lib/data/events/read.ts';
 import { eventSlices } from '../../lib/data/events/slices.ts';
@@ -23,7 +24,6 @@ import {
   readShd,
   shd,
 } from '../../lib/data/index.ts';
-import { firstNineTenths, inOrder, nameSplit } from '../../lib/data/splits.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { tarBytes, zipBytes } from '../support/archives.ts';
 import { aedat2, aedat3, dat, fortyBit, someEvents, writeTree } from '../support/event-files.ts';

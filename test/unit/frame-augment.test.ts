@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import { philox } from '../../lib/core/random.ts';
-import { drawChange, type FrameChange, frameAugmenter, sourcePixels } from '../../lib/data/frame-augment.ts';
+import { drawChange, type FrameChange, frameAugmenter, sourcePixels } from '../../lib/data/augment/frame-augment.ts';
 import { eventFrames, packEvent } from '../../lib/ops/event-frames.ts';
 
 const golden = <T>(name: string): T[] =>

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { cudaBackend, type Device, device, scope, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { CIFAR10_POLICY, stepChange } from '../../lib/data/auto-augment.ts';
-import { RAND_AUGMENT } from '../../lib/data/rand-augment.ts';
+import { CIFAR10_POLICY, stepChange } from '../../lib/data/augment/auto-augment.ts';
+import { RAND_AUGMENT } from '../../lib/data/augment/rand-augment.ts';
 import { encodePrograms, type ImageChange, type Resample, takeImages } from '../../lib/ops/index.ts';
 
 interface Case {

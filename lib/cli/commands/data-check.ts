@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { CATALOGUE, type CatalogueEntry } from '../../data/catalogue.ts';
-import { checkData, type FileFinding, type Finding, type PartFinding } from '../../data/check.ts';
+import { CATALOGUE, type CatalogueEntry } from '../../data/originals/catalogue.ts';
+import { checkData, type FileFinding, type Finding, type PartFinding } from '../../data/originals/check.ts';
 import { binaryBytes } from '../../nn/summary.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import { coloured, table, writeJson, writeText } from '../output.ts';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
-import { CATALOGUE, type CatalogueEntry, catalogueEntry, type KnownFile } from '../../data/catalogue.ts';
-import { fetchFile } from '../../data/fetch.ts';
-import { httpAddress } from '../../data/http.ts';
+import { CATALOGUE, type CatalogueEntry, catalogueEntry, type KnownFile } from '../../data/originals/catalogue.ts';
+import { fetchFile } from '../../data/originals/fetch.ts';
+import { httpAddress } from '../../data/originals/http.ts';
 import { asUsage, EXIT } from '../exit.ts';
 import { quoted, writeJson, writeText } from '../output.ts';
 import { listenForStop } from '../signals.ts';

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { writeFileAtomic } from '../../core/atomic-file.ts';
-import { AUGMENT_NAMES, type AugmentName } from '../../data/augment.ts';
+import { AUGMENT_NAMES, type AugmentName } from '../../data/augment/augment.ts';
 import { contactSheet, type Sheet } from '../../data/contact-sheet.ts';
 import { loader } from '../../data/loader.ts';
 import { encodePng } from '../../data/png.ts';

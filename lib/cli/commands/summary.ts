@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
-import { mixSettings } from '../../data/mix.ts';
+import { mixSettings } from '../../data/augment/mix.ts';
 import type { ModelPlan } from '../../nn/index.ts';
 import type { TrainingMemory } from '../../train/memory.ts';
 import { loadRecipe } from '../../train/recipe.ts';

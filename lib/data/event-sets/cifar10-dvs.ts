@@ -1,7 +1,7 @@
-import type { EventSplits } from '../event-set.ts';
-import { firstNineTenths, splitBy } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import type { EventSetOptions } from './open.ts';
 import { openRecordings, type RecordingsPlan } from './recordings.ts';
+import { firstNineTenths, splitBy } from './splits.ts';
 
 const CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
 const FILE = new RegExp(`(?:^|/)(cifar10_(${CLASSES.join('|')})_[0-9]+\\.aedat)$`);

@@ -1,12 +1,12 @@
-import type { EventSplits } from '../event-set.ts';
 import type { CacheItem } from '../events/cache.ts';
 import type { Events } from '../events/events.ts';
 import { type GestureLabel, parseGestureLabels } from '../events/gesture.ts';
 import { decodeEvents } from '../events/read.ts';
 import { DataError } from '../files.ts';
-import { splitBy } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet, type RecordingSource } from './open.ts';
 import { type OpenSources, Sources } from './sources.ts';
+import { splitBy } from './splits.ts';
 
 /** In the order of gesture_mapping.csv. */
 const CLASSES = [

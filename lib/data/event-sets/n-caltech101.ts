@@ -1,7 +1,7 @@
-import type { EventSplits } from '../event-set.ts';
-import { firstNineTenths, inOrder } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import type { EventSetOptions } from './open.ts';
 import { openRecordings, type RecordingsPlan } from './recordings.ts';
+import { firstNineTenths, inOrder } from './splits.ts';
 
 const classOf = (name: string): string => name.slice(0, name.indexOf('/'));
 

@@ -1,7 +1,7 @@
-import type { EventSplits } from '../event-set.ts';
-import { splitBy } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import type { EventSetOptions } from './open.ts';
 import { openRecordings, type RecordingsPlan } from './recordings.ts';
+import { splitBy } from './splits.ts';
 
 const PLAN: RecordingsPlan = {
   name: 'n-cars',

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EventSplits } from '../event-set.ts';
 import type { CacheItem } from '../events/cache.ts';
 import { decodeEvents } from '../events/read.ts';
 import { DataError, readDataFile } from '../files.ts';
-import { splitBy } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet } from './open.ts';
 import { openRecordings, type RecordingsPlan } from './recordings.ts';
+import { splitBy } from './splits.ts';
 
 const CLASSES = Array.from({ length: 10 }, (_, digit) => String(digit));
 const SENSOR = { width: 34, height: 34 };

@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
-import { checkEventSet, type EventSet, type EventSplits } from '../event-set.ts';
 import {
   type BuildOptions,
   buildEventCache,
@@ -13,7 +12,8 @@ import {
 import type { SensorSize } from '../events/formats.ts';
 import { type BinningRule, checkBinning } from '../events/slices.ts';
 import { DataError } from '../files.ts';
-import { chosenSplit, nameSplit, type SplitNames } from '../splits.ts';
+import { checkEventSet, type EventSet, type EventSplits } from './event-set.ts';
+import { chosenSplit, nameSplit, type SplitNames } from './splits.ts';
 
 /** What every event set is opened with. */
 export interface EventSetOptions {

@@ -1,11 +1,12 @@
 // Data sets with one recording a file.
-import type { EventSplits } from '../event-set.ts';
+
 import type { CacheItem } from '../events/cache.ts';
 import type { EventFormat, SensorSize } from '../events/formats.ts';
 import { decodeEvents } from '../events/read.ts';
-import type { SplitNames } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet } from './open.ts';
 import { type OpenSources, Sources } from './sources.ts';
+import type { SplitNames } from './splits.ts';
 
 /** How the files of such a data set are found and read. */
 export interface RecordingsPlan {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { EventSplits } from '../event-set.ts';
 import type { CacheItem } from '../events/cache.ts';
 import { readShd } from '../events/hdf5.ts';
 import { DataError } from '../files.ts';
-import { splitBy } from '../splits.ts';
+import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet } from './open.ts';
+import { splitBy } from './splits.ts';
 
 const FILES = ['shd_train.h5', 'shd_test.h5'];
 const CLASSES = ['English', 'German'].flatMap((language) =>

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { DataError } from '../files.ts';
-import { sharedLabels } from '../image-set.ts';
+import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
 import { type PackedFiles, type PlacedFile, packFiles } from './packed-files.ts';
 

@@ -1,8 +1,8 @@
 // Augmentation of frames: what CIFAR10-DVS is trained with.
-import { SpikeloomError } from '../core/errors.ts';
-import { type Philox, philox, STREAM } from '../core/random.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import { type Philox, philox, STREAM } from '../../core/random.ts';
+import type { BatchJob } from '../sample-set.ts';
 import type { AugmentName } from './augment.ts';
-import type { BatchJob } from './sample-set.ts';
 
 /** What happens to the frames of a sample, the same to all of them. Angles in radians, shifts and boxes in pixels. */
 export type FrameChange =

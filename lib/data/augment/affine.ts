@@ -1,5 +1,5 @@
 // The affine maps that augmentations are made of, with Pillow's numbers.
-import type { AffineMap } from '../ops/image-program.ts';
+import type { AffineMap } from '../../ops/image-program.ts';
 
 /** x' = x + factor y */
 export const shearX = (factor: number): AffineMap => [1, factor, 0, 0, 1, 0];

@@ -1,4 +1,4 @@
-import { DataError } from './files.ts';
+import { DataError } from '../files.ts';
 
 /** An array of unsigned bytes, as numpy pickles one. */
 export interface PickledArray {

@@ -1,5 +1,5 @@
-import { SpikeloomError } from '../core/errors.ts';
-import { type Philox, philox, STREAM } from '../core/random.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import { type Philox, philox, STREAM } from '../../core/random.ts';
 
 /**
  * How batches are mixed with themselves in reversed order (see mixImages()): mixup (Zhang et al., arXiv 1710.09412), CutMix (Yun et al.,

@@ -1,8 +1,8 @@
 // Batches that are augmented and normalised on a device, out of a set that rests there or of bytes that are brought for each.
-import type { Device, RealType } from '../core/index.ts';
-import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from './augment.ts';
+import type { Device, RealType } from '../../core/index.ts';
+import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from '../augment/augment.ts';
+import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from '../loader.ts';
 import type { ImageSet } from './image-set.ts';
-import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from './loader.ts';
 import { type ResidentSet, residentBytes, residentRoom, residentSet } from './resident-set.ts';
 
 /** A batch as what is to be made of images on a device. */

@@ -8,9 +8,9 @@ import {
   type RealType,
   SpikeloomError,
   type Tensor,
-} from '../core/index.ts';
-import { type ImageTensors, takeImages, takeLabels } from '../ops/take-images.ts';
-import { normaliseTable } from './augment.ts';
+} from '../../core/index.ts';
+import { type ImageTensors, takeImages, takeLabels } from '../../ops/take-images.ts';
+import { normaliseTable } from '../augment/augment.ts';
 import { type ImageSet, pixelsOf } from './image-set.ts';
 
 /** Bytes that `count` images of a set take on a device. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
+import { DataError } from '../files.ts';
 import type { KnownFile } from './catalogue.ts';
-import { DataError } from './files.ts';
 
 export interface Digests {
   bytes: number;

@@ -2,12 +2,12 @@
 import { type Dirent, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { DataError } from '../files.ts';
+import { cifar10, cifar100 } from '../images/cifar.ts';
+import { fashionMnist, mnist } from '../images/idx.ts';
+import type { SampleSplits } from '../sample-set.ts';
 import { CATALOGUE, type CatalogueEntry, type FilesLayout, type KnownFile, type TreeLayout } from './catalogue.ts';
-import { cifar10, cifar100 } from './cifar.ts';
 import { digestContent, digestFile, isOriginal } from './digest.ts';
-import { DataError } from './files.ts';
-import { fashionMnist, mnist } from './idx.ts';
-import type { SampleSplits } from './sample-set.ts';
 
 /**
  * 'original': has the known hash. 'differs': can be read, and has another one. 'present': no hash is known. 'damaged': cannot be read, or is

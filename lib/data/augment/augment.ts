@@ -1,6 +1,6 @@
-import { SpikeloomError } from '../core/errors.ts';
-import { type Philox, philox, STREAM } from '../core/random.ts';
-import { encodeProgram, type ImageChange, type ImageProgram, programWords } from '../ops/image-program.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import { type Philox, philox, STREAM } from '../../core/random.ts';
+import { encodeProgram, type ImageChange, type ImageProgram, programWords } from '../../ops/image-program.ts';
 import { AUTO_AUGMENT_CHANGES, autoAugmentCifar10 } from './auto-augment.ts';
 
 /** The kinds of augmentation that a loader offers. */

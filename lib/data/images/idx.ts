@@ -1,5 +1,5 @@
 import { constants, gunzipSync } from 'node:zlib';
-import { DataError, locate, readDataFile } from './files.ts';
+import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 
 /**

@@ -1,7 +1,7 @@
 // One GET of a file over HTTP, as its bytes are on the server: redirects within bounds, nothing decoded.
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
-import { SpikeloomError } from '../core/errors.ts';
+import { SpikeloomError } from '../../core/errors.ts';
 
 export interface Answer {
   /** 200, 206 (the part that was asked for) or 416 (there is no such part). */

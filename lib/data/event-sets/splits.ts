@@ -1,7 +1,7 @@
 // How samples are split into training and test, by name.
 import { createHash } from 'node:crypto';
-import { SpikeloomError } from '../core/errors.ts';
-import type { SplitName } from './sample-set.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import type { SplitName } from '../sample-set.ts';
 
 /** Names of the samples of both halves, in order. */
 export interface SplitNames {

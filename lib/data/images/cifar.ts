@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { openTreeSync } from './archive.ts';
-import { DataError, locate, readDataFile } from './files.ts';
+import { openTreeSync } from '../archive.ts';
+import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 import { pickledArray, unpickle } from './pickle.ts';
 

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { type FileHandle, open, rename, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { makeFolders, syncFolder } from '../core/atomic-file.ts';
-import { SpikeloomError } from '../core/errors.ts';
+import { makeFolders, syncFolder } from '../../core/atomic-file.ts';
+import { SpikeloomError } from '../../core/errors.ts';
 import type { KnownFile } from './catalogue.ts';
 import { type Digests, digestContent, digestFile, isOriginal } from './digest.ts';
 import { type Answer, ConnectionError, getFile } from './http.ts';

@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
-import { device, scope, tensor } from '../core/index.ts';
-import { takeImages } from '../ops/take-images.ts';
-import { normaliseTable } from './augment.ts';
+import { device, scope, tensor } from '../../core/index.ts';
+import { takeImages } from '../../ops/take-images.ts';
+import { normaliseTable } from '../augment/augment.ts';
 import type { ImageSet } from './image-set.ts';
 
 /**

@@ -1,15 +1,15 @@
 // Batches of frames out of recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
 import { isMainThread } from 'node:worker_threads';
-import { device } from '../core/device.ts';
-import { scope, tensor } from '../core/tensor.ts';
-import { eventFrames } from '../ops/event-frames.ts';
-import type { BatchSource } from './batch.ts';
+import { device } from '../../core/device.ts';
+import { scope, tensor } from '../../core/tensor.ts';
+import { eventFrames } from '../../ops/event-frames.ts';
+import { frameAugmenter } from '../augment/frame-augment.ts';
+import type { BatchSource } from '../batch.ts';
+import { COLUMNS, RecordingFile } from '../events/cache.ts';
+import { unpackRecording } from '../events/packed.ts';
+import { countBounds, sliceEdges } from '../events/slices.ts';
+import type { BatchMaker } from '../sample-set.ts';
 import type { EventSet } from './event-set.ts';
-import { COLUMNS, RecordingFile } from './events/cache.ts';
-import { unpackRecording } from './events/packed.ts';
-import { countBounds, sliceEdges } from './events/slices.ts';
-import { frameAugmenter } from './frame-augment.ts';
-import type { BatchMaker } from './sample-set.ts';
 
 type Row = [offset: number, bytes: number, count: number, checksum: number, first: number, last: number];
 

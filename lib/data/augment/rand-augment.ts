@@ -1,6 +1,6 @@
 // RandAugment and colour jitter for ImageNet, as the recipes that name them draw them.
-import type { Philox } from '../core/random.ts';
-import type { AffineMap, ImageChange, Resample } from '../ops/image-program.ts';
+import type { Philox } from '../../core/random.ts';
+import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
 import type { ChangeDrawer } from './augment.ts';
 

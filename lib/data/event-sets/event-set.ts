@@ -1,7 +1,7 @@
-import { SpikeloomError } from '../core/errors.ts';
-import { COLUMNS } from './events/cache.ts';
-import { type BinningRule, checkBinning } from './events/slices.ts';
-import type { SampleSet, SampleSplits } from './sample-set.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import { COLUMNS } from '../events/cache.ts';
+import { type BinningRule, checkBinning } from '../events/slices.ts';
+import type { SampleSet, SampleSplits } from '../sample-set.ts';
 
 /** How the events of a slice become a frame; see eventFrames(). */
 export interface FrameShape {

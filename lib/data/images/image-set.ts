@@ -1,5 +1,5 @@
-import { SpikeloomError } from '../core/errors.ts';
-import type { SampleSet, SampleSplits } from './sample-set.ts';
+import { SpikeloomError } from '../../core/errors.ts';
+import type { SampleSet, SampleSplits } from '../sample-set.ts';
 
 /** Labelled images in shared memory, so that loader threads read them without a copy. */
 export interface ImageSet extends SampleSet {
