@@ -7,7 +7,10 @@ export interface Served {
   etag?: string;
   /** Whether it knows Range; default true. */
   ranges?: boolean;
-  /** Break the connection after so many bytes of a body, for each request in turn; then serve whole ones. */
+  /**
+   * Break the connection after so many bytes of a body, for each request in turn; then serve whole ones. What a busy client has not taken
+   * by then is lost to it.
+   */
   cuts?: number[];
   /** Answers in place of the file. */
   answer?: (request: IncomingMessage, response: ServerResponse) => void;
@@ -40,7 +43,7 @@ function serve(file: Served, request: IncomingMessage, response: ServerResponse)
   response.writeHead(partial ? 206 : 200, { 'content-length': body.length, ...(etag ? { etag } : {}), ...where });
   const cut = file.cuts?.shift();
   if (cut === undefined) response.end(body);
-  else response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
+  else response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 100));
 }
 
 export async function startFileServer(): Promise<FileServer> {

@@ -274,7 +274,7 @@ describe('data: a process with a loader', function () {
     writeMnistLike(root);
     const file = folder.path('program.mts');
     const at = (name: string) => JSON.stringify(new URL(`../../lib/data/${name}.ts`, import.meta.url).href);
-    const imports = `import { mnist } from ${at('idx')};\nimport { loader } from ${at('loader')};`;
+    const imports = `import { mnist } from ${at('images/idx')};\nimport { loader } from ${at('loader')};`;
     writeFileSync(file, `${imports}\nconst { train } = mnist(${JSON.stringify(root)});\n${body}\n`);
     const child = spawn(process.execPath, ['--import', tsx, file], { timeout: 30_000 });
     let output = '';
