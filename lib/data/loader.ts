@@ -36,6 +36,8 @@ export interface BatchIndices {
   shape: number[];
   /** Number of the batch in its epoch, from 0. */
   index: number;
+  /** Whether it holds 0 and 1 alone, which a network may get as spikes. */
+  binary: boolean;
 }
 
 export interface Batch extends BatchIndices {
@@ -142,11 +144,12 @@ export class Loader implements BatchFeed<Batch> {
 
   *#cut(order: Int32Array, startBatch: number): Generator<BatchIndices, void, void> {
     const { batch: size } = this.options;
-    const { steps, channels, height, width } = this.#source.set;
+    const { steps, binary = false, channels, height, width } = this.#source.set;
     for (let index = startBatch; index < this.batches; index++) {
       const indices = order.slice(index * size, (index + 1) * size);
       const sample = [indices.length, channels, height, width];
-      yield { indices, size: indices.length, shape: steps === undefined ? sample : [steps, ...sample], index };
+      const shape = steps === undefined ? sample : [steps, ...sample];
+      yield { indices, size: indices.length, shape, index, binary };
     }
   }
 

@@ -12,6 +12,8 @@ export interface SampleSet {
   chosen?: Int32Array<SharedArrayBuffer>;
   /** T where a sample has a time axis of its own (events as frames); none: an image, shown at every time step. */
   steps?: number;
+  /** Whether samples with time steps hold 0 and 1 alone: a network gets them as spikes, a bit each. */
+  binary?: boolean;
   /** C, of what the network sees. */
   channels: number;
   /** H in pixels */

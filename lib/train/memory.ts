@@ -61,10 +61,10 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
-  const { batch, optimizer: factory, loss, dataBytes = 0, steps, mix } = options;
+  const { batch, optimizer: factory, loss, dataBytes = 0, steps, binary, mix } = options;
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = make(net.parameters());
-  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, mix });
+  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, mix });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(
     [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),

@@ -91,7 +91,8 @@ export class Run implements AsyncIterable<EpochReport> {
 
   get #fullBatch(): PlannedBatch {
     const { batch, data, mix } = this.#options;
-    return { size: Math.min(batch, data.train.count), steps: data.train.steps, mix: mix !== undefined };
+    const { count, steps, binary } = data.train;
+    return { size: Math.min(batch, count), steps, binary, mix: mix !== undefined };
   }
 
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */

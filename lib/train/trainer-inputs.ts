@@ -20,6 +20,13 @@ const mixed = (batch: DeviceBatch, mix: Tensor | undefined): DeviceBatch =>
 const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
   dtype === 'f64' ? new Float64Array(numbers) : numbers;
 
+/** What a batch's images rest as: a bit each where they are 0 and 1 and stay so. */
+const restingType = ({ binary, mix }: { binary?: boolean | undefined; mix?: unknown }, dtype: RealType) =>
+  binary && !mix ? 'spike' : dtype;
+
+const imagesOf = (batch: Batch & Pick<AnyBatch, 'mix'>, dtype: RealType) =>
+  restingType(batch, dtype) === 'spike' ? Uint8Array.from(batch.images) : realsOf(batch.images, dtype);
+
 /** Brings a batch to a device. Call it within scope(). */
 export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
   const mix = batch.mix && tensor(realsOf(batch.mix, dtype), { dtype, device });
@@ -27,7 +34,8 @@ export function upload(batch: AnyBatch, dtype: RealType, device: Device): Device
     batch.bring?.();
     return mixed(batch.set.take(tensor(batch.programs, { shape: [batch.size, batch.programWords], device })), mix);
   }
-  const images = tensor(realsOf(batch.images, dtype), { shape: batch.shape, dtype, device });
+  const type = restingType(batch, dtype);
+  const images = tensor(imagesOf(batch, dtype), { shape: batch.shape, dtype: type, device });
   return mixed({ images, labels: tensor(batch.labels, { device }) }, mix);
 }
 
@@ -37,6 +45,8 @@ export interface PlannedBatch {
   size: number;
   /** T, where samples have time steps of their own. */
   steps?: number | undefined;
+  /** Whether they hold 0 and 1 alone. */
+  binary?: boolean | undefined;
   /** Whether batches are mixed with themselves. */
   mix?: boolean | undefined;
 }
@@ -52,13 +62,14 @@ function wrongOrigin(): never {
   throw new SpikeloomError('the batches of recorded steps come from one loader; make other steps for another one');
 }
 
-function pixelInputs({ shape, size }: Batch, dtype: RealType, device: Device): StepInputs {
-  const images = keep(empty(shape, dtype, device));
+function pixelInputs(like: Batch & Pick<AnyBatch, 'mix'>, dtype: RealType, device: Device): StepInputs {
+  const { shape, size } = like;
+  const images = keep(empty(shape, restingType(like, dtype), device));
   const labels = keep(empty([size], 'i32', device));
   return {
     write(batch) {
       if ('programs' in batch) return wrongOrigin();
-      images.set(realsOf(batch.images, dtype));
+      images.set(imagesOf(batch, dtype));
       labels.set(batch.labels);
     },
     read: () => ({ images, labels }),
@@ -107,13 +118,14 @@ export function inputsFor(batch: AnyBatch, dtype: RealType, device: Device): Ste
 
 /** Inputs without numbers, for a plan: a batch of images, or of frames where the samples have time steps of their own. */
 export function plannedInputs(
-  { steps, size, mix }: PlannedBatch,
+  { steps, size, mix, binary }: PlannedBatch,
   { channels, height, width }: { channels: number; height: number; width: number },
   dtype: RealType,
   device: Device,
 ): DeviceBatch {
   const sample = [size, channels, height, width];
-  const images = empty(steps === undefined ? sample : [steps, ...sample], dtype, device);
+  const type = restingType({ mix, binary: binary && steps !== undefined }, dtype);
+  const images = empty(steps === undefined ? sample : [steps, ...sample], type, device);
   const labels = empty([size], 'i32', device);
   return mixed({ images, labels }, mix ? empty([6], dtype, device) : undefined);
 }

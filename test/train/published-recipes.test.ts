@@ -3,11 +3,16 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import { trainRecipe } from '../../lib/train/assemble.ts';
+import type { AnySplits } from '../../lib/data/batch.ts';
+import { netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
 import { factsOf, openData } from '../../lib/train/data-sets.ts';
+import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { loadRecipe } from '../../lib/train/recipe.ts';
 import { openRun, runPaths } from '../../lib/train/run-folder.ts';
+import type { Settings } from '../../lib/train/settings.ts';
+import { train } from '../../lib/train/train.ts';
+import type { EpochReport } from '../../lib/train/train-options.ts';
 import { aedat2, aedat3, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { noise, testFolder, writeMnistLike } from '../support/image-sets.ts';
 
@@ -188,5 +193,61 @@ describe('the published recipes, from small files of their formats', function ()
     expect(await open('imagenet', 'data.crop=32')).to.match(/data\.crop does not go with 'imagenet'/);
     expect(await open('cifar10-dvs', 'data.split=official')).to.match(/is split as 'fsta' or 'tet'/);
     expect(await open('dvs128-gesture', 'data.split=tet')).to.match(/is split as 'official'/);
+  });
+});
+
+describe('binary frames', function () {
+  this.timeout(60_000);
+  const folder = testFolder();
+  const settingsFor = (root: string, ...overrides: string[]) =>
+    loadRecipe('recipes/nmnist.yaml', [
+      ...[`data.root=${root}`, `out=${folder.path('runs')}`, 'model.width=3', 'model.steps=3', 'batch=4', 'epochs=2'],
+      ...['precision=fp64', ...overrides],
+    ]);
+
+  it('rest as spikes on the device, and train as the same numbers do', async () => {
+    const root = folder.path('n-mnist');
+    for (let i = 0; i < 10; i++) {
+      const bytes = fortyBit(someEvents(900, 34, 34, i + 1));
+      writeTree(root, { [`Train/${i % 3}/${i}.bin`]: bytes, [`Test/${i % 3}/${i}.bin`]: bytes });
+    }
+    const bits = settingsFor(root, 'data.clip=1');
+    const { train } = await openData(bits);
+    expect(train.binary).to.equal(true);
+    for (const overrides of [['data.clip=2'], ['data.clip=1', 'data.size=17'], []]) {
+      expect((await openData(settingsFor(root, ...overrides))).train.binary, overrides.join()).to.equal(false);
+    }
+    const asBits = await trainRecipe(bits);
+    const seen = await trainOnNumbers(bits);
+    expect(asBits.epochs.map(({ loss }) => loss)).to.have.length(2);
+    asBits.epochs.forEach(({ loss, accuracy }, i) => {
+      expect(loss).to.be.closeTo(seen[i]!.loss, 1e-9);
+      expect(accuracy).to.equal(seen[i]!.accuracy);
+    });
+  });
+
+  /** The same run with the set said to hold any numbers. */
+  async function trainOnNumbers(settings: Settings): Promise<EpochReport[]> {
+    const { train: samples, test } = await openData(settings);
+    const data = { train: { ...samples, binary: false }, test: { ...test, binary: false } } as AnySplits;
+    using net = netOf(settings, data);
+    const parts = { optimizer: optimizerOf(settings), schedule: scheduleOf(settings), loss: settings.loss };
+    const reports: EpochReport[] = [];
+    for await (const report of train(net, { data, batch: settings.batch, seed: settings.seed, ...parts })) {
+      reports.push(report);
+    }
+    return reports;
+  }
+
+  it('are bits in the plan, too, unless they are mixed', async () => {
+    const settings = settingsFor(folder.path('n-mnist'), 'data.clip=1', 'model.steps=20', 'batch=10');
+    const data = await openData(settings);
+    using net = netOf(settings, data);
+    const [bits, numbers] = [true, false].map((binary) => trainingMemory(net, { batch: 10, steps: 20, binary }));
+    const frames = 20 * 10 * 2 * 34 * 34;
+    expect(numbers!.stepBytes - bits!.stepBytes).to.be.above(0.5 * 8 * frames);
+    expect(trainingMemory(net, { batch: 10, steps: 20, binary: true, mix: true }).stepBytes).to.be.above(
+      bits!.stepBytes,
+    );
   });
 });

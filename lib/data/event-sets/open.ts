@@ -140,8 +140,9 @@ function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions):
   const window = options.crop ? sides('crop', options.crop) : ([height, width] as [number, number]);
   const [H, W] = options.size ? sides('size', options.size) : window;
   const { steps, binning = 'count', clip = 0, normalise = false } = options;
+  const binary = clip === 1 && H === window[0] && W === window[1];
   return {
-    ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, channels: 2, height: H, width: W },
+    ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, binary, channels: 2, height: H, width: W },
     cache: { file: cache.file, id: cache.id },
     sensor: plan.sensor,
     labels: sharedIntegers(cache.labels),
