@@ -98,34 +98,45 @@ function checkItem({ name, label }: CacheItem, classes: string[], seen: Set<stri
   throw new SpikeloomError(`'${name}' has the class ${label} of ${classes.length}`);
 }
 
-/** The file in parts; memory is that of one recording and the index. */
+/**
+ * The file in parts, each to be used before the next one is asked for: they lie in the same memory, so that nothing is left for the garbage
+ * collector to find. It is that of one recording, one part and the index.
+ */
 async function* cacheParts(content: CacheContent, items: AsyncIterable<CacheItem>, options: BuildOptions) {
   const header = headerOf(content);
   const names = new Set<string>();
   const labels: number[] = [];
   const table: number[] = [];
-  let waiting: Uint8Array[] = [header];
-  let [offset, bytes] = [header.length, header.length];
+  const part = Buffer.allocUnsafe(WRITE_BYTES);
+  let room = new Uint8Array(WRITE_BYTES);
+  let [offset, filled] = [header.length, 0];
+  yield header;
   for await (const item of items) {
     options.signal?.throwIfAborted();
     checkItem(item, content.classes, names);
-    const { bytes: packed, count, first, last } = packRecording(item.events, content);
+    const { bytes: packed, count, first, last } = packRecording(item.events, content, room);
+    if (packed.buffer.byteLength > room.length) room = new Uint8Array(packed.buffer as ArrayBuffer);
     table.push(offset, packed.length, count, crc32(packed), first, last);
     names.add(item.name);
     labels.push(item.label);
-    waiting.push(packed);
     offset += packed.length;
-    bytes += packed.length;
-    if (bytes >= WRITE_BYTES) {
-      yield Buffer.concat(waiting);
-      [waiting, bytes] = [[], 0];
+    if (filled + packed.length > part.length) {
+      yield part.subarray(0, filled);
+      filled = 0;
+    }
+    if (packed.length > part.length) yield packed;
+    else {
+      part.set(packed, filled);
+      filled += packed.length;
     }
     options.onProgress?.(labels.length);
   }
   options.signal?.throwIfAborted();
   const text = Buffer.from([...names].join('\n'));
   const index = Buffer.concat([bytesOf(Float64Array.from(table)), bytesOf(Int32Array.from(labels)), text]);
-  yield Buffer.concat([...waiting, index, trailerOf(header, index, offset, labels.length)]);
+  yield part.subarray(0, filled);
+  yield index;
+  yield trailerOf(header, index, offset, labels.length);
 }
 
 /**
@@ -268,6 +279,7 @@ export function openEventCache(file: string, source: string): EventCache | undef
 export class RecordingFile {
   readonly #file: string;
   readonly #fd: number;
+  #room = Buffer.alloc(0);
 
   /** @throws DataError where the file is not the cache of that id any more */
   constructor({ file, id }: Pick<EventCache, 'file' | 'id'>) {
@@ -286,9 +298,10 @@ export class RecordingFile {
     }
   }
 
-  /** The bytes of a recording, given its numbers of the index; checked. */
+  /** The bytes of a recording, given its numbers of the index; checked. They are there until the next call. */
   read([offset, size, , checksum]: ArrayLike<number> & Iterable<number>): Uint8Array {
-    const bytes = Buffer.allocUnsafe(size!);
+    if (this.#room.length < size!) this.#room = Buffer.allocUnsafeSlow(size!);
+    const bytes = this.#room.subarray(0, size!);
     readFully(this.#fd, this.#file, bytes, offset!);
     if (crc32(bytes) !== checksum) throw this.damaged(offset!);
     return bytes;

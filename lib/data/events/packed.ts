@@ -46,12 +46,14 @@ function writeVarint(bytes: Uint8Array, at: number, value: number): number {
 
 /**
  * Packs a recording. Times are rounded to whole microseconds.
+ * @param room memory to be used where it is large enough; the result lies in it then
  * @throws SpikeloomError where an event lies outside of the sensor or a time is out of range
  */
-export function packRecording(events: Events, sensor: SensorSize): PackedRecording {
+export function packRecording(events: Events, sensor: SensorSize, room = new Uint8Array(0)): PackedRecording {
   const { count, x, y, p, t } = events;
   const { xBits, bytes: wide } = addressOf(sensor);
-  const bytes = new Uint8Array(count * (8 + wide));
+  const most = count * (8 + wide);
+  const bytes = room.length >= most ? room : new Uint8Array(most);
   const first = count > 0 ? Math.round(t[0]!) : 0;
   let [at, before, last] = [0, first, first];
   for (let i = 0; i < count; i++) {
@@ -70,7 +72,7 @@ export function packRecording(events: Events, sensor: SensorSize): PackedRecordi
     const address = (((y[i]! << xBits) | x[i]!) << 1) | (p[i]! & 1);
     for (let k = 0; k < wide; k++) bytes[at++] = address >>> (8 * k);
   }
-  return { bytes: bytes.slice(0, at), count, first, last };
+  return { bytes: bytes.subarray(0, at), count, first, last };
 }
 
 /** A zigzag number that needs more than one byte, from `at` on: [step, place behind it]; a place of -1 where it never ends. */
