@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/denormals.h"
-#include "core/give_way.h"
 #include "core/layout.h"
 
 namespace spikeloom {
@@ -61,7 +60,6 @@ std::string Stream::captureProblem() {
 
 void Stream::loop() {
   flushDenormals();
-  giveWay();
   std::unique_lock<std::mutex> guard(mutex_);
   while (wait(guard)) {
     Task& task = ring_[head_ % kCapacity];

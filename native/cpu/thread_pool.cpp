@@ -7,7 +7,6 @@
 #include <new>
 
 #include "core/denormals.h"
-#include "core/give_way.h"
 #include "cpu/memory.h"
 
 namespace spikeloom {
@@ -87,7 +86,6 @@ bool ThreadPool::enter(uint32_t number) {
 
 void ThreadPool::workerLoop(int thread) {
   flushDenormals();
-  giveWay();
   uint32_t seen = job_.load(std::memory_order_acquire);
   while (!quit_.load(std::memory_order_acquire)) {
     uint32_t now = job_.load(std::memory_order_acquire);
