@@ -1,6 +1,7 @@
 // report.html and metrics.csv of a run: made of its files, at the end of every epoch and by `spikeloom report`.
 import { join } from 'node:path';
-import { writeFileAtomic } from '../core/atomic-file.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { writeFileAtomic, writeFileAtomicLater } from '../core/atomic-file.ts';
 import { splitText } from './data-description.ts';
 import { metricsCsv } from './metrics-csv.ts';
 import { type Chart, label, type Series } from './report-chart.ts';
@@ -99,7 +100,18 @@ export function writeReport(folder: string, out = join(folder, 'report.html')): 
   return out;
 }
 
-/** Between two reports of a run that is under way, in ms: making one takes a moment of the event loop. */
+/** {@link writeReport} beside other work: the event loop has a turn between the parts, and does not wait for the disk. */
+async function writeReportInTurns(folder: string): Promise<void> {
+  await nextTurn(); // an epoch has just ended, with work of its own
+  const run = readRun(folder);
+  await nextTurn();
+  const report = reportOf(run);
+  await nextTurn();
+  await writeFileAtomicLater(join(folder, 'report.html'), renderPage(report));
+  await writeFileAtomicLater(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
+}
+
+/** Between two reports of a run that is under way, in ms: making one takes moments of the event loop. */
 const REPORT_MS = 30_000;
 
 /** Keeps a run's report up to date. What goes wrong with it is told and does not end the run. */
@@ -115,19 +127,19 @@ export class ReportKeeper {
   }
 
   /** Call after every epoch: writes after the first, and then every half minute at most. */
-  epochOver(): void {
+  async epochOver(): Promise<void> {
     this.#stale = true;
-    if (performance.now() - this.#written >= REPORT_MS) this.#write();
+    if (performance.now() - this.#written >= REPORT_MS) await this.#write();
   }
 
   /** Call when the run ends, in whatever way. */
-  close(): void {
-    if (this.#stale) this.#write();
+  async close(): Promise<void> {
+    if (this.#stale) await this.#write();
   }
 
-  #write(): void {
+  async #write(): Promise<void> {
     try {
-      writeReport(this.#folder);
+      await writeReportInTurns(this.#folder);
     } catch (error) {
       this.#note(`no report was written: ${(error as Error).message}`);
     }

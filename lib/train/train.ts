@@ -121,7 +121,7 @@ export class Run implements AsyncIterable<EpochReport> {
           return;
         }
         const report = await this.#finishEpoch(done, optimizer);
-        keeper?.epochOver();
+        await keeper?.epochOver();
         yield report;
         if (signal?.aborted && this.#position.epoch < epochs) {
           this.interrupted = true;
@@ -133,7 +133,7 @@ export class Run implements AsyncIterable<EpochReport> {
       const needs = { net: this.#net, optimizer, loss, batch: this.#fullBatch };
       throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
-      keeper?.close();
+      await keeper?.close();
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();
       optimizer.dispose();

@@ -81,26 +81,26 @@ describe('reports', () => {
     expect(() => writeReport(runOf([], { 'data.json': '3' }))).to.throw(SpikeloomError, /data\.json/);
   });
 
-  it('are kept up to date without ending the run when they cannot be', () => {
+  it('are kept up to date without ending the run when they cannot be', async () => {
     const folder = runOf([epoch(0, 0.5)]);
     const notes: string[] = [];
     const keeper = new ReportKeeper(folder, (text) => notes.push(text));
-    keeper.close();
+    await keeper.close();
     expect(() => readFileSync(`${folder}/report.html`)).to.throw();
-    keeper.epochOver();
+    await keeper.epochOver();
     expect(readFileSync(`${folder}/report.html`, 'utf8')).to.contain('epoch 1<');
     writeFileSync(
       `${folder}/metrics.jsonl`,
       [epoch(0, 0.5), epoch(1, 0.6)].map((e) => `${JSON.stringify(e)}\n`).join(''),
     );
-    keeper.epochOver(); // too soon for another one
+    await keeper.epochOver(); // too soon for another one
     expect(readFileSync(`${folder}/report.html`, 'utf8')).not.to.contain('epoch 2<');
-    keeper.close();
+    await keeper.close();
     expect(readFileSync(`${folder}/report.html`, 'utf8')).to.contain('epoch 2<');
     expect(notes).to.deep.equal([]);
-    keeper.epochOver();
+    await keeper.epochOver();
     rmSync(folder, { recursive: true });
-    keeper.close();
+    await keeper.close();
     expect(notes).to.have.length(1);
     expect(notes[0]).to.match(/no report was written: .* not a run folder/);
   });
