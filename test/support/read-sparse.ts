@@ -2,12 +2,13 @@
 import { readEvents, streamEvents } from '../../lib/data/index.ts';
 
 const file = process.argv[2]!;
-let [count, blocks] = [0, 0];
+let [count, blocks, most] = [0, 0, 0];
 for await (const block of streamEvents(file)) {
   count += block.count;
   blocks++;
+  most = Math.max(most, process.memoryUsage.rss()); // maxRSS would have the peak of the process that started this one in it
 }
-const megabytes = process.resourceUsage().maxRSS / 1024;
+const megabytes = most / 2 ** 20;
 let whole = 'read';
 try {
   readEvents(file);
