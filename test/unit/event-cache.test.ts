@@ -18,6 +18,7 @@ import {
 import { DataError } from '../../lib/data/files.ts';
 import { loader, nMnist } from '../../lib/data/index.ts';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 
 const CONTENT = { width: 34, height: 34, classes: ['a', 'b'], source: 'these files' };
@@ -33,15 +34,6 @@ function errorOf(body: () => unknown): DataError {
   } catch (error) {
     expect(error).to.be.instanceOf(DataError);
     return error as DataError;
-  }
-  throw new Error('nothing was refused');
-}
-
-async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
   }
   throw new Error('nothing was refused');
 }

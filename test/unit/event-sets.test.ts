@@ -27,6 +27,7 @@ import {
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { tarBytes, zipBytes } from '../support/archives.ts';
 import { aedat2, aedat3, dat, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { realData } from '../support/real-data.ts';
 
@@ -65,15 +66,6 @@ const labelsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set
 
 /** Events a sample has in the cache: synthetic samples differ in it, so it tells them apart. */
 const countsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set.recordings[i * COLUMNS + 2]!);
-
-async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('nothing was refused');
-}
 
 const STEPS: EventSetOptions = { steps: 3 };
 const CIFAR = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
