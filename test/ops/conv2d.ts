@@ -74,6 +74,16 @@ const manyImages = [
   item('5 images, uneven stride and padding', [5, 17, 7, 9], [16, 17, 2, 3], { stride: [3, 2], padding: [0, 2] }, 0.4),
   item('6 images, stride over the kernel', [6, 16, 7, 7], [19, 16, 2, 2], { stride: 3 }),
   item('4 wide images, several windows', [4, 16, 2, 500], [16, 16, 3, 3], same, 0.3),
+  item(
+    '66 images, spikes, 33 to 36 channels',
+    [2, 33, 33, 3, 2],
+    [36, 33, 2, 3],
+    { stride: [2, 1], padding: [0, 2] },
+    0.3,
+    true,
+  ),
+  item('17 wide images, spikes, 21 to 17 channels', [17, 21, 1, 41], [17, 21, 1, 3], { padding: [0, 1] }, 0.6),
+  item('35 images, spikes, 70 to 10 channels', [35, 70, 2, 2], [10, 70, 2, 2], same, 0.4),
 ];
 
 export const table: OpTable = {

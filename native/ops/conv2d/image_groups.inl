@@ -64,12 +64,13 @@ struct Product {
   }
 };
 
-// Windows: `rows` x `columns` target pixels of a group of 32 images.
+// Windows: `rows` x `columns` target pixels of a group of images.
 struct Tasks {
-  int64_t groups, rows, columns, rowTasks, columnTasks, blocks;  // blocks: of 32 output channels
+  int64_t images, groups, rows, columns, rowTasks, columnTasks, blocks;  // blocks: of 32 output channels
 
-  Tasks(const Product& p, int64_t windowRows, int64_t windowColumns) : rows(windowRows), columns(windowColumns) {
-    groups = (p.N + kLanesPerGroup - 1) / kLanesPerGroup;
+  Tasks(const Product& p, int64_t windowRows, int64_t windowColumns, int64_t imagesOfGroup = kLanesPerGroup)
+      : images(imagesOfGroup), rows(windowRows), columns(windowColumns) {
+    groups = (p.N + images - 1) / images;
     rowTasks = (p.targetH + rows - 1) / rows;
     columnTasks = (p.targetW + columns - 1) / columns;
     blocks = p.columns();
@@ -88,14 +89,15 @@ struct Job {
   float* parts;  // [window][shift, sum, sum of squares][targetC], or null
 
   int64_t least(int64_t a, int64_t b) const { return a < b ? a : b; }
+  int64_t pixel(int64_t n, int64_t t, int64_t u) const { return (n * p.targetH + t) * p.targetW + u; }  // of the target, over all images
 
   struct Area {
     int64_t n0, lanes, t0, t1, u0, u1;  // images, target rows and columns
   };
   Area area(int64_t window) const {
     const int64_t column = window % tasks.columnTasks, row = window / tasks.columnTasks % tasks.rowTasks;
-    const int64_t n0 = window / tasks.columnTasks / tasks.rowTasks * kLanesPerGroup;
-    return {n0, least(kLanesPerGroup, p.N - n0), row * tasks.rows, least((row + 1) * tasks.rows, p.targetH),
+    const int64_t n0 = window / tasks.columnTasks / tasks.rowTasks * tasks.images;
+    return {n0, least(tasks.images, p.N - n0), row * tasks.rows, least((row + 1) * tasks.rows, p.targetH),
             column * tasks.columns, least((column + 1) * tasks.columns, p.targetW)};
   }
 
@@ -124,21 +126,21 @@ struct Job {
       if (job.bias) low_ = halfPart(job.bias + first_, count_), high_ = halfPart(job.bias + first_ + 16, count_ - 16);
     }
 
-    void put(const float* sums, const Area& a, int64_t pixel) {
-      const int64_t area = job_.p.targetH * job_.p.targetW;
+    // n rows of 32 sums, the first for the pixel `pixel` (counted over all images), the others `step` pixels apart.
+    void put(const float* sums, int64_t n, int64_t pixel, int64_t step) {
       __m512 sum[2] = {}, square[2] = {};
-      for (int64_t lane = 0; lane < a.lanes; lane++, sums += 32) {
-        const int64_t at = ((a.n0 + lane) * area + pixel) * job_.p.targetC + first_;
+      for (int64_t i = 0; i < n; i++, sums += 32, pixel += step) {
+        const int64_t at = pixel * job_.p.targetC + first_;
         __m512 low = _mm512_add_ps(_mm512_loadu_ps(sums), low_), high = _mm512_add_ps(_mm512_loadu_ps(sums + 16), high_);
         if (job_.added.data) add(at, &low, &high);
         store(at, low, high);
         if (!job_.parts) continue;
-        if (pixels_ == 0 && lane == 0) shift_[0] = low, shift_[1] = high;
+        if (pixels_ == 0 && i == 0) shift_[0] = low, shift_[1] = high;
         const __m512 d0 = _mm512_sub_ps(low, shift_[0]), d1 = _mm512_sub_ps(high, shift_[1]);
         sum[0] = _mm512_add_ps(sum[0], d0), sum[1] = _mm512_add_ps(sum[1], d1);
         square[0] = _mm512_fmadd_ps(d0, d0, square[0]), square[1] = _mm512_fmadd_ps(d1, d1, square[1]);
       }
-      pixels_ += a.lanes;
+      pixels_ += n;
       for (int i = 0; i < 2; i++) sum_[i] = _mm512_add_ps(sum_[i], sum[i]), square_[i] = _mm512_add_ps(square_[i], square[i]);
     }
 
@@ -218,7 +220,7 @@ void runBlock(const Way& way, const Job& job, int64_t index, const typename Way:
   for (int64_t t = a.t0; t < a.t1; t++) {
     for (int64_t u = a.u0; u < a.u1; u++) {
       way.sums(window, panels, column, t, u, sums);
-      channels.put(sums, a, t * job.p.targetW + u);
+      channels.put(sums, a.lanes, job.pixel(a.n0, t, u), job.p.targetH * job.p.targetW);
     }
   }
   channels.close();

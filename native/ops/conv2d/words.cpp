@@ -1,5 +1,6 @@
 // Forward pass and data gradient in vectors with dot products of bf16 pairs, by groups of 32 images (ops/conv2d/image_groups.inl): where
-// factors are rounded to bf16 two products in the time of one, else f32 fused multiply-adds (cpu/words.inl).
+// factors are rounded to bf16 two products in the time of one, else f32 fused multiply-adds (cpu/words.inl). Spikes choose sums of weights
+// instead (ops/conv2d/spike_forward.inl).
 #define SPIKELOOM_FILE "ops/conv2d/words.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"
@@ -11,7 +12,9 @@
 #include "cpu/level_begin.inl"
 #include "cpu/bf16_rows.inl"
 #include "cpu/words.inl"
+#include "cpu/subset_sums.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/spike_forward.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;
 
@@ -121,6 +124,11 @@ struct WordWay {
   }
 };
 
+// Whether bits choose out of tables: enough images fill the vectors, and enough pixels are worth the tables where there are dot products.
+bool takesTables(const Product& p, const TensorView& x, bool rounded) {
+  return x.dtype == DType::spike && p.N >= (rounded ? 32 : 16) && (!rounded || p.N * p.targetH * p.targetW >= 1024);
+}
+
 // Whether so much of a tile would be empty that the vectors of one picture are faster.
 bool isSmall(const Product& p) { return p.N < 4 || p.targetC < 16; }
 
@@ -134,7 +142,10 @@ void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   if (isSmall(p)) return runLower(kConv2d, call);
-  multiplyWords(call, p, isRounded(x, y), x, {y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]});
+  const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
+  const bool rounded = isRounded(x, y);
+  if (takesTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
+  else multiplyWords(call, p, rounded, x, results);
 }
 
 template <class T>

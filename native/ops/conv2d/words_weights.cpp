@@ -1,5 +1,5 @@
 // The weight gradient in vectors with dot products of bf16 pairs: a product over images and pixels, whose words are pairs of images where
-// factors are rounded to bf16, else single floats (cpu/words.inl).
+// factors are rounded to bf16, else single floats (cpu/words.inl). Spikes choose sums of gradients instead (ops/conv2d/spike_weights.inl).
 //
 //   gw[8 o, tap, 32 c] = sum over groups of 32 images, pixels, images of  gy[image, pixel, 8 o] * x[image, source(pixel, tap), 32 c]
 //
@@ -17,6 +17,7 @@
 #include "cpu/level_begin.inl"
 #include "cpu/bf16_rows.inl"
 #include "cpu/words.inl"
+#include "cpu/subset_sums.inl"
 #include "ops/conv2d/bias_gradient.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;    // words of a window, x and gy together
@@ -26,6 +27,8 @@ constexpr int64_t kSums = kTileRows * 32;
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+#include "ops/conv2d/spike_weights.inl"
 
 template <class F>
 struct WordGradient {
@@ -180,7 +183,9 @@ void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   if (g.N < 4 || g.O < kTileRows) return runLower(kConv2dGradW, call);
-  if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
+  // bits choose out of tables where their channels fill vectors; one is enough against float products
+  if (x.dtype == DType::spike && g.C > (isRounded(gy, x) ? 16 : 4)) SpikeGradient(call).run();
+  else if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
   else WordGradient<float>(call).run();
   if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
 }

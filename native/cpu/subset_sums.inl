@@ -1,0 +1,88 @@
+// Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose one. The 16 sums
+// are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an addition do the work of 64 products,
+// however many bits are set. A tile is 4 rows of numbers x 16 P words.
+//
+//   sums[r][w] += sum over groups g of four bits of  tables[g][r][bits 4g .. 4g+3 of words[w]]
+constexpr int kSubsetRows = 4, kSubsetBits = 4, kSubsetGroups = 32 / kSubsetBits;  // groups of a word
+constexpr int64_t kSubsetTable = 16 * kSubsetRows;                               // numbers of a group's tables
+
+// The tables of 16 numbers, four by four: table i, at to + i * step, has in lane j the sum of those of numbers 4i .. 4i+3 whose bit is set in j.
+__attribute__((always_inline)) inline void storeSubsetSums(__m512 x, int tables, float* to, int64_t step) {
+  // per quarter: 0, x0, x1, x0 + x1 and 0, x2, x3, x2 + x3
+  const __m512 low = _mm512_add_ps(_mm512_maskz_permute_ps(0xaaaa, x, 0x00), _mm512_maskz_permute_ps(0xcccc, x, 0x55));
+  const __m512 high = _mm512_add_ps(_mm512_maskz_permute_ps(0xaaaa, x, 0xaa), _mm512_maskz_permute_ps(0xcccc, x, 0xff));
+  __m512i order = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const auto put = [&](__m512 quarter) __attribute__((always_inline)) {
+    _mm512_storeu_ps(to, _mm512_add_ps(quarter, _mm512_permutexvar_ps(order, high)));
+    order = _mm512_add_epi32(order, _mm512_set1_epi32(4));
+    to += step;
+  };
+  if (tables > 0) put(_mm512_shuffle_f32x4(low, low, 0x00));
+  if (tables > 1) put(_mm512_shuffle_f32x4(low, low, 0x55));
+  if (tables > 2) put(_mm512_shuffle_f32x4(low, low, 0xaa));
+  if (tables > 3) put(_mm512_shuffle_f32x4(low, low, 0xff));
+}
+
+template <int P>
+struct SubsetTile {
+  __m512 rows[kSubsetRows][P];
+
+  __attribute__((always_inline)) void clear() {
+#pragma GCC unroll 4
+    for (int r = 0; r < kSubsetRows; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) rows[r][p] = _mm512_setzero_ps();
+    }
+  }
+  __attribute__((always_inline)) void loadFrom(const float* from, int64_t step) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kSubsetRows; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) rows[r][p] = _mm512_loadu_ps(from + r * step + p * 16);
+    }
+  }
+  __attribute__((always_inline)) void storeTo(float* to, int64_t step) const {
+#pragma GCC unroll 4
+    for (int r = 0; r < kSubsetRows; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) _mm512_storeu_ps(to + r * step + p * 16, rows[r][p]);
+    }
+  }
+
+  // Every second sum is taken as 1 * sum + rest (the same bits): multiply-adds and additions have units of their own on some processors.
+  __attribute__((always_inline)) void add(const float* tables, const uint32_t* words, int64_t groups) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512i choice[P];
+#pragma GCC unroll 4
+    for (int p = 0; p < P; p++) choice[p] = _mm512_loadu_si512(words + p * 16);
+    for (int64_t g = 0; g < groups; g++, tables += kSubsetTable) {
+#pragma GCC unroll 4
+      for (int r = 0; r < kSubsetRows; r++) {
+        const __m512 table = _mm512_loadu_ps(tables + r * 16);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) {
+          const __m512 chosen = _mm512_permutexvar_ps(choice[p], table);
+          rows[r][p] = (r + p) % 2 ? _mm512_fmadd_ps(chosen, one, rows[r][p]) : _mm512_add_ps(chosen, rows[r][p]);
+        }
+      }
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) choice[p] = _mm512_srli_epi32(choice[p], kSubsetBits);
+    }
+  }
+};
+
+// Calls body.operator()<P>() with the number of vectors that `words` words fill, at most four.
+template <class F>
+__attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) {
+  if (words > 48) return body.template operator()<4>();
+  if (words > 32) return body.template operator()<3>();
+  if (words > 16) return body.template operator()<2>();
+  return body.template operator()<1>();
+}
+
+// The first n of 16 numbers as floats, rounded to bf16 if wanted; the others 0.
+inline __m512 loadRounded(const float* p, int64_t n, bool rounded) {
+  const __m512 values = _mm512_maskz_loadu_ps(firstLanes(n), p);
+  if (!rounded) return values;
+  return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values)), 16);
+}

@@ -1,0 +1,149 @@
+// Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four channels' bits of an image
+// choose one of the sums of four weights.
+//
+//   y[64 images, pixel, 4 o]  = sum over taps, c/4 of  table[tap][c/4][o][four bits of x[64 images, source(pixel, tap)]]
+//
+// The bits are laid out once a call: [group of images][source pixel][word of 32 channels][64 images]. A task is a window of pixels of a
+// group and 32 output channels; it makes the tables of four output channels, and their sums for all of its pixels, at a time.
+constexpr int64_t kSpikeImages = 64;
+constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the second cache beside the tables
+
+struct SpikeForward {
+  const Job& job;
+  const Product& p;
+  bool rounded;
+  uint32_t* bits;
+
+  int64_t words() const { return spikeWords(p.sourceC); }
+  int64_t groupsOfFour() const { return (p.sourceC + kSubsetBits - 1) / kSubsetBits; }
+  int64_t tableSize() const { return p.taps() * groupsOfFour() * kSubsetTable; }
+  uint32_t* place(int64_t group, int64_t h, int64_t w) const {
+    return bits + ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages;
+  }
+
+  static Tasks tasks(const Product& p) {
+    const int64_t columns = p.targetW < kSpikePixels ? p.targetW : kSpikePixels;
+    return Tasks(p, kSpikePixels / columns, columns, kSpikeImages);
+  }
+  static int64_t bitsSize(const Product& p, const Tasks& tasks) {
+    return tasks.groups * p.sourceH * p.sourceW * spikeWords(p.sourceC) * kSpikeImages;
+  }
+
+  void layOut() const {
+    const int64_t step = p.sourceH * p.sourceW * words();
+    parallelFor(job.call, job.tasks.groups * p.sourceH, [&](int64_t task, int) {
+      const int64_t group = task / p.sourceH, h = task % p.sourceH, n0 = group * kSpikeImages;
+      const uint32_t* from = as<uint32_t>(job.source) + (n0 * p.sourceH + h) * p.sourceW * words();
+      uint32_t* to = place(group, h, 0);
+      const int64_t lanes = job.least(kSpikeImages, p.N - n0);
+      for (int64_t k = 0; k < p.sourceW * words(); k++, to += kSpikeImages) {
+        for (int64_t lane = 0; lane < lanes; lane++) to[lane] = from[lane * step + k];
+        for (int64_t lane = lanes; lane < kSpikeImages; lane++) to[lane] = 0;
+      }
+    });
+  }
+
+  // [tap][four channels][4 outputs][16 sums] for outputs o .. o+3.
+  void makeTables(int64_t o, float* tables) const {
+    const float* w = as<float>(job.call.tensors[1]);
+    for (int64_t tap = 0; tap < p.taps(); tap++) {
+      for (int64_t c = 0; c < p.sourceC; c += 16) {
+        for (int64_t r = 0; r < kSubsetRows; r++) {
+          const int64_t there = o + r < p.targetC ? p.sourceC - c : 0;
+          const __m512 weights = loadRounded(w + ((o + r) * p.taps() + tap) * p.sourceC + c, there, rounded);
+          float* to = tables + (tap * groupsOfFour() + c / kSubsetBits) * kSubsetTable + r * 16;
+          storeSubsetSums(weights, static_cast<int>(job.least(4, groupsOfFour() - c / kSubsetBits)), to, kSubsetTable);
+        }
+      }
+    }
+  }
+
+  // What a pixel adds up: where the bits of a source pixel lie, and the tables of the tap that reads it.
+  struct Source {
+    const uint32_t* bits;
+    int64_t tables;
+  };
+  struct Pixels {
+    int64_t ends[kSpikePixels];
+    std::vector<Source> sources;
+    int64_t count = 0;
+  };
+  Pixels pixels(const Job::Area& a) const {
+    Pixels all;
+    for (int64_t t = a.t0; t < a.t1; t++) {
+      for (int64_t u = a.u0; u < a.u1; u++) {
+        p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) {
+          all.sources.push_back({place(a.n0 / kSpikeImages, h, w), tap * groupsOfFour() * kSubsetTable});
+        });
+        all.ends[all.count++] = static_cast<int64_t>(all.sources.size());
+      }
+    }
+    return all;
+  }
+
+  // The sums of four outputs: [pixel][32 outputs][64 images].
+  template <int P>
+  void sumTile(const Pixels& all, const float* tables, float* to) const {
+    const int64_t whole = p.sourceC / 32, rest = groupsOfFour() - whole * kSubsetGroups;
+    const Source* source = all.sources.data();
+    for (int64_t i = 0; i < all.count; i++, to += 32 * kSpikeImages) {
+      SubsetTile<P> tile;
+      tile.clear();
+      for (const Source* end = all.sources.data() + all.ends[i]; source != end; source++) {
+        const uint32_t* from = source->bits;
+        const float* table = tables + source->tables;
+        for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
+        if (rest > 0) tile.add(table, from, rest);
+      }
+      tile.storeTo(to, kSpikeImages);
+    }
+  }
+
+  // From [32 outputs][64 images] to rows of 32 outputs, `step` apart.
+  static void turn(const float* from, int64_t lanes, float* to, int64_t step) {
+    for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
+      for (int64_t o = 0; o < 32; o += 16) {
+        __m512i rows[16];
+        for (int64_t r = 0; r < 16; r++) rows[r] = _mm512_loadu_si512(from + (o + r) * kSpikeImages + lane);
+        transpose16(rows);
+        for (int64_t r = 0; r < 16; r++) _mm512_storeu_si512(to + r * step + o, rows[r]);
+      }
+    }
+  }
+
+  void run(int64_t window, int64_t column, int thread) const {
+    constexpr int64_t kSums = 32 * kSpikeImages, kStep = (kSpikePixels + 1) * 32;  // not a power of two: the first cache takes few of those
+    const Job::Area a = job.area(window);
+    const Pixels all = pixels(a);
+    float* tables = scratch<float>(job.call, thread, 0, tableSize());
+    float* sums = scratch<float>(job.call, thread, 1, kSpikePixels * kSums + kSpikeImages * kStep);
+    for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kSubsetRows) {
+      makeTables(column * 32 + o, tables);
+      withVectors(a.lanes, [&]<int P>() { sumTile<P>(all, tables, sums + o * kSpikeImages); });
+    }
+    float* turned = sums + kSpikePixels * kSums;
+    const int64_t width = a.u1 - a.u0;
+    for (int64_t i = 0; i < all.count; i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);
+    Job::Channels channels(job, window, column);
+    for (int64_t lane = 0; lane < a.lanes; lane++) {
+      for (int64_t t = a.t0; t < a.t1; t++) {
+        channels.put(turned + lane * kStep + (t - a.t0) * width * 32, width, job.pixel(a.n0 + lane, t, a.u0), 1);
+      }
+    }
+    channels.close();
+  }
+};
+
+// Scratch slots: 0 a thread's tables, 1 its sums, 2 (thread 0's, shared) parts of moments, 3 (shared) the bits.
+void convolveSpikes(const Call& call, const Product& p, bool rounded, const TensorView& source, const Results& to) {
+  const Tasks tasks = SpikeForward::tasks(p);
+  const bool wantMoments = to.mean.data || to.var.data;
+  float* parts = wantMoments ? scratch<float>(call, 0, 2, tasks.windows() * 3 * p.targetC) : nullptr;
+  const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
+  const SpikeForward forward{job, p, rounded, scratch<uint32_t>(call, 0, 3, SpikeForward::bitsSize(p, tasks))};
+  forward.layOut();
+  parallelFor(call, tasks.windows() * p.columns(), [&](int64_t task, int thread) {
+    forward.run(task / p.columns(), task % p.columns(), thread);
+  });
+  if (wantMoments) mergeMoments(job, to.mean, to.var);
+}
