@@ -182,7 +182,7 @@ template <class T>
 void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
-  if (g.N < 4 || g.O < kTileRows) return runLower(kConv2dGradW, call);
+  if (g.N < 4 || g.C < 8 || g.O < kTileRows) return runLower(kConv2dGradW, call);
   // bits choose out of tables where their channels fill vectors; one is enough against float products
   if (x.dtype == DType::spike && g.C > (isRounded(gy, x) ? 16 : 4)) SpikeGradient(call).run();
   else if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
