@@ -1,5 +1,5 @@
-// Rows of 32 bf16 and of 16 words: loading, splitting, interleaving, transposing (levels with AVX512_BF16).
-constexpr int kLanesPerGroup = 32;  // images side by side
+// Rows of 32 bf16: loading, splitting, interleaving (levels with AVX512_BF16).
+#include "cpu/word_rows.inl"
 
 // 32 numbers as bf16.
 using Row = __m512i;
@@ -8,10 +8,6 @@ inline Row loadRow(const Bf16* p) { return _mm512_loadu_si512(p); }
 inline Row loadRowPart(const Bf16* p, int n) { return n >= 32 ? loadRow(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p); }
 inline void storeRow(Bf16* p, Row row) { _mm512_storeu_si512(p, row); }
 inline Row spikeRow(uint32_t bits) { return _mm512_maskz_set1_epi16(bits, 0x3f80); }
-
-inline __m512 halfPart(const float* p, int n) {
-  return n >= 16 ? _mm512_loadu_ps(p) : n <= 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
-}
 
 // 32 floats of which parts are taken one after the other: next() rounds and keeps the rest.
 struct SplitRow {
@@ -38,31 +34,4 @@ inline void interleave(Row a, Row b, Row* first, Row* second) {
                                                   22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63};
   *first = _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder), b);
   *second = _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder + 32), b);
-}
-
-// Transposes 16 x 16 words of 32 bits.
-inline void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
 }

@@ -79,10 +79,3 @@ __attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) 
   if (words > 16) return body.template operator()<2>();
   return body.template operator()<1>();
 }
-
-// The first n of 16 numbers as floats, rounded to bf16 if wanted; the others 0.
-inline __m512 loadRounded(const float* p, int64_t n, bool rounded) {
-  const __m512 values = _mm512_maskz_loadu_ps(firstLanes(n), p);
-  if (!rounded) return values;
-  return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values)), 16);
-}

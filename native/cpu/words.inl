@@ -50,8 +50,6 @@ struct TileSums {
   }
 };
 
-inline __mmask16 firstLanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u); }
-
 // Along the sum: the 16 words of factors p[0], p[1], ... of which n are there. Floats are rounded where F is Bf16.
 template <class F>
 inline __m512i wordsAlong(const float* p, int64_t n) {

@@ -1,4 +1,4 @@
-// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/image_groups.inl): sources are unpacked
+// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl): sources are unpacked
 // into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl).
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
 #define SPIKELOOM_MATRIX_UNIT
@@ -13,6 +13,7 @@
 #include "cpu/tiles.inl"
 #include "cpu/tile_window.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/group_products.inl"
 
 constexpr int64_t kWindowBytes = 1 << 20;
 
@@ -126,12 +127,12 @@ struct TileWay {
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, p.sourceParts, nullptr};
   }
 
-  void sums(const TileWindow& window, const TilePanels& panels, int64_t column, int64_t t, int64_t u, float* to) const {
+  void sums(const TileWindow& window, const TilePanels& panels, int64_t column, Reads::OfPixel pixel, float* to) const {
     clearSums();
-    p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) {
-      addTileProducts<PA, PB>(window.data + window.offset(h, w), 2 * kTile, window.partSize(), panels.at(column, tap), 2 * kTile,
-                              panels.partSize(), p.steps());
-    });
+    for (const Read& read : pixel) {
+      addTileProducts<PA, PB>(window.data + window.offset(read.h, read.w), 2 * kTile, window.partSize(), panels.at(column, read.tap),
+                              2 * kTile, panels.partSize(), p.steps());
+    }
     storeSums(to);
   }
 };

@@ -7,7 +7,8 @@
 //
 // A unit of work copies what it reads into padded scratch (spikes are expanded to 0 and 1 there); cpu/row_product.inl multiplies lists
 // of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With stride s the gradient takes the
-// pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a pixel depend on its phase alone.
+// pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a pixel depend on its phase alone. Spikes are added up
+// as they fire (sparse.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl).
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/conv2d/conv2d.h"
@@ -19,6 +20,14 @@
 #include "cpu/outer_product.inl"
 #include "ops/conv2d/picture.inl"
 #include "ops/conv2d/sparse.inl"
+#if SPIKELOOM_LEVEL_NOW == 2
+#include "cpu/word_rows.inl"
+#include "cpu/subset_sums.inl"
+#include "ops/conv2d/bias_gradient.inl"
+#include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/spike_weights.inl"
+#endif
 
 template <class T>
 void denseForward(const Call& call, int thread, const Geometry& g, const Span& s, const Source<T>& source, const Target<T>& target,
@@ -42,6 +51,12 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
   const Geometry g = geometry(x, y, call.tensors[1], call.attributes);
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) {
+    const Product p(g, false);
+    if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, {y, TensorView{}, call.tensors[2], mean, var});
+  }
+#endif
   const Weights<T> w{as<T>(call.tensors[1]), isRounded(x, y)};
   const T* bias = as<T>(call.tensors[2]);
   const int64_t K = g.kw * g.C;
@@ -265,6 +280,11 @@ template <class T>
 void conv2dGradW(const Call& call) {
   const Geometry g = geometry(call.tensors[1], call.tensors[0], call.tensors[2], call.attributes);
   const TensorView& gy = call.tensors[0];
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) {
+    if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
+  }
+#endif
   T* gw = as<T>(call.tensors[2]);
   T* gb = as<T>(call.tensors[3]);
   const bool few = g.O < 4 && g.kw * g.C >= 4;

@@ -4,6 +4,9 @@
 
 namespace spikeloom {
 
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 struct Geometry {
   int64_t N, C, H, W;      // input: N counts all leading axes (time and batch)
   int64_t O, P, Q;         // output

@@ -1,17 +1,6 @@
-// Forward pass and data gradient by groups of 32 images at the same pixel, so that all of them meet the same kernel elements: those that
+// Forward pass and data gradient by groups of images at the same pixel, so that all of them meet the same kernel elements: those that
 // fall outside of the picture are left out (four of nine on a 2x2 picture are all there is), strides need no special case, and a
-// pixel's sum has its terms in one order whatever the batch.
-//
-//   forward    y[32 images, pixel, 32 o]  = sum over taps, c of  x[32 images, source(pixel, tap), c] * w[tap][c][o]
-//   gradient   gx[32 images, pixel, 32 c] = sum over taps, o of gy[32 images, source(pixel, tap), o] * w[tap][o][c]
-//
-// A task is a window of pixels of one group: its sources are laid out once as the products take them, and stay in the second cache while
-// all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
-// task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
-//
-// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels.
-// For levels with AVX512_BF16.
-constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
+// pixel's sum has its terms in one order whatever the batch. What is read where, and the way home of the sums; for levels with AVX-512.
 
 // One of the two products: the source is the picture that is read, the target the one that is made.
 struct Product {
@@ -78,6 +67,10 @@ struct Tasks {
   int64_t windows() const { return groups * rowTasks * columnTasks; }
   // Whether windows alone are no work for many threads.
   bool areFew() const { return windows() < 8 && blocks > 1; }
+};
+
+struct Results {
+  TensorView target, added, bias, mean, var;
 };
 
 struct Job {
@@ -160,23 +153,21 @@ struct Job {
       if (n > 0) _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1), v);
     }
 
+    template <class S>
+    void addHalves(const S* from, __m512* low, __m512* high) const {
+      *low = _mm512_add_ps(*low, halfPart(from, count_));
+      *high = _mm512_add_ps(*high, halfPart(from + 16, count_ - 16));
+    }
+
     void add(int64_t at, __m512* low, __m512* high) const {
-      if (job_.added.dtype == DType::bf16) {
-        const Row row = loadRowPart(as<Bf16>(job_.added) + at, count_);
-        *low = _mm512_add_ps(*low, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(row)), 16));
-        *high = _mm512_add_ps(*high, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(row, 1)), 16));
-      } else {
-        *low = _mm512_add_ps(*low, halfPart(as<float>(job_.added) + at, count_));
-        *high = _mm512_add_ps(*high, halfPart(as<float>(job_.added) + at + 16, count_ - 16));
-      }
+      if (job_.added.dtype == DType::bf16) addHalves(as<Bf16>(job_.added) + at, low, high);
+      else addHalves(as<float>(job_.added) + at, low, high);
     }
 
     void store(int64_t at, __m512 low, __m512 high) const {
       if (job_.target.dtype == DType::bf16) {
-        const Row row = (Row)_mm512_cvtne2ps_pbh(high, low);
-        Bf16* to = as<Bf16>(job_.target) + at;
-        if (count_ == 32) storeRow(to, row);
-        else _mm512_mask_storeu_epi16(to, (1u << count_) - 1, row);
+        const __m512i row = _mm512_inserti64x4(_mm512_castsi256_si512(nearestBf16(low)), nearestBf16(high), 1);
+        _mm512_mask_storeu_epi16(as<Bf16>(job_.target) + at, static_cast<__mmask32>(count_ == 32 ? ~0u : (1u << count_) - 1), row);
       } else {
         putHalf(as<float>(job_.target) + at, low, count_);
         putHalf(as<float>(job_.target) + at + 16, high, count_ - 16);
@@ -197,6 +188,39 @@ struct Job {
   }
 };
 
+// A source pixel that a target pixel reads, and the kernel element it meets.
+struct Read {
+  int64_t h, w, tap;
+};
+
+// What the target pixels of an area read, pixel after pixel, row after row.
+class Reads {
+ public:
+  Reads(const Product& p, const Job::Area& a) {
+    for (int64_t t = a.t0; t < a.t1; t++) {
+      for (int64_t u = a.u0; u < a.u1; u++) {
+        p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) { all_.push_back({h, w, tap}); });
+        ends_.push_back(all_.size());
+      }
+    }
+  }
+
+  struct OfPixel {
+    const Read *first, *last;
+    const Read* begin() const { return first; }
+    const Read* end() const { return last; }
+  };
+  int64_t pixels() const { return static_cast<int64_t>(ends_.size()); }
+  OfPixel of(int64_t pixel) const {
+    const size_t i = static_cast<size_t>(pixel);
+    return {all_.data() + (i == 0 ? 0 : ends_[i - 1]), all_.data() + ends_[i]};
+  }
+
+ private:
+  std::vector<Read> all_;
+  std::vector<size_t> ends_;
+};
+
 void mergeMoments(const Job& job, const TensorView& mean, const TensorView& var) {
   for (int64_t o = 0; o < job.p.targetC; o++) {
     Moments all;
@@ -208,86 +232,4 @@ void mergeMoments(const Job& job, const TensorView& mean, const TensorView& var)
     if (mean.data) as<float>(mean)[o] = static_cast<float>(all.mean);
     if (var.data) as<float>(var)[o] = static_cast<float>(all.variance());
   }
-}
-
-// All pixels of a window for 32 output channels; `sums` is room for a pixel's.
-template <class Way>
-void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const typename Way::Panels& panels,
-              int64_t column, float* sums) {
-  const Job::Area a = job.area(index);
-  Job::Channels channels(job, index, column);
-  [[maybe_unused]] const typename Way::Use use;
-  for (int64_t t = a.t0; t < a.t1; t++) {
-    for (int64_t u = a.u0; u < a.u1; u++) {
-      way.sums(window, panels, column, t, u, sums);
-      channels.put(sums, a.lanes, job.pixel(a.n0, t, u), job.p.targetH * job.p.targetW);
-    }
-  }
-  channels.close();
-}
-
-template <class Way>
-void runWindows(const Way& way, const Job& job, const typename Way::Panels& panels) {
-  parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
-    typename Way::Window window = way.window(job, job.area(index));
-    window.data = scratch<typename Way::Item>(job.call, thread, 0, window.size());
-    window.fillRows();
-    float* sums = scratch<float>(job.call, thread, 1, 1024);
-    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, panels, column, sums);
-  });
-}
-
-// `panels`: null where a task packs those of its column.
-template <class Way>
-void runColumns(const Way& way, const Job& job, const typename Way::Panels* panels) {
-  using Item = typename Way::Item;
-  std::vector<typename Way::Window> windows;
-  int64_t size = 0;
-  for (int64_t i = 0; i < job.tasks.windows(); i++) {
-    windows.push_back(way.window(job, job.area(i)));
-    size += windows.back().size();
-  }
-  Item* data = scratch<Item>(job.call, 0, 3, size);
-  for (auto& window : windows) {
-    window.data = data;
-    data += window.size();
-  }
-  parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
-  const auto run = [&](int64_t window, const typename Way::Panels& weights, int64_t column, int thread) {
-    runBlock(way, job, window, windows[static_cast<size_t>(window)], weights, column, scratch<float>(job.call, thread, 1, 1024));
-  };
-  if (panels) {
-    parallelFor(job.call, job.tasks.windows() * job.p.columns(), [&](int64_t task, int thread) {
-      run(task % job.tasks.windows(), *panels, task / job.tasks.windows(), thread);
-    });
-    return;
-  }
-  parallelFor(job.call, job.p.columns(), [&](int64_t column, int thread) {
-    const auto mine = way.panels(scratch<Item>(job.call, thread, 0, way.columnSize()), column);
-    mine.packFirst(as<float>(job.call.tensors[1]));
-    for (int64_t window = 0; window < job.tasks.windows(); window++) run(window, mine, column, thread);
-  });
-}
-
-struct Results {
-  TensorView target, added, bias, mean, var;
-};
-
-// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) all windows.
-template <class Way>
-void multiply(const Way& way, const Call& call, const Product& p, const TensorView& source, const Results& to) {
-  using Item = typename Way::Item;
-  const Tasks tasks = way.tasks();
-  const bool wantMoments = to.mean.data || to.var.data;
-  const bool shared = !tasks.areFew() || p.columns() < kManyColumns;
-  const int64_t panelSize = shared ? p.columns() * way.columnSize() : 0;
-  const int64_t partsSize = wantMoments ? tasks.windows() * 3 * p.targetC : 0;
-  Item* room = scratch<Item>(call, 0, 2, panelSize + partsSize * static_cast<int64_t>(sizeof(float) / sizeof(Item)));
-  const auto panels = way.panels(room, 0);
-  if (shared) panels.packAll(call, as<float>(call.tensors[1]));
-  float* parts = wantMoments ? reinterpret_cast<float*>(room + panelSize) : nullptr;
-  const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
-  if (tasks.areFew()) runColumns(way, job, shared ? &panels : nullptr);
-  else runWindows(way, job, panels);
-  if (wantMoments) mergeMoments(job, to.mean, to.var);
 }

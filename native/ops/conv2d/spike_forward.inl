@@ -8,6 +8,11 @@
 constexpr int64_t kSpikeImages = 64;
 constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the second cache beside the tables
 
+// Whether bits choose out of tables: enough images fill the vectors, and enough pixels are worth the tables beside dot products of pairs.
+bool paysTables(const Product& p, const TensorView& x, bool dots) {
+  return x.dtype == DType::spike && (dots ? p.N >= 32 && p.N * p.targetH * p.targetW >= 1024 : p.N >= 16);
+}
+
 struct SpikeForward {
   const Job& job;
   const Product& p;
@@ -58,40 +63,16 @@ struct SpikeForward {
     }
   }
 
-  // What a pixel adds up: where the bits of a source pixel lie, and the tables of the tap that reads it.
-  struct Source {
-    const uint32_t* bits;
-    int64_t tables;
-  };
-  struct Pixels {
-    int64_t ends[kSpikePixels];
-    std::vector<Source> sources;
-    int64_t count = 0;
-  };
-  Pixels pixels(const Job::Area& a) const {
-    Pixels all;
-    for (int64_t t = a.t0; t < a.t1; t++) {
-      for (int64_t u = a.u0; u < a.u1; u++) {
-        p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) {
-          all.sources.push_back({place(a.n0 / kSpikeImages, h, w), tap * groupsOfFour() * kSubsetTable});
-        });
-        all.ends[all.count++] = static_cast<int64_t>(all.sources.size());
-      }
-    }
-    return all;
-  }
-
-  // The sums of four outputs: [pixel][32 outputs][64 images].
+  // The sums of four outputs for images of the group: [pixel][32 outputs][64 images].
   template <int P>
-  void sumTile(const Pixels& all, const float* tables, float* to) const {
-    const int64_t whole = p.sourceC / 32, rest = groupsOfFour() - whole * kSubsetGroups;
-    const Source* source = all.sources.data();
-    for (int64_t i = 0; i < all.count; i++, to += 32 * kSpikeImages) {
+  __attribute__((noinline)) void sumTile(int64_t group, const Reads& reads, const float* tables, float* to) const {
+    const int64_t whole = p.sourceC / 32, rest = groupsOfFour() - whole * kSubsetGroups, tapTables = groupsOfFour() * kSubsetTable;
+    for (int64_t pixel = 0; pixel < reads.pixels(); pixel++, to += 32 * kSpikeImages) {
       SubsetTile<P> tile;
       tile.clear();
-      for (const Source* end = all.sources.data() + all.ends[i]; source != end; source++) {
-        const uint32_t* from = source->bits;
-        const float* table = tables + source->tables;
+      for (const Read& read : reads.of(pixel)) {
+        const uint32_t* from = place(group, read.h, read.w);
+        const float* table = tables + read.tap * tapTables;
         for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
         if (rest > 0) tile.add(table, from, rest);
       }
@@ -114,16 +95,16 @@ struct SpikeForward {
   void run(int64_t window, int64_t column, int thread) const {
     constexpr int64_t kSums = 32 * kSpikeImages, kStep = (kSpikePixels + 1) * 32;  // not a power of two: the first cache takes few of those
     const Job::Area a = job.area(window);
-    const Pixels all = pixels(a);
+    const Reads reads(p, a);
     float* tables = scratch<float>(job.call, thread, 0, tableSize());
     float* sums = scratch<float>(job.call, thread, 1, kSpikePixels * kSums + kSpikeImages * kStep);
     for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kSubsetRows) {
       makeTables(column * 32 + o, tables);
-      withVectors(a.lanes, [&]<int P>() { sumTile<P>(all, tables, sums + o * kSpikeImages); });
+      withVectors(a.lanes, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, reads, tables, sums + o * kSpikeImages); });
     }
     float* turned = sums + kSpikePixels * kSums;
     const int64_t width = a.u1 - a.u0;
-    for (int64_t i = 0; i < all.count; i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);
+    for (int64_t i = 0; i < reads.pixels(); i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);
     Job::Channels channels(job, window, column);
     for (int64_t lane = 0; lane < a.lanes; lane++) {
       for (int64_t t = a.t0; t < a.t1; t++) {

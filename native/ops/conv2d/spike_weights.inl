@@ -8,6 +8,11 @@
 // sums are added in order. How the work is cut depends on the shapes alone.
 constexpr int64_t kGradientOutputs = 16, kGradientPixels = 32, kGradientTasks = 16;
 
+// Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of pairs.
+bool paysTables(const Geometry& g, const TensorView& x, bool dots) {
+  return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > (dots ? 16 : 4);
+}
+
 struct SpikeGradient {
   const Call& call;
   Geometry g;
@@ -99,7 +104,7 @@ struct SpikeGradient {
 
   // sums[4 o, tap, 16 P channels from c on] += the window's.
   template <int P>
-  void addWindow(const Window& a, const float* tables, int64_t tap, int64_t c, bool first, float* sums) const {
+  __attribute__((noinline)) void addWindow(const Window& a, const float* tables, int64_t tap, int64_t c, bool first, float* sums) const {
     const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
     SubsetTile<P> tile;
     if (first) tile.clear();
@@ -159,3 +164,8 @@ struct SpikeGradient {
     });
   }
 };
+
+void spikeGradient(const Call& call) {
+  SpikeGradient(call).run();
+  if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
+}

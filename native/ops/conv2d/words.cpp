@@ -1,4 +1,4 @@
-// Forward pass and data gradient in vectors with dot products of bf16 pairs, by groups of 32 images (ops/conv2d/image_groups.inl): where
+// Forward pass and data gradient in vectors with dot products of bf16 pairs, by groups of 32 images (ops/conv2d/group_products.inl): where
 // factors are rounded to bf16 two products in the time of one, else f32 fused multiply-adds (cpu/words.inl). Spikes choose sums of weights
 // instead (ops/conv2d/spike_forward.inl).
 #define SPIKELOOM_FILE "ops/conv2d/words.cpp"
@@ -14,6 +14,7 @@
 #include "cpu/words.inl"
 #include "cpu/subset_sums.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/spike_forward.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;
@@ -112,22 +113,18 @@ struct WordWay {
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, nullptr};
   }
 
-  void sums(const Window& window, const Panels& panels, int64_t column, int64_t t, int64_t u, float* to) const {
+  // A function of its own: the tile takes most registers.
+  __attribute__((noinline)) void sums(const Window& window, const Panels& panels, int64_t column, Reads::OfPixel pixel, float* to) const {
     for (int64_t lane = 0; lane < window.lanes; lane += kTileRows) {
       TileSums tile;
       tile.clear();
-      p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) __attribute__((always_inline)) {
-        tile.add<F>(window.pixel(h, w) + lane, kLanesPerGroup, panels.at(column, tap), words());
-      });
+      for (const Read& read : pixel) {
+        tile.add<F>(window.pixel(read.h, read.w) + lane, kLanesPerGroup, panels.at(column, read.tap), words());
+      }
       tile.storeTo(to + lane * 32);
     }
   }
 };
-
-// Whether bits choose out of tables: enough images fill the vectors, and enough pixels are worth the tables where there are dot products.
-bool takesTables(const Product& p, const TensorView& x, bool rounded) {
-  return x.dtype == DType::spike && p.N >= (rounded ? 32 : 16) && (!rounded || p.N * p.targetH * p.targetW >= 1024);
-}
 
 // Whether so much of a tile would be empty that the vectors of one picture are faster.
 bool isSmall(const Product& p) { return p.N < 4 || p.targetC < 16; }
@@ -144,7 +141,7 @@ void conv2d(const Call& call) {
   if (isSmall(p)) return runLower(kConv2d, call);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   const bool rounded = isRounded(x, y);
-  if (takesTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
+  if (paysTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
   else multiplyWords(call, p, rounded, x, results);
 }
 

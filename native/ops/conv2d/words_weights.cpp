@@ -25,9 +25,6 @@ constexpr int64_t kResidentBytes = 8 << 20;  // words of all windows, where they
 constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 constexpr int64_t kSums = kTileRows * 32;
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 #include "ops/conv2d/spike_weights.inl"
 
 template <class F>
@@ -183,9 +180,8 @@ void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   if (g.N < 4 || g.C < 8 || g.O < kTileRows) return runLower(kConv2dGradW, call);
-  // bits choose out of tables where their channels fill vectors; one is enough against float products
-  if (x.dtype == DType::spike && g.C > (isRounded(gy, x) ? 16 : 4)) SpikeGradient(call).run();
-  else if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
+  if (paysTables(g, x, isRounded(gy, x))) return spikeGradient(call);
+  if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
   else WordGradient<float>(call).run();
   if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
 }

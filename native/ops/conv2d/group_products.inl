@@ -1,0 +1,91 @@
+// Matrix products by groups of 32 images (ops/conv2d/image_groups.inl):
+//
+//   forward    y[32 images, pixel, 32 o]  = sum over taps, c of  x[32 images, source(pixel, tap), c] * w[tap][c][o]
+//   gradient   gx[32 images, pixel, 32 c] = sum over taps, o of gy[32 images, source(pixel, tap), o] * w[tap][o][c]
+//
+// A task is a window of pixels of one group: its sources are laid out once as the products take them, and stay in the second cache while
+// all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
+// task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
+//
+// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels.
+constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
+
+// All pixels of a window for 32 output channels; `sums` is room for a pixel's.
+template <class Way>
+void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const typename Way::Panels& panels,
+              int64_t column, float* sums) {
+  const Job::Area a = job.area(index);
+  const Reads reads(job.p, a);
+  Job::Channels channels(job, index, column);
+  [[maybe_unused]] const typename Way::Use use;
+  int64_t pixel = 0;
+  for (int64_t t = a.t0; t < a.t1; t++) {
+    for (int64_t u = a.u0; u < a.u1; u++) {
+      way.sums(window, panels, column, reads.of(pixel++), sums);
+      channels.put(sums, a.lanes, job.pixel(a.n0, t, u), job.p.targetH * job.p.targetW);
+    }
+  }
+  channels.close();
+}
+
+template <class Way>
+void runWindows(const Way& way, const Job& job, const typename Way::Panels& panels) {
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
+    typename Way::Window window = way.window(job, job.area(index));
+    window.data = scratch<typename Way::Item>(job.call, thread, 0, window.size());
+    window.fillRows();
+    float* sums = scratch<float>(job.call, thread, 1, 1024);
+    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, panels, column, sums);
+  });
+}
+
+// `panels`: null where a task packs those of its column.
+template <class Way>
+void runColumns(const Way& way, const Job& job, const typename Way::Panels* panels) {
+  using Item = typename Way::Item;
+  std::vector<typename Way::Window> windows;
+  int64_t size = 0;
+  for (int64_t i = 0; i < job.tasks.windows(); i++) {
+    windows.push_back(way.window(job, job.area(i)));
+    size += windows.back().size();
+  }
+  Item* data = scratch<Item>(job.call, 0, 3, size);
+  for (auto& window : windows) {
+    window.data = data;
+    data += window.size();
+  }
+  parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
+  const auto run = [&](int64_t window, const typename Way::Panels& weights, int64_t column, int thread) {
+    runBlock(way, job, window, windows[static_cast<size_t>(window)], weights, column, scratch<float>(job.call, thread, 1, 1024));
+  };
+  if (panels) {
+    parallelFor(job.call, job.tasks.windows() * job.p.columns(), [&](int64_t task, int thread) {
+      run(task % job.tasks.windows(), *panels, task / job.tasks.windows(), thread);
+    });
+    return;
+  }
+  parallelFor(job.call, job.p.columns(), [&](int64_t column, int thread) {
+    const auto mine = way.panels(scratch<Item>(job.call, thread, 0, way.columnSize()), column);
+    mine.packFirst(as<float>(job.call.tensors[1]));
+    for (int64_t window = 0; window < job.tasks.windows(); window++) run(window, mine, column, thread);
+  });
+}
+
+// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) all windows.
+template <class Way>
+void multiply(const Way& way, const Call& call, const Product& p, const TensorView& source, const Results& to) {
+  using Item = typename Way::Item;
+  const Tasks tasks = way.tasks();
+  const bool wantMoments = to.mean.data || to.var.data;
+  const bool shared = !tasks.areFew() || p.columns() < kManyColumns;
+  const int64_t panelSize = shared ? p.columns() * way.columnSize() : 0;
+  const int64_t partsSize = wantMoments ? tasks.windows() * 3 * p.targetC : 0;
+  Item* room = scratch<Item>(call, 0, 2, panelSize + partsSize * static_cast<int64_t>(sizeof(float) / sizeof(Item)));
+  const auto panels = way.panels(room, 0);
+  if (shared) panels.packAll(call, as<float>(call.tensors[1]));
+  float* parts = wantMoments ? reinterpret_cast<float*>(room + panelSize) : nullptr;
+  const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
+  if (tasks.areFew()) runColumns(way, job, shared ? &panels : nullptr);
+  else runWindows(way, job, panels);
+  if (wantMoments) mergeMoments(job, to.mean, to.var);
+}
