@@ -8,9 +8,9 @@
 constexpr int64_t kSpikeImages = 64;
 constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the second cache beside the tables
 
-// Whether bits choose out of tables: enough images fill the vectors, and enough pixels are worth the tables beside dot products of pairs.
+// Whether bits choose out of tables: enough images fill the vectors, more of them beside dot products of pairs.
 bool paysTables(const Product& p, const TensorView& x, bool dots) {
-  return x.dtype == DType::spike && (dots ? p.N >= 32 && p.N * p.targetH * p.targetW >= 1024 : p.N >= 16);
+  return x.dtype == DType::spike && p.N >= (dots ? 32 : 16);
 }
 
 struct SpikeForward {
@@ -48,6 +48,8 @@ struct SpikeForward {
     });
   }
 
+  static constexpr int64_t kAhead = 256;  // weights
+
   // [tap][four channels][4 outputs][16 sums] for outputs o .. o+3.
   void makeTables(int64_t o, float* tables) const {
     const float* w = as<float>(job.call.tensors[1]);
@@ -55,7 +57,9 @@ struct SpikeForward {
       for (int64_t c = 0; c < p.sourceC; c += 16) {
         for (int64_t r = 0; r < kSubsetRows; r++) {
           const int64_t there = o + r < p.targetC ? p.sourceC - c : 0;
-          const __m512 weights = loadRounded(w + ((o + r) * p.taps() + tap) * p.sourceC + c, there, rounded);
+          const float* from = w + ((o + r) * p.taps() + tap) * p.sourceC + c;
+          const __m512 weights = loadRounded(from, there, rounded);
+          __builtin_prefetch(from + kAhead);
           float* to = tables + (tap * groupsOfFour() + c / kSubsetBits) * kSubsetTable + r * 16;
           storeSubsetSums(weights, static_cast<int>(job.least(4, groupsOfFour() - c / kSubsetBits)), to, kSubsetTable);
         }

@@ -72,6 +72,8 @@ struct WordPanels {
     }
   }
 
+  static constexpr int64_t kAhead = 16;  // words: rows lie so far apart that no processor foresees them
+
   // Columns are inputs c, words lie along the outputs o.
   void packOutputs(const float* w, int64_t tap, int64_t k, int64_t column) const {
     const int64_t c = column * 32;
@@ -79,6 +81,9 @@ struct WordPanels {
     const auto row = [&](int64_t o) { return o < p.g.O ? w + (o * taps + tap) * p.g.C + c : nullptr; };
     for (int64_t r = k; r < k + 16 && r < words; r++, to += 32) {
       const float* a = row(r * kPerWord<F>);
+      for (int64_t i = 0; i < kPerWord<F>; i++) {
+        if (const float* next = row((r + kAhead) * kPerWord<F> + i)) __builtin_prefetch(next), __builtin_prefetch(next + 16);
+      }
       const float* b = kPerWord<F> == 2 ? row(r * 2 + 1) : nullptr;
       _mm512_storeu_si512(to, wordsAcross<F>(a, b, p.g.C - c));
       const bool more = p.g.C > c + 16;
