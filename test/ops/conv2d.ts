@@ -83,6 +83,7 @@ const manyImages = [
     true,
   ),
   item('17 wide images, spikes, 21 to 17 channels', [17, 21, 1, 41], [17, 21, 1, 3], { padding: [0, 1] }, 0.6),
+  item('8 images, spikes, several slices of pixels', [8, 20, 12, 12], [9, 20, 3, 3], same, 0.3),
   item('35 images, spikes, 70 to 10 channels', [35, 70, 2, 2], [10, 70, 2, 2], same, 0.4),
 ];
 

@@ -20,7 +20,7 @@ struct SpikeGradient {
   int64_t groups, lines, rows, columns, lineTasks, columnTasks;  // windows: rows x columns pixels; a line is a row of a group's pictures
   int64_t width, slices;                                         // width: channels, whole vectors
   uint32_t* bits = nullptr;
-  float* parts = nullptr;  // [slice][O][tap][width]
+  float* parts = nullptr;  // [slice][O, whole tiles][tap][width]; gw itself where that is the same
 
   explicit SpikeGradient(const Call& c)
       : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)), rounded(isRounded(c.tensors[0], c.tensors[1])) {
@@ -35,7 +35,7 @@ struct SpikeGradient {
   int64_t taps() const { return g.kh * g.kw; }
   int64_t outputBlocks() const { return ceilDivide(g.O, kGradientOutputs); }
   int64_t windows() const { return lineTasks * columnTasks; }
-  int64_t sumsSize() const { return g.O * taps() * width; }
+  int64_t sumsSize() const { return ceilDivide(g.O, kSubsetRows) * kSubsetRows * taps() * width; }
   int64_t lanes(int64_t group) const { return least(kLanesPerGroup, g.N - group * kLanesPerGroup); }
   uint32_t* place(int64_t group, int64_t h, int64_t w) const { return bits + ((group * g.H + h) * g.W + w) * width; }
 
@@ -148,9 +148,11 @@ struct SpikeGradient {
   // Scratch slots: 0 a thread's tables, 2 (thread 0's, shared) the slices' sums, 3 (shared) the bits.
   void run() {
     bits = scratch<uint32_t>(call, 0, 3, groups * g.H * g.W * width);
-    parts = scratch<float>(call, 0, 2, slices * sumsSize());
+    const bool direct = slices == 1 && sumsSize() == count(call.tensors[2]);
+    parts = direct ? as<float>(call.tensors[2]) : scratch<float>(call, 0, 2, slices * sumsSize());
     parallelFor(call, groups * g.H, [&](int64_t task, int) { turnBits(task / g.H, task % g.H); });
     parallelFor(call, slices * outputBlocks(), [&](int64_t task, int thread) { runSlice(task % outputBlocks(), task / outputBlocks(), thread); });
+    if (direct) return;
     parallelFor(call, g.O, [&](int64_t o, int) {
       const float* from = parts + o * taps() * width;
       float* to = as<float>(call.tensors[2]) + o * taps() * g.C;

@@ -157,7 +157,8 @@ void checkKernelsOf(CpuContext& context, Level level) {
   checkRelu<T>(context, level, draws);
   const Conv convs[] = {{2, 33, 5, 7, 5, 3, 3, 1, 1, 1, 1}, {1, 3, 6, 5, 17, 3, 2, 2, 1, 0, 1}, {3, 64, 1, 1, 1, 1, 1, 1, 1, 0, 0},
                         {1, 1, 9, 8, 2, 5, 5, 2, 3, 2, 2},  {2, 31, 3, 3, 40, 1, 1, 2, 2, 0, 0},
-                        {18, 37, 2, 3, 20, 3, 3, 1, 1, 1, 1}, {66, 20, 1, 5, 9, 1, 3, 1, 2, 0, 1}};
+                        {18, 37, 2, 3, 20, 3, 3, 1, 1, 1, 1}, {66, 20, 1, 5, 9, 1, 3, 1, 2, 0, 1},
+                        {8, 20, 12, 12, 9, 3, 3, 1, 1, 1, 1}, {36, 16, 2, 2, 260, 1, 1, 1, 1, 0, 0}};
   for (const Conv& g : convs) {
     checkConv<T>(context, level, g, true, draws);
     checkConv<T>(context, level, g, false, draws);
