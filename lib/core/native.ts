@@ -42,6 +42,9 @@ export interface RecordedProgram {
   resultBytes: number;
 }
 
+/** A file that native code has mapped; see native/core/mapped_file.h. */
+export type MappedFile = { readonly isMappedFile: unique symbol };
+
 export interface Native {
   abi: number;
   cpu: BackendInfo;
@@ -91,6 +94,11 @@ export interface Native {
     height: number,
     ...arrays: [x: Uint16Array, y: Uint16Array, p: Uint8Array, t: Float64Array]
   ): [number, number, number, number, number, number, string];
+  /** Undefined where the file cannot be mapped. */
+  mapFile(descriptor: number): MappedFile | undefined;
+  /** Fills `bytes` from `offset` on; false where the file does not have them any more. */
+  readMapped(file: MappedFile, offset: number, bytes: Uint8Array): boolean;
+  unmapFile(file: MappedFile): void;
   /** Why JPEG files cannot be decoded by the addon; empty where they can. */
   jpegProblem(): string;
   /** [width, height]. Errors of a damaged file carry the byte as `offset`. */

@@ -13,6 +13,7 @@
 
 #include "core/device.h"
 #include "core/layout.h"
+#include "core/mapped_file.h"
 #include "core/recorder.h"
 #include "core/registry.h"
 #include "core/store.h"
@@ -178,6 +179,8 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
 
 #include "core/addon_events.inl"
 
+#include "core/addon_files.inl"
+
 #include "core/addon_images.inl"
 
 #include "core/addon_devices.inl"
@@ -221,6 +224,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
   add("decodeEvents", decodeEvents);
+  add("mapFile", mapFile);
+  add("readMapped", readMapped);
+  add("unmapFile", unmapFile);
   addImages(env, exports);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);

@@ -6,8 +6,8 @@
  *     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
  *     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
  *
- * All little-endian. It is written once from beginning to end, atomically. Recordings are read by positioned reads, not mapped: a file that
- * is cut while it is mapped would end the process.
+ * All little-endian. It is written once from beginning to end, atomically. Recordings are read from a mapping of the file that outlives its
+ * being cut (native/core/mapped_file.h).
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { makeFolders, removeLeftovers, writeFileAtomicLater } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
+import { type MappedFile, native } from '../../core/native.ts';
 import { DataError } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
@@ -161,21 +162,25 @@ export async function buildEventCache(
   await writeFileAtomicLater(file, cacheParts(content, items, options));
 }
 
+const REMEDY = 'delete it, and it will be made anew; nothing may change it while a run reads it';
+
 /** Reads exactly the bytes from `offset` on; a file that ends before is a {@link DataError}. */
 function readFully(fd: number, file: string, bytes: Uint8Array, offset: number): void {
   for (let at = 0; at < bytes.length; ) {
-    const read = readSync(fd, bytes, at, bytes.length - at, offset + at);
-    if (read === 0) {
-      throw new DataError(file, 'the cache ends here, before its contents do; delete it, and it will be made anew', {
-        offset: offset + at,
-      });
+    const place = { offset: offset + at };
+    let read: number;
+    try {
+      read = readSync(fd, bytes, at, bytes.length - at, place.offset);
+    } catch (cause) {
+      throw new DataError(file, `the cache cannot be read here (${(cause as Error).message})`, { ...place, cause });
     }
+    if (read === 0) throw new DataError(file, `the cache ends here, before its contents do: ${REMEDY}`, place);
     at += read;
   }
 }
 
 const damaged = (file: string, what: string, offset: number): DataError =>
-  new DataError(file, `${what}: the cache is damaged; delete it, and it will be made anew`, { offset });
+  new DataError(file, `${what}: the cache is damaged; ${REMEDY}`, { offset });
 
 interface Trailer {
   /** Place and length of the index. */
@@ -275,10 +280,11 @@ export function openEventCache(file: string, source: string): EventCache | undef
   }
 }
 
-/** A cache's recordings, read by positioned reads; to be closed. */
+/** A cache's recordings, read from a mapping, or by positioned reads where the file cannot be mapped; to be closed. */
 export class RecordingFile {
   readonly #file: string;
   readonly #fd: number;
+  #mapped: MappedFile | undefined;
   #room = Buffer.alloc(0);
 
   /** @throws DataError where the file is not the cache of that id any more */
@@ -290,8 +296,10 @@ export class RecordingFile {
       throw new DataError(file, `the cache cannot be read (${(cause as Error).message})`, { cause });
     }
     try {
-      if (readTrailer(this.#fd, file, fstatSync(this.#fd).size).id === id) return;
-      throw new DataError(file, 'the cache was made anew since this data set was opened; open it again');
+      if (readTrailer(this.#fd, file, fstatSync(this.#fd).size).id !== id) {
+        throw new DataError(file, 'the cache was made anew since this data set was opened; open it again');
+      }
+      this.#mapped = native().mapFile(this.#fd);
     } catch (error) {
       this.close();
       throw error;
@@ -302,6 +310,8 @@ export class RecordingFile {
   read([offset, size, , checksum]: ArrayLike<number> & Iterable<number>): Uint8Array {
     if (this.#room.length < size!) this.#room = Buffer.allocUnsafeSlow(size!);
     const bytes = this.#room.subarray(0, size!);
+    if (this.#mapped && native().readMapped(this.#mapped, offset!, bytes) && crc32(bytes) === checksum) return bytes;
+    // Also where the mapping has not what it should: a positioned read tells where the file ends now.
     readFully(this.#fd, this.#file, bytes, offset!);
     if (crc32(bytes) !== checksum) throw this.damaged(offset!);
     return bytes;
@@ -313,6 +323,8 @@ export class RecordingFile {
   }
 
   close(): void {
+    if (this.#mapped) native().unmapFile(this.#mapped);
+    this.#mapped = undefined;
     closeSync(this.#fd);
   }
 }
