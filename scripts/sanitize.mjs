@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs (scripts/fuzz.mjs); then the addon
-// itself in the op tables and in recorded steps. Everything lies in build/sanitize.
+// itself in the op tables and in recorded steps. Where there is AVX512_BF16, level amx runs too, its matrix unit in software
+// (native/cpu/software_tiles.inl). Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +24,7 @@ const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 const flags = [
   ...['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-fPIC', '-pthread'],
   ...['-Wall', '-Wextra', '-Wno-missing-field-initializers', '-ffp-contract=off', '-Inative', ...sanitizers],
+  '-DSPIKELOOM_SOFTWARE_TILES',
 ];
 
 function addonFlags() {
@@ -88,12 +90,23 @@ async function opTables(native) {
     '--reporter',
     'dot',
   ];
-  run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'], {
-    // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
-    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
-    LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
-    SPIKELOOM_BUILD: join(root, folder, 'Release'),
-  });
+  for (const level of levels()) {
+    run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'], {
+      // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
+      ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+      LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
+      SPIKELOOM_BUILD: join(root, folder, 'Release'),
+      ...level,
+    });
+  }
+}
+
+/** The variables of each run of the op tables: the best level, and the one below where the best is the matrix unit in software. */
+function levels() {
+  if (process.env.SPIKELOOM_CPU) return [{}];
+  const cpuinfo = '/proc/cpuinfo';
+  const hasBf16 = existsSync(cpuinfo) && readFileSync(cpuinfo, 'utf8').includes('avx512_bf16');
+  return hasBf16 ? [{ SPIKELOOM_CPU: 'avx512bf16' }, { SPIKELOOM_CPU: 'amx' }] : [{}];
 }
 
 try {

@@ -23,7 +23,9 @@ std::vector<std::string>& errors() {
 
 // Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request only).
 bool hasMatrixUnit() {
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(SPIKELOOM_SOFTWARE_TILES)
+  return true;  // cpu/software_tiles.inl
+#elif defined(__x86_64__) && defined(__linux__)
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;

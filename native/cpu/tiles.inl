@@ -4,6 +4,10 @@
 //
 // float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits in all); a
 // product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is one part, and exact.
+#ifdef SPIKELOOM_SOFTWARE_TILES
+#include "cpu/software_tiles.inl"
+#endif
+
 constexpr int64_t kTile = 512;  // elements of an operand tile
 
 // The compiler's tile instructions do not say that they read memory: this makes what was written before them be there.
