@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { EntryTable, type FileEntry, refuseLarge } from './archive/entries.ts';
 import { walkFolder } from './archive/folder.ts';
-import { type ByteSource, fileSource, memorySource } from './archive/source.ts';
+import { type ByteSource, fileSource, memorySource, partOf } from './archive/source.ts';
 import { indexTar, isTarHeader, type TarEntry } from './archive/tar.ts';
 import { streamTarGz } from './archive/tar-stream.ts';
-import { indexZip, readZip, readZipSync, type ZipEntry } from './archive/zip.ts';
+import { indexZip, openZipEntry, readZip, readZipSync, type ZipEntry } from './archive/zip.ts';
 import { DataError } from './files.ts';
 
 export type { FileEntry } from './archive/entries.ts';
@@ -34,6 +34,11 @@ export interface FileTree {
   read(path: string, maxBytes?: number): Promise<Uint8Array>;
   /** The same in this thread, at once. A .tar.gz from {@link openTree} refuses. */
   readSync(path: string, maxBytes?: number): Uint8Array;
+  /**
+   * An archive in the tree as a tree of its own; to be closed before this one. What is not deflated is read in place, a deflated entry of a zip is
+   * unpacked once into a temporary file without a name, a .tar.gz (and what lies in one) into memory, at most 1 GiB.
+   */
+  open(path: string): Promise<FileTree>;
   /** The regular files in the archive's order (a folder's: sorted by path); memory stays bounded for every kind. */
   entries(): AsyncIterableIterator<TreeEntry>;
   close(): void;
@@ -46,7 +51,7 @@ const ZIP_BEGINNINGS = [0x04034b50, 0x06054b50, 0x06064b50];
 /**
  * Opens a folder, a .zip (stored or deflated, zip64), a .tar or a .tar.gz, told apart by their contents, as one tree of files.
  * Opening reads the index (a .tar.gz: passes through the archive once). Names that leave the archive, two entries of one name,
- * sizes that cannot be, truncated and damaged archives are errors; nothing is unpacked to the disk.
+ * sizes that cannot be, truncated and damaged archives are errors; nothing is unpacked to the disk but what {@link FileTree.open} says.
  * @throws DataError with the file and the byte
  * @example
  * const tree = await openTree('CIFAR10DVS.zip');
@@ -66,9 +71,17 @@ export async function openTree(path: string): Promise<FileTree> {
 export function openTreeSync(path: string, maxBytes = MAX_BYTES): FileTree {
   const kind = kindOf(path);
   if (kind === 'folder') return folderTree(path);
-  const source = kind === 'tar.gz' ? memorySource(path, gunzipFile(path, maxBytes)) : fileSource(path);
+  return archiveTree(kind, fileSource(path), maxBytes);
+}
+
+/** The tree of an archive's bytes, which it closes. */
+function archiveTree(kind: TreeKind, source: ByteSource, maxBytes = MAX_BYTES): FileTree {
   try {
-    return kind === 'zip' ? zipTree(source) : tarTree(kind, source);
+    if (kind === 'zip') return zipTree(source);
+    if (kind === 'tar') return tarTree(kind, source);
+    const unpacked = gunzip(source, maxBytes);
+    source.close();
+    return tarTree(kind, memorySource(source.file, unpacked));
   } catch (error) {
     source.close();
     throw error;
@@ -81,32 +94,44 @@ function kindOf(path: string): TreeKind {
   if (stat.isDirectory()) return 'folder';
   const source = fileSource(path);
   try {
-    const head = source.readSync(0, Math.min(512, source.size));
-    if (source.size >= 4 && ZIP_BEGINNINGS.includes(head.readUInt32LE(0))) return 'zip';
-    if (head[0] === 0x1f && head[1] === 0x8b) return 'tar.gz';
-    if (isTarHeader(head) || (head.length === 512 && head.every((byte) => byte === 0))) return 'tar';
+    return kindOfBytes(source);
   } finally {
     source.close();
   }
+}
+
+function kindOfBytes(source: ByteSource): TreeKind {
+  const head = source.readSync(0, Math.min(512, source.size));
+  if (source.size >= 4 && ZIP_BEGINNINGS.includes(head.readUInt32LE(0))) return 'zip';
+  if (head[0] === 0x1f && head[1] === 0x8b) return 'tar.gz';
+  if (isTarHeader(head) || (head.length === 512 && head.every((byte) => byte === 0))) return 'tar';
   throw new DataError(
-    path,
+    source.file,
     'is neither a folder nor a .zip, .tar or .tar.gz archive (or its first bytes are damaged)',
     { offset: 0 },
   );
 }
 
-function gunzipFile(path: string, maxBytes: number): Buffer {
-  const source = fileSource(path);
+function gunzip(source: ByteSource, maxBytes: number): Buffer {
+  const { file, size } = source;
   try {
-    refuseLarge(path, source.size, maxBytes);
-    return gunzipSync(source.readSync(0, source.size), { maxOutputLength: maxBytes });
+    refuseLarge(file, size, maxBytes);
+    return gunzipSync(source.readSync(0, size), { maxOutputLength: maxBytes });
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw new DataError(path, `cannot be unpacked into at most ${maxBytes} bytes (${(cause as Error).message})`, {
+    throw new DataError(file, `cannot be unpacked into at most ${maxBytes} bytes (${(cause as Error).message})`, {
       cause,
     });
-  } finally {
+  }
+}
+
+/** The archive of these bytes, which lies in another one. */
+function innerTree(source: ByteSource): FileTree {
+  try {
+    return archiveTree(kindOfBytes(source), source);
+  } catch (error) {
     source.close();
+    throw error;
   }
 }
 
@@ -144,6 +169,10 @@ function folderTree(root: string): FileTree {
         source.close();
       }
     },
+    async open(path) {
+      table.find(path, Number.POSITIVE_INFINITY);
+      return openTree(join(root, path));
+    },
     entries: () => inTurn(table.list(), tree.read),
     close() {},
   };
@@ -164,6 +193,10 @@ function tarTree(kind: TreeKind, source: ByteSource): FileTree {
       const { offset, size } = table.find(path, maxBytes);
       return source.readSync(offset, size);
     },
+    async open(path) {
+      const { offset, size } = table.find(path, Number.POSITIVE_INFINITY);
+      return innerTree(partOf(source, join(source.file, path), offset, size));
+    },
     entries: () => inTurn(table.values(), tree.read),
     close: () => source.close(),
   };
@@ -178,6 +211,7 @@ function zipTree(source: ByteSource): FileTree {
     list: () => table.list(),
     read: async (path, maxBytes = MAX_BYTES) => readZip(source, table.find(path, maxBytes)),
     readSync: (path, maxBytes = MAX_BYTES) => readZipSync(source, table.find(path, maxBytes)),
+    open: async (path) => innerTree(await openZipEntry(source, table.find(path, Number.POSITIVE_INFINITY))),
     entries: () => inTurn(table.values(), tree.read),
     close: () => source.close(),
   };
@@ -185,7 +219,7 @@ function zipTree(source: ByteSource): FileTree {
 }
 
 function gzipTree(file: string, table: EntryTable<TarEntry>): FileTree {
-  return {
+  const tree: FileTree = {
     kind: 'tar.gz',
     file,
     list: () => table.list(),
@@ -200,10 +234,15 @@ function gzipTree(file: string, table: EntryTable<TarEntry>): FileTree {
         'a .tar.gz cannot be read at a place of choice: use entries(), or unpack it to a .tar',
       );
     },
+    async open(path) {
+      const bytes = await tree.read(path);
+      return innerTree(memorySource(join(file, path), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)));
+    },
     async *entries() {
       for await (const { path, size, read } of streamTarGz(file))
         yield { path, size, read: (most = MAX_BYTES) => read(most) };
     },
     close() {},
   };
+  return tree;
 }

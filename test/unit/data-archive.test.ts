@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -7,6 +8,7 @@ import fc from 'fast-check';
 import { type FileTree, openTree, openTreeSync } from '../../lib/data/archive.ts';
 import { DataError } from '../../lib/data/files.ts';
 import { type Files, tarBody, tarBytes, tarHeader, zipBytes } from '../support/archives.ts';
+import { failure } from '../support/failure.ts';
 import { noise, testFolder } from '../support/image-sets.ts';
 
 const GOLDEN = fileURLToPath(new URL('../golden/archives', import.meta.url));
@@ -120,6 +122,55 @@ describe('data: trees of files', () => {
       plain.close();
     });
   }
+
+  for (const [outer, packed] of Object.entries(kinds)) {
+    it(`opens archives that lie in a ${outer}`, async () => {
+      const inner = { 'in.zip': zipBytes(FILES), 'in.tar': tarBytes(FILES), 'in.tgz': gzipSync(tarBytes(FILES)) };
+      const tree = await openTree(packed({ ...inner, 'deeper.zip': zipBytes(inner), plain: 'plain' }));
+      const deeper = await tree.open('deeper.zip');
+      for (const place of [tree, deeper]) {
+        for (const name of Object.keys(inner)) {
+          const found = await place.open(name);
+          expect(found.file).to.equal(join(place.file, name));
+          expect(await contents(found)).to.have.deep.members(hex(FILES));
+          found.close();
+        }
+      }
+      for (const name of ['plain', 'nothing.zip']) expect(await failure(tree.open(name))).to.be.instanceOf(DataError);
+      deeper.close();
+      tree.close();
+    });
+  }
+
+  it('an archive in a zip is checked while it is unpacked, and leaves nothing behind', async () => {
+    const inner = zipBytes({ 'a.bin': noise(3_000_000, 5) });
+    const before = readdirSync(tmpdir())
+      .filter((name) => name.startsWith('spikeloom-'))
+      .sort();
+    const lies: [string, (entry: Buffer) => void][] = [
+      ['its checksum', (entry) => entry.writeUInt32LE(1, 16)],
+      ['less than it unpacks to', (entry) => entry.writeUInt32LE(inner.length - 1, 24)],
+      ['more than it unpacks to', (entry) => entry.writeUInt32LE(inner.length + 1, 24)],
+      ['fewer bytes in the archive', (entry) => entry.writeUInt32LE(entry.readUInt32LE(20) - 100, 20)],
+    ];
+    for (const [what, change] of lies) {
+      const tree = await openTree(write(zipBytes({ 'in.zip': inner }, { change })));
+      const error = (await failure(tree.open('in.zip'))) as DataError;
+      expect(error, what).to.be.instanceOf(DataError);
+      expect(error.offset, what).to.equal(0);
+      expect(error.message, what).to.include("'in.zip'");
+      tree.close();
+    }
+    const cut = zipBytes({ 'in.zip': inner.subarray(0, 2_000_000) });
+    const tree = await openTree(write(cut));
+    expect((await failure(tree.open('in.zip'))).message).to.include('cut off');
+    tree.close();
+    expect(
+      readdirSync(tmpdir())
+        .filter((name) => name.startsWith('spikeloom-'))
+        .sort(),
+    ).to.deep.equal(before);
+  });
 
   it('a folder follows links, but not in circles', async () => {
     const root = writeFolder(FILES);

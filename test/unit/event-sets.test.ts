@@ -238,6 +238,22 @@ describe('event sets', () => {
     expect(await framesOf(train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
   });
 
+  it('N-CARS as distributed: a zip of zips, stored or deflated', async () => {
+    const train = {
+      'cars/1.dat': dat(someEvents(40, 60, 50, 1)),
+      'background/2.dat': dat(someEvents(41, 120, 100, 2)),
+    };
+    const test = { 'n-cars_test/cars/3.dat': dat(someEvents(42, 33, 20, 3)) };
+    const inner = { 'n-cars_train.zip': zipBytes(train), 'n-cars_test.zip': zipBytes(test, { deflate: false }) };
+    for (const deflate of [false, true]) {
+      const root = folder.path(`cars-distributed-${deflate}`);
+      writeTree(root, { 'Prophesee_Dataset_n_cars.zip': zipBytes(inner, { deflate }) });
+      const sets = await nCars(root, STEPS);
+      expect([labelsOf(sets.train), labelsOf(sets.test)]).to.deep.equal([[0, 1], [1]]);
+      expect(await framesOf(sets.train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
+    }
+  });
+
   it('SHD: units as columns of one row, all spikes in the second channel', async () => {
     const root = folder.path('shd');
     mkdirSync(root);
@@ -257,6 +273,14 @@ describe('event sets', () => {
       expect(frames).to.deep.equal(counted(recordings.at(-1)!.events, 4, 'duration'));
       expect(frames.filter((n, i) => n > 0 && Math.floor(i / 700) % 2 === 0)).to.deep.equal([]);
     }
+    const zipped = folder.path('shd-zipped');
+    writeTree(zipped, {
+      'shd_train.h5.zip': zipBytes({ 'shd_train.h5': readFileSync(golden('shd.h5')) }),
+      'shd_test.h5.zip': zipBytes({ 'shd_test.h5': readFileSync(golden('shd32.h5')) }),
+    });
+    const other = await shd(zipped, { steps: 4, binning: 'duration' });
+    expect(await framesOf(other.train, 0)).to.deep.equal(await framesOf(train, 0));
+    expect(labelsOf(other.test)).to.deep.equal(labelsOf(test));
     rmSync(join(root, 'shd_test.h5'));
     expect(await failure(shd(root, STEPS))).to.be.instanceOf(DataError);
   });

@@ -15,9 +15,8 @@ export interface ByteSource {
   close(): void;
 }
 
-/** A regular file; it stays open until `close()`. */
-export function fileSource(file: string): ByteSource {
-  let handle = open(file);
+/** A regular file, opened here or already (`handle`); it stays open until `close()`. */
+export function fileSource(file: string, handle = open(file)): ByteSource {
   const { size } = fstatSync(handle);
   const begin = (offset: number, length: number): Buffer => {
     if (handle < 0) throw new DataError(file, 'was closed; open it again to read on');
@@ -61,6 +60,21 @@ export function memorySource(file: string, memory: Buffer): ByteSource {
     return memory.subarray(offset, offset + length);
   };
   return { file, size: memory.length, readSync, read: async (offset, length) => readSync(offset, length), close() {} };
+}
+
+/** The `size` bytes of another source from `offset` on, called `file` in messages. Closing it closes nothing. */
+export function partOf(source: ByteSource, file: string, offset: number, size: number): ByteSource {
+  const inside = (at: number, length: number): number => {
+    refuseOutside(file, size, at, length);
+    return offset + at;
+  };
+  return {
+    file,
+    size,
+    readSync: (at, length) => source.readSync(inside(at, length), length),
+    read: async (at, length) => source.read(inside(at, length), length),
+    close() {},
+  };
 }
 
 function open(file: string): number {

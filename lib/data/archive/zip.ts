@@ -1,8 +1,13 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { crc32, inflateRaw as inflateRawCallback, inflateRawSync } from 'node:zlib';
+import { crc32, createInflateRaw, inflateRaw as inflateRawCallback, inflateRawSync } from 'node:zlib';
 import { DataError } from '../files.ts';
 import { EntryTable, type FileEntry, MAX_ENTRIES, plainPath } from './entries.ts';
-import type { ByteSource } from './source.ts';
+import { type ByteSource, fileSource, partOf } from './source.ts';
 
 const inflateRaw = promisify(inflateRawCallback);
 
@@ -25,6 +30,8 @@ const END_BYTES = 22;
 const FULL = 0xffffffff;
 /** Deflate makes at most 1032 bytes of one. */
 const MOST_EXPANSION = 1032;
+/** What is read at once of an entry that is unpacked piece by piece. */
+const PIECE = 1 << 20;
 
 /** The regular files of a zip archive, from its central directory. */
 export function indexZip(source: ByteSource): EntryTable<ZipEntry> {
@@ -174,17 +181,64 @@ function contentStart(source: ByteSource, { path, offset, packedSize }: ZipEntry
   throw new DataError(source.file, `the header of '${path}' is damaged`, { offset });
 }
 
+/**
+ * The bytes of an entry as a source of their own: in place where they are stored, else unpacked once, piece by piece, into a temporary file that
+ * has no name any more when the first byte is written, so that nothing is left behind however the process ends.
+ */
+export async function openZipEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSource> {
+  const file = join(source.file, entry.path);
+  const start = contentStart(source, entry);
+  if (!entry.isDeflated) return partOf(source, file, start, entry.size);
+  const unpacked = fileSource(file, await unpackTemporarily(source, entry, start));
+  if (unpacked.size === entry.size) return unpacked;
+  unpacked.close();
+  throw damagedContents(source, entry);
+}
+
+async function unpackTemporarily(source: ByteSource, entry: ZipEntry, start: number): Promise<number> {
+  const name = join(tmpdir(), `spikeloom-${randomUUID()}`);
+  let handle = -1;
+  try {
+    handle = openSync(name, 'wx+', 0o600);
+    unlinkSync(name);
+    let sum = 0;
+    let size = 0;
+    const packed = async function* (): AsyncGenerator<Buffer> {
+      for (let at = 0; at < entry.packedSize; at += PIECE) {
+        yield await source.read(start + at, Math.min(PIECE, entry.packedSize - at));
+      }
+    };
+    const keep = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
+      for await (const piece of pieces) {
+        if (size + piece.length > entry.size) throw damagedContents(source, entry);
+        for (let at = 0; at < piece.length; ) at += writeSync(handle, piece, at, piece.length - at, size + at);
+        sum = crc32(piece, sum);
+        size += piece.length;
+      }
+    };
+    await pipeline(packed, createInflateRaw(), keep);
+    if (sum !== entry.crc) throw damagedContents(source, entry);
+    return handle;
+  } catch (cause) {
+    if (handle >= 0) closeSync(handle);
+    if (cause instanceof DataError) throw cause;
+    const { path, offset, size } = entry;
+    const why = `cannot be unpacked into ${tmpdir()} (${(cause as Error).message})`;
+    const remedy = `set TMPDIR to a folder with ${size} bytes of room, or unpack it yourself`;
+    throw new DataError(source.file, `'${path}' ${why}: ${remedy}`, { offset, cause });
+  }
+}
+
 const limits = ({ size }: ZipEntry) => ({ maxOutputLength: Math.max(1, size) });
 
-function checked({ file }: ByteSource, { path, size, crc, offset }: ZipEntry, bytes: Buffer): Buffer {
-  if (bytes.length !== size || crc32(bytes) !== crc) {
-    throw new DataError(
-      file,
-      `the contents of '${path}' do not have the size and checksum of its entry: it is damaged`,
-      { offset },
-    );
-  }
+function checked(source: ByteSource, entry: ZipEntry, bytes: Buffer): Buffer {
+  if (bytes.length !== entry.size || crc32(bytes) !== entry.crc) throw damagedContents(source, entry);
   return bytes;
+}
+
+function damagedContents({ file }: ByteSource, { path, offset }: ZipEntry): DataError {
+  const what = `the contents of '${path}' do not have the size and checksum of its entry: it is damaged`;
+  return new DataError(file, what, { offset });
 }
 
 function broken({ file }: ByteSource, { path, offset }: ZipEntry, cause: unknown): DataError {

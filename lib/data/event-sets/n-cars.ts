@@ -16,7 +16,7 @@ const PLAN: RecordingsPlan = {
   classOf: (name) => name.split('/')[1]!,
   splits: { official: (names) => splitBy(names, (name) => name.startsWith('test/')) },
   remedy:
-    'N-CARS is the folders n-cars_train and n-cars_test, each with cars and background, or n-cars_train.zip and n-cars_test.zip',
+    'N-CARS is the folders n-cars_train and n-cars_test, each with cars and background, or n-cars_train.zip and n-cars_test.zip, or the archive of both',
 };
 
 /**

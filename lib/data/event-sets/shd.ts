@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { openTree } from '../archive.ts';
 import type { CacheItem } from '../events/cache.ts';
-import { readShd } from '../events/hdf5.ts';
+import { type LabelledEvents, readShd } from '../events/hdf5.ts';
 import { DataError } from '../files.ts';
 import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet } from './open.ts';
@@ -16,10 +19,25 @@ const CLASSES = ['English', 'German'].flatMap((language) =>
 /** Recordings in an .h5 are not counted before they are read; these are all there are. */
 const COUNT = 8156 + 2264;
 
+/** The recordings of an .h5, or of its .zip, which is unpacked into a temporary folder for as long as it is read. */
+async function* recordingsOf(file: string): AsyncGenerator<LabelledEvents, void, undefined> {
+  if (!file.endsWith('.zip')) return yield* readShd(file);
+  const tree = await openTree(file);
+  const folder = await mkdtemp(join(tmpdir(), 'spikeloom-'));
+  try {
+    const name = basename(file, '.zip');
+    await writeFile(join(folder, name), await tree.read(name));
+    yield* readShd(join(folder, name));
+  } finally {
+    tree.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 async function* itemsOf(files: string[]): AsyncGenerator<CacheItem> {
   for (const [half, file] of files.entries()) {
     let number = 0;
-    for await (const { events, label } of readShd(file)) {
+    for await (const { events, label } of recordingsOf(file)) {
       yield { name: `${half === 0 ? 'train' : 'test'}/${String(number++).padStart(4, '0')}`, label, events };
     }
   }
@@ -27,16 +45,22 @@ async function* itemsOf(files: string[]): AsyncGenerator<CacheItem> {
 
 /**
  * Spiking Heidelberg Digits (Cramer et al., 2020; 8,156 + 2,264 recordings of 700 units, 20 classes) as T frames [T,B,2,1,700]: shd_train.h5
- * and shd_test.h5 in `root`. All spikes lie in the second channel. Split: 'official'.
+ * and shd_test.h5 in `root`, or their .zip. All spikes lie in the second channel. Split: 'official'.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await shd('datasets/shd', { steps: 100, binning: 'window', window: 10_000 });
  */
 export async function shd(root: string, options: EventSetOptions): Promise<EventSplits> {
   checkEventOptions(options);
-  const files = FILES.map((name) => join(root, name));
+  const files = FILES.map((name) => join(root, name)).map((file) =>
+    !existsSync(file) && existsSync(`${file}.zip`) ? `${file}.zip` : file,
+  );
   const stamp = createHash('sha256');
   for (const file of files) {
-    if (!existsSync(file)) throw new DataError(file, 'is not there: SHD is shd_train.h5 and shd_test.h5, unpacked');
+    if (!existsSync(file))
+      throw new DataError(
+        file,
+        'is not there: SHD is shd_train.h5 and shd_test.h5, or shd_train.h5.zip and shd_test.h5.zip',
+      );
     const { size, mtimeMs } = statSync(file);
     stamp.update(`${JSON.stringify([basename(file), size, mtimeMs])}\n`);
   }

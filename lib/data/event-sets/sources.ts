@@ -58,21 +58,32 @@ export class Sources {
     this.#remedy = remedy;
   }
 
-  /** Opens folder and archives. @throws DataError where they are damaged, or have none of the set's files */
+  /** Opens folder and archives, and archives in those archives. @throws DataError where they are damaged, or have none of the set's files */
   async open(): Promise<OpenSources> {
     const trees: Tree[] = [];
     const known = new Set<string>();
     const opened = new OpenSources(trees);
     try {
-      for (const place of this.#places) {
-        const tree = await openTree(place);
+      const add = (tree: FileTree, nameOf: NameOf): void => {
         const names = new Map<string, string>();
         trees.push({ tree, names });
         for (const { path } of tree.list()) {
-          const name = this.#nameOf(path);
+          const name = nameOf(path);
           if (name === undefined || known.has(name)) continue;
           names.set(path, name);
           known.add(name);
+        }
+      };
+      const seen = new Set(this.#places.map((place) => basename(place)));
+      for (const place of this.#places) {
+        const tree = await openTree(place);
+        add(tree, this.#nameOf);
+        if (tree.kind === 'folder') continue;
+        for (const { path } of tree.list()) {
+          const inner = /([^/]+)\.(zip|tar|tar\.gz|tgz)$/.exec(path);
+          if (!inner || seen.has(inner[0])) continue;
+          // As if it had been unpacked where it lies, or into a folder of its name.
+          add(await tree.open(path), (name) => this.#nameOf(name) ?? this.#nameOf(`${inner[1]}/${name}`));
         }
       }
       if (known.size > 0) return opened;
@@ -115,6 +126,6 @@ export class OpenSources {
   }
 
   close(): void {
-    for (const { tree } of this.#trees) tree.close();
+    for (const { tree } of this.#trees.toReversed()) tree.close();
   }
 }

@@ -384,7 +384,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
       archives([{ name: 'Prophesee_Dataset_n_cars.zip', md5: '553ce464d6e5e617b3c21ce27c19368e' }]),
     ],
     fetch: [{ name: 'Prophesee_Dataset_n_cars.zip', md5: '553ce464d6e5e617b3c21ce27c19368e' }],
-    place: 'ask for Prophesee_Dataset_n_cars.zip there, and unpack it and the two archives in it',
+    place: 'ask for Prophesee_Dataset_n_cars.zip there; keep it, or unpack it and the two archives in it',
   },
   {
     name: 'shd',
@@ -394,7 +394,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     samples: { train: 8156, test: 2264 },
     layouts: [files('HDF5 files', '', [{ name: 'shd_train.h5' }, { name: 'shd_test.h5' }]), archives(SHD_ARCHIVES)],
     fetch: SHD_ARCHIVES,
-    place: 'unpack shd_train.h5.zip and shd_test.h5.zip to one folder',
+    place: 'keep shd_train.h5.zip and shd_test.h5.zip in one folder, or unpack them there',
   },
 ];
 
