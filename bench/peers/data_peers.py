@@ -126,7 +126,8 @@ class Torchvision:
     def transform(self, case):
         from torchvision import transforms as t
         if case['set'] == 'imagenet':
-            return t.Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), t.ToTensor(), t.Normalize(*IMAGENET)])
+            changes = [t.RandAugment(2, 5)] if case['augment'] == 'published' else []
+            return t.Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), *changes, t.ToTensor(), t.Normalize(*IMAGENET)])
         first = [t.RandomCrop(32, padding=4), t.RandomHorizontalFlip()]
         if case['augment'] == 'published':
             first.append(t.AutoAugment(t.AutoAugmentPolicy.CIFAR10, fill=128))
@@ -204,7 +205,7 @@ def measure(library, case, args):
         return read and rate(args.seconds, lambda: sum(len(read(f)) for f in files_of(case['path'])))
     if case['kind'] == 'frames':
         return hasattr(library, 'frames') and rate(args.seconds, library.frames(args.frames))
-    if not hasattr(library, 'images') or library.transform(case) is None:
+    if case['kind'] == 'cache' or not hasattr(library, 'images') or library.transform(case) is None:
         return None
     return library.images(case, args.threads, args.seconds)
 

@@ -21,14 +21,16 @@ describe('bench: data', () => {
   });
 
   it('tells the format of a recording or of a folder of them, for every side alike', () => {
-    const [one, frames] = casesOf({ ...options, recordings: [folder.path('many/2.bin')] });
+    const [one, frames, cache] = casesOf({ ...options, recordings: [folder.path('many/2.bin')] });
     expect(one).to.deep.include({ name: 'nmnist: 2.bin', kind: 'decode', unit: 'events', format: 'nmnist' });
     expect(frames).to.include({ kind: 'frames', unit: 'events' });
+    expect(cache).to.include({ kind: 'cache', unit: 'events' });
     const images = casesOf({ ...options, cifar: 'c', imagenet: 'i' }).filter(({ kind }) => kind === 'images');
     expect(images.map(({ set, path, augment }) => [set, path, augment])).to.deep.equal([
       ['cifar10', 'c', 'basic'],
       ['cifar10', 'c', 'published'],
       ['imagenet', 'i', 'basic'],
+      ['imagenet', 'i', 'published'],
     ]);
     expect(() => casesOf({ ...options, recordings: [folder.path('none')] })).to.throw(UsageError, /no recording in/);
     expect(() => casesOf({ ...options, recordings: [folder.path('nowhere')] })).to.throw(UsageError, /no recording/);
@@ -39,7 +41,9 @@ describe('bench: data', () => {
     expect(rates['nmnist: many']).to.include({ count: 7 });
     const frames = Object.entries(rates).find(([name]) => name.startsWith('events to'))![1];
     expect(frames).to.include({ count: FRAMES.events });
-    for (const found of [rates['nmnist: many']!, frames]) expect('per_s' in found && found.per_s).to.be.above(0);
+    const cache = Object.entries(rates).find(([name]) => name.startsWith('cache to'))![1];
+    expect('count' in cache && cache.count).to.equal(16 * 200_000);
+    for (const found of [rates['nmnist: many']!, frames, cache]) expect('per_s' in found && found.per_s).to.be.above(0);
     expect(rates['CIFAR-10: crop, mirror'])
       .to.have.property('failed')
       .that.matches(/not found/);
