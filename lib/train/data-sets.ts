@@ -42,10 +42,12 @@ interface Known {
 
 /** Keys of the settings that only some sets have. */
 const EVENT_KEYS = ['split', 'crop', 'cache'] as const;
+const PICTURE_KEYS = ['interpolation', 'broken'] as const;
 
 function images(classes: number, channels: number, side: number, read: (root: string) => AnySplits): Known {
   const open = ({ data }: DataSettings) => {
     refuse(data, ['size', ...EVENT_KEYS], 'images come in one size and one split');
+    refuse(data, PICTURE_KEYS, 'its images are not JPEG files');
     return read(data.root);
   };
   return { classes, channels, size: [side, side], open };
@@ -57,6 +59,7 @@ function events(
   read: (root: string, options: EventSetOptions) => Promise<EventSplits>,
 ): Known {
   const open = ({ data, model }: DataSettings, options: OpenOptions) => {
+    refuse(data, PICTURE_KEYS, 'it has events, not pictures');
     const { split, size: brought, crop, clip, normalise, binning, window, cache: cacheFolder } = data;
     const given = { split, size: brought, crop, cacheFolder, ...options };
     const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -72,7 +75,9 @@ function openImageNet({ data }: DataSettings): AnySplits {
   const [height, width] = data.size ?? [224, 224];
   if (height !== width) throw new SpikeloomError(`imagenet: data.size is one number, not ${height}x${width}`);
   const sharded = existsSync(join(data.root, 'train', 'shard-000000.tar'));
-  return (sharded ? imageShards : imageFolder)(data.root, { size: height });
+  const { interpolation, broken } = data;
+  const options = { size: height, ...(interpolation ? { interpolation } : {}), ...(broken ? { broken } : {}) };
+  return (sharded ? imageShards : imageFolder)(data.root, options);
 }
 
 function refuse(data: Settings['data'], keys: readonly (keyof Settings['data'])[], why: string): void {

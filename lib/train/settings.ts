@@ -117,6 +117,16 @@ const data = z.strictObject({
   normalise: key(yesNo(), false, 'event sets: divide every frame by its largest count'),
   window: key(positive(), 10_000, 'event sets: microseconds of a frame where binning is window'),
   cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file'),
+  interpolation: optional(
+    oneOf('bilinear', 'bicubic'),
+    'imagenet: bilinear',
+    'imagenet: how crops are brought to their size',
+  ),
+  broken: optional(
+    oneOf('error', 'skip'),
+    'imagenet: error',
+    'imagenet: a picture that cannot be decoded ends the run, or is replaced by the next one and counted',
+  ),
   train_limit: key(integer(0), 0, 'use N training samples only (images: the first; else evenly spread); 0 = all'),
   test_limit: key(integer(0), 0, 'use N test samples only; 0 = all'),
   augment: key(

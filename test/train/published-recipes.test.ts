@@ -178,6 +178,13 @@ describe('the published recipes, from small files of their formats', function ()
     }
   });
 
+  it("ImageNet's pictures are read as the recipe says", async () => {
+    const given = { interpolation: 'bicubic', broken: 'skip' };
+    const keys = Object.entries(given).map(([key, value]) => `data.${key}=${value}`);
+    const { train } = await openData(loadRecipe('recipes/imagenet.yaml', [`data.root=${rootOf('imagenet')}`, ...keys]));
+    expect(train).to.include(given);
+  });
+
   it('keys that a data set does not have are refused', async () => {
     const open = (recipe: string, ...overrides: string[]) =>
       openData(loadRecipe(`recipes/${recipe}.yaml`, [`data.root=${rootOf(recipe)}`, ...overrides])).then(
@@ -190,6 +197,8 @@ describe('the published recipes, from small files of their formats', function ()
     expect(await open('cifar10', 'data.split=fsta')).to.match(/data\.split does not go with 'cifar10'.*leave it out/);
     expect(await open('cifar10', 'data.size=16')).to.match(/data\.size does not go with 'cifar10'/);
     expect(await open('imagenet', 'data.size=[32,48]')).to.match(/data\.size is one number, not 32x48/);
+    expect(await open('cifar10', 'data.broken=skip')).to.match(/data\.broken does not go with 'cifar10'/);
+    expect(await open('cifar10-dvs', 'data.interpolation=bicubic')).to.match(/with 'cifar10-dvs': it has events/);
     expect(await open('imagenet', 'data.crop=32')).to.match(/data\.crop does not go with 'imagenet'/);
     expect(await open('cifar10-dvs', 'data.split=official')).to.match(/is split as 'fsta' or 'tet'/);
     expect(await open('dvs128-gesture', 'data.split=tet')).to.match(/is split as 'official'/);
