@@ -19,11 +19,15 @@ void forEach(const Call& call, int64_t n, F body) {
   launch(call, forEachKernel<F>, blocks < kMostBlocks ? blocks : kMostBlocks, n, body);
 }
 
-// Several bodies with their numbers of elements, as the parameter of one kernel, which has room for 4 KiB.
-template <class F>
+// How many of a body's elements a block takes.
+struct FourEach {
+  __host__ __device__ static int64_t of(int64_t) { return 4 * kThreads; }
+};
+
+// Several bodies with their numbers of elements, as the parameter of one kernel, which has room for 4 KiB. A block works on one of them.
+template <class F, class Share = FourEach>
 struct Bodies {
   static constexpr int kMost = static_cast<int>(4000 / (sizeof(F) + 2 * sizeof(int64_t)));
-  static constexpr int64_t kElements = 4 * kThreads;  // of a block, all of one body
   F body[kMost];
   int64_t n[kMost];
   int64_t firstBlock[kMost];
@@ -34,17 +38,26 @@ struct Bodies {
     body[count] = next;
     n[count] = elements;
     firstBlock[count++] = blocks;
-    blocks += (elements + kElements - 1) / kElements;
+    blocks += (elements + Share::of(elements) - 1) / Share::of(elements);
+  }
+
+  // What a block works on: elements begin to end of one body.
+  struct Piece {
+    int which;
+    int64_t block, begin, end;
+  };
+  __device__ Piece pieceOf(int64_t block) const {
+    int which = count - 1;
+    while (block < firstBlock[which]) which--;
+    const int64_t own = block - firstBlock[which], length = Share::of(n[which]), begin = own * length;
+    return {which, own, begin, begin + length < n[which] ? begin + length : n[which]};
   }
 };
 
 template <class F>
 __global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F> bodies) {
-  int which = bodies.count - 1;
-  while (blockIdx.x < bodies.firstBlock[which]) which--;
-  const int64_t first = (blockIdx.x - bodies.firstBlock[which]) * bodies.kElements + threadIdx.x;
-  const int64_t end = first + bodies.kElements < bodies.n[which] ? first + bodies.kElements : bodies.n[which];
-  for (int64_t i = first; i < end; i += kThreads) bodies.body[which](i);
+  const auto piece = bodies.pieceOf(blockIdx.x);
+  for (int64_t i = piece.begin + threadIdx.x; i < piece.end; i += kThreads) bodies.body[piece.which](i);
 }
 
 // For every call of a row, bodyOf(call)(i) for every i below the number of elements of its first tensor.

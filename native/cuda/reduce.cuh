@@ -10,7 +10,7 @@
 // `read` adds what element i gives to the sums and is called once for every element, `finish` is called by one thread.
 #pragma once
 #include "core/moments.h"
-#include "cuda/storage.cuh"
+#include "cuda/elementwise.cuh"
 
 namespace spikeloom::cuda {
 
@@ -36,16 +36,21 @@ __device__ inline double blockSum(double value, double* shared) {
 
 // ---- rows and whole tensors
 
+// The sums over elements begin to end by the threads of a block, valid in thread 0; once in a kernel.
+template <class Read>
+__device__ void rangeSums(int64_t begin, int64_t end, const Read& read, double (&sums)[Read::kSums]) {
+  __shared__ double shared[Read::kSums][kWarps];
+  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) read(i, sums);
+#pragma unroll
+  for (int k = 0; k < Read::kSums; k++) sums[k] = blockSum(sums[k], shared[k]);
+}
+
 // One block per row: elements row * length to (row + 1) * length, but none from n on.
 template <class Read, class Finish>
 __global__ void rowSumsKernel(int64_t n, int64_t length, Read read, Finish finish) {
-  constexpr int K = Read::kSums;
-  __shared__ double shared[K][kWarps];
   const int64_t row = blockIdx.x, begin = row * length, end = begin + length < n ? begin + length : n;
-  double sums[K] = {};
-  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) read(i, sums);
-#pragma unroll
-  for (int k = 0; k < K; k++) sums[k] = blockSum(sums[k], shared[k]);
+  double sums[Read::kSums] = {};
+  rangeSums(begin, end, read, sums);
   if (threadIdx.x == 0) finish(row, sums);
 }
 
@@ -74,7 +79,7 @@ struct ReadRow {
 
 constexpr int64_t kLeastPart = 4096, kMostParts = 1024;  // elements of a block, blocks
 
-inline int64_t partLength(int64_t n) {
+__host__ __device__ inline int64_t partLength(int64_t n) {
   const int64_t length = (n + kMostParts - 1) / kMostParts;
   return length > kLeastPart ? length : kLeastPart;
 }
@@ -90,6 +95,45 @@ void totals(const Call& call, int64_t n, double* parts, Read read, Finish finish
   if (blocks <= 1) return launch(call, rowSumsKernel<Read, Finish>, 1, n, length, read, finish);
   launch(call, rowSumsKernel<Read, StoreRow<K>>, blocks, n, length, read, StoreRow<K>{parts});
   launch(call, rowSumsKernel<ReadRow<K>, Finish>, 1, blocks, blocks, ReadRow<K>{parts}, finish);
+}
+
+struct PartEach {
+  __host__ __device__ static int64_t of(int64_t n) { return partLength(n); }
+};
+
+// The sums of one of many tensors.
+template <class Read, class Finish>
+struct TotalsOf {
+  Read read;
+  Finish finish;
+  double* parts;  // totalsBytes() of its own
+};
+
+template <class Read, class Finish>
+using ManyTotals = Bodies<TotalsOf<Read, Finish>, PartEach>;
+
+template <class Read, class Finish>
+__global__ void partsOfManyKernel(const __grid_constant__ ManyTotals<Read, Finish> many) {
+  const auto piece = many.pieceOf(blockIdx.x);
+  double sums[Read::kSums] = {};
+  rangeSums(piece.begin, piece.end, many.body[piece.which].read, sums);
+  if (threadIdx.x == 0) StoreRow<Read::kSums>{many.body[piece.which].parts}(piece.block, sums);
+}
+
+template <class Read, class Finish>
+__global__ void totalsOfManyKernel(const __grid_constant__ ManyTotals<Read, Finish> many) {
+  const int which = static_cast<int>(blockIdx.x);
+  const int64_t parts = (which + 1 < many.count ? many.firstBlock[which + 1] : many.blocks) - many.firstBlock[which];
+  double sums[Read::kSums] = {};
+  rangeSums(0, parts, ReadRow<Read::kSums>{many.body[which].parts}, sums);
+  if (threadIdx.x == 0) many.body[which].finish(0, sums);
+}
+
+// What totals() does, for many tensors in two kernels and to the same bits.
+template <class Read, class Finish>
+void totalsOfMany(const Call& call, const ManyTotals<Read, Finish>& many) {
+  launch(call, partsOfManyKernel<Read, Finish>, many.blocks, many);
+  launch(call, totalsOfManyKernel<Read, Finish>, many.count, many);
 }
 
 // A `finish` of one sum: its share of a count.

@@ -1,6 +1,5 @@
 // Two passes: the moments and the sums of squares of w and r, in double; then, with the ratio of the norms, the weights. r is computed
-// from m, v and w where it is needed. The ratio stays on the device.
-#include "cuda/elementwise.cuh"
+// from m, v and w where it is needed. The ratio stays on the device. A call is a row of one.
 #include "cuda/gradient_moments.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/lamb_update/lamb_update.h"
@@ -47,19 +46,49 @@ struct LambWeights {
   }
 };
 
+// Some calls of a row, as many as the kernels' parameters hold: sums, ratios and weights in three kernels.
+template <class T>
+struct LambRow {
+  ManyTotals<LambMoments<T>, LambRate<T>> totals;
+  Bodies<LambWeights<T>> weights;
+  static constexpr size_t kMost = std::min(decltype(totals)::kMost, decltype(weights)::kMost);
+
+  // `scratch` has place for the sums of all calls, then for a rate of each.
+  LambRow(const Call* calls, size_t count_, double* scratch, T* rates) {
+    for (size_t i = 0; i < count_; i++) {
+      const GradientMoments<T> moments(calls[i]);
+      const T decay = static_cast<T>(calls[i].attributes[3]);
+      const int64_t n = count(calls[i].tensors[0]);
+      totals.add({{moments, decay}, {moments.hyper, rates + i, calls[i].attributes[3] != 0}, scratch}, n);
+      weights.add({moments, rates + i, decay}, n);
+      scratch += totalsBytes(n, 2) / sizeof(double);
+    }
+  }
+};
+
+template <class T>
+void lambUpdates(const Call* calls, size_t count_) {
+  for (size_t done = 0; done < count_;) {
+    const Call* row = calls + done;
+    const size_t length = std::min(count_ - done, LambRow<T>::kMost);
+    size_t sumsBytes = 0;
+    for (size_t i = 0; i < length; i++) sumsBytes += totalsBytes(count(row[i].tensors[0]), 2);
+    char* scratch = static_cast<char*>(scratchBytes(row[0], sumsBytes + length * sizeof(T)));
+    if (!scratch) return;
+    const LambRow<T> some(row, length, reinterpret_cast<double*>(scratch), reinterpret_cast<T*>(scratch + sumsBytes));
+    totalsOfMany(row[0], some.totals);
+    launch(row[0], forEachOfManyKernel<LambWeights<T>>, some.weights.blocks, some.weights);
+    done += length;
+  }
+}
+
 template <class T>
 void lambUpdate(const Call& call) {
-  const GradientMoments<T> moments(call);
-  const T decay = static_cast<T>(call.attributes[3]);
-  const int64_t n = count(call.tensors[0]);
-  double* parts = static_cast<double*>(scratchBytes(call, totalsBytes(n, 2) + sizeof(T)));
-  if (!parts) return;
-  T* rate = reinterpret_cast<T*>(parts + totalsBytes(n, 2) / sizeof(double));
-  totals(call, n, parts, LambMoments<T>{moments, decay}, LambRate<T>{moments.hyper, rate, call.attributes[3] != 0});
-  forEach(call, n, LambWeights<T>{moments, rate, decay});
+  lambUpdates<T>(&call, 1);
 }
 
 SPIKELOOM_CUDA_KERNEL(kLambUpdate, lambUpdate)
+SPIKELOOM_CUDA_MERGED(kLambUpdate, lambUpdates)
 
 }  // namespace
 }  // namespace spikeloom::cuda
