@@ -146,6 +146,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   linear: matrix('x', 'w'),
   linearGradW: matrix('gy', 'gw'),
   linearGradX: matrix('gx', 'w'),
+  logMetrics: none,
   maxPool2d: pooled('y'),
   maxPool2dGrad: each('gy', 1),
   mixImages: each('y', 3),

@@ -191,6 +191,8 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('bceWithLogitsGrad').run({ gloss, x: logits, labels }, { smoothing: 0.1 });
   op('correctCount').run({ x: logits, labels });
   op('needFinite').run({ x: gloss });
+  const [next, correct] = [given(Int32Array.of(0)), given(Int32Array.of(1))];
+  op('logMetrics').run({ log: real([10, 2]), next, loss: gloss, correct });
 }
 
 /** A batch out of a set of images on the device, which is as large as the batch. */

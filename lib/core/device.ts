@@ -1,6 +1,6 @@
 // Devices by name: 'cpu', 'cuda', 'cuda:1'. A device is a stream of queued work and the memory it works on.
 import { existsSync } from 'node:fs';
-import { SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
 import { type BackendInfo, buildFolders, type MemoryStats, native } from './native.ts';
 
 export class Device {
@@ -32,9 +32,16 @@ export class Device {
     native().resetPeak(this.id);
   }
 
-  /** Resolves when all work queued so far is done; rejects with the first failure in it. */
+  /**
+   * Resolves when all work queued so far is done.
+   * @throws SpikeloomError (by the promise) for the first failure in it, as a read does
+   */
   async finish(): Promise<void> {
-    await native().finish(this.id);
+    try {
+      await native().finish(this.id);
+    } catch (error) {
+      throw nativeError((error as Error).message.replace(/ \[call \d+\]$/, ''));
+    }
   }
 
   /** Threads of the CPU stream; results do not depend on it. */

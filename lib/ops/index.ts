@@ -16,6 +16,7 @@ export * from './global-avg-pool.ts';
 export * from './image-program.ts';
 export * from './lif.ts';
 export * from './linear.ts';
+export * from './log-metrics.ts';
 export * from './max-pool2d.ts';
 export * from './mean-over-time.ts';
 export * from './mix.ts';

@@ -100,7 +100,7 @@ export interface RecipeResult {
 /**
  * Trains by settings in a new run folder, or goes on in one.
  * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not change the numbers
- * (device, threads, workers, resident), else the state refuses them
+ * (device, threads, workers, resident, log_every), else the state refuses them
  * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
@@ -116,13 +116,14 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
     const { augment, workers, resident } = used.data;
-    const { mix } = used;
+    const { mix, log_every: logEvery } = used;
     if (!folder) {
       folder = createRun(used);
       writeJsonAtomic(folder.paths.data, describeData(data));
     }
     const feed = { augment, mix, workers, resident };
-    const run = train(net, { ...parts, ...feed, run: folder, resume: resume !== undefined, progress, signal });
+    const how = { run: folder, resume: resume !== undefined, logEvery, progress, signal };
+    const run = train(net, { ...parts, ...feed, ...how });
     onStart?.(folder.paths.folder, run);
     const epochs: EpochReport[] = [];
     for await (const report of run) {

@@ -195,6 +195,11 @@ export const settingsSchema = z.strictObject({
   device: key(pattern(/^(cpu|cuda(:\d{1,3})?)$/, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and activations at rest'),
   recompute: key(yesNo(), false, 'less memory: convolutions are computed again on the way back'),
+  log_every: optional(
+    integer(1, 200),
+    '1; on a GPU 10',
+    'steps between two reads of the training loss and accuracy, which gather on the device',
+  ),
   out: key(path(), 'runs', 'folder that run folders are made in'),
   model,
   data,

@@ -9,6 +9,7 @@ import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
+import { MOST_LOGGED, usualLogEvery } from './step-log.ts';
 import type { RunFiles } from './trainer-folder.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 
@@ -40,6 +41,11 @@ export interface TrainOptions {
    * net.onLayer is set. The bits are the same. Default true.
    */
   record?: boolean | undefined;
+  /**
+   * Steps between two reads of the training loss and accuracy from the device, which gathers them, 1 to 200; the sums are the same.
+   * Default 1 on the CPU, 10 on a GPU, which would pause for every read.
+   */
+  logEvery?: number | undefined;
   /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */
   out?: string | undefined;
   run?: RunFiles | undefined;
@@ -81,7 +87,7 @@ export interface EpochReport {
 export type Filled = Required<
   Pick<
     TrainOptions,
-    'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record'
+    'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record' | 'logEvery'
   >
 > &
   Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings; mix: MixSettings | undefined };
@@ -96,6 +102,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
     workers = 1,
     resident = 'auto',
     record = true,
+    logEvery = usualLogEvery(net.device),
     clipNorm,
     signal,
   } = options;
@@ -105,11 +112,15 @@ export function filled(net: Net, options: TrainOptions): Filled {
   if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
     throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${epochs}`);
   }
+  if (!Number.isSafeInteger(logEvery) || logEvery < 1 || logEvery > MOST_LOGGED) {
+    throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${logEvery}`);
+  }
   const schedule = options.schedule ?? constant({ epochs });
   const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
   const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
   const mix = mixSettings(options.mix);
-  return { data, batch, optimizer, schedule, seed, augment, mix, workers, resident, record, signal, epochs, loss };
+  const feed = { data, batch, seed, augment, mix, workers, resident };
+  return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };
 }
 
 /** @throws SpikeloomError for a network that does not fit the images */

@@ -20,6 +20,7 @@ import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress } from './progress.ts';
 import { ReportKeeper } from './report.ts';
 import { type Feeds, feedsOf } from './residence.ts';
+import type { LoggedStep } from './step-log.ts';
 import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
 import { explainFailure } from './trainer-failure.ts';
@@ -29,7 +30,7 @@ import { type QueuedStep, TrainingSteps } from './trainer-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
 
-/** Steps on their way behind the one whose numbers are waited for: the device goes on while the host reads. */
+/** Steps on their way behind the one that is waited for: the device always has work, and stops soon where the run is to stop. */
 const AHEAD = 1;
 
 /** A training run: iterate over it to make it go. One iteration, one run. */
@@ -106,8 +107,8 @@ export class Run implements AsyncIterable<EpochReport> {
     const { epochs, signal } = this.#options;
     const { train: source, test } = this.#feeds.feeds;
     const optimizer = this.#options.optimizer(this.#net.parameters());
-    const { loss, record } = this.#options;
-    using steps = new TrainingSteps(this.#net, optimizer, { loss, record });
+    const { loss, record, logEvery } = this.#options;
+    using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
     using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
     const keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
     try {
@@ -163,12 +164,14 @@ export class Run implements AsyncIterable<EpochReport> {
     const stopwatch = this.#stopwatch(source);
     const queued: QueuedStep[] = [];
     let last: AnyBatch | undefined;
+    let { images } = position;
     const settle = async () => {
-      const step = queued.shift()!;
-      await this.#settle(step, source, optimizer, steps);
-      last = step.batch;
+      const numbers = await queued[0]!.done.catch((e) => this.#explain(e, queued, source, optimizer, steps));
+      last = queued.shift()!.batch;
+      images += last.size;
       stopwatch();
-      this.#showStep();
+      this.#count(numbers);
+      this.#showStep(last.index + 1, images);
     };
     for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
       queued.push(await steps.queue(this.#mixed(batch)));
@@ -176,6 +179,7 @@ export class Run implements AsyncIterable<EpochReport> {
       if (signal?.aborted) break;
     }
     while (queued.length > 0) await settle();
+    this.#count(await steps.rest());
     if (signal?.aborted) return false;
     await this.#net.device.finish();
     stopwatch();
@@ -208,29 +212,33 @@ export class Run implements AsyncIterable<EpochReport> {
     };
   }
 
-  /** Waits for the numbers of a step and counts it. */
-  async #settle(
-    step: QueuedStep,
+  /** Adds the numbers of steps in their order. */
+  #count(steps: readonly LoggedStep[]): void {
+    const position = this.#position;
+    for (const { index, size, loss, correct } of steps) {
+      position.lossSum += loss * size;
+      position.correct += correct;
+      position.images += size;
+      position.batch = index + 1;
+    }
+  }
+
+  /** Throws what became of the steps under way; of a loss that is not finite says where it was. */
+  async #explain(
+    error: unknown,
+    queued: readonly QueuedStep[],
     source: BatchFeed<AnyBatch>,
     optimizer: Optimizer,
     steps: TrainingSteps,
-  ): Promise<void> {
-    const { batch } = step;
-    const position = this.#position;
-    try {
-      const { loss, correct } = await step.numbers;
-      const images = batch.size;
-      position.lossSum += loss * images;
-      position.correct += correct;
-      position.images += images;
-      position.batch = batch.index + 1;
-    } catch (error) {
-      if (!(error instanceof NotFiniteError)) throw error;
-      const where = `epoch ${position.epoch + 1}, step ${batch.index + 1} of ${source.batches}`;
-      const fact = `${where}: the loss must be a finite number, but is ${error.number}`;
-      await steps.repeat(step); // where gradients can be looked at
-      throw await divergence(this.#net, batch, fact, optimizer.lr);
-    }
+  ): Promise<never> {
+    if (!(error instanceof NotFiniteError)) throw error;
+    // The step that was waited for, or the one behind it: a device may be there already.
+    const bad = (await steps.rest().catch(() => [])).find(({ loss }) => !Number.isFinite(loss));
+    const step = queued.find(({ batch }) => batch.index === bad?.index) ?? queued[0]!;
+    const where = `epoch ${this.#position.epoch + 1}, step ${step.batch.index + 1} of ${source.batches}`;
+    const fact = `${where}: the loss must be a finite number, but is ${bad?.loss ?? error.number}`;
+    await steps.repeat(step); // where gradients can be looked at
+    throw await divergence(this.#net, step.batch, fact, optimizer.lr);
   }
 
   #evaluate(test: BatchFeed<AnyBatch>, steps: EvaluationSteps): Promise<Evaluation | undefined> {
@@ -308,10 +316,12 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#progress = wanted instanceof Progress ? wanted : new Progress({ ...own, ...(wanted === true ? {} : wanted) });
   }
 
-  #showStep(): void {
-    const { epoch, batch: step, images: all, lossSum, correct } = this.#position;
-    const images = all - this.#imagesBefore;
-    this.#progress?.step({ epoch, step, images, loss: lossSum / all, accuracy: correct / all });
+  /** Loss and accuracy are those of the steps whose numbers were read. */
+  #showStep(step: number, done: number): void {
+    const { epoch, images: read, lossSum, correct } = this.#position;
+    const images = done - this.#imagesBefore;
+    const means = read > 0 ? { loss: lossSum / read, accuracy: correct / read } : {};
+    this.#progress?.step({ epoch, step, images, ...means });
   }
 
   #dropGradients(): void {

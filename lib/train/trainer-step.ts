@@ -13,6 +13,7 @@ import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import type { Optimizer } from '../optim/index.ts';
+import { type LoggedStep, StepLog } from './step-log.ts';
 import { type AnyBatch, type DeviceBatch, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
 import { type LossSettings, lossOf } from './trainer-loss.ts';
 
@@ -63,11 +64,20 @@ export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings
 /** What is recorded for a batch; where it yields, the event loop gets a turn. */
 export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 
-/** A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see needFinite()). */
-export function trainingStep(net: Net, optimizer: Optimizer, settings: LossSettings): StepOf<StepTensors> {
+/**
+ * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see needFinite()).
+ * @param log notes the numbers, those of such a loss, too
+ */
+export function trainingStep(
+  net: Net,
+  optimizer: Optimizer,
+  settings: LossSettings,
+  log?: StepLog,
+): StepOf<StepTensors> {
   return function* (batch) {
     yield;
     const tensors = yield* forwardPass(net, batch, settings);
+    log?.note(tensors);
     needFinite(tensors.loss);
     yield* backwardInTurns(tensors.loss);
     yield;
@@ -127,8 +137,18 @@ export interface QueuedStep<B = AnyBatch> {
   batch: B;
   /** The net's count of passes before it. */
   passes: number;
-  /** @throws NotFiniteError (by the promise) for a loss that is not finite: nothing was updated by it then */
-  numbers: Promise<StepNumbers>;
+  /**
+   * Resolves when the step is done: with the numbers of all steps that were not read before, or with none where it is not yet time to read.
+   * @throws NotFiniteError (by the promise) for a loss that is not finite: nothing was updated by it then
+   */
+  done: Promise<LoggedStep[]>;
+}
+
+export interface StepsOptions {
+  loss: LossSettings;
+  record: boolean;
+  /** The numbers are read once in so many steps, 1 to MOST_LOGGED. Default 1. */
+  logEvery?: number;
 }
 
 /**
@@ -141,28 +161,31 @@ export class TrainingSteps implements Disposable {
   readonly #body: StepOf<StepTensors>;
   readonly #recorded: RecordedSteps<StepTensors>;
   readonly #record: boolean;
+  readonly #log: StepLog;
 
-  constructor(net: Net, optimizer: Optimizer, { loss, record }: { loss: LossSettings; record: boolean }) {
+  constructor(net: Net, optimizer: Optimizer, { loss, record, logEvery = 1 }: StepsOptions) {
     this.#net = net;
     this.#loss = loss;
     this.#record = record;
-    this.#body = trainingStep(net, optimizer, loss);
+    this.#log = new StepLog(logEvery, net.dtype, net.device);
+    this.#body = trainingStep(net, optimizer, loss, this.#log);
     this.#recorded = new RecordedSteps(net, this.#body);
   }
 
-  /** Queues a whole step. Its numbers need not be waited for before the next one is queued. */
+  /** Queues a whole step. It need not be waited for before the next one is queued. */
   async queue(batch: AnyBatch): Promise<QueuedStep> {
     const { passes, dtype, device, onLayer } = this.#net;
-    if (this.#record && !onLayer) {
-      const step = await this.#recorded.load(batch);
-      step.replay();
-      return { batch, passes, numbers: readNumbers(step.result) };
-    }
-    let numbers: Promise<StepNumbers> | undefined;
-    scope(() => {
-      numbers = readNumbers(inOneGo(this.#body(upload(batch, dtype, device))));
-    });
-    return { batch, passes, numbers: numbers! };
+    if (this.#record && !onLayer) (await this.#recorded.load(batch)).replay();
+    else scope(() => void inOneGo(this.#body(upload(batch, dtype, device))));
+    this.#log.queued(batch);
+    const done = this.#log.isFull ? this.#log.read() : device.finish().then(() => []);
+    done.catch(() => {}); // it is awaited later, and a failure must not end the process before that
+    return { batch, passes, done };
+  }
+
+  /** The numbers of the steps queued so far that were not read yet. */
+  rest(): Promise<LoggedStep[]> {
+    return this.#log.read();
   }
 
   /**
@@ -183,5 +206,6 @@ export class TrainingSteps implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+    this.#log[Symbol.dispose]();
   }
 }

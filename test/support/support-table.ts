@@ -47,7 +47,7 @@ interface HardwareRun {
 /** Results of the op tables on a GPU that were committed, by op: where all of an op's tables passed, the GPU and the day. */
 function hardwareRuns(tables: readonly OpTable[]): Map<string, string> {
   const found = new Map<string, string>();
-  for (const path of files('bench/results', /-tables-.*\.json$/).sort()) {
+  for (const path of files('bench/results', /^\d{4}-\d\d-\d\d-tables-.*\.json$/).sort()) {
     const { date, machine, tables: counts } = JSON.parse(text(path)) as HardwareRun;
     if (/emulated/.test(machine.gpu)) continue;
     const failedOps = new Set<string>();

@@ -48,9 +48,10 @@ async function trained(on: string, way: Way): Promise<Outcome> {
     using steps = new TrainingSteps(net, optimizer, { loss: { ...LOSS_DEFAULTS, smoothing: 0.1 }, record });
     for await (const batch of source.epoch(0)) {
       optimizer.lr = 0.05 / (1 + batch.index);
-      const { loss, correct } = await (await steps.queue(batch)).numbers;
-      outcome.losses.push(loss);
-      outcome.correct.push(correct);
+      for (const { loss, correct } of await (await steps.queue(batch)).done) {
+        outcome.losses.push(loss);
+        outcome.correct.push(correct);
+      }
     }
     for (const { name, tensor } of [...net.parameters(), ...net.buffers()]) {
       outcome.tensors.set(name, Float64Array.from(await tensor.array()));

@@ -96,7 +96,7 @@ describe('a device that runs recorded parts as one', function () {
       'SpikeloomError: the device fell over (the last work before it: recorded step 1, part 0)',
       'the device fell over',
       'SpikeloomError: add: the device fell over',
-      'Error: the device fell over (the last work before it: add)',
+      'SpikeloomError: the device fell over (the last work before it: add)',
     ]);
   });
 });

@@ -1,0 +1,25 @@
+import { nativeOp, type Tensor } from '../core/index.ts';
+
+const note = nativeOp('logMetrics');
+
+/** What a step is noted in. */
+export interface MetricsLog {
+  /** [N,2], f32 or f64: loss and count of the last N steps. */
+  log: Tensor;
+  /** i32 [1], 0 to N - 1: the row that the next step goes to; behind the last row it is the first. */
+  next: Tensor;
+}
+
+/**
+ * Notes the numbers of a step on the device, so that a loop reads those of many steps at once: log[next] = (loss, correct), and next moves on.
+ *
+ * @param loss [1]
+ * @param correct i32 [1], as accuracyCount() gives it; a count above 2^24 is rounded in f32
+ * @example
+ * const metrics = { log: zeros([10, 2]), next: zeros([1], 'i32') };
+ * logMetrics(metrics, { loss, correct: accuracyCount(logits, labels) });
+ * const lossOfFirstStep = (await metrics.log.array())[0];
+ */
+export function logMetrics({ log, next }: MetricsLog, { loss, correct }: { loss: Tensor; correct: Tensor }): void {
+  note.run({ log, next, loss, correct });
+}

@@ -1,0 +1,73 @@
+// The numbers of training steps gather on the device and are read together.
+import { type Device, keep, type RealType, zeros } from '../core/index.ts';
+import { logMetrics } from '../ops/log-metrics.ts';
+import type { StepNumbers, StepTensors } from './trainer-step.ts';
+
+/** The most steps between two reads: what a device answers without being waited for (4 KiB). */
+export const MOST_LOGGED = 200;
+
+/** Rows for steps that were queued behind a read before it failed. */
+const BEHIND = 2;
+
+/** Which step: the number of its batch in the epoch, and its images. */
+export interface StepName {
+  index: number;
+  size: number;
+}
+
+export type LoggedStep = StepName & StepNumbers;
+
+/** On a GPU a read costs the device a pause between two steps, on the CPU it costs nothing. */
+export const usualLogEvery = (device: Device): number => (device.memory() === undefined ? 1 : 10);
+
+/** Losses and counts of the steps that were not read yet. */
+export class StepLog implements Disposable {
+  readonly #every: number;
+  readonly #rows: number;
+  readonly #tensors;
+  #noted = 0;
+  #unread: (StepName & { row: number })[] = [];
+
+  /** @param every steps between two reads */
+  constructor(every: number, dtype: RealType, device: Device) {
+    this.#every = every;
+    this.#rows = every + BEHIND;
+    this.#tensors = { log: keep(zeros([this.#rows, 2], dtype, device)), next: keep(zeros([1], 'i32', device)) };
+  }
+
+  /** Whether it is time to read. */
+  get isFull(): boolean {
+    return this.#unread.length >= this.#every;
+  }
+
+  /** Belongs into the step. */
+  note(numbers: StepTensors): void {
+    logMetrics(this.#tensors, numbers);
+  }
+
+  /** Says which step was queued, with its note(). */
+  queued({ index, size }: StepName): void {
+    this.#unread.push({ index, size, row: this.#noted++ % this.#rows });
+  }
+
+  /**
+   * The numbers of the steps queued so far that were not read yet, in their order. Queues the read at once: what comes behind does not
+   * change them. A read that fails leaves them to the next one.
+   */
+  async read(): Promise<LoggedStep[]> {
+    const steps = this.#unread.splice(0);
+    if (steps.length === 0) return [];
+    try {
+      const log = await this.#tensors.log.array();
+      return steps.map(({ row, ...step }) => ({ ...step, loss: log[2 * row]!, correct: log[2 * row + 1]! }));
+    } catch (error) {
+      this.#unread.unshift(...steps);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#tensors.log.dispose();
+    this.#tensors.next.dispose();
+  }
+}
