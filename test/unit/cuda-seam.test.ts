@@ -150,7 +150,7 @@ describe('a backend library made for the test', function () {
        answer(all);`,
     );
     const fine = 'nothing was thrown';
-    expect(results).to.deep.equal([fine, fine, 'Error: the device fell silent', fine]);
+    expect(results).to.deep.equal([fine, fine, 'SpikeloomError: the device fell silent', fine]);
   });
 });
 
