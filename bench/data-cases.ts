@@ -8,6 +8,7 @@ import { philox } from '../lib/core/random.ts';
 import type { AugmentName } from '../lib/data/augment/augment.ts';
 import type { AnySet } from '../lib/data/batch.ts';
 import { type EventSetPlan, openEventSet } from '../lib/data/event-sets/open.ts';
+import { Origins } from '../lib/data/event-sets/origins.ts';
 import type { CacheItem } from '../lib/data/events/cache.ts';
 import type { Events } from '../lib/data/events/events.ts';
 import { MAX_HEADER, openRecording } from '../lib/data/events/formats.ts';
@@ -143,7 +144,7 @@ async function cacheCase({ threads, seconds }: DataOptions) {
   }
   const folder = mkdtempSync(join(tmpdir(), 'spikeloom-bench-'));
   const plan: EventSetPlan = {
-    ...{ name: 'drawn', source: 'drawn', sensor: { width: side, height: side } },
+    ...{ name: 'drawn', origins: new Origins([]), sensor: { width: side, height: side } },
     open: async () => ({ classes: ['one'], count: names.length, items: items() }),
     splits: { all: () => ({ train: names, test: names }) },
   };

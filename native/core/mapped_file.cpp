@@ -6,6 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -56,12 +60,20 @@ void onBusError(int signal, siginfo_t* info, void* context) {
   raise(signal);  // comes when this handler is left
 }
 
-bool install() {
-  pageBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  // The handler must stay where it is, also when the last Node environment that loaded the addon has ended.
+// The handler must stay where it is, also when the last Node environment that loaded the addon has ended.
+bool holdInMemory() {
   Dl_info here;
   if (dladdr(reinterpret_cast<void*>(onBusError), &here) == 0) return false;
-  if (!dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE)) return false;
+#ifdef __linux__
+  Dl_info program;  // which cannot be held, and need not be
+  if (dladdr(reinterpret_cast<void*>(getauxval(AT_PHDR)), &program) != 0 && program.dli_fbase == here.dli_fbase) return true;
+#endif
+  return dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;
+}
+
+bool install() {
+  pageBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  if (!holdInMemory()) return false;
   // `before` has to be known when the handler first runs.
   if (sigaction(SIGBUS, nullptr, &before) != 0) return false;
   struct sigaction ours {};
@@ -115,7 +127,7 @@ bool MappedFile::read(uint64_t offset, size_t bytes, void* to) {
   // One call for all pages instead of a fault for every few. Where it fails, the copy faults as it would have.
   madvise(data_ + first, offset + bytes - first, MADV_POPULATE_READ);
 #endif
-  std::memcpy(to, data_ + offset, bytes);
+  if (bytes > 0) std::memcpy(to, data_ + offset, bytes);  // `to` may be null otherwise
   std::atomic_signal_fence(std::memory_order_seq_cst);  // the handler ran in this thread, within the copy
   const bool isWhole = !ranges[range_].torn.load();
   // The pages stay with the system, but do not count as ours any longer: reading a whole file takes the memory of one read.

@@ -10,11 +10,11 @@ import {
   RecordingFile,
 } from '../../lib/data/events/cache.ts';
 import { unpackRecording } from '../../lib/data/events/packed.ts';
-import { someEvents } from './event-files.ts';
+import { someEvents, someSource } from './event-files.ts';
 
 const [file, recordings, events, read] = process.argv.slice(2);
 const size = { width: 128, height: 128 };
-const content = { ...size, classes: ['one'], source: 'test' };
+const content = { ...size, classes: ['one'], source: someSource() };
 const recording = someEvents(Number(events), 128, 128);
 
 const before = process.memoryUsage.rss();
@@ -34,7 +34,7 @@ async function* items(): AsyncGenerator<CacheItem> {
 
 await buildEventCache(file!, content, items());
 if (read) {
-  const cache = openEventCache(file!, 'test')!;
+  const cache = openEventCache(file!)!;
   const opened = new RecordingFile(cache);
   const target = { events: new Int32Array(recording.count), start: 0, bounds: new Int32Array(1), boundsStart: 0 };
   for (let i = 0; i < cache.labels.length; i++) {

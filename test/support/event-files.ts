@@ -1,6 +1,8 @@
 // Small recordings in the published formats, by a writer that shares nothing with the readers, and data sets of them as folders.
+import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { CacheSource } from '../../lib/data/events/cache.ts';
 import type { Events } from '../../lib/data/events/events.ts';
 
 /** Events all over a sensor, in order of time; the same for the same seed. */
@@ -23,6 +25,12 @@ export function someEvents(count: number, width: number, height: number, seed = 
     made.t[i] = time;
   }
   return made;
+}
+
+/** Hashes for a cache of no files at all. */
+export function someSource(name = 'some'): CacheSource {
+  const hash = (of: string): string => createHash('sha256').update(`${name} ${of}`).digest('hex');
+  return { listing: hash('listing'), contents: hash('contents'), stamp: hash('stamp') };
 }
 
 /** N-MNIST and N-Caltech101: column, row, polarity and 23 bits of time, 5 bytes, big-endian. */

@@ -10,7 +10,7 @@ import { mappedBytes, rowsOf } from './mapped-caches.ts';
 const [file, how, library] = process.argv.slice(2);
 const say = (what: unknown): unknown => process.stdout.write(`${what}\n`);
 
-const cache = openEventCache(file!, 'test')!;
+const cache = openEventCache(file!)!;
 const opened = new RecordingFile(cache);
 const [row, next] = rowsOf(cache);
 opened.read(row!);

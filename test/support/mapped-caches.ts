@@ -1,16 +1,16 @@
 // What the tests of mapped caches and the processes and threads that they start have in common.
 import { readFileSync } from 'node:fs';
 import { buildEventCache, COLUMNS, type EventCache, openEventCache } from '../../lib/data/events/cache.ts';
-import { someEvents } from './event-files.ts';
+import { someEvents, someSource } from './event-files.ts';
 
 /** A cache of three recordings of about 20 pages each. */
 export async function pagedCache(file: string): Promise<EventCache> {
-  const content = { width: 34, height: 34, classes: ['one'], source: 'test' };
+  const content = { width: 34, height: 34, classes: ['one'], source: someSource() };
   async function* items() {
     for (let i = 0; i < 3; i++) yield { name: `${i}`, label: 0, events: someEvents(27_000 + i, 34, 34, i) };
   }
   await buildEventCache(file, content, items());
-  return openEventCache(file, 'test')!;
+  return openEventCache(file)!;
 }
 
 /** The numbers of every recording in the index. */

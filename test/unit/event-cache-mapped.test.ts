@@ -84,17 +84,20 @@ describe('mapped cache of recordings', function () {
     opened.close();
   });
 
-  it('that is cut and put back while a thread reads it: the thread is told, and reads on', async () => {
+  it('that is cut and put back while two threads read it: both are told, and read on', async () => {
     const cache = await pagedCache(fresh());
     const whole = readFileSync(cache.file);
-    const counts = new Int32Array(new SharedArrayBuffer(12));
-    const options = { workerData: { cache, counts }, argv: [support('cache-reader.ts').href], execArgv: [] };
-    const worker = new Worker(new URL('../../lib/data/source-worker.mjs', import.meta.url), options);
-    const failed = once(worker, 'error').then(([error]) => {
+    const shared = new SharedArrayBuffer(24);
+    const counts = [new Int32Array(shared, 0, 3), new Int32Array(shared, 12, 3)];
+    const workers = counts.map((own) => {
+      const options = { workerData: { cache, counts: own }, argv: [support('cache-reader.ts').href], execArgv: [] };
+      return new Worker(new URL('../../lib/data/source-worker.mjs', import.meta.url), options);
+    });
+    const failed = Promise.race(workers.map((worker) => once(worker, 'error'))).then(([error]) => {
       throw error;
     });
     const cutting = async (): Promise<void> => {
-      for (let i = 0; counts[0]! < 500 || counts[1]! < 50; i++) {
+      for (let i = 0; counts.some(([whole, refused]) => whole! < 500 || refused! < 50); i++) {
         await wait(2);
         truncateSync(cache.file, (i * 7919) % whole.length);
         await wait(2);
@@ -102,11 +105,11 @@ describe('mapped cache of recordings', function () {
       }
     };
     await Promise.race([failed, cutting()]);
-    expect(counts[2]).to.equal(0);
-    const reads = counts[0]!;
-    while (counts[0]! < reads + 500) await wait(2); // it is at it when it is ended
+    expect(counts.map(([, , wrong]) => wrong)).to.deep.equal([0, 0]);
+    const reads = counts.map(([whole]) => whole!);
+    while (counts.some(([whole], i) => whole! < reads[i]! + 500)) await wait(2); // they are at it when they are ended
     failed.catch(() => {});
-    await worker.terminate();
+    await Promise.all(workers.map((worker) => worker.terminate()));
     expect(mappedBytes(cache.file), 'what a thread had mapped goes with it').to.equal(0);
   });
 

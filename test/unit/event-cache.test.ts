@@ -17,11 +17,11 @@ import {
 } from '../../lib/data/events/cache.ts';
 import { DataError } from '../../lib/data/files.ts';
 import { loader, nMnist } from '../../lib/data/index.ts';
-import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { fortyBit, someEvents, someSource, writeTree } from '../support/event-files.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 
-const CONTENT = { width: 34, height: 34, classes: ['a', 'b'], source: 'these files' };
+const CONTENT = { width: 34, height: 34, classes: ['a', 'b'], source: someSource('these files') };
 const item = (i: number): CacheItem => ({ name: `sample ${i}`, label: i % 2, events: someEvents(10 + i, 34, 34, i) });
 
 async function* items(count: number, change = (one: CacheItem, _i: number): CacheItem => one) {
@@ -61,47 +61,54 @@ describe('cache of recordings', () => {
   let made = 0;
   const fresh = () => folder.path(join(`cache ${made++}`, 'set.events'));
 
-  it('has what was put in, and is of its source only', async () => {
+  it('has what was put in, and what it was made from', async () => {
     const file = fresh();
     const done: number[] = [];
-    expect(openEventCache(file, 'these files')).to.equal(undefined);
+    expect(openEventCache(file)).to.equal(undefined);
     await buildEventCache(file, CONTENT, items(5), { onProgress: (n) => done.push(n) });
-    const cache = openEventCache(file, 'these files')!;
+    const cache = openEventCache(file)!;
     expect(cache.names).to.deep.equal([0, 1, 2, 3, 4].map((i) => `sample ${i}`));
     expect([...cache.labels]).to.deep.equal([0, 1, 0, 1, 0]);
     expect(cache.classes).to.deep.equal(['a', 'b']);
+    expect(cache.source).to.deep.equal(someSource('these files'));
     expect(Array.from({ length: 5 }, (_, i) => cache.recordings[i * COLUMNS + 2])).to.deep.equal([10, 11, 12, 13, 14]);
     expect(readAll(cache)).to.have.length(5);
     expect(done).to.deep.equal([1, 2, 3, 4, 5]);
-    expect(openEventCache(file, 'other files')).to.equal(undefined);
     await buildEventCache(file, CONTENT, items(0));
-    expect(openEventCache(file, 'these files')!.names).to.deep.equal([]);
+    expect(openEventCache(file)!.names).to.deep.equal([]);
   });
 
   it('every byte that is changed, and every cut, is found out: at once or when the recording is read', async () => {
     const file = fresh();
     await buildEventCache(file, CONTENT, items(2));
     const whole = readFileSync(file);
-    const [start, end] = [whole.indexOf('}') + 1, Number(whole.readBigUInt64LE(whole.length - 64))];
+    const stamp = 12 + whole.readUInt32LE(8);
+    const [start, end] = [stamp + 32, Number(whole.readBigUInt64LE(whole.length - 64))];
     for (let at = 0; at < whole.length; at++) {
       const bytes = Buffer.from(whole);
       bytes[at]! ^= 1 << (at % 8);
       writeFileSync(file, bytes);
-      const error = errorOf(() => readAll(openEventCache(file, 'these files')!));
+      if (at >= stamp && at < start) {
+        const { source } = openEventCache(file)!;
+        expect(source.stamp, 'what is no stamp of any files').not.to.equal(CONTENT.source.stamp);
+        expect({ ...source, stamp: CONTENT.source.stamp }).to.deep.equal(CONTENT.source);
+        continue;
+      }
+      const error = errorOf(() => readAll(openEventCache(file)!));
       expect(error.file).to.equal(file);
       if (at >= start && at < end) expect(error.offset).to.be.within(start, at);
     }
     for (let length = 0; length < whole.length; length += 7) {
       writeFileSync(file, whole);
       truncateSync(file, length);
-      errorOf(() => openEventCache(file, 'these files'));
+      errorOf(() => openEventCache(file));
     }
   }).timeout(60_000);
 
   it('an index of its own making can ask for nothing that is not there', async () => {
     const file = fresh();
     await buildEventCache(file, CONTENT, items(2));
-    const cache = openEventCache(file, 'these files')!;
+    const cache = openEventCache(file)!;
     const [offset, , count] = cache.recordings;
     const file2 = new RecordingFile(cache);
     const beyond = [statSync(file).size - 3, 10, count!, 0, 0, 0];

@@ -106,7 +106,7 @@ export async function dvs128Gesture(root: string, options: EventSetOptions): Pro
   const archives = ['DvsGesture.tar.gz', 'DvsGesture.tar', 'DvsGesture.zip'];
   const sources = new Sources(root, archives, (path) => FILE.exec(path)?.[1], REMEDY);
   const plan = {
-    ...{ name: 'dvs128-gesture', sensor: SENSOR, source: sources.stamp },
+    ...{ name: 'dvs128-gesture', sensor: SENSOR, origins: sources.origins },
     open: () => openTrials(root, sources),
     splits: { official: (names: readonly string[]) => splitBy(names, (name) => name.startsWith('test/')) },
   };

@@ -8,11 +8,13 @@ import {
   type CacheItem,
   type EventCache,
   openEventCache,
+  renewStamp,
 } from '../events/cache.ts';
 import type { SensorSize } from '../events/formats.ts';
 import { type BinningRule, checkBinning } from '../events/slices.ts';
 import { DataError } from '../files.ts';
 import { checkEventSet, type EventSet, type EventSplits } from './event-set.ts';
+import type { Origins } from './origins.ts';
 import { chosenSplit, nameSplit, type SplitNames } from './splits.ts';
 
 /** What every event set is opened with. */
@@ -59,8 +61,8 @@ export interface RecordingSource {
 export interface EventSetPlan {
   name: string;
   sensor: SensorSize;
-  /** Names what recordings are made from; see {@link CacheContent.source}. */
-  source: string;
+  /** What recordings are made from. */
+  origins: Origins;
   /** Opens the original files. */
   open(): Promise<RecordingSource>;
   /** Ways to split the names of all recordings, the usual one first. */
@@ -94,32 +96,51 @@ export function checkEventOptions(options: EventSetOptions): void {
   checkBinning(binning, window);
 }
 
+/** The recordings, and at last a look whether they are still those of the hashes. */
+async function* unchanged(items: AsyncIterable<CacheItem>, origins: Origins): AsyncGenerator<CacheItem> {
+  yield* items;
+  origins.refuseChanges();
+}
+
 async function makeCache(file: string, plan: EventSetPlan, options: EventSetOptions): Promise<void> {
   const { signal, onProgress } = options;
+  const { sensor, origins } = plan;
+  const source = await origins.source(signal);
   const { classes, count, items, close } = await plan.open();
   const building: BuildOptions = {
     ...(signal ? { signal } : {}),
     ...(onProgress ? { onProgress: (done: number) => onProgress(done, count) } : {}),
   };
   try {
-    await buildEventCache(file, { ...plan.sensor, classes, source: plan.source }, items, building);
+    await buildEventCache(file, { ...sensor, classes, source }, unchanged(items, origins), building);
   } finally {
     close?.();
   }
 }
 
+/** Whether a cache is of these files. Where only their times have changed, their contents tell, and the cache is marked as seen to fit. */
+async function isOf({ source, file, id }: EventCache, origins: Origins, signal?: AbortSignal): Promise<boolean> {
+  const { listing, stamp } = origins;
+  if (source.listing !== listing) return false;
+  if (source.stamp === stamp) return true;
+  if (source.contents !== (await origins.contents(signal))) return false;
+  renewStamp({ file, id }, stamp);
+  return true;
+}
+
 /** The cache of these files, which is made where there is none, or one of other files, or a damaged one. */
 async function cacheOf(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventCache> {
   const file = join(options.cacheFolder ?? defaultFolder(root), `${plan.name}.events`);
+  let found: EventCache | undefined;
   try {
-    const found = openEventCache(file, plan.source);
-    if (found) return found;
+    found = openEventCache(file);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
   }
+  if (found && (await isOf(found, plan.origins, options.signal))) return found;
   await makeCache(file, plan, options);
-  const made = openEventCache(file, plan.source);
-  if (made) return made;
+  const made = openEventCache(file);
+  if (made && (await isOf(made, plan.origins, options.signal))) return made;
   throw new DataError(file, 'the cache was replaced by another one while it was made; is a second program at it?');
 }
 

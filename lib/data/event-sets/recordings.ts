@@ -50,5 +50,5 @@ export async function openRecordings(
     const classes = plan.classes(names);
     return { classes, count: names.length, items: itemsOf(opened, plan, classes), close: () => opened.close() };
   };
-  return openEventSet(root, { name, sensor, splits, source: sources.stamp, open }, options);
+  return openEventSet(root, { name, sensor, splits, origins: sources.origins, open }, options);
 }

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -9,6 +8,7 @@ import { type LabelledEvents, readShd } from '../events/hdf5.ts';
 import { DataError } from '../files.ts';
 import type { EventSplits } from './event-set.ts';
 import { checkEventOptions, type EventSetOptions, openEventSet } from './open.ts';
+import { Origins } from './origins.ts';
 import { splitBy } from './splits.ts';
 
 const FILES = ['shd_train.h5', 'shd_test.h5'];
@@ -54,18 +54,16 @@ export async function shd(root: string, options: EventSetOptions): Promise<Event
   const files = FILES.map((name) => join(root, name)).map((file) =>
     !existsSync(file) && existsSync(`${file}.zip`) ? `${file}.zip` : file,
   );
-  const stamp = createHash('sha256');
   for (const file of files) {
     if (!existsSync(file))
       throw new DataError(
         file,
         'is not there: SHD is shd_train.h5 and shd_test.h5, or shd_train.h5.zip and shd_test.h5.zip',
       );
-    const { size, mtimeMs } = statSync(file);
-    stamp.update(`${JSON.stringify([basename(file), size, mtimeMs])}\n`);
   }
   const plan = {
-    ...{ name: 'shd', sensor: { width: 700, height: 1 }, source: stamp.digest('hex') },
+    ...{ name: 'shd', sensor: { width: 700, height: 1 } },
+    origins: new Origins(files.map((file) => ({ name: basename(file), file }))),
     open: async () => ({ classes: CLASSES, count: COUNT, items: itemsOf(files) }),
     splits: { official: (names: readonly string[]) => splitBy(names, (name) => name.startsWith('test/')) },
   };

@@ -1,9 +1,9 @@
 // The original files of a data set, wherever they lie: in a folder, or in the archives as they are distributed.
-import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type FileTree, openTree, openTreeSync } from '../archive.ts';
 import { DataError } from '../files.ts';
+import { type Origin, Origins } from './origins.ts';
 
 /** An original file. */
 export interface SourceFile {
@@ -21,8 +21,8 @@ type NameOf = (path: string) => string | undefined;
 
 /** Where the original files of a data set lie, before any of them is read. */
 export class Sources {
-  /** Names the files by SHA-256: their names, sizes and times of change, or those of the archives that they lie in. */
-  readonly stamp: string;
+  /** The files, or the archives that they lie in. */
+  readonly origins: Origins;
   readonly #root: string;
   readonly #places: string[];
   readonly #nameOf: NameOf;
@@ -36,24 +36,18 @@ export class Sources {
   constructor(root: string, archives: readonly string[], nameOf: NameOf, remedy: string) {
     const isFolder = statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false;
     const found = isFolder ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
-    const hash = createHash('sha256');
-    const add = (name: string, file: string): void => {
-      const stat = statSync(file, { throwIfNoEntry: false });
-      if (!stat) throw new DataError(file, 'there is no such file or folder');
-      hash.update(`${JSON.stringify([name, stat.size, stat.mtimeMs])}\n`);
-    };
-    let files = 0;
+    const files: Origin[] = [];
     for (const { path } of isFolder ? openTreeSync(root).list() : []) {
       const name = nameOf(path);
-      if (name === undefined) continue;
-      add(name, join(root, path));
-      files++;
+      if (name !== undefined) files.push({ name, file: join(root, path) });
     }
-    for (const archive of found) add(basename(archive), archive);
-    if (files + found.length === 0) throw new DataError(root, `the files of the set are not there: ${remedy}`);
-    this.stamp = hash.digest('hex');
+    const packed = found.map((file) => ({ name: basename(file), file }));
+    this.origins = new Origins([...files, ...packed]);
+    if (files.length + packed.length === 0) {
+      throw new DataError(root, `the files of the set are not there: ${remedy}`);
+    }
     this.#root = root;
-    this.#places = isFolder && files > 0 ? [root, ...found] : found;
+    this.#places = isFolder && files.length > 0 ? [root, ...found] : found;
     this.#nameOf = nameOf;
     this.#remedy = remedy;
   }

@@ -1,16 +1,17 @@
 /**
  * Recordings of a data set in one file:
  *
- *     'SLEVENTS', u32 length, JSON: version, source, sensor and classes
+ *     'SLEVENTS', u32 length, JSON: version, hashes of the source, sensor and classes; 32 bytes: the source's stamp
  *     the recordings as packRecording() makes them, end to end
  *     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
  *     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
  *
- * All little-endian. It is written once from beginning to end, atomically. Recordings are read from a mapping of the file that outlives its
- * being cut (native/core/mapped_file.h).
+ * All little-endian. It is written once from beginning to end, atomically; only the stamp, which no checksum covers, may be renewed: it is
+ * a shortcut, and one that is torn or wrong costs a look at the source's contents. Recordings are read from a mapping of the file that
+ * outlives its being cut (native/core/mapped_file.h).
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { makeFolders, removeLeftovers, writeFileAtomicLater } from '../../core/atomic-file.ts';
@@ -22,10 +23,11 @@ import type { SensorSize } from './formats.ts';
 import { leastBytes, packRecording } from './packed.ts';
 
 /** Counts up when the file's layout changes, or what readers make of original files. */
-const VERSION = 1;
+const VERSION = 2;
 
 const MAGIC = Buffer.from('SLEVENTS');
 const TRAILER = 64;
+const STAMP = 32;
 /** Numbers of a recording in the index. */
 export const COLUMNS = 6;
 const INDEX_BYTES = COLUMNS * 8 + 4;
@@ -41,11 +43,20 @@ export interface CacheItem {
   events: Events;
 }
 
+/** The files that recordings were made from: SHA-256 in hex of their */
+export interface CacheSource {
+  /** names and sizes, */
+  listing: string;
+  /** names and contents, */
+  contents: string;
+  /** names, sizes and times of change. */
+  stamp: string;
+}
+
 /** What a cache is of. */
 export interface CacheContent extends SensorSize {
   classes: string[];
-  /** Names what the recordings were made from; another one means that the cache is of something else. */
-  source: string;
+  source: CacheSource;
 }
 
 /** An opened cache; its recordings are read by {@link RecordingFile}. */
@@ -72,8 +83,9 @@ const littleEndian = (length: number): Buffer => {
   return bytes;
 };
 
-const headerOf = ({ width, height, classes, source }: CacheContent): Buffer => {
-  const text = Buffer.from(JSON.stringify({ version: VERSION, source, width, height, classes }));
+/** The header without the stamp. */
+const headerOf = ({ width, height, classes, source: { listing, contents } }: CacheContent): Buffer => {
+  const text = Buffer.from(JSON.stringify({ version: VERSION, source: { listing, contents }, width, height, classes }));
   return Buffer.concat([MAGIC, littleEndian(text.length), text]);
 };
 
@@ -110,8 +122,9 @@ async function* cacheParts(content: CacheContent, items: AsyncIterable<CacheItem
   const table: number[] = [];
   const part = Buffer.allocUnsafe(WRITE_BYTES);
   let room = new Uint8Array(WRITE_BYTES);
-  let [offset, filled] = [header.length, 0];
+  let [offset, filled] = [header.length + STAMP, 0];
   yield header;
+  yield Buffer.from(content.source.stamp, 'hex');
   for await (const item of items) {
     options.signal?.throwIfAborted();
     checkItem(item, content.classes, names);
@@ -195,7 +208,7 @@ interface Trailer {
 /** The trailer, once it is known to be one. */
 function readTrailer(fd: number, file: string, size: number): Trailer {
   const trailer = Buffer.alloc(TRAILER);
-  if (size < TRAILER + MAGIC.length + 4) throw damaged(file, `${size} bytes are too few`, 0);
+  if (size < TRAILER + MAGIC.length + 4 + STAMP) throw damaged(file, `${size} bytes are too few`, 0);
   readFully(fd, file, trailer, size - TRAILER);
   const [start, length] = [Number(trailer.readBigUInt64LE(0)), Number(trailer.readBigUInt64LE(8))];
   const count = Number(trailer.readBigUInt64LE(16));
@@ -208,21 +221,28 @@ function readTrailer(fd: number, file: string, size: number): Trailer {
   return { start, length, count, id: trailer.subarray(24, 56).toString('hex'), trailer };
 }
 
-function readHeader(
-  fd: number,
-  file: string,
-  end: number,
-): { bytes: Buffer; content: CacheContent & { version: number } } {
+interface Header {
+  /** Without the stamp, which lies behind them. */
+  bytes: Buffer;
+  content: CacheContent & { version: number };
+}
+
+function readHeader(fd: number, file: string, end: number): Header {
   const start = Buffer.alloc(MAGIC.length + 4);
   readFully(fd, file, start, 0);
   const length = start.readUInt32LE(MAGIC.length);
-  if (!MAGIC.equals(start.subarray(0, MAGIC.length)) || length > Math.min(end, MOST_INDEX_BYTES) - start.length) {
+  const most = Math.min(end, MOST_INDEX_BYTES) - start.length - STAMP;
+  if (!MAGIC.equals(start.subarray(0, MAGIC.length)) || length > most) {
     throw damaged(file, 'its first bytes are not those of a cache', 0);
   }
   const text = Buffer.alloc(length);
+  const stamp = Buffer.alloc(STAMP);
   readFully(fd, file, text, start.length);
+  readFully(fd, file, stamp, start.length + length);
   try {
-    return { bytes: Buffer.concat([start, text]), content: JSON.parse(text.toString()) };
+    const content = JSON.parse(text.toString());
+    content.source = { ...content.source, stamp: stamp.toString('hex') };
+    return { bytes: Buffer.concat([start, text]), content };
   } catch {
     throw damaged(file, 'its header cannot be read', start.length);
   }
@@ -241,7 +261,8 @@ function checkTable(cache: EventCache, start: number, end: number): void {
   }
 }
 
-function readCache(fd: number, file: string): EventCache & { version: number } {
+/** undefined where it is of another version */
+function readCache(fd: number, file: string): EventCache | undefined {
   const { size } = fstatSync(fd);
   const { start, length, count, id, trailer } = readTrailer(fd, file, size);
   const { bytes: header, content } = readHeader(fd, file, start);
@@ -250,31 +271,45 @@ function readCache(fd: number, file: string): EventCache & { version: number } {
   if (digestOf(header, index, trailer).toString('hex') !== id) {
     throw damaged(file, 'header and index do not have the checksum that is said', start);
   }
+  if (content.version !== VERSION) return undefined;
   const columns = new Uint8Array(index).buffer; // aligned for the arrays
   const recordings = new Float64Array(columns, 0, count * COLUMNS);
   const labels = new Int32Array(columns, recordings.byteLength, count);
   const names = count === 0 ? [] : index.toString('utf8', count * INDEX_BYTES).split('\n');
-  const cache = { ...content, file, id, names, labels, recordings };
+  const cache: EventCache = { ...content, file, id, names, labels, recordings };
   if (names.length !== count) throw damaged(file, `the index names ${names.length} of ${count} recordings`, start);
-  checkTable(cache, header.length, start);
+  checkTable(cache, header.length + STAMP, start);
   return cache;
 }
 
 /**
- * Opens a cache of that source.
- * @returns undefined where there is none, or it is of another source or version
+ * Opens a cache; what it is of, its `source` tells.
+ * @returns undefined where there is none, or it is of another version
  * @throws DataError with the byte where it is damaged
  */
-export function openEventCache(file: string, source: string): EventCache | undefined {
+export function openEventCache(file: string): EventCache | undefined {
   let fd: number | undefined;
   try {
     fd = openSync(file, 'r');
-    const cache = readCache(fd, file);
-    return cache.version === VERSION && cache.source === source ? cache : undefined;
+    return readCache(fd, file);
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Marks a cache as of files of that stamp. Where it cannot be written to, it stays as it is: their contents are looked at again then. */
+export function renewStamp({ file, id }: Pick<EventCache, 'file' | 'id'>, stamp: string): void {
+  let fd: number | undefined;
+  try {
+    fd = openSync(file, 'r+');
+    const { start, id: found } = readTrailer(fd, file, fstatSync(fd).size);
+    if (found === id) writeSync(fd, Buffer.from(stamp, 'hex'), 0, STAMP, readHeader(fd, file, start).bytes.length);
+  } catch {
+    // a cache that others keep, or that was replaced meanwhile
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

@@ -25,6 +25,7 @@ void checkMemoryPlan();
 void checkRecorder();
 void checkThreadPool();
 void checkLayout();
+void checkMappedFile();
 // Some kernels in f32 and f64.
 void checkKernels(CpuContext& context, Level level);
 

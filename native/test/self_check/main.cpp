@@ -1,4 +1,4 @@
-// The native code without Node: memory, handles, queue, threads, layout, and some kernels at every instruction-set level this machine
+// The native code without Node: memory, handles, queue, threads, layout, mapped files, and some kernels at every instruction-set level this machine
 // has. Made for runs under the sanitizers (scripts/sanitize.mjs): every tensor here ends exactly where its memory ends.
 #include <cstdio>
 
@@ -26,6 +26,7 @@ int main() {
   checkRecorder();
   checkThreadPool();
   checkLayout();
+  checkMappedFile();
   for (int level = 0; level <= static_cast<int>(bestLevel()); level++) {
     CpuContext context(2);
     const int before = failed;
