@@ -1,4 +1,4 @@
-// Writes through pinned memory, reads that are waited for later, graphs, marks of time.
+// Writes through pinned memory and a stream of copies, reads that are waited for later, graphs, marks of time.
 #include "cuda/host.h"
 
 #include <algorithm>
@@ -128,6 +128,9 @@ const Clock kClock = {mark, secondsBetween};
 WriteRing::~WriteRing() {
   for (const Piece& piece : pieces_) cudaEventDestroy(piece.done);
   for (cudaEvent_t event : idle_) cudaEventDestroy(event);
+  if (copies_) cudaStreamDestroy(copies_);
+  if (arrived_) cudaEventDestroy(arrived_);
+  if (landing_) cudaFree(landing_);
   if (memory_) cudaFreeHost(memory_);
 }
 
@@ -137,10 +140,32 @@ void WriteRing::write(const Context& context, void* data, const void* host, size
     char* pinned = take(now, status);
     if (!pinned) return;
     std::memcpy(pinned, static_cast<const char*>(host) + at, now);
-    char* to = static_cast<char*>(data) + at;
-    if (!check(status, cudaMemcpyAsync(to, pinned, now, cudaMemcpyHostToDevice, context.stream), "copying")) return;
+    if (!queueCopy(context, static_cast<char*>(data) + at, pinned, now, status)) return;
     if (!keepUntilDone(context, status)) return;
   }
+}
+
+// The place in landing_ is free when that in the pinned memory is: take() has waited for what moved its bytes on.
+bool WriteRing::queueCopy(const Context& context, void* to, const char* pinned, size_t bytes, Status* status) {
+  if (bytes < kLarge || !openDetour()) {
+    return check(status, cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, context.stream), "copying");
+  }
+  char* landing = landing_ + (pinned - memory_);
+  return check(status, cudaMemcpyAsync(landing, pinned, bytes, cudaMemcpyHostToDevice, copies_), "copying") &&
+         check(status, cudaEventRecord(arrived_, copies_), "marking a copy") &&
+         check(status, cudaStreamWaitEvent(context.stream, arrived_, 0), "waiting for a copy") &&
+         check(status, cudaMemcpyAsync(to, landing, bytes, cudaMemcpyDeviceToDevice, context.stream), "copying");
+}
+
+bool WriteRing::openDetour() {
+  if (detour_ != Detour::untried) return detour_ == Detour::open;
+  void* landing = nullptr;
+  const bool isOpen = cudaMalloc(&landing, kBytes) == cudaSuccess && cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking) == cudaSuccess &&
+                      cudaEventCreateWithFlags(&arrived_, cudaEventDisableTiming) == cudaSuccess;
+  landing_ = static_cast<char*>(landing);
+  if (!isOpen) cudaGetLastError();
+  detour_ = isOpen ? Detour::open : Detour::refused;
+  return isOpen;
 }
 
 // Room in one piece, of at most kPiece bytes: from the front again where the end of the memory is too close.

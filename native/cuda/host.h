@@ -9,6 +9,9 @@
 namespace spikeloom::cuda {
 
 // Pinned memory as a circle: bytes for the device are put in and stay until their copy is done. Who writes waits only where it is full.
+//
+// Large writes cross while the device computes: a stream of their own brings them to memory of the device that is used in the same way, at
+// the same places, and the device moves them to where they belong in order with its work.
 class WriteRing {
  public:
   ~WriteRing();
@@ -16,18 +19,30 @@ class WriteRing {
 
  private:
   static constexpr size_t kBytes = size_t{32} << 20, kPiece = size_t{8} << 20, kMostPieces = 256;
+#if defined(__CUDACC__)
+  static constexpr size_t kLarge = size_t{64} << 10;  // below it the detour costs more than the crossing
+#else
+  static constexpr size_t kLarge = 16;  // so that small tests take it, too
+#endif
   struct Piece {
     uint64_t end;
     cudaEvent_t done;
   };
   char* take(size_t bytes, Status* status);
   bool retire(Status* status);
+  bool queueCopy(const Context& context, void* to, const char* pinned, size_t bytes, Status* status);
   bool keepUntilDone(const Context& context, Status* status);
+  bool openDetour();
 
   char* memory_ = nullptr;
   uint64_t taken_ = 0, free_ = 0;  // bytes ever taken, and of those the ones that are free again
   std::deque<Piece> pieces_;
   std::vector<cudaEvent_t> idle_;
+  // The detour of large writes. Without room for it on the device they go straight.
+  enum class Detour { untried, open, refused } detour_ = Detour::untried;
+  char* landing_ = nullptr;
+  cudaStream_t copies_ = nullptr;
+  cudaEvent_t arrived_ = nullptr;
 };
 
 // A small read on its way: where it arrives and when, and what the runtime answered when it was asked.

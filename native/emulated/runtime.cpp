@@ -1,5 +1,5 @@
-// The runtime's calls: devices, memory, copies. What is queued on a stream happens at once, in the order of the calls, or is kept where the
-// stream is being captured. One lock for all of it.
+// The runtime's calls: devices, memory, copies. What is queued on a stream happens when somebody asks for it (streams.cpp). One lock for all
+// of it.
 #include "emulated/runtime.h"
 
 #include <pthread.h>
@@ -108,15 +108,6 @@ cudaError_t takeFault(int device) {
   return cudaErrorRuleBroken;
 }
 
-cudaError_t enqueue(EmulatedStream* stream, Work work) {
-  if (stream && stream->capture) {
-    stream->capture->work.push_back(std::move(work));
-    return cudaSuccess;
-  }
-  work(stream ? stream->device : hostThread().device);
-  return cudaSuccess;
-}
-
 void submit(cudaStream_t stream, const Launch& launch) {
   const Guard guard(lock());
   const std::shared_ptr<void> arguments(launch.arguments, launch.destroy);
@@ -125,7 +116,7 @@ void submit(cudaStream_t stream, const Launch& launch) {
     refuse(cudaErrorInvalidConfiguration, problem + "; kernel " + functionAt(launch.kernel));
     return;
   }
-  enqueue(stream, [launch, arguments](int device) { run(launch, device); });
+  enqueue(stream, [launch, arguments](int device) { run(launch, device); }, true);
 }
 
 void spoil(cudaStream_t stream, void* data, size_t bytes) {
@@ -210,11 +201,14 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaDeviceSynchronize() {
   const Guard guard(lock());
+  doQueued(hostThread().device);
   return takeFault(hostThread().device);
 }
 
+// Kernels are run first, so that their errors are told where they were launched.
 cudaError_t cudaGetLastError() {
   const Guard guard(lock());
+  doQueued(hostThread().device, Which::withKernels);
   const cudaError_t error = std::exchange(hostThread().lastError, cudaSuccess);
   return error == cudaSuccess ? takeFault(hostThread().device) : error;
 }
@@ -260,6 +254,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 cudaError_t cudaFree(void* data) {
   const Guard guard(lock());
   if (isCaptureUnderWay()) return refuse(cudaErrorStreamCaptureUnsupported, "memory is freed while a stream is captured");
+  doQueued(-1);
   if (!data || release(data)) return cudaSuccess;
   return refuse(cudaErrorInvalidValue, "what is freed is no live allocation");
 }
@@ -274,6 +269,7 @@ cudaError_t cudaMallocHost(void** data, size_t bytes) { return cudaHostAlloc(dat
 
 cudaError_t cudaFreeHost(void* data) {
   const Guard guard(lock());
+  doQueued(-1);
   if (!data || release(data)) return cudaSuccess;
   return refuse(cudaErrorInvalidValue, "what is freed is no live allocation");
 }
@@ -282,9 +278,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const Guard guard(lock());
   const std::string problem = bytes == 0 ? "" : problemOf(to, from, bytes, kind);
   if (!problem.empty()) return refuse(cudaErrorInvalidValue, problem);
-  return enqueue(stream, [=](int device) {
+  const cudaError_t error = enqueue(stream, [=](int device) {
     if (runtime().devices[static_cast<size_t>(device)].fault.empty()) std::memmove(to, from, bytes);
   });
+  // memory of the host that is not pinned is copied from and to before the call returns
+  const bool isPinned = machine.device.holds(reinterpret_cast<uintptr_t>(to)) && machine.device.holds(reinterpret_cast<uintptr_t>(from));
+  if (stream && !stream->capture && !isPinned) stream->queue->doAll();
+  return error;
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {

@@ -1,6 +1,7 @@
 // What the files of the emulated runtime share: the state of a host thread, streams, what a stream keeps while it is captured.
 #pragma once
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -29,16 +30,48 @@ struct EmulatedGraph {
   std::vector<spikeloom::emulated::Work> work;
 };
 
+namespace spikeloom::emulated {
+
+// The work of a stream that nobody has asked for yet: it is done as late as can be, so that whoever forgets to wait meets it undone.
+struct Queue {
+  struct Item {
+    Work work;
+    bool isKernel;
+  };
+  int device = 0;
+  std::deque<Item> left;
+  uint64_t done = 0, queued = 0;
+  size_t kernelsLeft = 0;
+
+  // Does the work up to a place in the queue.
+  void doUntil(uint64_t place);
+  void doAll() { doUntil(queued); }
+};
+
+// A place in a queue.
+struct Mark {
+  std::shared_ptr<Queue> queue;
+  uint64_t place;
+  std::chrono::steady_clock::time_point time{};  // when the work before it was done
+
+  Mark(std::shared_ptr<Queue> queue_, uint64_t place_) : queue(std::move(queue_)), place(place_) {}
+  void reach() const { queue->doUntil(place); }
+};
+
+}  // namespace spikeloom::emulated
+
 struct EmulatedStream {
   int device;
+  std::shared_ptr<spikeloom::emulated::Queue> queue;
+  bool isBlocking;                         // work on no stream waits for it
   std::shared_ptr<EmulatedGraph> capture;  // while it is captured
   bool isOrigin = false;                   // whether the capture began here, and has to end here
   std::thread::id owner{};                 // whom the capture keeps from calls that cannot be captured; nobody: all threads
 };
 
 struct EmulatedEvent {
-  std::chrono::steady_clock::time_point time{};
-  std::weak_ptr<EmulatedGraph> capture;  // recorded on a stream that was captured
+  std::shared_ptr<spikeloom::emulated::Mark> mark;  // null: never recorded
+  std::weak_ptr<EmulatedGraph> capture;             // recorded on a stream that was captured
   bool isTimed = true;
 };
 
@@ -83,8 +116,11 @@ cudaError_t failed(cudaError_t error);
 cudaError_t refuse(cudaError_t error, std::string why);
 // The fault of a launch on this device, told once.
 cudaError_t takeFault(int device);
-// Does the work now, or keeps it where the stream is captured.
-cudaError_t enqueue(EmulatedStream* stream, Work work);
+// Puts the work into the stream's queue, or keeps it where the stream is captured; on no stream it is done now.
+cudaError_t enqueue(EmulatedStream* stream, Work work, bool isKernel = false);
+// Does what was queued on the streams of a device, or of all (-1): everything, what is behind no kernel left out, or of blocking streams.
+enum class Which { all, withKernels, blocking };
+void doQueued(int device, Which which = Which::all);
 bool isCaptureUnderWay();
 
 }  // namespace spikeloom::emulated

@@ -1,5 +1,7 @@
-// Streams, events and graphs. A stream's work is done when its call returns, so there is nothing to wait for; a captured stream keeps its
-// work, and a graph does it again. A captured stream's event draws the stream that waits for it into the capture.
+// Streams, events and graphs. A stream's work waits in its queue until somebody asks for it: the host, by waiting or by looking for the
+// error of a kernel, or a stream that waits for an event of this one. So streams are as far apart as the program allows, and a wait that
+// is missing shows in the numbers. A captured stream keeps its work, and a graph does it again. A captured stream's event draws the stream
+// that waits for it into the capture.
 #include <algorithm>
 
 #include "emulated/runtime.h"
@@ -16,6 +18,39 @@ cudaError_t refuseWait() { return refuse(cudaErrorStreamCaptureUnsupported, "a s
 
 }  // namespace
 
+void Queue::doUntil(uint64_t place) {
+  while (done < place) {
+    const Item next = std::move(left.front());
+    left.pop_front();
+    done++;
+    kernelsLeft -= next.isKernel;
+    next.work(device);
+  }
+}
+
+void doQueued(int device, Which which) {
+  for (const EmulatedStream* stream : streams()) {
+    if (device >= 0 && stream->device != device) continue;
+    if (which == Which::blocking && !stream->isBlocking) continue;
+    if (which == Which::withKernels && stream->queue->kernelsLeft == 0) continue;
+    stream->queue->doAll();
+  }
+}
+
+cudaError_t enqueue(EmulatedStream* stream, Work work, bool isKernel) {
+  if (stream && stream->capture) {
+    stream->capture->work.push_back(std::move(work));
+  } else if (stream) {
+    stream->queue->left.push_back({std::move(work), isKernel});
+    stream->queue->queued++;
+    stream->queue->kernelsLeft += isKernel;
+  } else {
+    doQueued(hostThread().device, Which::blocking);
+    work(hostThread().device);
+  }
+  return cudaSuccess;
+}
+
 bool isCaptureUnderWay() {
   return std::any_of(streams().begin(), streams().end(), [](const EmulatedStream* s) {
     return s->isOrigin && (s->owner == std::thread::id() || s->owner == std::this_thread::get_id());
@@ -26,9 +61,11 @@ bool isCaptureUnderWay() {
 
 using namespace spikeloom::emulated;
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const Guard guard(lock());
-  *stream = new EmulatedStream{hostThread().device, nullptr, false, {}};
+  const auto queue = std::make_shared<Queue>();
+  queue->device = hostThread().device;
+  *stream = new EmulatedStream{queue->device, queue, !(flags & cudaStreamNonBlocking), nullptr};
   streams().push_back(*stream);
   return cudaSuccess;
 }
@@ -36,6 +73,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWith
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const Guard guard(lock());
+  stream->queue->doAll();
   streams().erase(std::remove(streams().begin(), streams().end(), stream), streams().end());
   delete stream;
   return cudaSuccess;
@@ -44,6 +82,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const Guard guard(lock());
   if (stream && stream->capture) return refuseWait();
+  if (stream) stream->queue->doAll();
+  else doQueued(hostThread().device, Which::blocking);
   return takeFault(stream ? stream->device : hostThread().device);
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
@@ -51,6 +91,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Guard guard(lock());
   if (const auto capture = event->capture.lock(); capture && stream) stream->capture = capture;
+  else if (event->mark) return enqueue(stream, [mark = event->mark](int) { mark->reach(); });
   return cudaSuccess;
 }
 
@@ -69,21 +110,30 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Guard guard(lock());
   event->capture.reset();
-  if (stream && stream->capture) event->capture = stream->capture;
-  else event->time = std::chrono::steady_clock::now();
-  return cudaSuccess;
+  event->mark.reset();
+  if (stream && stream->capture) {
+    event->capture = stream->capture;
+    return cudaSuccess;
+  }
+  const auto queue = stream ? stream->queue : std::make_shared<Queue>();
+  const auto mark = std::make_shared<Mark>(queue, stream ? queue->queued + 1 : 0);
+  event->mark = mark;
+  return enqueue(stream, [mark](int) { mark->time = std::chrono::steady_clock::now(); });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Guard guard(lock());
   if (event->capture.lock()) return refuseWait();
+  if (event->mark) event->mark->reach();
   return takeFault(hostThread().device);
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  if (!from->isTimed || !to->isTimed) return failed(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+  const Guard guard(lock());
+  if (!from->isTimed || !to->isTimed || !from->mark || !to->mark) return failed(cudaErrorInvalidResourceHandle);
+  for (const cudaEvent_t event : {from, to}) event->mark->reach();
+  *milliseconds = std::chrono::duration<float, std::milli>(to->mark->time - from->mark->time).count();
   return cudaSuccess;
 }
 

@@ -62,6 +62,81 @@ CASE(what_is_queued_behind_a_fault_is_left_out) {
   return harness::expect(harness::outcome(), y.read(), {1, 2});
 }
 
+// ---- streams that go their own ways
+
+struct TwoStreams {
+  cudaStream_t copies, work;
+  cudaEvent_t event;
+  int *pinned, *landing;
+  Memory<int> y{2};
+
+  TwoStreams() {
+    cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&work, cudaStreamNonBlocking);
+    cudaEventCreate(&event);
+    cudaMallocHost(&pinned, 8);
+    cudaMalloc(&landing, 8);
+  }
+  ~TwoStreams() {
+    cudaFree(landing);
+    cudaFreeHost(pinned);
+    cudaEventDestroy(event);
+    cudaStreamDestroy(work);
+    cudaStreamDestroy(copies);
+  }
+  // Brings two numbers to y by way of landing, from one stream to the other.
+  void bring(int first, int second, bool isAwaited) {
+    pinned[0] = first;
+    pinned[1] = second;
+    cudaMemcpyAsync(landing, pinned, 8, cudaMemcpyHostToDevice, copies);
+    cudaEventRecord(event, copies);
+    if (isAwaited) cudaStreamWaitEvent(work, event);
+    cudaMemcpyAsync(y.data, landing, 8, cudaMemcpyDeviceToDevice, work);
+  }
+  std::vector<int> result() {
+    cudaStreamSynchronize(work);
+    return y.read();
+  }
+};
+const int kNothing = 0x7ff47ff4;  // what nobody wrote
+
+CASE(a_stream_waits_for_another) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  spikeloom::emulated::launch(addOne, 1, 2, 0, two.work, two.y.data, 10);
+  return harness::expect(harness::outcome(), two.result(), {11, 12});
+}
+CASE(a_stream_that_does_not_wait_comes_too_early) {
+  TwoStreams two;
+  two.bring(1, 2, false);
+  return harness::expect("fine", two.result(), {kNothing, kNothing});
+}
+CASE(an_event_stands_for_what_was_before_it) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  cudaEventRecord(two.event, two.work);  // the wait is for the event as it was
+  return harness::expect("fine", two.result(), {1, 2});
+}
+CASE(pinned_memory_that_is_used_again_behind_its_event) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  cudaEventSynchronize(two.event);
+  two.pinned[0] = 7;
+  return harness::expect("fine", two.result(), {1, 2});
+}
+CASE(pinned_memory_that_is_used_again_too_early) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  two.pinned[0] = 7;
+  return harness::expect("fine", two.result(), {7, 2});
+}
+CASE(a_device_is_waited_for_as_a_whole) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  cudaDeviceSynchronize();
+  return harness::expect("fine", two.y.read(), {1, 2});
+}
+
 CASE(memory_that_is_not_there) {
   void* data = nullptr;
   const std::string first = textOf(cudaMalloc(&data, size_t{2} << 30));

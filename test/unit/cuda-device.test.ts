@@ -1,9 +1,21 @@
 // A CUDA device as a whole: what is written arrives, memory that does not suffice is told with what would, numbers that do not exist are
 // refused. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one that the host plays.
 import { expect } from 'chai';
-import { cudaBackend, device, OutOfMemoryError, scope, tensor } from '../../lib/core/index.ts';
+import {
+  cudaBackend,
+  device,
+  empty,
+  keep,
+  OutOfMemoryError,
+  recordStep,
+  scope,
+  tensor,
+  zeros,
+} from '../../lib/core/index.ts';
 import { model } from '../../lib/nn/index.ts';
 import { add } from '../../lib/ops/add.ts';
+import { logMetrics } from '../../lib/ops/log-metrics.ts';
+import { clipFactor } from '../../lib/ops/optimizer-updates.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { planTraining } from '../../lib/train/memory.ts';
 import { train } from '../../lib/train/train.ts';
@@ -43,6 +55,29 @@ describe('a CUDA device', function () {
     const values = await Promise.all(sums.map((sum) => sum.item()));
     expect(values).to.deep.equal(values.map((_, i) => 2 * i));
     for (const made of [x, ...sums]) made.dispose();
+  });
+
+  it('replays with the batch that was written before each replay, whatever else is on its way', async () => {
+    const size = 2 * MIB; // 8 MiB: a fourth of what may be on its way
+    const x = keep(tensor(new Float32Array(size), { device: device('cuda') }));
+    const log = keep(zeros([12, 2], 'f32', device('cuda')));
+    const next = keep(zeros([1], 'i32', device('cuda')));
+    const one = tensor(Int32Array.of(1), { device: device('cuda') });
+    const step = recordStep(device('cuda'), () => {
+      const ends = clipFactor([x], empty([1], 'f32', device('cuda')), 1).norm;
+      logMetrics({ log, next }, { loss: ends, correct: one });
+    });
+    for (let i = 0; i < 12; i++) {
+      const batch = new Float32Array(size);
+      batch[0] = 3 * (i + 1);
+      batch[size - 1] = 4 * (i + 1);
+      x.set(batch);
+      step.replay();
+    }
+    const norms = (await log.array()).filter((_, i) => i % 2 === 0);
+    expect([...norms]).to.deep.equal(Array.from({ length: 12 }, (_, i) => 5 * (i + 1)));
+    step.dispose();
+    for (const made of [x, log, next, one]) made.dispose();
   });
 
   it('that has not the memory for a step says what it takes, what is free, and which batch fits', async function () {
