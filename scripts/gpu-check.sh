@@ -37,11 +37,14 @@ pack() {
   for tool in node git tar xz strip; do command -v $tool > /dev/null || die "pack needs $tool"; done
   [ -d node_modules/tsx ] || die "pack needs the npm packages; run npm ci"
   pack_node "$folder"
+  # without results, pictures, and the golden files of data sets, which no piece reads
   git ls-files -- native lib test bench scripts recipes docs datasets examples '*.json' '*.md' binding.gyp CMakeLists.txt LICENSE |
-    grep -v '^bench/results/' | tar -cJf "$folder/sources.tar.xz" -T -
-  # what only checks types or builds in the second way is left out
-  tar -cJhf "$folder/node_modules.tar.xz" --exclude=node_modules/typescript --exclude='node_modules/@types' \
-    --exclude=node_modules/cmake-js --exclude=node_modules/sharp --exclude=node_modules/@img --exclude='*.map' --exclude='*.d.ts' --exclude='*.md' --exclude=node_modules/zod/src node_modules
+    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^package-lock.json$' | tar -cJf "$folder/sources.tar.xz" -T -
+  # without what only checks types, builds in the second way, or reads pictures and HDF5
+  left_out=
+  for package in typescript @types @biomejs cmake-js sharp @img h5wasm fast-check zod/src zod/v3; do left_out="$left_out --exclude=node_modules/$package"; done
+  # shellcheck disable=SC2086 # one word for each
+  tar -cJhf "$folder/node_modules.tar.xz" $left_out --exclude='*.map' --exclude='*.d.ts' --exclude='*.d.cts' --exclude='*.md' node_modules
   state=$(git rev-parse HEAD)
   [ -z "$(git status --porcelain --untracked-files=no)" ] || state="$state modified"
   printf '%s\n' "$state" > "$folder/commit"
@@ -157,7 +160,7 @@ tables() {
     const head = { date: new Date().toISOString(), machine: { gpu: read("doctor").cuda.description }, commit, modified: Boolean(modified) };
     writeFileSync(`${process.argv[1]}/tables-gpu.json`, JSON.stringify({ ...head, tables: read("tables") }, null, 2));' "$out")
   item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-single-terms.test.ts
-  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
+  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
 }
 
