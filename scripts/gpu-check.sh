@@ -246,7 +246,10 @@ esac
 prepare
 unpack
 again= worked=
-for piece; do "$piece"; done
+for piece; do
+  "$piece"
+  [ -z "$again" ] || break  # what comes behind may need what is left
+done
 [ -z "$failed" ] || die "failed:$failed"
 if [ -n "$again" ]; then
   say "to be continued: call it again"
