@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// npm run fuzz: the native event decoders and the JPEG path under AddressSanitizer and UBSan on inputs that a fuzzer makes
-// (native/test/fuzz_events.cpp, fuzz_images.cpp; libjpeg-turbo itself is the system's, without sanitizers).
-//   node scripts/fuzz.mjs [DECODER | jpeg ...] [--runs N] [--plain]      none named: all; a million inputs each
+// npm run fuzz: the native event decoders, LZ4 and the JPEG path under AddressSanitizer and UBSan on inputs that a fuzzer makes
+// (native/test/fuzz_events.cpp, fuzz_lz4.cpp, fuzz_images.cpp; libjpeg-turbo itself is the system's, without sanitizers).
+//   node scripts/fuzz.mjs [DECODER | lz4 | jpeg ...] [--runs N] [--plain]      none named: all; a million inputs each
 // With clang and its libFuzzer the inputs follow what the code does (Debian: apt install clang libclang-rt-14-dev); without, or with --plain, g++ and
 // a driver that changes the seeds, the same way every time. Seeds are those of test/golden. Everything lies in build/fuzz.
 import { spawnSync } from 'node:child_process';
@@ -52,6 +52,19 @@ function writeSeeds(decoder) {
   return place;
 }
 
+/** Frames of LZ4: those of a recording's packets, in front of them the room that fuzz_lz4.cpp is to give. */
+function writeFrames() {
+  const bytes = readFileSync(join(root, 'test/golden/events/lz4.aedat4'));
+  const place = join(root, folder, 'seeds/lz4');
+  mkdirSync(place, { recursive: true });
+  const magic = Buffer.from([0x04, 0x22, 0x4d, 0x18]);
+  for (let at = bytes.indexOf(magic); at >= 0; at = bytes.indexOf(magic, at + 1)) {
+    const frame = bytes.subarray(at, at + bytes.readInt32LE(at - 4));
+    writeFileSync(join(place, String(at)), Buffer.concat([Buffer.from([0, 8]), frame]));
+  }
+  return place;
+}
+
 function writePictures() {
   const pictures = join(root, 'test/golden/pictures');
   const place = join(root, folder, 'seeds/jpeg');
@@ -65,11 +78,15 @@ function writePictures() {
   return place;
 }
 
-/** Builds the harness of the decoders ('events') or of pictures ('images'). */
+/** The harness, native/test/fuzz_*.cpp, of what is named. */
+const subjectOf = (name) => ({ lz4: 'lz4', jpeg: 'images' })[name] ?? 'events';
+
+/** Builds a harness with the sources that it is for. */
 function build(subject, plain) {
   const product = `${folder}/${subject}-${plain ? 'driver' : 'libfuzzer'}`;
   mkdirSync(join(root, folder), { recursive: true });
-  const files = sources('cpu').filter((file) => file.startsWith(`native/${subject}/`));
+  const tested = subject === 'images' ? 'native/images/' : 'native/events/';
+  const files = sources('cpu').filter((file) => file.startsWith(tested));
   const flags = ['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-Inative', '-fno-sanitize-recover=all'];
   const kind = plain
     ? ['-fsanitize=address,undefined', 'native/test/fuzz_driver.cpp']
@@ -88,7 +105,7 @@ function build(subject, plain) {
 
 function fuzz(program, decoder, runs, plain) {
   const isPicture = decoder === 'jpeg';
-  const seeds = isPicture ? writePictures() : writeSeeds(decoder);
+  const seeds = isPicture ? writePictures() : decoder === 'lz4' ? writeFrames() : writeSeeds(decoder);
   const env = { SPIKELOOM_FUZZ: decoder };
   if (plain) return run(program, [String(runs), ...readdirSync(seeds).map((name) => join(seeds, name))], env);
   const found = join(root, folder, 'found', decoder);
@@ -112,12 +129,11 @@ try {
   if (!Number.isInteger(runs) || runs < 1) throw new Error('--runs is followed by a number of inputs, at least 1');
   const plain = named.includes('--plain') || !find('clang++');
   const decoders = named.filter((name) => name !== '--plain');
-  const all = [...Object.keys(SEEDS), 'jpeg'];
+  const all = [...Object.keys(SEEDS), 'lz4', 'jpeg'];
   const unknown = decoders.find((name) => !all.includes(name));
   if (unknown) throw new Error(`unknown argument '${unknown}'; known: ${all.join(', ')}, --runs, --plain`);
   if (plain && !named.includes('--plain'))
     console.log('fuzz: clang++ was not found; the plain driver, which does not follow the code, runs instead');
-  const subjectOf = (decoder) => (decoder === 'jpeg' ? 'images' : 'events');
   const chosen = decoders.length > 0 ? decoders : all;
   const programs = Object.fromEntries(
     [...new Set(chosen.map(subjectOf))].map((subject) => [subject, build(subject, plain)]),

@@ -94,6 +94,8 @@ export interface Native {
     height: number,
     ...arrays: [x: Uint16Array, y: Uint16Array, p: Uint8Array, t: Float64Array]
   ): [number, number, number, number, number, number, string];
+  /** Unpacks an LZ4 frame; gives the bytes written, -1 where `out` has no room, or the rule that the frame breaks. */
+  unpackLz4(bytes: Uint8Array, out: Uint8Array): number | string;
   /** Undefined where the file cannot be mapped. */
   mapFile(descriptor: number): MappedFile | undefined;
   /** Fills `bytes` from `offset` on; false where the file does not have them any more. */

@@ -20,6 +20,7 @@
 #include "core/tensor.h"
 #include "cpu/backend.h"
 #include "events/decoder.h"
+#include "events/lz4.h"
 #include "images/jpeg_library.h"
 #include "images/render.h"
 
@@ -224,6 +225,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
   add("decodeEvents", decodeEvents);
+  add("unpackLz4", unpackLz4Frame);
   add("mapFile", mapFile);
   add("readMapped", readMapped);
   add("unmapFile", unmapFile);

@@ -48,3 +48,13 @@ Napi::Value decodeEvents(const Napi::CallbackInfo& info) {
   list[at] = Napi::String::New(info.Env(), result.problem);
   return list;
 }
+
+// unpackLz4(bytes, out): gives the bytes written, -1 where `out` has no room, or the rule that the frame breaks; see native/events/lz4.h.
+Napi::Value unpackLz4Frame(const Napi::CallbackInfo& info) {
+  size_t size = 0, capacity = 0;
+  const auto* bytes = elementsOf<const uint8_t>(info[0], &size);
+  auto* out = elementsOf<uint8_t>(info[1], &capacity);
+  const Unpacked found = unpackLz4(bytes, size, out, capacity);
+  if (*found.problem) return Napi::String::New(info.Env(), found.problem);
+  return Napi::Number::New(info.Env(), found.full ? -1 : static_cast<double>(found.size));
+}

@@ -28,11 +28,16 @@ struct EventOutput {
   size_t capacity;
   size_t count = 0;
 
-  void add(uint32_t column, uint32_t row, uint32_t polarity, int64_t time) {
+  // Writes an event where the next one belongs, without counting it.
+  void put(uint32_t column, uint32_t row, uint32_t polarity, int64_t time) {
     x[count] = static_cast<uint16_t>(column);
     y[count] = static_cast<uint16_t>(row);
     p[count] = static_cast<uint8_t>(polarity);
     t[count] = static_cast<double>(time);
+  }
+
+  void add(uint32_t column, uint32_t row, uint32_t polarity, int64_t time) {
+    put(column, row, polarity, time);
     count++;
   }
 };

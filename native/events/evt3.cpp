@@ -14,6 +14,8 @@
 namespace spikeloom {
 namespace {
 
+constexpr size_t kUnit = 2;
+
 enum Kind : uint32_t { kRow = 0, kEvent = 2, kBase = 3, kVector12 = 4, kVector8 = 5, kTimeLow = 6, kTimeHigh = 8 };
 
 struct Own {
@@ -31,6 +33,36 @@ struct Own {
   }
 };
 
+// Replaces what `when` is true for, without a branch.
+inline void choose(uint32_t& value, bool when, uint32_t next) { value ^= (value ^ next) & (0u - static_cast<uint32_t>(when)); }
+
+// Takes words of row, event, base and low time up to the first other one, event outside of the sensor, or event without room. The four follow one
+// another as they like, which no branch predictor foresees, so all is done for each word: an event is written where the next one belongs,
+// counted or not.
+void takeRun(Own& own, EventInput& input, EventOutput& output) {
+  constexpr uint32_t kOthers = 1u << kVector12 | 1u << kVector8 | 1u << kTimeHigh;
+  const uint32_t width = input.width, height = input.height, runs = own.runs;
+  const uint64_t high = own.high;
+  uint32_t low = own.low, y = own.y, x = own.x, polarity = own.polarity;
+  const uint8_t *at = input.bytes + input.used, *end = at + ((input.size - input.used) & ~size_t{1});
+  EventOutput out = output;
+  for (; at < end && out.count < out.capacity; at += kUnit) {
+    const uint32_t word = littleU16(at), kind = word >> 12, eleven = word & 0x7ff;
+    if (kOthers >> kind & 1) break;
+    const bool event = (kind == kEvent) & (runs != 0);
+    if (event & ((eleven >= width) | (y >= height))) break;
+    out.put(eleven, y, word >> 11 & 1, static_cast<int64_t>(high + low));
+    out.count += event;
+    choose(y, kind == kRow, eleven);
+    choose(low, kind == kTimeLow, word & 0xfff);
+    choose(x, kind == kBase, eleven);
+    choose(polarity, kind == kBase, word >> 11 & 1);
+  }
+  input.used = static_cast<size_t>(at - input.bytes);
+  output = out;
+  own = {high, low, y, x, polarity, runs};
+}
+
 // Appends the events of a vector; the word is not consumed where it stops.
 EventResult addVector(Own& own, uint32_t mask, uint32_t length, const EventInput& input, EventOutput& output) {
   if (own.runs && mask) {
@@ -38,9 +70,11 @@ EventResult addVector(Own& own, uint32_t mask, uint32_t length, const EventInput
     if (last >= input.width || own.y >= input.height) return outsideAt(last, own.y);
     if (output.capacity - output.count < static_cast<size_t>(std::popcount(mask))) return {EventStop::full};
     const int64_t time = static_cast<int64_t>(own.high + own.low);
+    EventOutput out = output;
     for (uint32_t bits = mask; bits; bits &= bits - 1) {
-      output.add(own.x + static_cast<uint32_t>(std::countr_zero(bits)), own.y, own.polarity, time);
+      out.add(own.x + static_cast<uint32_t>(std::countr_zero(bits)), own.y, own.polarity, time);
     }
+    output = out;
   }
   own.x += length;
   return {};
@@ -58,10 +92,11 @@ EventResult addEvent(const Own& own, uint32_t word, const EventInput& input, Eve
 }  // namespace
 
 EventResult decodeEvt3(EventState* state, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 2;
   Own own = loadState<Own>(*state);
   EventResult result;
   for (; input.size - input.used >= kUnit; input.used += kUnit) {
+    takeRun(own, input, output);
+    if (input.size - input.used < kUnit) break;
     const uint32_t word = littleU16(input.bytes + input.used);
     switch (word >> 12) {
       case kRow: own.y = word & 0x7ff; break;

@@ -131,6 +131,8 @@ export class Aedat4Feed implements EventFeed {
   readonly #file: string;
   readonly #packets: Packets;
   readonly #events: FlatFeed;
+  /** Memory of the last packet that was unpacked. */
+  #room = new Uint8Array(0);
   /** How far the packets were read. */
   #at: number;
 
@@ -145,7 +147,7 @@ export class Aedat4Feed implements EventFeed {
     return this.#packets.end === undefined || this.#at >= this.#packets.end;
   }
 
-  *push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<void, number> {
+  *push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<number, number> {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = Math.min(bytes.length, (this.#packets.end ?? Number.POSITIVE_INFINITY) - offset);
     let at = 0;
@@ -160,8 +162,12 @@ export class Aedat4Feed implements EventFeed {
       }
       if (end - at < PACKET_HEADER + size) break;
       const body = bytes.subarray(at + PACKET_HEADER, at + PACKET_HEADER + size);
-      if (stream === this.#packets.stream) yield* this.#events.push(this.#open(body, offset + at), offset + at, block);
-      at += PACKET_HEADER + size;
+      const next = at + PACKET_HEADER + size;
+      if (stream === this.#packets.stream) {
+        const steps = this.#events.push(this.#open(body, offset + at), offset + at, block);
+        while (!steps.next().done) yield next;
+      }
+      at = next;
     }
     this.#at = offset + at;
     // What lies behind the packets is their table.
@@ -170,14 +176,20 @@ export class Aedat4Feed implements EventFeed {
 
   /** The events of a packet as they lie in it. */
   #open(body: Uint8Array, offset: number): Uint8Array {
-    const { compression } = this.#packets;
     try {
-      const bytes =
-        compression === 0 ? body : compression < 3 ? unpackLz4(body, MAX_PACKET) : unpackZstd(body, MAX_PACKET);
-      return new Table(bytes).vector(0, EVENT_BYTES);
+      return new Table(this.#unpack(body)).vector(0, EVENT_BYTES);
     } catch (cause) {
       if (!(cause instanceof CompressionError) && !(cause instanceof RangeError)) throw cause;
       throw new DataError(this.#file, `the packet that begins here is damaged: ${cause.message}`, { offset, cause });
     }
+  }
+
+  #unpack(body: Uint8Array): Uint8Array {
+    const { compression } = this.#packets;
+    if (compression === 0) return body;
+    if (compression > 2) return unpackZstd(body, MAX_PACKET);
+    const bytes = unpackLz4(body, this.#room, MAX_PACKET);
+    this.#room = new Uint8Array(bytes.buffer);
+    return bytes;
   }
 }

@@ -1,55 +1,14 @@
 // What packets of AEDAT 4.0 are compressed with, taken apart with bounded memory whatever the bytes claim.
 import { decompress } from 'fzstd';
+import { native } from '../../core/native.ts';
 
 /** Breaks the format's rules; the caller knows the file and the place. */
 export class CompressionError extends Error {}
 
-const LZ4_MAGIC = 0x184d2204;
 const ZSTD_MAGIC = 0xfd2fb528;
 const ZSTD_BLOCK = 2 ** 17;
+const FIRST_ROOM = 2 ** 16;
 const CUT = 'the compressed data is cut off';
-
-const FEW = 64;
-
-/** Appends to memory that grows up to `most` bytes. */
-class Output {
-  bytes = new Uint8Array(2 ** 16);
-  length = 0;
-  readonly #most: number;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  #room(more: number): void {
-    const needed = this.length + more;
-    if (needed > this.#most) throw new CompressionError(`packets above ${this.#most} bytes are refused`);
-    if (needed <= this.bytes.length) return;
-    const larger = new Uint8Array(Math.min(this.#most, Math.max(needed, 2 * this.bytes.length)));
-    larger.set(this.bytes.subarray(0, this.length));
-    this.bytes = larger;
-  }
-
-  /** Appends `count` bytes of `source` from `from` on. Few are copied one by one, which is faster than a call. */
-  add(source: Uint8Array, from: number, count: number): void {
-    this.#room(count);
-    const { bytes, length } = this;
-    if (count > FEW) bytes.set(source.subarray(from, from + count), length);
-    else for (let i = 0; i < count; i++) bytes[length + i] = source[from + i]!;
-    this.length += count;
-  }
-
-  /** Appends `count` bytes that begin `back` bytes before the end; they may reach into what is being appended. */
-  repeat(back: number, count: number): void {
-    if (back < 1 || back > this.length) throw new CompressionError('a match of LZ4 begins before the data does');
-    this.#room(count);
-    const { bytes, length } = this;
-    const start = length - back;
-    if (back >= count && count > FEW) bytes.copyWithin(length, start, start + count);
-    else for (let i = 0; i < count; i++) bytes[length + i] = bytes[start + i]!;
-    this.length += count;
-  }
-}
 
 /** A row of bytes that ends; reading behind it is an error. */
 class Input {
@@ -91,54 +50,19 @@ class Input {
   }
 }
 
-function lz4Block(source: Uint8Array, output: Output): void {
-  const end = source.length;
-  let at = 0;
-  const byte = (): number => {
-    if (at >= end) throw new CompressionError(CUT);
-    return source[at++]!;
-  };
-  /** 15 goes on in the next byte, and 255 there in the one behind it. */
-  const length = (nibble: number): number => {
-    let sum = nibble;
-    for (let more = nibble === 15 ? 255 : 0; more === 255; sum += more) more = byte();
-    return sum;
-  };
-  for (;;) {
-    const token = byte();
-    const literals = length(token >> 4);
-    if (literals > end - at) throw new CompressionError(CUT);
-    output.add(source, at, literals);
-    at += literals;
-    if (at === end) return;
-    const back = byte() + 256 * byte();
-    output.repeat(back, 4 + length(token & 15));
-  }
-}
-
 /**
- * An LZ4 frame (LZ4 Frame Format Description 1.6.3); its checksums are passed over.
+ * An LZ4 frame (native/events/lz4.cpp); its checksums are passed over.
+ * @param room memory of a packet before, which is used again where it is large enough
  * @param most the most bytes that it may give
+ * @returns what was unpacked, at the beginning of `room` or of larger memory
  */
-export function unpackLz4(bytes: Uint8Array, most: number): Uint8Array {
-  const input = new Input(bytes);
-  if (input.u32() !== LZ4_MAGIC) throw new CompressionError('an LZ4 frame begins with 04 22 4d 18');
-  const flags = input.u8();
-  if (flags >> 6 !== 1 || flags & 0b11)
-    throw new CompressionError('LZ4 frames of version 1 without dictionary are read');
-  input.take(1 + (flags & 8 ? 8 : 0) + 1); // block size, content size, header checksum
-  const output = new Output(most);
-  for (;;) {
-    const size = input.u32();
-    if (size === 0) break;
-    const block = input.take(size & 0x7fffffff);
-    if (size >>> 31) output.add(block, 0, block.length);
-    else lz4Block(block, output);
-    if (flags & 16) input.take(4);
+export function unpackLz4(bytes: Uint8Array, room: Uint8Array<ArrayBuffer>, most: number): Uint8Array<ArrayBuffer> {
+  for (let out = room; ; out = new Uint8Array(Math.min(most, Math.max(2 * out.length, FIRST_ROOM)))) {
+    const found = native().unpackLz4(bytes, out);
+    if (typeof found === 'string') throw new CompressionError(found);
+    if (found >= 0) return out.subarray(0, found);
+    if (out.length >= most) throw new CompressionError(`packets above ${most} bytes are refused`);
   }
-  if (flags & 4) input.take(4);
-  if (input.left > 0) throw new CompressionError('bytes are left over behind the LZ4 frame');
-  return output.bytes.subarray(0, output.length);
 }
 
 /** Walks a Zstandard frame (RFC 8878) to see that it is one, ends with the data, and needs no more memory than `most`. */

@@ -7,6 +7,9 @@ import type { Recording, SensorSize } from './formats.ts';
 /** The most events that one word of a format holds, and so the least room that always lets a decoder get on. */
 export const LEAST_ROOM = 12;
 
+/** From this share on, memory without events is not worth a copy of those that are there. */
+const NEARLY_FULL = 7 / 8;
+
 /** Arrays that events are appended to. */
 export class EventBlock {
   count = 0;
@@ -28,10 +31,10 @@ export class EventBlock {
     this.t = new Float64Array(capacity);
   }
 
-  /** Room for twice as many. */
-  grow(): void {
+  /** Room for as many as are expected, and for half as many more in any case. */
+  grow(expected = 0): void {
     const { count, x, y, p, t } = this;
-    this.renew(Math.max(2 * x.length, LEAST_ROOM));
+    this.renew(Math.max(Math.ceil(1.5 * x.length), x.length + LEAST_ROOM, expected));
     this.count = count;
     this.x.set(x);
     this.y.set(y);
@@ -39,25 +42,22 @@ export class EventBlock {
     this.t.set(t);
   }
 
-  /** The events in arrays of their own, which are these where they are full. */
+  /** The events; where little room is left, in the memory that they were decoded into. */
   take({ width, height }: SensorSize): Events {
-    const { count } = this;
-    const full = count === this.x.length;
-    const [x, y, p, t] = [this.x, this.y, this.p, this.t];
-    const arrays = full
-      ? { x, y, p, t }
-      : { x: x.slice(0, count), y: y.slice(0, count), p: p.slice(0, count), t: t.slice(0, count) };
-    return { width, height, count, ...arrays };
+    const { count, x, y, p, t } = this;
+    const cut = count < x.length * NEARLY_FULL ? 'slice' : 'subarray';
+    return { width, height, count, x: x[cut](0, count), y: y[cut](0, count), p: p[cut](0, count), t: t[cut](0, count) };
   }
 }
 
 /** Takes the bytes of a recording in pieces; what it leaves of a piece is to begin the next one. */
 export interface EventFeed {
   /**
-   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room: go on when it has.
+   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room, and about how many bytes
+   * were used: go on when it has.
    * @returns the bytes that were used
    */
-  push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<void, number>;
+  push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<number, number>;
   /** Whether the recording may end here, with nothing left over. */
   complete(): boolean;
 }
@@ -86,9 +86,9 @@ export class FlatFeed implements EventFeed {
     return this.#due === 0;
   }
 
-  *push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<void, number> {
+  *push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<number, number> {
     let used = 0;
-    while (this.#step(bytes, used, offset, block, (more) => (used += more)) === FULL) yield;
+    while (this.#step(bytes, used, offset, block, (more) => (used += more)) === FULL) yield used;
     return used;
   }
 

@@ -8,7 +8,6 @@ import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
 import type { Events } from './events.ts';
 import { type EventOptions, MAX_HEADER, openRecording, type Recording } from './formats.ts';
 
-const PIECE = 2 ** 20;
 const CHUNK = 2 ** 18;
 
 const feedOf = (recording: Recording, file: string): EventFeed =>
@@ -21,10 +20,12 @@ class Window {
   /** Where bytes[0] lies in the file. */
   offset: number;
 
-  /** @param size of the file: what a small one does not need is not taken, and many small ones make a data set */
-  constructor(start: number, size: number) {
-    this.bytes = new Uint8Array(Math.min(PIECE, Math.max(1, size - start)));
-    this.offset = start;
+  /** @param head the beginning of the file, whose events begin at `start` */
+  constructor(head: Uint8Array, start: number) {
+    this.bytes = head;
+    this.have = head.length;
+    this.offset = 0;
+    if (start > 0) this.drop(start);
   }
 
   get filled(): Uint8Array {
@@ -55,9 +56,9 @@ function needRegular(stat: { isFile(): boolean }, file: string): void {
   if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
 }
 
-/** A block with room for what so many bytes may hold; less where they may hold less, see EventBlock.grow(). */
-function blockFor(recording: Recording, bytes: number, file: string): EventBlock {
-  const events = Math.ceil(Math.max(0, bytes - recording.start) / Math.max(recording.bytesPerEvent, 4));
+/** A block with room for all events of a file; where their size varies, for its beginning, which tells how many there may be. */
+function blockFor({ start, bytesPerEvent }: Recording, bytes: number, file: string): EventBlock {
+  const events = Math.ceil(Math.max(0, bytes - start) / (bytesPerEvent === 1 ? 64 : bytesPerEvent));
   try {
     return new EventBlock(events);
   } catch (cause) {
@@ -70,14 +71,21 @@ const tooLarge = (file: string, cause: unknown): DataError =>
     cause,
   });
 
-/** Decodes a piece into a block that grows with it; gives the bytes that were used. */
-function decodeAll(feed: EventFeed, bytes: Uint8Array, offset: number, block: EventBlock, file: string): number {
+/** Decodes a piece of a file of `size` bytes into a block that grows with it; gives the bytes that were used. */
+function decodeAll(
+  feed: EventFeed,
+  bytes: Uint8Array,
+  offset: number,
+  block: EventBlock,
+  { file, size, start }: { file: string; size: number; start: number },
+): number {
   const steps = feed.push(bytes, offset, block);
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
+    const share = (offset + step.value - start) / (size - start);
     try {
-      block.grow();
+      block.grow(share > 0 ? Math.min(size, Math.ceil((1.05 * block.count) / share)) : 0);
     } catch (cause) {
       throw tooLarge(file, cause);
     }
@@ -97,7 +105,7 @@ export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?:
   const feed = feedOf(recording, file);
   const block = blockFor(recording, bytes.length, file);
   const data = bytes.subarray(recording.start);
-  const used = decodeAll(feed, data, recording.start, block, file);
+  const used = decodeAll(feed, data, recording.start, block, { file, size: bytes.length, start: recording.start });
   finish(feed, data.length - used, bytes.length, file, options);
   return block.take(recording);
 }
@@ -114,17 +122,18 @@ export function readEvents(file: string, options: EventOptions = {}): Events {
     descriptor = openSync(file, 'r');
     const stat = fstatSync(descriptor);
     needRegular(stat, file);
-    const head = new Uint8Array(Math.min(MAX_HEADER, stat.size));
-    const recording = openRecording(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)), file, options);
+    const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
+    const head = room.subarray(0, readSync(descriptor, room, 0, room.length, 0));
+    const recording = openRecording(head, file, options);
     const feed = feedOf(recording, file);
     const block = blockFor(recording, stat.size, file);
-    const window = new Window(recording.start, stat.size);
-    for (;;) {
+    const window = new Window(head, recording.start);
+    const whole = { file, size: stat.size, start: recording.start };
+    for (let read = 1; read > 0; ) {
+      window.drop(decodeAll(feed, window.filled, window.offset, block, whole));
       const { bytes, have, offset } = window;
-      const read = readSync(descriptor, bytes, have, bytes.length - have, offset + have);
-      if (read === 0) break;
+      read = readSync(descriptor, bytes, have, bytes.length - have, offset + have);
       window.have += read;
-      window.drop(decodeAll(feed, window.filled, offset, block, file));
     }
     finish(feed, window.have, window.offset + window.have, file, options);
     return block.take(recording);
@@ -153,24 +162,23 @@ export async function* streamEvents(
     handle = await open(file, 'r');
     const stat = await handle.stat();
     needRegular(stat, file);
-    const head = new Uint8Array(Math.min(MAX_HEADER, stat.size));
-    const { bytesRead } = await handle.read(head, 0, head.length, 0);
-    const recording = openRecording(head.subarray(0, bytesRead), file, options);
+    const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
+    const head = room.subarray(0, (await handle.read(room, 0, room.length, 0)).bytesRead);
+    const recording = openRecording(head, file, options);
     const feed = feedOf(recording, file);
-    const window = new Window(recording.start, stat.size);
+    const window = new Window(head, recording.start);
     const block = new EventBlock(chunk);
-    for (;;) {
-      const { bytes, have, offset } = window;
-      const { bytesRead: read } = await handle.read(bytes, have, bytes.length - have, offset + have);
-      if (read === 0) break;
-      window.have += read;
-      const steps = feed.push(window.filled, offset, block);
+    for (let read = 1; read > 0; ) {
+      const steps = feed.push(window.filled, window.offset, block);
       let step = steps.next();
       for (; !step.done; step = steps.next()) {
         if (block.count > 0) yield block.take(recording);
         block.renew(chunk);
       }
       window.drop(step.value);
+      const { bytes, have, offset } = window;
+      read = (await handle.read(bytes, have, bytes.length - have, offset + have)).bytesRead;
+      window.have += read;
     }
     finish(feed, window.have, window.offset + window.have, file, options);
     if (block.count > 0) yield block.take(recording);
