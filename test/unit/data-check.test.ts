@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { DataError } from '../../lib/data/files.ts';
 import { CATALOGUE, type CatalogueEntry, type KnownFile } from '../../lib/data/originals/catalogue.ts';
 import { checkData, type Finding } from '../../lib/data/originals/check.ts';
+import { zipBytes } from '../support/archives.ts';
 import { testFolder, writeMnistLike } from '../support/image-sets.ts';
 
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
@@ -145,6 +146,18 @@ describe('checkData', () => {
     const found = await checkData(folder.path('other'));
     expect(found.map(({ set, label }) => `${set.name} ${label}`)).to.deep.equal(['cifar10 as distributed']);
     expect(found[0]).to.include({ state: 'damaged', archive: true });
+  });
+
+  it('a zip that is none is damaged, another one differs', async () => {
+    mkdirSync(folder.path('n-cars'));
+    const file = folder.path('n-cars/Prophesee_Dataset_n_cars.zip');
+    writeFileSync(file, 'no archive');
+    expect((await checkData(folder.path('n-cars')))[0]).to.include({ state: 'damaged' });
+    const other = zipBytes({ 'a.txt': 'a' });
+    writeFileSync(file, other.subarray(0, -1));
+    expect((await checkData(folder.path('n-cars')))[0]).to.include({ state: 'damaged' });
+    writeFileSync(file, other);
+    expect((await checkData(folder.path('n-cars')))[0]!.files[0]).to.include({ state: 'differs' });
   });
 
   it('refuses what is no folder', async () => {

@@ -238,20 +238,48 @@ describe('event sets', () => {
     expect(await framesOf(train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
   });
 
-  it('N-CARS as distributed: a zip of zips, stored or deflated', async () => {
+  it('N-CARS as distributed, a zip of zips, is the unpacked folder', async () => {
     const train = {
       'cars/1.dat': dat(someEvents(40, 60, 50, 1)),
       'background/2.dat': dat(someEvents(41, 120, 100, 2)),
     };
     const test = { 'n-cars_test/cars/3.dat': dat(someEvents(42, 33, 20, 3)) };
+    const unpacked = folder.path('cars-unpacked');
+    writeTree(join(unpacked, 'n-cars_train'), train);
+    writeTree(unpacked, test);
+    const expected = await nCars(unpacked, STEPS);
     const inner = { 'n-cars_train.zip': zipBytes(train), 'n-cars_test.zip': zipBytes(test, { deflate: false }) };
     for (const deflate of [false, true]) {
       const root = folder.path(`cars-distributed-${deflate}`);
       writeTree(root, { 'Prophesee_Dataset_n_cars.zip': zipBytes(inner, { deflate }) });
       const sets = await nCars(root, STEPS);
-      expect([labelsOf(sets.train), labelsOf(sets.test)]).to.deep.equal([[0, 1], [1]]);
-      expect(await framesOf(sets.train, 0)).to.deep.equal(counted(someEvents(41, 120, 100, 2), 3));
+      for (const half of ['train', 'test'] as const) {
+        expect(sets[half].split).to.deep.equal(expected[half].split);
+        expect(labelsOf(sets[half])).to.deep.equal(labelsOf(expected[half]));
+        for (let i = 0; i < expected[half].count; i++) {
+          expect(await framesOf(sets[half], i)).to.deep.equal(await framesOf(expected[half], i));
+        }
+      }
     }
+  });
+
+  it('archives in an archive of any name in the folder; deeper ones are refused', async () => {
+    const digit = (seed: number) => fortyBit(someEvents(30, 34, 34, seed));
+    const halves = {
+      'Train.zip': zipBytes({ 'Train/4/1.bin': digit(1), 'Train/8/2.bin': digit(2) }),
+      'Test.zip': zipBytes({ 'Test/6/3.bin': digit(3) }),
+    };
+    const root = folder.path('nmnist-in-one');
+    writeTree(root, { 'download-1.zip': zipBytes(halves) });
+    const { train, test } = await nMnist(root, STEPS);
+    expect([labelsOf(train), labelsOf(test)]).to.deep.equal([[4, 8], [6]]);
+    expect(await framesOf(train, 1)).to.deep.equal(counted(someEvents(30, 34, 34, 2), 3));
+
+    const deep = folder.path('nmnist-too-deep');
+    writeTree(deep, { 'a.zip': zipBytes({ 'b.zip': zipBytes(halves) }) });
+    const error = (await failure(nMnist(deep, STEPS))) as DataError;
+    expect(error.file).to.equal(join(deep, 'a.zip/b.zip'));
+    expect(error.message).to.include('one level is looked into');
   });
 
   it('SHD: units as columns of one row, all spikes in the second channel', async () => {

@@ -1,5 +1,5 @@
 // The original files of a data set, wherever they lie: in a folder, or in the archives as they are distributed.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type FileTree, openTree, openTreeSync } from '../archive.ts';
 import { DataError } from '../files.ts';
@@ -19,6 +19,8 @@ const MOST_BYTES = 2 ** 31 - 1;
 
 type NameOf = (path: string) => string | undefined;
 
+const ARCHIVE = /([^/]+)\.(zip|tar|tar\.gz|tgz)$/;
+
 /** Where the original files of a data set lie, before any of them is read. */
 export class Sources {
   /** The files, or the archives that they lie in. */
@@ -29,18 +31,19 @@ export class Sources {
   readonly #remedy: string;
 
   /**
-   * Looks through a folder, and for `archives` in it; `root` may be an archive, too.
+   * Looks through a folder, and for `archives` in it; where neither is there, every archive in it may hold them, and `root` may be one, too.
    * @param nameOf what the file at a path is called in splits; undefined for a file that is none of the set's
    * @throws DataError where there is nothing
    */
   constructor(root: string, archives: readonly string[], nameOf: NameOf, remedy: string) {
     const isFolder = statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const found = isFolder ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
+    const known = isFolder ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
     const files: Origin[] = [];
     for (const { path } of isFolder ? openTreeSync(root).list() : []) {
       const name = nameOf(path);
       if (name !== undefined) files.push({ name, file: join(root, path) });
     }
+    const found = files.length + known.length > 0 ? known : archivesIn(root);
     const packed = found.map((file) => ({ name: basename(file), file }));
     this.origins = new Origins([...files, ...packed]);
     if (files.length + packed.length === 0) {
@@ -69,24 +72,41 @@ export class Sources {
         }
       };
       const seen = new Set(this.#places.map((place) => basename(place)));
+      let deeper: string | undefined;
       for (const place of this.#places) {
         const tree = await openTree(place);
         add(tree, this.#nameOf);
         if (tree.kind === 'folder') continue;
         for (const { path } of tree.list()) {
-          const inner = /([^/]+)\.(zip|tar|tar\.gz|tgz)$/.exec(path);
-          if (!inner || seen.has(inner[0])) continue;
+          const [file, name] = ARCHIVE.exec(path) ?? [];
+          if (file === undefined || seen.has(file)) continue;
+          const inner = await tree.open(path);
           // As if it had been unpacked where it lies, or into a folder of its name.
-          add(await tree.open(path), (name) => this.#nameOf(name) ?? this.#nameOf(`${inner[1]}/${name}`));
+          add(inner, (inside) => this.#nameOf(inside) ?? this.#nameOf(`${name}/${inside}`));
+          deeper ??= inner.list().find((entry) => ARCHIVE.test(entry.path)) && inner.file;
         }
       }
       if (known.size > 0) return opened;
+      if (deeper !== undefined) {
+        throw new DataError(
+          deeper,
+          'holds archives, but is in one itself: unpack the outer one, one level is looked into',
+        );
+      }
       throw new DataError(this.#root, `the files of the set are not there: ${this.#remedy}`);
     } catch (error) {
       opened.close();
       throw error;
     }
   }
+}
+
+/** The archives that lie in a folder itself, by name. */
+function archivesIn(folder: string): string[] {
+  const files = readdirSync(folder, { withFileTypes: true }).filter(
+    (entry) => entry.isFile() && ARCHIVE.test(entry.name),
+  );
+  return files.map(({ name }) => join(folder, name)).sort();
 }
 
 interface Tree {
