@@ -1,9 +1,22 @@
+import { DataError } from '../../lib/data/files.ts';
+
 /** What a promise is rejected with; that it is fulfilled is a failure of the test. */
 export async function failure(promise: Promise<unknown>): Promise<Error> {
   try {
     await promise;
   } catch (error) {
     return error as Error;
+  }
+  throw new Error('nothing was refused');
+}
+
+/** The {@link DataError} that is thrown; anything else is a failure of the test. */
+export function dataErrorOf(body: () => unknown): DataError {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof DataError) return error;
+    throw error;
   }
   throw new Error('nothing was refused');
 }

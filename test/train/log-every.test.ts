@@ -3,7 +3,6 @@
 import { expect } from 'chai';
 import { cudaBackend, device, NotFiniteError, SpikeloomError, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { Progress, type StepProgress } from '../../lib/train/progress.ts';
@@ -15,20 +14,11 @@ import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { testDevices } from '../support/devices.ts';
 import { failure } from '../support/failure.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
+import { tinyNet } from '../support/tiny-net.ts';
 
 const data = { train: randomSet('cifar10', [23, 3, 9, 7]), test: randomSet('cifar10', [5, 3, 9, 7]) };
 const RECIPE = 'model: { name: fsta-resnet20 }\ndata: { name: cifar10, root: somewhere }\n';
 const STEPS = 6; // of an epoch, the last with 3 images
-
-const tiny = define('tiny', ({ classes }) => [
-  conv2d(4, { kernel: 3, stride: 2, padding: 1 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
-const netOn = (on: string) => tiny({ steps: 2, channels: 3, size: [9, 7], classes: 4, seed: 3, device: on });
 
 /** Keeps what it is told, and aborts at the end of the n-th step. */
 class Watching extends Progress {
@@ -51,7 +41,7 @@ class Watching extends Progress {
 }
 
 async function trained(on: string, out: string, options: Partial<TrainOptions> = {}, last?: number) {
-  using net = netOn(on);
+  using net = tinyNet(on);
   const progress = new Watching(last);
   const usual = { data, batch: 4, epochs: 2, optimizer: sgd({ lr: 0.05, momentum: 0.9 }), seed: 11, workers: 0 };
   const run = train(net, { ...usual, augment: 'basic', out, progress, signal: progress.signal, ...options });
@@ -156,7 +146,7 @@ for (const on of testDevices) {
 
 describe('the setting log_every', () => {
   it('is a number of steps, from 1 to what one read holds', () => {
-    using net = netOn('cpu');
+    using net = tinyNet('cpu');
     for (const logEvery of [0, -1, 1.5, MOST_LOGGED + 1, Number.NaN]) {
       expect(() => train(net, { data, epochs: 1, logEvery })).to.throw(
         SpikeloomError,

@@ -7,7 +7,6 @@ import { normaliseTable } from '../../lib/data/augment/augment.ts';
 import { DeviceLoader } from '../../lib/data/images/device-loader.ts';
 import { residentBytes, residentRoom, residentSet } from '../../lib/data/images/resident-set.ts';
 import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../lib/data/loader.ts';
-import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { encodePrograms } from '../../lib/ops/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
@@ -18,19 +17,9 @@ import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
 import type { AnyBatch } from '../../lib/train/trainer-inputs.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
+import { tinyNet } from '../support/tiny-net.ts';
 
 const data = { train: randomSet('cifar10', [23, 3, 9, 7]), test: randomSet('cifar10', [11, 3, 9, 7]) };
-
-const tiny = define('tiny', ({ classes }) => [
-  conv2d(4, { kernel: 3, stride: 2, padding: 1 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
-const netOn = (on: string, dtype: RealType = 'f32') =>
-  tiny({ steps: 2, channels: 3, size: [9, 7], classes: 4, seed: 3, dtype, device: on });
 
 interface Outcome {
   /** What of the reports does not depend on the clock. */
@@ -53,7 +42,7 @@ function abortAfter(steps: number): Pick<TrainOptions, 'signal' | 'progress'> {
 }
 
 async function trained(on: string, out: string, options: Partial<TrainOptions>, dtype?: RealType): Promise<Outcome> {
-  using net = netOn(on, dtype);
+  using net = tinyNet(on, dtype);
   const usual = { data, batch: 4, epochs: 2, optimizer: sgd({ lr: 0.05, momentum: 0.9 }), augment: 'basic' as const };
   const run = train(net, { ...usual, seed: 11, workers: 0, out, ...options });
   const reports: Outcome['reports'] = [];
@@ -148,7 +137,7 @@ function describeOn(on: string): void {
   }
 
   it('an evaluation has the numbers of the host', async () => {
-    using net = netOn(on);
+    using net = tinyNet(on);
     const numbers = async (resident: Residence) => {
       const { seconds: _, ...rest } = await evaluate(net, data.test, { batch: 4, workers: 0, resident });
       return rest;
@@ -159,7 +148,7 @@ function describeOn(on: string): void {
   it('the plan of a run counts the images; they rest from the first epoch to the end', async () => {
     const before = device(on).stats();
     {
-      using net = netOn(on);
+      using net = tinyNet(on);
       const run = train(net, { data, epochs: 2, batch: 4, resident: 'on' });
       const bytes = residentBytes(data.train, 23, 'f32') + residentBytes(data.test, 11, 'f32');
       const { dataBytes, bytes: all, weightBytes, optimizerBytes, stepBytes } = run.memory();
@@ -178,7 +167,7 @@ function describeOn(on: string): void {
   it('a run that leaves the finite numbers says where, and frees the images', async () => {
     const { handles } = device(on).stats();
     {
-      using net = netOn(on);
+      using net = tinyNet(on);
       const options = { data, epochs: 2, batch: 4, resident: 'on', optimizer: sgd({ lr: 3e38 }) } as const;
       let error: unknown;
       try {
@@ -198,7 +187,7 @@ describe('images that rest on the CPU', function () {
   describeOn('cpu');
 
   it('do so only where asked for', () => {
-    using net = netOn('cpu');
+    using net = tinyNet('cpu');
     const batches = residentBytes(data.train, 4, 'f32') + residentBytes(data.test, 4, 'f32');
     expect(train(net, { data, epochs: 1, batch: 4 }).memory().dataBytes).to.equal(batches);
     expect(train(net, { data, epochs: 1, batch: 4, resident: 'auto' }).memory().dataBytes).to.equal(batches);
@@ -209,7 +198,7 @@ describe('images that rest on the CPU', function () {
   });
 
   it('are not mixed up with those of another loader in recorded steps', async () => {
-    using net = netOn('cpu');
+    using net = tinyNet('cpu');
     using steps = new EvaluationSteps(net, { loss: 'ce', record: true });
     const place = { dtype: 'f32', device: device(), whole: true } as const;
     const [mine, other] = [0, 0].map(() => new DeviceLoader(data.train, { batch: 4 }, place));
@@ -285,7 +274,7 @@ describe('images that rest on a CUDA device', function () {
 
   it('are taken in the graph of the step', async () => {
     const before = device('cuda').stats().capturesRun;
-    using net = netOn('cuda');
+    using net = tinyNet('cuda');
     for await (const _ of train(net, { data, epochs: 1, batch: 4, workers: 0, resident: 'on' }));
     const { capturesRun, captureProblem } = device('cuda').stats();
     expect(captureProblem).to.equal('');
@@ -294,7 +283,7 @@ describe('images that rest on a CUDA device', function () {
   });
 
   it('do so by themselves where they take a quarter of the free memory at most', () => {
-    using net = netOn('cuda');
+    using net = tinyNet('cuda');
     const bytes = residentBytes(data.train, 23, 'f32') + residentBytes(data.test, 11, 'f32');
     expect(train(net, { data, epochs: 1 }).memory().dataBytes).to.equal(bytes);
     const batches = residentBytes(data.train, 4, 'f32') + residentBytes(data.test, 4, 'f32');

@@ -9,22 +9,12 @@ import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { native } from '../../lib/core/native.ts';
 import { RecordingFile } from '../../lib/data/events/cache.ts';
-import { DataError } from '../../lib/data/files.ts';
+import { dataErrorOf } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { mappedBytes, pagedCache, rowsOf } from '../support/mapped-caches.ts';
 import { compiler } from '../support/own-build.ts';
 
 const support = (name: string): URL => new URL(`../support/${name}`, import.meta.url);
-
-function refusal(body: () => unknown): DataError {
-  try {
-    body();
-  } catch (error) {
-    expect(error).to.be.instanceOf(DataError);
-    return error as DataError;
-  }
-  throw new Error('nothing was refused');
-}
 
 describe('mapped cache of recordings', function () {
   this.timeout(60_000);
@@ -58,14 +48,14 @@ describe('mapped cache of recordings', function () {
     opened.read(second!);
     const cut = second![0]! + 30_000;
     truncateSync(cache.file, cut);
-    const error = refusal(() => opened.read(second!));
+    const error = dataErrorOf(() => opened.read(second!));
     expect(error).to.include({ file: cache.file, offset: cut });
     expect(error.message)
       .to.include('the cache ends here')
       .and.include('delete it')
       .and.include('while a run reads it');
     expect(mappedBytes(cache.file), 'zeros lie where the file was').to.be.within(cut, before - 65_536);
-    expect(refusal(() => opened.read(third!)).offset).to.equal(third![0]);
+    expect(dataErrorOf(() => opened.read(third!)).offset).to.equal(third![0]);
     expect(opened.read(first!)).to.have.length(first![1]!);
     for (const row of rowsOf(sound)) expect(other.read(row)).to.have.length(row[1]!);
     writeFileSync(cache.file, whole);
@@ -80,7 +70,7 @@ describe('mapped cache of recordings', function () {
     const cut = last[0]! + last[1]! - 1;
     const opened = new RecordingFile(cache);
     truncateSync(cache.file, cut);
-    expect(refusal(() => opened.read(last)).offset).to.equal(cut);
+    expect(dataErrorOf(() => opened.read(last)).offset).to.equal(cut);
     opened.close();
   });
 

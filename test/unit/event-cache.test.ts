@@ -15,10 +15,9 @@ import {
   openEventCache,
   RecordingFile,
 } from '../../lib/data/events/cache.ts';
-import { DataError } from '../../lib/data/files.ts';
 import { loader, nMnist } from '../../lib/data/index.ts';
 import { fortyBit, someEvents, someSource, writeTree } from '../support/event-files.ts';
-import { failure } from '../support/failure.ts';
+import { dataErrorOf, failure } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 
 const CONTENT = { width: 34, height: 34, classes: ['a', 'b'], source: someSource('these files') };
@@ -26,16 +25,6 @@ const item = (i: number): CacheItem => ({ name: `sample ${i}`, label: i % 2, eve
 
 async function* items(count: number, change = (one: CacheItem, _i: number): CacheItem => one) {
   for (let i = 0; i < count; i++) yield change(item(i), i);
-}
-
-function errorOf(body: () => unknown): DataError {
-  try {
-    body();
-  } catch (error) {
-    expect(error).to.be.instanceOf(DataError);
-    return error as DataError;
-  }
-  throw new Error('nothing was refused');
 }
 
 function readAll(cache: EventCache): number[] {
@@ -94,14 +83,14 @@ describe('cache of recordings', () => {
         expect({ ...source, stamp: CONTENT.source.stamp }).to.deep.equal(CONTENT.source);
         continue;
       }
-      const error = errorOf(() => readAll(openEventCache(file)!));
+      const error = dataErrorOf(() => readAll(openEventCache(file)!));
       expect(error.file).to.equal(file);
       if (at >= start && at < end) expect(error.offset).to.be.within(start, at);
     }
     for (let length = 0; length < whole.length; length += 7) {
       writeFileSync(file, whole);
       truncateSync(file, length);
-      errorOf(() => openEventCache(file));
+      dataErrorOf(() => openEventCache(file));
     }
   }).timeout(60_000);
 
@@ -112,8 +101,8 @@ describe('cache of recordings', () => {
     const [offset, , count] = cache.recordings;
     const file2 = new RecordingFile(cache);
     const beyond = [statSync(file).size - 3, 10, count!, 0, 0, 0];
-    expect(errorOf(() => file2.read(beyond)).message).to.include('ends here');
-    expect(errorOf(() => file2.read([offset!, 5, count!, 0, 0, 0])).offset).to.equal(offset);
+    expect(dataErrorOf(() => file2.read(beyond)).message).to.include('ends here');
+    expect(dataErrorOf(() => file2.read([offset!, 5, count!, 0, 0, 0])).offset).to.equal(offset);
     file2.close();
   });
 

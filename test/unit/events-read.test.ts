@@ -6,14 +6,8 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import {
-  DataError,
-  decodeEvents,
-  type EventOptions,
-  type Events,
-  readEvents,
-  streamEvents,
-} from '../../lib/data/index.ts';
+import { decodeEvents, type EventOptions, type Events, readEvents, streamEvents } from '../../lib/data/index.ts';
+import { dataErrorOf } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { realData } from '../support/real-data.ts';
 
@@ -60,16 +54,6 @@ async function streamed(file: string, options: EventOptions & { chunk?: number }
   return all;
 }
 
-function errorOf(body: () => unknown): DataError {
-  try {
-    body();
-  } catch (error) {
-    expect(error).to.be.instanceOf(DataError);
-    return error as DataError;
-  }
-  throw new Error('no error was thrown');
-}
-
 describe('recordings of event cameras', () => {
   const folder = testFolder();
 
@@ -96,14 +80,14 @@ describe('recordings of event cameras', () => {
     writeFileSync(copy, readFileSync(golden('evt3.raw')));
     expect(readEvents(copy).count).to.equal(EXPECTED['evt3.raw']!.count);
     const bytes = readFileSync(golden('nmnist.bs2'));
-    expect(errorOf(() => decodeEvents(bytes, { file: 'events' })).message).to.match(/give the format/);
+    expect(dataErrorOf(() => decodeEvents(bytes, { file: 'events' })).message).to.match(/give the format/);
     expect(decodeEvents(bytes, { format: 'nmnist' }).count).to.equal(EXPECTED['nmnist.bs2']!.count);
   });
 
   it('an event outside of the sensor is an error that names its byte', () => {
     const bytes = readFileSync(golden('nmnist.bs2'));
     bytes[5 * 9 + 1] = 34;
-    const error = errorOf(() => decodeEvents(bytes, { file: 'a.bin' }));
+    const error = dataErrorOf(() => decodeEvents(bytes, { file: 'a.bin' }));
     expect(error.offset).to.equal(45);
     expect(error.message).to.match(/^a\.bin at byte 45: .*row 34, outside of a sensor of 34x34/);
     expect(decodeEvents(bytes, { file: 'a.bin', size: { width: 34, height: 35 } }).count).to.equal(150);
@@ -116,7 +100,7 @@ describe('recordings of event cameras', () => {
       writeFileSync(cut, bytes);
       truncateSync(cut, bytes.length - 1);
       for (const body of [() => readEvents(cut), () => decodeEvents(bytes.subarray(0, -1), { file: name })]) {
-        const error = errorOf(body);
+        const error = dataErrorOf(body);
         expect(error.message).to.include('cut off');
         expect(error.offset).to.equal(bytes.length - 1);
       }
@@ -136,7 +120,7 @@ describe('recordings of event cameras', () => {
       const starts = [18 + bytes.readUInt32LE(14)];
       for (let i = 0; i < 4; i++) starts.push(starts.at(-1)! + 8 + bytes.readInt32LE(starts.at(-1)! + 4));
       for (const length of [starts[2]!, starts[2]! + 9]) {
-        const error = errorOf(() => decodeEvents(bytes.subarray(0, length)));
+        const error = dataErrorOf(() => decodeEvents(bytes.subarray(0, length)));
         expect(error.message).to.include('cut off');
         expect(error.offset).to.equal(length);
         const kept = decodeEvents(bytes.subarray(0, length), { truncated: 'keep' });
@@ -153,23 +137,25 @@ describe('recordings of event cameras', () => {
         const copy = Buffer.from(bytes);
         copy.writeInt32LE(value, at);
         if (at === first + 8 && name === 'none.aedat4') copy.writeInt32LE(value, at + 4); // the size in front is not needed
-        expect(errorOf(() => decodeEvents(copy, { file: name })).offset, `${name}: ${value} at ${at}`).to.equal(first);
+        expect(dataErrorOf(() => decodeEvents(copy, { file: name })).offset, `${name}: ${value} at ${at}`).to.equal(
+          first,
+        );
       }
       const copy = Buffer.from(bytes);
       copy.writeUInt32LE(2 ** 31, 14);
-      expect(errorOf(() => decodeEvents(copy)).message).to.match(/header of AEDAT 4\.0 ends within/);
+      expect(dataErrorOf(() => decodeEvents(copy)).message).to.match(/header of AEDAT 4\.0 ends within/);
     }
   });
 
   it('an empty N-MNIST file is an empty recording; missing files and folders are errors', () => {
     expect(decodeEvents(new Uint8Array(0), { format: 'nmnist' }).count).to.equal(0);
-    expect(errorOf(() => readEvents(folder.path('none.bin'))).message).to.include('cannot be read');
-    expect(errorOf(() => readEvents(folder.path())).message).to.match(/regular file|EISDIR/);
+    expect(dataErrorOf(() => readEvents(folder.path('none.bin'))).message).to.include('cannot be read');
+    expect(dataErrorOf(() => readEvents(folder.path())).message).to.match(/regular file|EISDIR/);
   });
 
   it('headers: other versions, other sensors, other types and lines without end are refused', () => {
     const of = (text: string, file = 'a'): string =>
-      errorOf(() => decodeEvents(Buffer.from(text, 'latin1'), { file })).message;
+      dataErrorOf(() => decodeEvents(Buffer.from(text, 'latin1'), { file })).message;
     expect(of('#!AER-DAT1.0\r\n')).to.match(/this is AEDAT 1\.0/);
     expect(of('#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis346red\r\n')).to.match(/Davis346red/);
     expect(of('#!AER-DAT3.1\r\n#Format: RAW\r\n')).to.match(/END-HEADER/);
@@ -187,7 +173,7 @@ describe('recordings of event cameras', () => {
     const damaged = (at: number, value: number) => {
       const copy = Buffer.from(bytes);
       copy.writeInt32LE(value, start + at);
-      return errorOf(() => decodeEvents(copy)).offset;
+      return dataErrorOf(() => decodeEvents(copy)).offset;
     };
     for (const [at, value] of [
       [4, 16],
