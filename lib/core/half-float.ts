@@ -46,7 +46,8 @@ export function f16Bits(value: number): number {
   return sign | ((shifted + 0xfff + ((shifted >>> 13) & 1)) >>> 13);
 }
 
-function roundHalfEven(value: number): number {
+/** The nearest whole number of one that is not negative; of two equally near the even one, as IEEE 754 and Python round. */
+export function roundHalfEven(value: number): number {
   const low = Math.floor(value);
   const rest = value - low;
   return rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low;

@@ -21,18 +21,29 @@ export class DataError extends SpikeloomError {
   }
 }
 
+/** A failed read as a {@link DataError}; one that is a DataError already passes through. */
+export function unreadable(file: string, cause: unknown): DataError {
+  return cause instanceof DataError
+    ? cause
+    : new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+}
+
+/** @throws DataError for a folder, a device or a pipe */
+export function needRegularFile(file: string, stat: { isFile(): boolean }): void {
+  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+}
+
 /** Reads a whole regular file of at most `maxBytes`; every failure is a {@link DataError}. */
 export function readDataFile(file: string, maxBytes: number): Buffer {
   try {
     const stat = statSync(file);
-    if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+    needRegularFile(file, stat);
     if (stat.size > maxBytes) {
       throw new DataError(file, `files of this kind hold at most ${maxBytes} bytes, but this one has ${stat.size}`);
     }
     return readFileSync(file);
   } catch (cause) {
-    if (cause instanceof DataError) throw cause;
-    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+    throw unreadable(file, cause);
   }
 }
 

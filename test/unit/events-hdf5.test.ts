@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parseGestureLabels } from '../../lib/data/events/gesture.ts';
-import { fromFloat16 } from '../../lib/data/events/hdf5.ts';
 import { DataError, type Events, readGestureLabels, readHdf5Events, readShd } from '../../lib/data/index.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { realData } from '../support/real-data.ts';
@@ -47,22 +46,6 @@ describe('recordings in HDF5', () => {
       }
     });
   }
-
-  it('floats of 16 bits: normal, subnormal, signed, infinite, none', () => {
-    expect([0x3c00, 0xc000, 0x3555, 0x7bff, 0x0400, 0x0001, 0x03ff, 0x7c00, 0xfc00].map(fromFloat16)).to.deep.equal([
-      1,
-      -2,
-      0.333251953125,
-      65504,
-      2 ** -14,
-      2 ** -24,
-      1023 / 2 ** 24,
-      Infinity,
-      -Infinity,
-    ]);
-    expect(fromFloat16(0x7e00)).to.be.NaN;
-    expect(Object.is(fromFloat16(0x8000), -0)).to.equal(true);
-  });
 
   it('events with members are read in seconds and in microseconds', async () => {
     for (const path of ['3/00001', 'CD/events']) {

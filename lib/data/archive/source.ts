@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { DataError } from '../files.ts';
+import { DataError, needRegularFile, unreadable } from '../files.ts';
 
 const readAt = promisify(readCallback);
 
@@ -80,9 +80,13 @@ export function partOf(source: ByteSource, file: string, offset: number, size: n
 function open(file: string): number {
   return guarded(file, () => {
     const handle = openSync(file, 'r');
-    if (fstatSync(handle).isFile()) return handle;
-    closeSync(handle);
-    throw new DataError(file, 'a data file must be a regular file, but this is something else');
+    try {
+      needRegularFile(file, fstatSync(handle));
+      return handle;
+    } catch (error) {
+      closeSync(handle);
+      throw error;
+    }
   });
 }
 
@@ -90,12 +94,8 @@ function guarded<T>(file: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    throw cause instanceof DataError ? cause : unreadable(file, cause);
+    throw unreadable(file, cause);
   }
-}
-
-function unreadable(file: string, cause: unknown): DataError {
-  return new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
 }
 
 function shrunk(file: string, offset: number): DataError {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { CacheSource } from '../events/cache.ts';
-import { DataError } from '../files.ts';
+import { DataError, needRegularFile, unreadable } from '../files.ts';
 
 /** A recording, a list, or an archive of them. */
 export interface Origin {
@@ -23,7 +23,7 @@ const READ_BYTES = 2 ** 20;
 function look({ name, file }: Origin): Seen {
   const stat = statSync(file, { throwIfNoEntry: false });
   if (!stat) throw new DataError(file, 'there is no such file or folder');
-  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+  needRegularFile(file, stat);
   return { name, file, size: stat.size, changed: stat.mtimeMs };
 }
 
@@ -47,7 +47,7 @@ async function hashFile(file: string, room: Buffer, signal?: AbortSignal): Promi
     }
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+    throw unreadable(file, cause);
   }
 }
 

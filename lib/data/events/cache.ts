@@ -17,7 +17,7 @@ import { crc32 } from 'node:zlib';
 import { makeFolders, removeLeftovers, writeFileAtomicLater } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
 import { type MappedFile, native } from '../../core/native.ts';
-import { DataError } from '../files.ts';
+import { DataError, unreadable } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 import { leastBytes, packRecording } from './packed.ts';
@@ -293,9 +293,8 @@ export function openEventCache(file: string): EventCache | undefined {
     fd = openSync(file, 'r');
     return readCache(fd, file);
   } catch (cause) {
-    if (cause instanceof DataError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+    throw unreadable(file, cause);
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

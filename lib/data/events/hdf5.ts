@@ -1,7 +1,8 @@
 // Recordings in HDF5 files, by h5wasm (the HDF5 library as WebAssembly), which is loaded when it is first needed.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Dataset, Entity, File, Metadata } from 'h5wasm/node';
-import { DataError } from '../files.ts';
+import { f16ToF32 } from '../../core/half-float.ts';
+import { DataError, unreadable } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 
@@ -32,14 +33,11 @@ function needHdf5(file: string): void {
       });
     }
   } catch (cause) {
-    throw damaged(file, cause);
+    throw unreadable(file, cause);
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
 }
-
-const damaged = (file: string, cause: unknown): DataError =>
-  cause instanceof DataError ? cause : new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
 
 async function openHdf5(file: string): Promise<File> {
   needHdf5(file);
@@ -48,7 +46,7 @@ async function openHdf5(file: string): Promise<File> {
   try {
     return new File(file, 'r');
   } catch (cause) {
-    throw damaged(file, cause);
+    throw unreadable(file, cause);
   }
 }
 
@@ -76,15 +74,6 @@ function column(from: File, path: string, file: string): Dataset & { length: num
   return Object.assign(found, { length });
 }
 
-/** Seconds as a float of 16 bits (IEEE 754 binary16), which h5wasm gives as the bits, to a number. */
-export function fromFloat16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
-}
-
 /** Makes h5wasm give floats of 16 bits as their bits; it refuses them otherwise. */
 function readableVlen(dataset: Dataset, path: string, file: string): 'float16' | 'other' {
   const metadata = dataset.metadata as Metadata & { vlen_type?: Metadata };
@@ -95,6 +84,13 @@ function readableVlen(dataset: Dataset, path: string, file: string): 'float16' |
   if (element.type !== FLOAT || element.size !== 2) return 'other';
   element.type = INTEGER;
   return 'float16';
+}
+
+/** Numbers of the bits of 16-bit floats. */
+function widened(bits: ArrayLike<number>): Float32Array {
+  const numbers = new Float32Array(bits.length);
+  f16ToF32(Uint16Array.from(bits), numbers);
+  return numbers;
 }
 
 const SHD = { units: 700, classes: 20 };
@@ -116,8 +112,9 @@ function shdEvents(
   if (times.length !== count) throw new DataError(file, `${where} has ${count} units, but ${times.length} times`);
   const x = Uint16Array.from(units);
   const t = new Float64Array(count);
+  const seconds = half ? widened(times) : times;
   for (let i = 0; i < count; i++) {
-    t[i] = Math.round(1e6 * (half ? fromFloat16(times[i]!) : times[i]!));
+    t[i] = Math.round(1e6 * seconds[i]!);
     if (!(units[i]! >= 0 && units[i]! < SHD.units)) {
       throw new DataError(file, `units go from 0 to ${SHD.units - 1}, but ${where} has ${units[i]}`);
     }
@@ -158,7 +155,7 @@ export async function* readShd(file: string): AsyncGenerator<LabelledEvents, voi
       }
     }
   } catch (cause) {
-    throw damaged(file, cause);
+    throw unreadable(file, cause);
   } finally {
     close(from);
   }
@@ -214,7 +211,7 @@ export async function readHdf5Events(file: string, path: string, { width, height
     }
     return { width, height, count, x, y, p, t };
   } catch (cause) {
-    throw damaged(file, cause);
+    throw unreadable(file, cause);
   } finally {
     close(from);
   }

@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SpikeloomError } from '../../core/errors.ts';
-import { DataError } from '../files.ts';
+import { DataError, needRegularFile, unreadable } from '../files.ts';
 import { Aedat4Feed } from './aedat4.ts';
 import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
 import type { Events } from './events.ts';
@@ -47,13 +47,6 @@ function finish(feed: EventFeed, left: number, end: number, file: string, option
   if ((left === 0 && feed.complete()) || options.truncated === 'keep') return;
   const remedy = "fetch it again, or read what is there with truncated: 'keep'";
   throw new DataError(file, `the recording is cut off within an event or a packet; ${remedy}`, { offset: end });
-}
-
-const unreadable = (file: string, cause: unknown): DataError =>
-  cause instanceof DataError ? cause : new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
-
-function needRegular(stat: { isFile(): boolean }, file: string): void {
-  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
 }
 
 /** A block with room for all events of a file; where their size varies, for its beginning, which tells how many there may be. */
@@ -121,7 +114,7 @@ export function readEvents(file: string, options: EventOptions = {}): Events {
   try {
     descriptor = openSync(file, 'r');
     const stat = fstatSync(descriptor);
-    needRegular(stat, file);
+    needRegularFile(file, stat);
     const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
     const head = room.subarray(0, readSync(descriptor, room, 0, room.length, 0));
     const recording = openRecording(head, file, options);
@@ -161,7 +154,7 @@ export async function* streamEvents(
   try {
     handle = await open(file, 'r');
     const stat = await handle.stat();
-    needRegular(stat, file);
+    needRegularFile(file, stat);
     const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
     const head = room.subarray(0, (await handle.read(room, 0, room.length, 0)).bytesRead);
     const recording = openRecording(head, file, options);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
-import { DataError } from '../files.ts';
+import { DataError, unreadable } from '../files.ts';
 import type { KnownFile } from './catalogue.ts';
 
 export interface Digests {
@@ -35,7 +35,7 @@ export async function digestFile(file: string): Promise<Digests> {
   try {
     return await digest(createReadStream(file, { highWaterMark: READ_BYTES }));
   } catch (cause) {
-    throw new DataError(file, `cannot be read (${(cause as Error).message})`, { cause });
+    throw unreadable(file, cause);
   }
 }
 

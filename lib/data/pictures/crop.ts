@@ -1,3 +1,4 @@
+import { roundHalfEven } from '../../core/half-float.ts';
 import type { Philox } from '../../core/random.ts';
 import type { ImageFiles } from './image-files.ts';
 
@@ -60,14 +61,8 @@ export function cropWindow(set: ImageFiles, box: Box, flip: boolean): Float64Arr
 export function centreWindow(set: ImageFiles, width: number, height: number): Float64Array {
   const long = (side: number, short: number) => Math.floor((set.resize * side) / short);
   const [wide, high] = width <= height ? [set.resize, long(height, width)] : [long(width, height), set.resize];
-  const middle = (all: number, part: number) => roundHalfEven((all - part) / 2);
+  const middle = (all: number, part: number) => roundHalfEven((all - part) / 2); // as Python rounds in torchvision's CenterCrop
   const corner = [middle(wide, set.width), middle(high, set.height)] as const;
   const cubic = set.interpolation === 'bicubic' ? 1 : 0;
   return Float64Array.of(0, 0, width, height, wide, high, ...corner, set.width, set.height, 0, cubic);
-}
-
-/** As Python rounds, so that the middle lies where torchvision's does. */
-function roundHalfEven(value: number): number {
-  const down = Math.floor(value);
-  return value - down === 0.5 ? down + (down % 2) : Math.round(value);
 }
