@@ -190,9 +190,6 @@ export function needReal(input: Signal, context: PlanContext): void {
     context.fail('needs a current of real numbers, but gets spikes; put conv2d() or linear() before it');
 }
 
-/** Elements of a shape as a plain product. */
-export const product = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
-
 export const refuse = (path: string, kind: string, message: string): never => {
   throw new SpikeloomError(`${path} (${kind}): ${message}`);
 };

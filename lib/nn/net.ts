@@ -6,6 +6,7 @@ import {
   type Device,
   describe,
   device,
+  elements,
   inOneGo,
   isRecording,
   isStepRecording,
@@ -25,7 +26,7 @@ import { realGradient } from '../ops/to-real.ts';
 import { type FiringGroup, firingGroup, runGroup } from './fused.ts';
 import { fillInitial, hashName } from './init.ts';
 import { layerKinds } from './kinds.ts';
-import { type PlannedLayer, product, type Run } from './layer.ts';
+import type { PlannedLayer, Run } from './layer.ts';
 import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
@@ -138,7 +139,7 @@ export class Net extends Callable {
     this.recompute = recompute;
     this.device = typeof on === 'string' ? device(on) : on;
     this.seed = seed;
-    const sizes = [...plan.walk()].flatMap((p) => [...p.parameters, ...p.buffers].map(({ shape }) => product(shape)));
+    const sizes = [...plan.walk()].flatMap((p) => [...p.parameters, ...p.buffers].map(({ shape }) => elements(shape)));
     const Kind = dtype === 'f64' ? Float64Array : Float32Array;
     const bytes = Math.max(1, ...sizes) * Kind.BYTES_PER_ELEMENT;
     const room = new ArrayBuffer(bytes, { maxByteLength: bytes });
@@ -218,7 +219,7 @@ export class Net extends Callable {
   /** @param room for the numbers of one tensor, used for all */
   #allocate({ path, parameters, buffers, constants }: PlannedLayer, room: Float32Array | Float64Array): void {
     const make = ({ name, shape, init }: PlannedLayer['parameters'][number]) => {
-      const values = room.subarray(0, product(shape));
+      const values = room.subarray(0, elements(shape));
       fillInitial(values, name, init, this.seed);
       return tensor(values, { shape, dtype: this.dtype, device: this.device });
     };

@@ -1,6 +1,7 @@
 /** Models before they hold any memory: checked layers, shapes and counts. Needs no addon. */
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
+import { elements } from '../core/index.ts';
 import { layerKinds } from './kinds.ts';
 import {
   integer,
@@ -8,7 +9,6 @@ import {
   type LayerKind,
   type PlanContext,
   type PlannedLayer,
-  product,
   refuse,
   type Signal,
   schemaProblems,
@@ -180,7 +180,7 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
     children = {},
   } = kind.plan(layer, input, context);
   const named = (tensors: readonly TensorPlan[]) => tensors.map((t) => ({ ...t, name: `${path}.${t.role}` }));
-  for (const { shape } of parameters) budget.parameters += product(shape);
+  for (const { shape } of parameters) budget.parameters += elements(shape);
   if (budget.parameters > MAX_ELEMENTS) {
     refuse(
       path,
@@ -188,7 +188,7 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
       `a model has at most 2^31 parameters, but up to here there are ${budget.parameters}; use fewer channels or a smaller input`,
     );
   }
-  if (product(output.shape) * steps > MAX_ELEMENTS) {
+  if (elements(output.shape) * steps > MAX_ELEMENTS) {
     refuse(
       path,
       kind.kind,

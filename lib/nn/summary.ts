@@ -1,6 +1,6 @@
 /** What a model costs, layer by layer, before anything is computed. */
+import { elements } from '../core/index.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
-import { product } from './layer.ts';
 import type { ModelPlan } from './plan.ts';
 
 export interface SummaryOptions {
@@ -49,12 +49,12 @@ export interface Summary {
 
 /** Bytes of a signal for one sample and step: spikes are packed along the channels in words of 32. */
 function signalBytes({ shape, spikes }: Signal, real: number): number {
-  if (!spikes) return product(shape) * real;
+  if (!spikes) return elements(shape) * real;
   const channels = shape[0]!;
-  return (product(shape) / channels) * Math.ceil(channels / 32) * 4;
+  return (elements(shape) / channels) * Math.ceil(channels / 32) * 4;
 }
 
-const count = (tensors: PlannedLayer['parameters']): number => tensors.reduce((n, { shape }) => n + product(shape), 0);
+const count = (tensors: PlannedLayer['parameters']): number => tensors.reduce((n, { shape }) => n + elements(shape), 0);
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 export function summarize(plan: ModelPlan, { batch = 1, dtype = 'f32' }: SummaryOptions): Summary {

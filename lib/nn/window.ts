@@ -1,3 +1,4 @@
+import { pooledSize } from '../ops/pool-window.ts';
 import type { PlanContext } from './layer.ts';
 
 /** A square window that slides over an image. */
@@ -15,13 +16,11 @@ export function windowSize(
   { kernel, stride, padding, ceilMode = false }: Window,
   context: PlanContext,
 ): number {
-  const room = size + 2 * padding - kernel;
-  if (room < 0) {
+  if (size + 2 * padding < kernel) {
     const padded = padding > 0 ? ` (${size + 2 * padding} with padding ${padding} on each side)` : '';
     context.fail(
       `a window of ${kernel} does not fit into ${size} pixels${padded}; use a smaller kernel, fewer strides before it or a larger image`,
     );
   }
-  const places = Math.floor((room + (ceilMode ? stride - 1 : 0)) / stride) + 1;
-  return ceilMode && (places - 1) * stride >= size + padding ? places - 1 : places;
+  return pooledSize(size, kernel, stride, padding, ceilMode);
 }

@@ -1,6 +1,6 @@
 // The windows of avgPool2d and maxPool2d: options checked, sizes computed.
 import { describe, SpikeloomError, type Tensor } from '../core/index.ts';
-import { type Pair, pair } from './conv2d.ts';
+import { convolvedSize, type Pair, pair } from './conv2d.ts';
 
 export interface PoolOptions {
   /** Size of the window. */
@@ -18,9 +18,8 @@ export interface PoolOptions {
  * start behind the picture and its first padding (as PyTorch does).
  */
 export function pooledSize(size: number, kernel: number, stride: number, padding: number, ceilMode: boolean): number {
-  const room = size + 2 * padding - kernel;
-  if (!ceilMode) return Math.floor(room / stride) + 1;
-  const places = Math.ceil(room / stride) + 1;
+  if (!ceilMode) return convolvedSize(size, kernel, stride, padding);
+  const places = Math.ceil((size + 2 * padding - kernel) / stride) + 1;
   return (places - 1) * stride >= size + padding ? places - 1 : places;
 }
 

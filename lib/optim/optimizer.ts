@@ -212,5 +212,5 @@ export const lamb = (options: MomentOptions = {}): OptimizerFactory =>
 
 /** The factory that these settings came from. */
 export function optimizerFrom(settings: OptimizerSettings): OptimizerFactory {
-  return factory(settings.kind === 'sgd' ? resolveSettings(settings) : resolveSettings(settings));
+  return factory(resolveSettings(settings));
 }

@@ -43,6 +43,7 @@ export function checkRate(settings: OptimizerSettings, lr: number): void {
 /** The settings with every default filled in, checked. @throws SpikeloomError naming the setting and its rule */
 export function resolveSettings(given: { kind: 'sgd' } & SgdOptions): SgdSettings;
 export function resolveSettings(given: { kind: 'adamw' | 'lamb' } & MomentOptions): MomentSettings;
+export function resolveSettings(given: OptimizerSettings): OptimizerSettings;
 export function resolveSettings(given: ({ kind: 'sgd' } & SgdOptions) | ({ kind: 'adamw' | 'lamb' } & MomentOptions)) {
   const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const kinds = ['sgd', 'adamw', 'lamb'];

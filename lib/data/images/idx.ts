@@ -1,4 +1,5 @@
 import { constants, gunzipSync } from 'node:zlib';
+import { elements } from '../../core/index.ts';
 import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 
@@ -36,7 +37,7 @@ export function readIdx(file: string, rank?: number): IdxArray {
 export function parseIdx(bytes: Uint8Array, file = 'idx', rank?: number): IdxArray {
   const zipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
   const { shape, start } = parseHeader(zipped ? inflateHead(bytes, file) : bytes, file, rank);
-  const total = start + shape.reduce((product, size) => product * size, 1);
+  const total = start + elements(shape);
   if (total > MAX_BYTES) {
     throw new DataError(file, `the header promises [${shape}], but files above ${MAX_BYTES} bytes are refused`, {
       offset: 4,

@@ -1,3 +1,4 @@
+import { elements } from '../../core/index.ts';
 import { DataError } from '../files.ts';
 
 /** An array of unsigned bytes, as numpy pickles one. */
@@ -249,8 +250,8 @@ function build(m: Machine): void {
   if (!isShape || !isUnfinished(dtype!, 'dtype') || !Buffer.isBuffer(bytes))
     m.refuse('has an array of another kind than unsigned bytes');
   const sizes = shape as number[];
-  const product = sizes.reduce((all, size) => all * size, 1);
-  if (product !== (bytes as Buffer).length) m.refuse(`has an array [${sizes}] with ${(bytes as Buffer).length} bytes`);
+  if (elements(sizes) !== (bytes as Buffer).length)
+    m.refuse(`has an array [${sizes}] with ${(bytes as Buffer).length} bytes`);
   const array = (target as Unfinished).array!;
   array.shape = sizes;
   array.bytes = isFortran === true ? transposed(sizes, bytes as Buffer) : (bytes as Buffer);
@@ -260,7 +261,7 @@ function build(m: Machine): void {
 function transposed(shape: number[], bytes: Buffer): Buffer {
   const out = Buffer.alloc(bytes.length);
   const index = shape.map(() => 0);
-  const strides = shape.map((_, axis) => shape.slice(0, axis).reduce((all, size) => all * size, 1));
+  const strides = shape.map((_, axis) => elements(shape.slice(0, axis)));
   for (let to = 0; to < out.length; to++) {
     out[to] = bytes[index.reduce((sum, i, axis) => sum + i * strides[axis]!, 0)]!;
     for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--) index[axis] = 0;

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { elements } from '../../core/index.ts';
 import { dropout as drop } from '../../ops/dropout.ts';
 import { meanOverTime as meanOfSteps } from '../../ops/mean-over-time.ts';
 import { relu as rectify } from '../../ops/relu.ts';
 import { reshape } from '../../ops/reshape.ts';
-import { type LayerKind, layerSchema, needTime, type Options, product } from '../layer.ts';
+import { type LayerKind, layerSchema, needTime, type Options } from '../layer.ts';
 
 const reluSchema = layerSchema('relu', {});
 const dropoutSchema = layerSchema('dropout', { p: z.number().min(0).lt(1) });
@@ -69,11 +70,11 @@ export const flattenKind: LayerKind = {
   overTime: 'each',
   plan(_layer, input, context) {
     needTime(input, context);
-    return { output: { ...input, shape: [product(input.shape)] } };
+    return { output: { ...input, shape: [elements(input.shape)] } };
   },
   forward(_layer, x) {
     const [steps, batch, ...rest] = x.shape as [number, number, ...number[]];
-    return reshape(x, [steps, batch, product(rest)]);
+    return reshape(x, [steps, batch, elements(rest)]);
   },
 };
 

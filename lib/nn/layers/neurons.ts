@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import type { Tensor } from '../../core/index.ts';
+import { elements, type Tensor } from '../../core/index.ts';
 import { lif as fire, type LifOptions } from '../../ops/lif.ts';
 import {
   type Layer,
   type LayerKind,
+  type LayerPlan,
   layerSchema,
   needReal,
   needTime,
   type Options,
   type PlanContext,
-  product,
   type Run,
   type Signal,
 } from '../layer.ts';
@@ -57,7 +57,7 @@ export const plif = (options: Options<typeof plifSchema> = {}): PlifLayer => ({ 
 function spikesOf(input: Signal, context: PlanContext) {
   needTime(input, context);
   needReal(input, context);
-  return { output: { ...input, spikes: true }, neurons: product(input.shape) };
+  return { output: { ...input, spikes: true }, neurons: elements(input.shape) };
 }
 
 const fireAs = (layer: Layer, x: Tensor, run: Run): Tensor => fire(x, neuronOf(layer, run));
@@ -69,36 +69,23 @@ export function neuronOf({ kind, name: _name, ...layer }: Layer & { decay?: numb
   return kind === 'if' ? { ...options, decay: 1 } : { ...options, logit: run.tensor('logit') };
 }
 
-export const lifKind: LayerKind<z.output<typeof lifSchema>> = {
-  kind: 'lif',
-  label: 'lif',
-  schema: lifSchema,
-  overTime: 'all',
-  plan(_layer, input, context) {
-    return spikesOf(input, context);
-  },
+/** A kind without parameters of its own. */
+const plainKind = <K extends 'lif' | 'if' | 'plif', S extends z.ZodObject>(kind: K, schema: S) => ({
+  kind,
+  label: kind,
+  schema,
+  overTime: 'all' as const,
+  plan: (_layer: Layer, input: Signal, context: PlanContext): LayerPlan => spikesOf(input, context),
   forward: fireAs,
-};
+});
 
-export const ifKind: LayerKind<z.output<typeof ifSchema>> = {
-  kind: 'if',
-  label: 'if',
-  schema: ifSchema,
-  overTime: 'all',
-  plan(_layer, input, context) {
-    return spikesOf(input, context);
-  },
-  forward: fireAs,
-};
+export const lifKind: LayerKind<z.output<typeof lifSchema>> = plainKind('lif', lifSchema);
+export const ifKind: LayerKind<z.output<typeof ifSchema>> = plainKind('if', ifSchema);
 
 export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
-  kind: 'plif',
-  label: 'plif',
-  schema: plifSchema,
-  overTime: 'all',
+  ...plainKind('plif', plifSchema),
   plan({ decay }, input, context) {
     const logit = { role: 'logit', shape: [1], init: { constant: Math.log(decay / (1 - decay)) } };
     return { ...spikesOf(input, context), parameters: [logit] };
   },
-  forward: fireAs,
 };
