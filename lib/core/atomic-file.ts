@@ -54,30 +54,30 @@ const WRITE_BYTES = 4 * 2 ** 20;
  * {@link writeFileAtomic} without holding up the event loop: what is saved must not change before the promise is kept. Parts are made one
  * at a time, each when the one before is written.
  */
-export async function writeFileAtomicLater(
+export async function writeFileAtomicAsync(
   path: string,
   content: FileContent | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const temporary = temporaryName(path);
-  const file = await attemptLater(path, () => open(temporary, 'wx'));
+  const file = await attemptAsync(path, () => open(temporary, 'wx'));
   try {
     try {
       for await (const part of isAsync(content) ? content : parts(content)) {
         for (let at = 0; at < part.byteLength; ) {
           const bytes = Math.min(WRITE_BYTES, part.byteLength - at);
-          at += (await attemptLater(path, () => file.write(part, at, bytes))).bytesWritten;
+          at += (await attemptAsync(path, () => file.write(part, at, bytes))).bytesWritten;
         }
       }
-      await attemptLater(path, () => file.sync());
+      await attemptAsync(path, () => file.sync());
     } finally {
       await file.close();
     }
-    await attemptLater(path, () => rename(temporary, path));
+    await attemptAsync(path, () => rename(temporary, path));
   } catch (error) {
     removeIfThere(temporary);
     throw error;
   }
-  if (process.platform !== 'win32') await attemptLater(path, () => syncFolderLater(dirname(path)));
+  if (process.platform !== 'win32') await attemptAsync(path, () => syncFolderAsync(dirname(path)));
 }
 
 /** Write `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
@@ -98,7 +98,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-async function syncFolderLater(folder: string): Promise<void> {
+async function syncFolderAsync(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
@@ -158,7 +158,7 @@ function attempt<T>(path: string, action: () => T): T {
   }
 }
 
-const attemptLater = <T>(path: string, action: () => Promise<T>): Promise<T> =>
+const attemptAsync = <T>(path: string, action: () => Promise<T>): Promise<T> =>
   action().catch((error: unknown) => {
     throw refusal(path, error);
   });

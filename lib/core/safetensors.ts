@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { IO_CHUNK_BYTES, writeFileAtomic, writeFileAtomicLater } from './atomic-file.ts';
+import { IO_CHUNK_BYTES, writeFileAtomicAsync } from './atomic-file.ts';
 import { SpikeloomError } from './errors.ts';
 import { bf16Bits, bf16ToF32, f16Bits, f16ToF32 } from './half-float.ts';
 import {
@@ -75,24 +75,16 @@ export function openSafetensors(path: string, { chunkBytes = IO_CHUNK_BYTES } = 
 
 /**
  * Write tensors and metadata as one safetensors file, atomically, in an order that depends on names and element types
- * only: equal content gives equal bytes. Float32 values for BF16 and F16 are rounded to nearest even.
+ * only: equal content gives equal bytes. Float32 values for BF16 and F16 are rounded to nearest even. The event loop goes on
+ * meanwhile, so the arrays must not change before the promise is settled.
  * @throws SpikeloomError for data that does not fit its shape or element type, and when the file cannot be written.
  */
-export function writeSafetensors(
-  path: string,
-  tensors: Readonly<Record<string, SafetensorsTensor>>,
-  metadata: Readonly<Record<string, string>> = {},
-): void {
-  writeFileAtomic(path, contentOf(path, tensors, metadata));
-}
-
-/** {@link writeSafetensors} without holding up the event loop; the arrays must not change before the promise is kept. */
-export function writeSafetensorsLater(
+export async function writeSafetensors(
   path: string,
   tensors: Readonly<Record<string, SafetensorsTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  return writeFileAtomicLater(path, contentOf(path, tensors, metadata));
+  await writeFileAtomicAsync(path, contentOf(path, tensors, metadata));
 }
 
 function contentOf(

@@ -5,7 +5,7 @@ import {
   openSafetensors,
   type SafetensorsFile,
   type SafetensorsTensor,
-  writeSafetensorsLater,
+  writeSafetensors,
 } from '../core/safetensors.ts';
 import { layerKinds } from './kinds.ts';
 import type { NamedTensor, Net } from './net.ts';
@@ -154,5 +154,5 @@ export async function saveWeights(
   held.forEach(({ name, tensor }, i) => {
     tensors[names.get(name)!] = { dtype, shape: tensor.shape, data: arrays[i] as SafetensorsTensor['data'] };
   });
-  await writeSafetensorsLater(path, tensors, metadata);
+  await writeSafetensors(path, tensors, metadata);
 }

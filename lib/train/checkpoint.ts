@@ -8,7 +8,7 @@ import {
   type SafetensorsDtype,
   type SafetensorsFile,
   type SafetensorsTensor,
-  writeSafetensorsLater,
+  writeSafetensors,
 } from '../core/safetensors.ts';
 import type { Net } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
@@ -120,7 +120,7 @@ export interface Progressed {
 
 /** Writes a state atomically. @throws SpikeloomError when it cannot be written; the former state is still there then */
 export function writeState(path: string, tensors: Snapshot, { position, course, counts }: Progressed): Promise<void> {
-  return writeSafetensorsLater(path, tensors, {
+  return writeSafetensors(path, tensors, {
     format: FORMAT,
     version: VERSION,
     position: JSON.stringify(position),

@@ -1,7 +1,7 @@
 // report.html and metrics.csv of a run: made of its files, at the end of every epoch and by `spikeloom report`.
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { writeFileAtomic, writeFileAtomicLater } from '../core/atomic-file.ts';
+import { writeFileAtomic, writeFileAtomicAsync } from '../core/atomic-file.ts';
 import { splitText } from './data-description.ts';
 import { metricsCsv } from './metrics-csv.ts';
 import { type Chart, label, type Series } from './report-chart.ts';
@@ -107,8 +107,8 @@ async function writeReportInTurns(folder: string): Promise<void> {
   await nextTurn();
   const report = reportOf(run);
   await nextTurn();
-  await writeFileAtomicLater(join(folder, 'report.html'), renderPage(report));
-  await writeFileAtomicLater(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
+  await writeFileAtomicAsync(join(folder, 'report.html'), renderPage(report));
+  await writeFileAtomicAsync(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
 }
 
 /** Between two reports of a run that is under way, in ms: making one takes moments of the event loop. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { type Verification, verify } from '../../lib/cli/verify/verify.ts';
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/core/safetensors.ts';
+import { failure } from '../support/failure.ts';
 import { root, spikeloom } from './spawn.ts';
 
 const golden = join(root, 'test/golden');
@@ -16,7 +17,7 @@ interface Parts {
 }
 
 /** A copy of a golden fixture, changed. */
-function changed(folder: string, file: string, change: (parts: Parts) => void): string {
+async function changed(folder: string, file: string, change: (parts: Parts) => void): Promise<string> {
   const fixture = openSafetensors(join(golden, file));
   const tensors = Object.fromEntries(
     [...fixture.entries].map(([name, { dtype, shape }]) => [name, { dtype, shape, data: fixture.read(name) }]),
@@ -25,21 +26,12 @@ function changed(folder: string, file: string, change: (parts: Parts) => void): 
   fixture.close();
   change(parts);
   const path = join(folder, `changed-${file}`);
-  writeSafetensors(path, parts.tensors, parts.metadata);
+  await writeSafetensors(path, parts.tensors, parts.metadata);
   return path;
 }
 
 function configure(parts: Parts, change: Record<string, unknown>): void {
   parts.metadata.config = JSON.stringify({ ...JSON.parse(parts.metadata.config!), ...change });
-}
-
-async function failureOf(path: string, options?: Parameters<typeof verify>[1]): Promise<Error> {
-  try {
-    await verify(path, options);
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error(`${path} was not refused`);
 }
 
 const failed = ({ results }: Verification): string[] => results.filter(({ ok }) => !ok).map(({ name }) => name);
@@ -69,7 +61,7 @@ describe('spikeloom verify', function () {
   }
 
   it('reports as JSON with status 0, and 1 for a disturbed gradient', async () => {
-    const disturbed = changed(folder, 'network-resnet20.safetensors', ({ tensors }) => {
+    const disturbed = await changed(folder, 'network-resnet20.safetensors', ({ tensors }) => {
       const { data } = tensors['grad.layer1.0.relu1.dct.beta']!;
       data[0] = (data[0] as number) * (1 + 1e-8);
     });
@@ -99,24 +91,24 @@ describe('spikeloom verify', function () {
   });
 
   it('finds one wrong spike, one wrong loss, a number that is none', async () => {
-    const spike = changed(folder, 'lif-default.safetensors', ({ tensors }) => {
+    const spike = await changed(folder, 'lif-default.safetensors', ({ tensors }) => {
       const { data } = tensors.y!;
       data[7] = 1 - (data[7] as number);
     });
     expect(failed(await verify(spike))).to.deep.equal(['y']);
     expect(failed(await verify(spike, { dtype: 'f32' }))).to.include('y');
-    const loss = changed(folder, 'training-resnet19.safetensors', ({ tensors }) => {
+    const loss = await changed(folder, 'training-resnet19.safetensors', ({ tensors }) => {
       tensors.losses!.data[3]! = (tensors.losses!.data[3] as number) + 1e-7;
     });
     expect(failed(await verify(loss))).to.deep.equal(['losses']);
-    const nan = changed(folder, 'fsta-t1.safetensors', ({ tensors }) => {
+    const nan = await changed(folder, 'fsta-t1.safetensors', ({ tensors }) => {
       tensors['grad.x']!.data[0] = Number.NaN;
     });
     expect(failed(await verify(nan))).to.deep.equal(['grad.x']);
   });
 
   it('leaves out in f32, and counts, a neuron whose membrane rounds across the threshold', async () => {
-    const path = changed(folder, 'lif-t1.safetensors', ({ tensors }) => {
+    const path = await changed(folder, 'lif-t1.safetensors', ({ tensors }) => {
       // 1/2 + 1e-9 fires in f64; in f32 it is 1/2, which does not
       tensors.x!.data[4] = 0.5 + 1e-9;
       tensors.y!.data[4] = 1;
@@ -131,7 +123,7 @@ describe('spikeloom verify', function () {
 
   it('refuses networks in f32 and says why', async () => {
     for (const file of ['network-resnet20.safetensors', 'training-resnet20.safetensors']) {
-      expect((await failureOf(join(golden, file), { dtype: 'f32' })).message).to.match(/f64 only.*flips a spike/);
+      expect((await failure(verify(join(golden, file), { dtype: 'f32' }))).message).to.match(/f64 only.*flips a spike/);
     }
   });
 
@@ -232,8 +224,8 @@ describe('spikeloom verify', function () {
   ];
   for (const { what, file, change, says } of wrong) {
     it(`refuses ${what}`, async () => {
-      const path = changed(folder, `${file}.safetensors`, change);
-      const error = await failureOf(path);
+      const path = await changed(folder, `${file}.safetensors`, change);
+      const error = await failure(verify(path));
       expect(error.name).to.equal('SpikeloomError');
       expect(error.message).to.match(says);
     });

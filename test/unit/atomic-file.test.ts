@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeFileAtomic, writeFileAtomicLater, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
+import { writeFileAtomic, writeFileAtomicAsync, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 
 describe('atomic files', () => {
@@ -90,15 +90,15 @@ describe('atomic files', () => {
   });
 });
 
-describe('writeFileAtomicLater', () => {
+describe('writeFileAtomicAsync', () => {
   const folder = mkdtempSync(join(tmpdir(), 'spikeloom-later-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   it('writes all parts in order, replaces a former file and leaves nothing else', async () => {
     const path = join(folder, 'parts');
-    await writeFileAtomicLater(path, 'before');
+    await writeFileAtomicAsync(path, 'before');
     const large = Buffer.alloc(9 * 2 ** 20, 'ab');
-    await writeFileAtomicLater(path, [Buffer.from('head'), large, Buffer.from('tail')]);
+    await writeFileAtomicAsync(path, [Buffer.from('head'), large, Buffer.from('tail')]);
     expect(readFileSync(path).equals(Buffer.concat([Buffer.from('head'), large, Buffer.from('tail')]))).to.equal(true);
     expect(readdirSync(folder)).to.deep.equal(['parts']);
   });
@@ -106,14 +106,14 @@ describe('writeFileAtomicLater', () => {
   it('lets the event loop turn while it writes', async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
-    await writeFileAtomicLater(join(folder, 'large'), Buffer.alloc(32 * 2 ** 20));
+    await writeFileAtomicAsync(join(folder, 'large'), Buffer.alloc(32 * 2 ** 20));
     clearInterval(timer);
     expect(turns).to.be.above(0);
   });
 
   it('names the file and the remedy, and keeps a former file', async () => {
     const path = join(folder, 'kept');
-    await writeFileAtomicLater(path, 'kept');
+    await writeFileAtomicAsync(path, 'kept');
     const broken = (function* () {
       yield Buffer.from('half');
       throw new Error('no more');
@@ -124,7 +124,7 @@ describe('writeFileAtomicLater', () => {
       [folder, 'x', /cannot write .*folder of that name/],
     ] as const;
     for (const [at, content, message] of failures) {
-      const error = await writeFileAtomicLater(at, content).then(
+      const error = await writeFileAtomicAsync(at, content).then(
         () => undefined,
         (e: Error) => e,
       );

@@ -8,15 +8,7 @@ import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { adamwUpdate, lambUpdate, momentumUpdate, sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 import { testDevices } from '../support/devices.ts';
-
-async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('expected an error');
-}
+import { failure } from '../support/failure.ts';
 
 const users = { crossEntropy, bceWithLogits, correctCount: accuracyCount };
 

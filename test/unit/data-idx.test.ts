@@ -2,21 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { SpikeloomError } from '../../lib/core/errors.ts';
 import { DataError } from '../../lib/data/files.ts';
 import { fashionMnist, mnist, parseIdx, readIdx } from '../../lib/data/images/idx.ts';
+import { dataErrorOf } from '../support/failure.ts';
 import { idxBytes, noise, testFolder, writeMnistLike } from '../support/image-sets.ts';
-
-/** The DataError that `run` throws. */
-function errorOf(run: () => unknown): DataError {
-  try {
-    run();
-  } catch (error) {
-    expect(error).to.be.instanceOf(DataError).and.instanceOf(SpikeloomError);
-    return error as DataError;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('data: idx files', () => {
   const folder = testFolder();
@@ -53,7 +42,7 @@ describe('data: idx files', () => {
     it(`refuses ${what}, naming file and byte`, () => {
       for (const content of bytes.length > 0 ? [bytes, gzipSync(bytes)] : [bytes]) {
         writeFileSync(folder.path('bad'), content);
-        const error = errorOf(() => readIdx(folder.path('bad'), rank));
+        const error = dataErrorOf(() => readIdx(folder.path('bad'), rank));
         expect(error.file).to.equal(folder.path('bad'));
         expect(error.message).to.include(folder.path('bad'));
         expect(error.offset).to.equal(offset);
@@ -65,7 +54,7 @@ describe('data: idx files', () => {
   it('refuses a gzip file that is cut anywhere', () => {
     const zipped = gzipSync(good);
     for (let length = 2; length < zipped.length; length++) {
-      expect(errorOf(() => parseIdx(zipped.subarray(0, length))).message).to.match(/damaged|magic|header/);
+      expect(dataErrorOf(() => parseIdx(zipped.subarray(0, length))).message).to.match(/damaged|magic|header/);
     }
   });
 
@@ -74,28 +63,28 @@ describe('data: idx files', () => {
     for (let at = 10; at < zipped.length; at++) {
       const bytes = Buffer.from(zipped);
       bytes[at]! ^= 1 << (at % 8);
-      errorOf(() => parseIdx(bytes));
+      dataErrorOf(() => parseIdx(bytes));
     }
   });
 
   it('inflates no more than the header promises', () => {
     const bomb = gzipSync(Buffer.concat([idxBytes([1000, 1000], []), Buffer.alloc(300_000_000)]), { level: 1 });
     const before = process.memoryUsage().rss;
-    const error = errorOf(() => parseIdx(bomb));
+    const error = dataErrorOf(() => parseIdx(bomb));
     expect(error.message).to.match(/promises 1000012 bytes, but more/);
     expect(process.memoryUsage().rss - before).to.be.below(100_000_000);
   });
 
   it('refuses a promise that the compressed bytes cannot hold before it allocates', () => {
     const small = gzipSync(idxBytes([2 ** 29], []));
-    expect(errorOf(() => parseIdx(small)).message).to.match(/more than \d+ compressed bytes can hold/);
+    expect(dataErrorOf(() => parseIdx(small)).message).to.match(/more than \d+ compressed bytes can hold/);
   });
 
   it('refuses what is no regular file', () => {
     mkdirSync(folder.path('directory'));
-    expect(errorOf(() => readIdx(folder.path('directory'))).message).to.match(/regular file/);
-    expect(errorOf(() => readIdx(folder.path('nowhere'))).message).to.match(/cannot be read.*ENOENT/);
-    expect(errorOf(() => readIdx('a\0b')).message).to.match(/cannot be read/);
+    expect(dataErrorOf(() => readIdx(folder.path('directory'))).message).to.match(/regular file/);
+    expect(dataErrorOf(() => readIdx(folder.path('nowhere'))).message).to.match(/cannot be read.*ENOENT/);
+    expect(dataErrorOf(() => readIdx('a\0b')).message).to.match(/cannot be read/);
   });
 
   it('throws nothing but DataError whatever the bytes', () => {
@@ -166,7 +155,7 @@ describe('data: MNIST-like folders', () => {
   });
 
   it('says what it looked for, where, and what to do', () => {
-    const error = errorOf(() => mnist(folder.path('nothing')));
+    const error = dataErrorOf(() => mnist(folder.path('nothing')));
     expect(error.message).to.include(folder.path('nothing')).and.include('no such folder');
     expect(error.message).to.include('train-images-idx3-ubyte or train-images-idx3-ubyte.gz');
     expect(error.message).to.include('datasets/README.md');
@@ -176,14 +165,14 @@ describe('data: MNIST-like folders', () => {
     const root = folder.path('partial');
     mkdirSync(root);
     writeFileSync(`${root}/train-images-idx3-ubyte`, '');
-    const { message } = errorOf(() => fashionMnist(root));
+    const { message } = dataErrorOf(() => fashionMnist(root));
     expect(message).to.include('lacks train-labels-idx1-ubyte');
     expect(message).not.to.include('train-images');
   });
 
   it('refuses a label out of range, naming its byte', () => {
     const root = fresh({ files: { 'train-labels-idx1-ubyte': idxBytes([5], [1, 2, 3, 10, 4]) } });
-    const error = errorOf(() => mnist(root));
+    const error = dataErrorOf(() => mnist(root));
     expect(error.file).to.match(/train-labels-idx1-ubyte$/);
     expect(error.offset).to.equal(11);
     expect(error.message).to.match(/0 to 9, but image 3 has 10/);
@@ -191,10 +180,10 @@ describe('data: MNIST-like folders', () => {
 
   it('refuses halves that do not fit together', () => {
     const counts = fresh({ files: { 't10k-labels-idx1-ubyte': idxBytes([3], [1, 2, 3]) } });
-    expect(errorOf(() => mnist(counts)).message).to.match(/has 2 images, but here are 3 labels/);
+    expect(dataErrorOf(() => mnist(counts)).message).to.match(/has 2 images, but here are 3 labels/);
     const sizes = fresh({ files: { 't10k-images-idx3-ubyte': idxBytes([2, 2, 3], noise(12)) } });
-    expect(errorOf(() => mnist(sizes)).message).to.match(/one size: 3x2 in .*, but 2x3 here/);
+    expect(dataErrorOf(() => mnist(sizes)).message).to.match(/one size: 3x2 in .*, but 2x3 here/);
     const swapped = fresh({ files: { 'train-images-idx3-ubyte': idxBytes([5], [1, 2, 3, 4, 5]) } });
-    expect(errorOf(() => mnist(swapped)).message).to.match(/3 dimensions are expected here, but the header says 1/);
+    expect(dataErrorOf(() => mnist(swapped)).message).to.match(/3 dimensions are expected here, but the header says 1/);
   });
 });

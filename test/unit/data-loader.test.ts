@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { type Batch, type LoaderOptions, loader } from '../../lib/data/loader.ts';
 import { WorkerPool } from '../../lib/data/pool.ts';
+import { failure } from '../support/failure.ts';
 import { randomSet, testFolder, writeMnistLike } from '../support/image-sets.ts';
 
 const set = randomSet();
@@ -18,15 +19,6 @@ async function collect(options: LoaderOptions, epoch = 0, startBatch = 0): Promi
   const batches: Batch[] = [];
   for await (const batch of source.epoch(epoch, { startBatch })) batches.push(batch);
   return batches;
-}
-
-async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('nothing was thrown');
 }
 
 describe('data: loader', function () {

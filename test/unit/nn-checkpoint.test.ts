@@ -93,7 +93,7 @@ describe('weights', () => {
       const net = make(1);
       const tensors = await saved(net);
       for (const tensor of Object.values(tensors)) tensor.dtype = dtype;
-      writeSafetensors(path, tensors);
+      await writeSafetensors(path, tensors);
       const other = make(2);
       loadWeights(other, path);
       const [a, b] = [await content(net), await content(other)];
@@ -106,7 +106,7 @@ describe('weights', () => {
     const net = make(1);
     const { 'stem.pool.weight': stem, ...tensors } = await saved(net);
     const count = { dtype: 'I64' as const, shape: [], data: BigInt64Array.of(4n) };
-    writeSafetensors(path, { ...tensors, 'stem.weight': stem!, 'norm1.bn.num_batches_tracked': count });
+    await writeSafetensors(path, { ...tensors, 'stem.weight': stem!, 'norm1.bn.num_batches_tracked': count });
     const other = make(2);
     expect(loadWeights(other, path).unexpected).to.deep.equal([]);
     expect(await content(other)).to.deep.equal(await content(net));
@@ -117,7 +117,7 @@ describe('weights', () => {
     tensors['stem.pool.weight'] = { dtype: 'F32', shape: [3, 1, 3, 2], data: new Float32Array(18) };
     tensors['fsta1.t'] = { dtype: 'I32', shape: [1], data: new Int32Array(1) };
     tensors['fc.conv.weight'] = { dtype: 'F32', shape: [1], data: new Float32Array(1) };
-    writeSafetensors(path, tensors);
+    await writeSafetensors(path, tensors);
     const net = make(2);
     const before = await content(net);
     expect(() => loadWeights(net, path)).to.throw(

@@ -11,6 +11,7 @@ import {
   type SafetensorsTensor,
   writeSafetensors,
 } from '../../lib/core/safetensors.ts';
+import { failure } from '../support/failure.ts';
 
 type Header = Record<string, unknown>;
 
@@ -63,24 +64,6 @@ describe('safetensors', () => {
       expect(file.metadata).to.deep.equal({ k: 'v' });
       expect(file.entries.get('w')).to.deep.equal({ name: 'w', dtype: 'F32', shape: [2, 1], begin: 0, end: 8 });
       file.close();
-    });
-
-    it('widens every bfloat16 and float16 by its definition', () => {
-      const bits = Uint16Array.from({ length: 65536 }, (_, i) => i);
-      const header = { b: entry('BF16', [65536], [0, 131072]), h: entry('F16', [256, 256], [131072, 262144]) };
-      const tensors = readAll(build(header, Buffer.concat([bytesOf(bits), bytesOf(bits)])));
-      const ieee = (i: number, exponentBits: number, fractionBits: number) => {
-        const bias = 2 ** (exponentBits - 1) - 1;
-        const sign = i >= 32768 ? -1 : 1;
-        const exponent = (i >> fractionBits) & (2 ** exponentBits - 1);
-        const fraction = (i & (2 ** fractionBits - 1)) / 2 ** fractionBits;
-        if (exponent === 2 ** exponentBits - 1) return fraction === 0 ? sign * Infinity : Number.NaN;
-        return exponent === 0 ? sign * fraction * 2 ** (1 - bias) : sign * (1 + fraction) * 2 ** (exponent - bias);
-      };
-      const wrong = [...bits].filter(
-        (i) => !Object.is(tensors.get('b')![i], ieee(i, 8, 7)) || !Object.is(tensors.get('h')![i], ieee(i, 5, 10)),
-      );
-      expect(wrong).to.deep.equal([]);
     });
 
     it('reads scalars, empty tensors and files without tensors, in chunks of any size', () => {
@@ -231,21 +214,21 @@ describe('safetensors', () => {
   });
 
   describe('writing', () => {
-    it('gives the exact bytes of the format, the same for any order of the tensors', () => {
+    it('gives the exact bytes of the format, the same for any order of the tensors', async () => {
       const a: SafetensorsTensor = { dtype: 'U8', shape: [3], data: Uint8Array.of(1, 2, 3) };
       const b: SafetensorsTensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) };
-      writeSafetensors(path, { a, b }, { y: '2', x: '1' });
+      await writeSafetensors(path, { a, b }, { y: '2', x: '1' });
       const bytes = readFileSync(path);
       const header =
         '{"__metadata__":{"x":"1","y":"2"},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[3],"data_offsets":[4,7]}}';
       const padded = header.padEnd(Math.ceil(header.length / 8) * 8, ' ');
       expect(bytes.equals(build(padded, Uint8Array.of(0, 0, 128, 63, 1, 2, 3)))).to.equal(true);
-      writeSafetensors(path, { b, a }, { x: '1', y: '2' });
+      await writeSafetensors(path, { b, a }, { x: '1', y: '2' });
       expect(readFileSync(path).equals(bytes)).to.equal(true);
       expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).to.deep.equal([]);
     });
 
-    it('rounds float32 to the nearest 16-bit float, ties to even', () => {
+    it('rounds float32 to the nearest 16-bit float, ties to even', async () => {
       const values = Float32Array.of(
         1,
         1 + 2 ** -11,
@@ -261,7 +244,7 @@ describe('safetensors', () => {
         -Infinity,
       );
       const brains = Float32Array.of(1 + 2 ** -8, 1 + 3 * 2 ** -8, 3.4e38, -1e-40, Number.NaN);
-      writeSafetensors(path, {
+      await writeSafetensors(path, {
         h: { dtype: 'F16', shape: [12], data: values },
         b: { dtype: 'BF16', shape: [5], data: brains },
       });
@@ -275,32 +258,32 @@ describe('safetensors', () => {
       file.close();
     });
 
-    it('refuses tensors that contradict themselves and leaves no file', () => {
+    it('refuses tensors that contradict themselves and leaves no file', async () => {
       const target = join(folder, 'refused.safetensors');
-      const write = (name: string, dtype: string, shape: number[], data: SafetensorsArray) => () =>
-        writeSafetensors(target, { [name]: { dtype: dtype as SafetensorsDtype, shape, data } });
-      expect(write('w', 'F32', [3], new Float32Array(2))).to.throw(
-        SpikeloomError,
+      const refusal = async (name: string, dtype: string, shape: number[], data: SafetensorsArray): Promise<string> => {
+        const tensors = { [name]: { dtype: dtype as SafetensorsDtype, shape, data } };
+        const error = await failure(writeSafetensors(target, tensors));
+        expect(error).to.be.instanceOf(SpikeloomError);
+        return error.message;
+      };
+      expect(await refusal('w', 'F32', [3], new Float32Array(2))).to.match(
         /"w": the shape \[3\] has 3 elements, the data 2/,
       );
-      expect(write('w', 'F32', [1], new Float64Array(1))).to.throw(
-        SpikeloomError,
+      expect(await refusal('w', 'F32', [1], new Float64Array(1))).to.match(
         /F32 takes a Float32Array, not a Float64Array/,
       );
-      expect(write('w', 'F8', [1], new Uint8Array(1))).to.throw(SpikeloomError, /element types are F64/);
-      expect(write('w', 'U8', [-1], new Uint8Array(1))).to.throw(SpikeloomError, /no valid number of elements/);
-      expect(write('__metadata__', 'U8', [1], new Uint8Array(1))).to.throw(SpikeloomError, /reserved/);
-      expect(write('\ud800', 'U8', [1], new Uint8Array(1))).to.throw(SpikeloomError, /surrogate/);
-      expect(() => writeSafetensors(target, {}, { n: 1 as unknown as string })).to.throw(
-        SpikeloomError,
-        /"n" is a number/,
-      );
+      expect(await refusal('w', 'F8', [1], new Uint8Array(1))).to.match(/element types are F64/);
+      expect(await refusal('w', 'U8', [-1], new Uint8Array(1))).to.match(/no valid number of elements/);
+      expect(await refusal('__metadata__', 'U8', [1], new Uint8Array(1))).to.match(/reserved/);
+      expect(await refusal('\ud800', 'U8', [1], new Uint8Array(1))).to.match(/surrogate/);
+      const metadata = { n: 1 as unknown as string };
+      expect((await failure(writeSafetensors(target, {}, metadata))).message).to.match(/"n" is a number/);
       expect(readdirSync(folder)).not.to.contain('refused.safetensors');
     });
 
-    it('writes a view of a larger buffer, not the whole buffer', () => {
+    it('writes a view of a larger buffer, not the whole buffer', async () => {
       const data = Float32Array.of(9, 1, 2, 9).subarray(1, 3);
-      writeSafetensors(path, { w: { dtype: 'F32', shape: [2], data } });
+      await writeSafetensors(path, { w: { dtype: 'F32', shape: [2], data } });
       expect(readAll(readFileSync(path)).get('w')).to.deep.equal(Float32Array.of(1, 2));
     });
   });
@@ -342,10 +325,10 @@ describe('safetensors', () => {
       fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), { maxKeys: 4 }),
     );
 
-    it('what is written is read back, bit by bit', () => {
-      fc.assert(
-        fc.property(contents, fc.integer({ min: 1, max: 64 }), ([tensors, metadata], chunkBytes) => {
-          writeSafetensors(path, tensors, metadata);
+    it('what is written is read back, bit by bit', async () => {
+      await fc.assert(
+        fc.asyncProperty(contents, fc.integer({ min: 1, max: 64 }), async ([tensors, metadata], chunkBytes) => {
+          await writeSafetensors(path, tensors, metadata);
           expect(readFileSync(path).readBigUInt64LE() % 8n).to.equal(0n);
           const file = openSafetensors(path, { chunkBytes });
           expect(Object.entries(file.metadata).sort()).to.deep.equal(Object.entries(metadata).sort());

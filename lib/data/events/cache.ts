@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { makeFolders, removeLeftovers, writeFileAtomicLater } from '../../core/atomic-file.ts';
+import { makeFolders, removeLeftovers, writeFileAtomicAsync } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
 import { type MappedFile, native } from '../../core/native.ts';
 import { DataError, unreadable } from '../files.ts';
@@ -172,7 +172,7 @@ export async function buildEventCache(
       { cause },
     );
   }
-  await writeFileAtomicLater(file, cacheParts(content, items, options));
+  await writeFileAtomicAsync(file, cacheParts(content, items, options));
 }
 
 const REMEDY = 'delete it, and it will be made anew; nothing may change it while a run reads it';
