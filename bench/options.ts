@@ -1,6 +1,6 @@
 // What a step is measured with: the options that every side of a comparison understands.
-import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { MOST_THREADS, usualThreads } from '../lib/core/index.ts';
 
 export interface StepOptions {
   model: string;
@@ -72,7 +72,7 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
   command.option('--recompute', 'convolutions once more on the way back: less memory (ours only)');
   command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
-  number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, 1024, availableParallelism());
+  number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, MOST_THREADS, usualThreads());
   command.option('--device <name>', 'cpu, cuda or cuda:N', deviceName, 'cpu');
   command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of activations at rest').default('fp32'));
   number('--warmup <n>', 'steps before the clock starts', 0, 10_000, 2);

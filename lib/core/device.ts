@@ -1,7 +1,14 @@
 // Devices by name: 'cpu', 'cuda', 'cuda:1'. A device is a stream of queued work and the memory it works on.
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { type BackendInfo, buildFolders, type MemoryStats, native } from './native.ts';
+
+/** The CPU stream has no more. */
+export const MOST_THREADS = 256;
+
+/** As many threads as the machine runs at once, where nothing else is said. */
+export const usualThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
 
 export class Device {
   /** @internal use device() */
@@ -44,9 +51,19 @@ export class Device {
     }
   }
 
-  /** Threads of the CPU stream; results do not depend on it. */
+  /**
+   * Threads of the CPU stream, 1 to {@link MOST_THREADS}; results do not depend on it.
+   * @throws SpikeloomError for another number or another device
+   */
   setThreads(threads: number): void {
-    native().setThreads(this.id, threads);
+    if (!Number.isSafeInteger(threads) || threads < 1 || threads > MOST_THREADS) {
+      throw new SpikeloomError(`threads are a whole number from 1 to ${MOST_THREADS}, not ${threads}`);
+    }
+    try {
+      native().setThreads(this.id, threads);
+    } catch (error) {
+      throw nativeError((error as Error).message, error);
+    }
   }
 }
 

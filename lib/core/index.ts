@@ -1,5 +1,5 @@
 // What the layers above see of core.
-export { cudaBackend, type Device, device } from './device.ts';
+export { cudaBackend, type Device, device, MOST_THREADS, usualThreads } from './device.ts';
 export { NotFiniteError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';

@@ -1,6 +1,6 @@
 // Native ops as functions of named tensors and numbers.
 import { device } from './device.ts';
-import { SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
 import { native } from './native.ts';
 import {
   type AttributeSpec,
@@ -94,7 +94,11 @@ export class NativeOp<Output extends string = string> {
     }
     for (const spec of signature.attributes) numbers.push(attributeValue(signature, spec, attributes[spec.name]));
     markPlace();
-    call(...numbers);
+    try {
+      call(...numbers);
+    } catch (error) {
+      throw nativeError((error as Error).message, error);
+    }
     return made as Record<Output, Tensor>;
   }
 }

@@ -251,6 +251,7 @@ function take(on: Device, dtype: DType, shape: Shape): number {
 
 /** Memory without content. */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
+  if (!dtypes.includes(dtype)) throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${dtype}'`);
   for (const d of shape) {
     if (!Number.isSafeInteger(d) || d < 1)
       throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
@@ -267,6 +268,9 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
   const shape = options.shape ?? [data.length];
   if (elements(shape) !== data.length)
     throw new SpikeloomError(`${data.length} numbers do not fill the shape [${shape.join(',')}]`);
+  if (Array.isArray(data) && !data.every((x) => typeof x === 'number')) {
+    throw new SpikeloomError('a tensor is made of numbers in one flat array; give nested ones flat, with their shape');
+  }
   const made = empty(shape, dtype, options.device);
   const Kind = hostArrays[dtype];
   made.set(data instanceof Kind ? data : Kind.from(data as readonly number[]));

@@ -4,6 +4,7 @@
  * It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
  */
 import { z } from 'zod';
+import { MOST_THREADS } from '../core/device.ts';
 
 interface Kind<S extends z.ZodType> {
   schema: S;
@@ -191,7 +192,7 @@ export const settingsSchema = z.strictObject({
   seed: key(integer(0, 2 ** 32 - 1), 3407, 'seed of every random number'),
   epochs: key(integer(1), 10, 'passes over the training images: length of the cosine, without the cooldown'),
   batch: key(integer(1, 1_000_000), 128, 'images per update'),
-  threads: key(integer(0, 1024), 0, 'compute threads; 0 = all cores'),
+  threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(/^(cpu|cuda(:\d{1,3})?)$/, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and activations at rest'),
   recompute: key(yesNo(), false, 'less memory: convolutions are computed again on the way back'),

@@ -133,10 +133,10 @@ describe('a backend library made for the test', function () {
     );
     expect(results).to.deep.equal([
       [1, -2, 3, 4, 5, 6],
-      "Error: relu: no kernel for f32 on device 'test'",
+      "SpikeloomError: relu: no kernel for f32 on device 'test'",
       "SpikeloomError: device 'cuda:1' cannot be opened: there is no number 1 here",
       true,
-      "Error: threads belong to the device 'cpu'",
+      "SpikeloomError: threads belong to the device 'cpu'",
     ]);
   });
 

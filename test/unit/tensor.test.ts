@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import {
   backward,
+  type DType,
   device,
   type HostArray,
   keep,
+  MOST_THREADS,
   noGrad,
   parameter,
   record,
@@ -11,6 +13,7 @@ import {
   scope,
   type Tensor,
   tensor,
+  usualThreads,
   zeros,
 } from '../../lib/core/index.ts';
 import { native } from '../../lib/core/native.ts';
@@ -83,6 +86,15 @@ describe('tensors', () => {
     const t = zeros([2]);
     expect(() => t.set(new Float64Array(2))).to.throw('takes a Float32Array of 2 elements');
     t.dispose();
+    expect(() => zeros([2], 'f16' as DType)).to.throw(
+      SpikeloomError,
+      "a dtype is one of f32, f64, bf16, u8, i32, spike, not 'f16'",
+    );
+    const nested = [
+      [1, 2],
+      [3, 4],
+    ] as unknown as number[];
+    expect(() => tensor(nested)).to.throw(SpikeloomError, 'numbers in one flat array');
   });
 
   it('that were freed are recognised', async () => {
@@ -90,12 +102,20 @@ describe('tensors', () => {
     t.dispose();
     t.dispose();
     const other = zeros([2]);
-    expect(() => relu(t)).to.throw('this tensor was freed');
+    expect(() => relu(t)).to.throw(SpikeloomError, 'this tensor was freed');
     await t.array().then(
       () => expect.fail('read a freed tensor'),
       (error: Error) => expect(error.message).to.include('freed'),
     );
     other.dispose();
+  });
+
+  it('are computed by 1 to 256 threads', () => {
+    const cpu = device();
+    for (const threads of [0, -1, 1.5, 257, 2 ** 32 + 1, Number.NaN, '2' as unknown as number]) {
+      expect(() => cpu.setThreads(threads), String(threads)).to.throw(SpikeloomError, 'a whole number from 1 to 256');
+    }
+    for (const threads of [MOST_THREADS, 1, usualThreads()]) cpu.setThreads(threads);
   });
 
   it('on a device that does not exist are refused', () => {
