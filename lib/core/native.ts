@@ -101,6 +101,8 @@ export interface Native {
   /** Fills `bytes` from `offset` on; false where the file does not have them any more. */
   readMapped(file: MappedFile, offset: number, bytes: Uint8Array): boolean;
   unmapFile(file: MappedFile): void;
+  /** False where another open of the file holds the lock, which ends with the descriptor. */
+  lockFile(descriptor: number): boolean;
   /** Why JPEG files cannot be decoded by the addon; empty where they can. */
   jpegProblem(): string;
   /** [width, height]. Errors of a damaged file carry the byte as `offset`. */

@@ -1,27 +1,32 @@
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
+import { native } from '../core/native.ts';
 
 /** One line of a metrics file. Numbers that JSON lacks (NaN, infinities) become null. */
 export type MetricsRecord = Record<string, unknown>;
 
 /**
  * An append-only file of JSON records, one a line. A record counts once its newline is written: what a crash left of
- * an unfinished last line is cut off on opening, so a new record never joins it.
+ * an unfinished last line is cut off on opening, so a new record never joins it. An open file is locked: until it is closed, or its
+ * process ends in whatever way, nobody else opens it to write, and no two runs are trained in one folder.
  */
 export class MetricsLog {
   readonly path: string;
   #fd: number | undefined;
   #bytes: number;
 
-  /** @throws SpikeloomError if the file cannot be opened or made. */
+  /** @throws SpikeloomError if the file cannot be opened or made, or somebody has it open. */
   constructor(path: string) {
     this.path = path;
     try {
       this.#fd = openSync(path, 'a+');
+      if (!native().lockFile(this.#fd)) throw inUse(path);
       this.#bytes = completeBytes(this.#fd, fstatSync(this.#fd).size);
       ftruncateSync(this.#fd, this.#bytes);
     } catch (error) {
       this.close();
+      if (error instanceof SpikeloomError) throw error;
       throw new SpikeloomError(`cannot open the metrics ${path}: ${(error as Error).message}`, { cause: error });
     }
   }
@@ -97,6 +102,11 @@ export function readMetrics(path: string): MetricsRecord[] {
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line, i) => parseRecord(line, `${path}:${i + 1}`));
 }
+
+const inUse = (path: string): SpikeloomError =>
+  new SpikeloomError(
+    `the run in ${dirname(path)} is under way: one training at a time writes to a folder. Wait until it ends or stop it, or start a new run`,
+  );
 
 const NEWLINE = 10;
 const TAIL_BYTES = 65536;

@@ -20,6 +20,7 @@ import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress } from './progress.ts';
 import { ReportKeeper } from './report.ts';
 import { type Feeds, feedsOf } from './residence.ts';
+import { runPaths } from './run-folder.ts';
 import type { LoggedStep } from './step-log.ts';
 import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
 import { allFinite, divergence } from './trainer-divergence.ts';
@@ -41,7 +42,8 @@ export class Run implements AsyncIterable<EpochReport> {
   readonly #options: Filled;
   readonly #feeds: Feeds<keyof AnySplits>;
   readonly #course: Course;
-  readonly #files: RunFiles | undefined;
+  #files: RunFiles | undefined;
+  readonly #out: string | undefined;
   readonly #resume: boolean;
   readonly #wanted: TrainOptions['progress'];
   /** Of the training steps in this process: of the whole run, and of this epoch. */
@@ -71,7 +73,8 @@ export class Run implements AsyncIterable<EpochReport> {
       checkFresh(options.run.paths, this.#resume);
       this.#files = options.run;
     } else if (options.out !== undefined) {
-      this.#files = openFiles(options.out, net, this.#course, this.#resume);
+      checkFresh(runPaths(options.out), this.#resume);
+      this.#out = options.out;
     } else if (this.#resume) {
       throw new SpikeloomError('a run is resumed from its files: give the folder (out) or the run');
     }
@@ -110,8 +113,10 @@ export class Run implements AsyncIterable<EpochReport> {
     const { loss, record, logEvery } = this.#options;
     using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
     using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
-    const keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
+    let keeper: ReportKeeper | undefined;
     try {
+      if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
+      keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
       await this.#restore(optimizer);
       this.#openProgress(source.batches);
       while (this.#position.epoch < epochs) {

@@ -1,5 +1,5 @@
 // Where a run keeps its files.
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolders, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
@@ -12,7 +12,7 @@ import { type RunFolder, type RunPaths, runPaths } from './run-folder.ts';
 /** What training needs of a run's folder. */
 export type RunFiles = Pick<RunFolder, 'paths' | 'metrics'>;
 
-export const hasState = ({ state }: RunPaths): boolean => statSync(state, { throwIfNoEntry: false }) !== undefined;
+export const hasState = ({ state }: RunPaths): boolean => existsSync(state);
 
 /**
  * The files of a run in a folder of its own, made where it is missing. A new run leaves its environment, its model and its settings
@@ -27,14 +27,20 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
       throw new SpikeloomError(`cannot make the folder ${folder}: ${(error as Error).message}`, { cause: error });
     }
   }
-  checkFresh(paths, resume);
-  if (!resume) {
-    writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
-    writeJsonAtomic(paths.data, course.data);
-    writeJsonAtomic(join(folder, 'model.json'), net);
-    writeJsonAtomic(join(folder, 'training.json'), course);
+  const metrics = new MetricsLog(paths.metrics);
+  try {
+    checkFresh(paths, resume);
+    if (!resume) {
+      writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
+      writeJsonAtomic(paths.data, course.data);
+      writeJsonAtomic(join(folder, 'model.json'), net);
+      writeJsonAtomic(join(folder, 'training.json'), course);
+    }
+  } catch (error) {
+    metrics.close();
+    throw error;
   }
-  return { paths, metrics: new MetricsLog(paths.metrics) };
+  return { paths, metrics };
 }
 
 /** @throws SpikeloomError when a new run would overwrite another one, or one to be resumed has no state */

@@ -2,8 +2,10 @@
 // A thread that is being ended takes no exceptions any more; without this, throwing one there would end the process.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
+#include <sys/file.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -229,6 +231,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("mapFile", mapFile);
   add("readMapped", readMapped);
   add("unmapFile", unmapFile);
+  add("lockFile", lockFile);
   addImages(env, exports);
   exports["abi"] = Napi::Number::New(env, kAbi);
   exports["cpu"] = describe(env, cpuBackend(), 0);

@@ -169,6 +169,7 @@ describe('run folders', () => {
 
     it('forget a torn last line, however long', () => {
       log.append({ step: 1 });
+      log.close();
       for (const torn of ['{"st', '{"step":2}', 'x'.repeat(200_000)]) {
         appendFileSync(path, torn);
         expect(readMetrics(path)).to.deep.equal([{ step: 1 }]);
@@ -178,9 +179,18 @@ describe('run folders', () => {
         expect(readFileSync(path, 'utf8')).to.equal('{"step":1}\n');
       }
       writeFileSync(path, '{"all":');
-      log.close();
       log = new MetricsLog(path);
       expect([log.bytes, statSync(path).size]).to.deep.equal([0, 0]);
+    });
+
+    it('are written by one opening at a time, and stay as they are where another is refused', () => {
+      log.append({ step: 1 });
+      appendFileSync(path, '{"st');
+      expect(() => new MetricsLog(path)).to.throw(SpikeloomError, /the run in .* is under way: one training at a time/);
+      expect(readFileSync(path, 'utf8')).to.equal('{"step":1}\n{"st');
+      log.close();
+      log = new MetricsLog(path);
+      expect(readFileSync(path, 'utf8')).to.equal('{"step":1}\n');
     });
 
     it('refuse a checkpoint of another file', () => {
