@@ -1,10 +1,11 @@
 // What there is on this machine to train with. Every finding is a fact or the reason why not; nothing here throws.
 
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isFile } from '../core/file-kind.ts';
 import { backward, scope, tensor, zeros } from '../core/index.ts';
 import { type Native, native } from '../core/native.ts';
 import { model } from '../nn/index.ts';
@@ -156,5 +157,5 @@ async function checkShippedData(): Promise<DataSet> {
 
 function findProgram(program: string): string | null {
   const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
-  return places.find((place) => statSync(place, { throwIfNoEntry: false })?.isFile()) ?? null;
+  return places.find(isFile) ?? null;
 }

@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { statOf } from '../core/file-kind.ts';
 import { EntryTable, type FileEntry, refuseLarge } from './archive/entries.ts';
 import { walkFolder } from './archive/folder.ts';
 import { type ByteSource, fileSource, memorySource, partOf } from './archive/source.ts';
@@ -89,7 +89,7 @@ function archiveTree(kind: TreeKind, source: ByteSource, maxBytes = MAX_BYTES): 
 }
 
 function kindOf(path: string): TreeKind {
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statOf(path);
   if (!stat) throw new DataError(path, 'there is no such file or folder');
   if (stat.isDirectory()) return 'folder';
   const source = fileSource(path);

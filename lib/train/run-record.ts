@@ -1,5 +1,5 @@
 // What a run's folder tells of it, for reports and comparisons. Nothing in the folder is changed.
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import { type DataDescription, readDataDescription } from './data-description.ts';
@@ -19,8 +19,6 @@ export interface RunRecord {
   /** Where and how it was started. */
   environment: Readonly<Record<string, unknown>>;
 }
-
-const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
 
 function readText(path: string): string {
   try {
@@ -43,19 +41,19 @@ function readObject(path: string): Record<string, unknown> {
 /** @throws SpikeloomError where the folder is not one of a run, or a file in it is damaged */
 export function readRun(folder: string): RunRecord {
   const paths = runPaths(folder);
-  if (!isThere(paths.metrics)) {
+  if (!existsSync(paths.metrics)) {
     throw new SpikeloomError(
       `${folder} is not a run folder: it has no metrics.jsonl. Give the folder of a run, such as runs/NAME-0001`,
     );
   }
-  const settings = [paths.settings, join(folder, 'training.json')].find(isThere);
+  const settings = [paths.settings, join(folder, 'training.json')].find(existsSync);
   return {
     folder,
     name: basename(resolve(folder)),
     epochs: readMetrics(paths.metrics),
-    data: isThere(paths.data) ? readDataDescription(paths.data) : undefined,
+    data: existsSync(paths.data) ? readDataDescription(paths.data) : undefined,
     settings: settings === undefined ? '' : readText(settings),
-    environment: isThere(paths.environment) ? readObject(paths.environment) : {},
+    environment: existsSync(paths.environment) ? readObject(paths.environment) : {},
   };
 }
 

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
+import { isFolder } from '../../core/file-kind.ts';
 import { CATALOGUE, type CatalogueEntry } from '../../data/originals/catalogue.ts';
 import { checkData, type FileFinding, type Finding, type PartFinding } from '../../data/originals/check.ts';
 import { binaryBytes } from '../../nn/summary.ts';
@@ -27,7 +27,7 @@ export function addDataCheck(data: Command): void {
 }
 
 async function dataCheckCommand(root: string, { name, json }: Options): Promise<void> {
-  if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`there is no folder ${root}`);
+  if (!isFolder(root)) throw new UsageError(`there is no folder ${root}`);
   const findings = await checkData(root, { name, onFile: showFile });
   clearLine();
   const absent = CATALOGUE.filter(

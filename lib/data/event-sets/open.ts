@@ -1,7 +1,7 @@
 // From the original files to the two halves of a data set: the cache, made where it is missing or of other files, and the split.
-import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
+import { isFolder } from '../../core/file-kind.ts';
 import {
   type BuildOptions,
   buildEventCache,
@@ -69,8 +69,7 @@ export interface EventSetPlan {
   splits: Readonly<Record<string, (names: readonly string[]) => SplitNames>>;
 }
 
-const defaultFolder = (root: string): string =>
-  join(statSync(root, { throwIfNoEntry: false })?.isDirectory() ? root : dirname(root), 'spikeloom-cache');
+const defaultFolder = (root: string): string => join(isFolder(root) ? root : dirname(root), 'spikeloom-cache');
 
 /** An integer pair in range, or a refusal. */
 function sides(key: string, value: readonly [number, number]): [number, number] {

@@ -1,7 +1,7 @@
 // The files on the disk that recordings are made from, by hashes that tell whether a cache is still of them.
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { statOf } from '../../core/file-kind.ts';
 import type { CacheSource } from '../events/cache.ts';
 import { DataError, needRegularFile, unreadable } from '../files.ts';
 
@@ -21,7 +21,7 @@ interface Seen extends Origin {
 const READ_BYTES = 2 ** 20;
 
 function look({ name, file }: Origin): Seen {
-  const stat = statSync(file, { throwIfNoEntry: false });
+  const stat = statOf(file);
   if (!stat) throw new DataError(file, 'there is no such file or folder');
   needRegularFile(file, stat);
   return { name, file, size: stat.size, changed: stat.mtimeMs };

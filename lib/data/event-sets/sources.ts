@@ -1,6 +1,7 @@
 // The original files of a data set, wherever they lie: in a folder, or in the archives as they are distributed.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { isFolder } from '../../core/file-kind.ts';
 import { type FileTree, openTree, openTreeSync } from '../archive.ts';
 import { DataError } from '../files.ts';
 import { type Origin, Origins } from './origins.ts';
@@ -36,10 +37,10 @@ export class Sources {
    * @throws DataError where there is nothing
    */
   constructor(root: string, archives: readonly string[], nameOf: NameOf, remedy: string) {
-    const isFolder = statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const known = isFolder ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
+    const unpacked = isFolder(root);
+    const known = unpacked ? archives.map((name) => join(root, name)).filter((file) => existsSync(file)) : [root];
     const files: Origin[] = [];
-    for (const { path } of isFolder ? openTreeSync(root).list() : []) {
+    for (const { path } of unpacked ? openTreeSync(root).list() : []) {
       const name = nameOf(path);
       if (name !== undefined) files.push({ name, file: join(root, path) });
     }
@@ -50,7 +51,7 @@ export class Sources {
       throw new DataError(root, `the files of the set are not there: ${remedy}`);
     }
     this.#root = root;
-    this.#places = isFolder && files.length > 0 ? [root, ...found] : found;
+    this.#places = unpacked && files.length > 0 ? [root, ...found] : found;
     this.#nameOf = nameOf;
     this.#remedy = remedy;
   }

@@ -1,5 +1,6 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFile } from '../../core/file-kind.ts';
 import { openTreeSync } from '../archive.ts';
 import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
@@ -171,7 +172,7 @@ function readCifar(format: Format, root: string): ImageSplits {
 
 /** The archive that is meant: the file itself, or the distributed one in a folder where nothing is unpacked. */
 function archiveOf({ binary, python }: Format, root: string): string | undefined {
-  if (statSync(root, { throwIfNoEntry: false })?.isFile()) return root;
+  if (isFile(root)) return root;
   const isUnpacked = [binary, python].some((files) =>
     [root, join(root, files.folder)].some((folder) => existsSync(join(folder, files.test[0]!))),
   );

@@ -2,6 +2,7 @@
 import { type Dirent, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { isFile, isFolder } from '../../core/file-kind.ts';
 import { openTreeSync } from '../archive.ts';
 import { DataError } from '../files.ts';
 import { cifar10, cifar100 } from '../images/cifar.ts';
@@ -68,8 +69,6 @@ const READERS: Readonly<Record<string, (root: string) => SampleSplits>> = {
   'fashion-mnist idx files': fashionMnist,
 };
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-
 /** More folders than this side by side are classes or recordings, not data sets. */
 const MAX_SUBFOLDERS = 200;
 
@@ -93,7 +92,6 @@ function candidates(places: readonly string[], set: string, folder: string, anyN
 /** The place of a known file in a folder, as it is or unpacked; undefined where it is in neither form. */
 function placeOf(folder: string, { name, content }: KnownFile): string | undefined {
   const spellings = content ? [name, name.replace(/\.gz$/, '')] : [name];
-  const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
   return spellings.map((spelling) => join(folder, spelling)).find(isFile);
 }
 

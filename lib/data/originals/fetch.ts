@@ -1,10 +1,11 @@
 // Downloads of a data set's files: resumable, verified, and complete or not there at all.
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open, rename, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeFolders, syncFolder } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
+import { statOf } from '../../core/file-kind.ts';
 import type { KnownFile } from './catalogue.ts';
 import { type Digests, digestContent, digestFile, isOriginal } from './digest.ts';
 import { type Answer, ConnectionError, getFile } from './http.ts';
@@ -30,7 +31,7 @@ interface PartFacts {
 const partOf = (file: string): string => `${file}.part`;
 const factsOf = (file: string): string => `${file}.part.json`;
 
-const sizeOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+const sizeOf = (file: string): number => statOf(file)?.size ?? 0;
 
 function readFacts(file: string): PartFacts | undefined {
   try {

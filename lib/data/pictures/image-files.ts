@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
+import { isFolder } from '../../core/file-kind.ts';
 import { DataError } from '../files.ts';
 import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
@@ -137,7 +138,6 @@ function listed<T>(folder: string, body: () => T): T {
 /** Names of the folders in a folder, links to folders among them, sorted. */
 function foldersOf(folder: string): string[] {
   const entries = listed(folder, () => readdirSync(folder, { withFileTypes: true }));
-  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const folders = entries.filter(
     (entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(join(folder, entry.name))),
   );
