@@ -1,8 +1,9 @@
 // Measurements: npm run bench -- COMMAND [options]. Exit status: 0 fine, 1 failure, 2 wrong usage.
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { silenceClosedPipes } from '../lib/cli/output.ts';
+import { keepOnWithoutOutput } from '../lib/cli/output.ts';
 import { runProgram } from '../lib/cli/run-program.ts';
+import { MOST_THREADS, usualThreads } from '../lib/core/index.ts';
 import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
@@ -69,7 +70,7 @@ function addConvolutions(program: Command): void {
     .description("time FSTA-ResNet-20's convolutions here and in PyTorch (oneDNN), in turn")
     .requiredOption('--python <file>', 'Python with PyTorch', process.env.SPIKELOOM_PEERS_PYTHON)
     .option('--images <n>', 'time steps x batch', wholeNumber(1, 65_536), 64)
-    .option('--threads <n>', 'threads of the CPU', wholeNumber(1, 1024), availableParallelism())
+    .option('--threads <n>', 'threads of the CPU', wholeNumber(1, MOST_THREADS), usualThreads())
     .option('--repeats <n>', 'calls that are timed', wholeNumber(5, 10_000), 25)
     .option('--rounds <n>', 'times that both sides run', wholeNumber(1, 100), 3);
   addOutput(command).action(async (options: ConvolutionOptions) =>
@@ -136,5 +137,5 @@ function writeError(message: string): void {
   process.stderr.write(`bench: ${message}\n`);
 }
 
-silenceClosedPipes();
+keepOnWithoutOutput();
 process.exitCode = await runProgram(makeProgram, process.argv.slice(2), writeError);

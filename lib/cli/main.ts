@@ -11,7 +11,7 @@ import { addSummary } from './commands/summary.ts';
 import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { USAGE_HINT } from './exit.ts';
-import { silenceClosedPipes, writeError } from './output.ts';
+import { keepOnWithoutOutput, writeError } from './output.ts';
 import { runProgram } from './run-program.ts';
 
 const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
@@ -29,5 +29,5 @@ function makeProgram(): Command {
   return program;
 }
 
-silenceClosedPipes();
+keepOnWithoutOutput();
 process.exitCode = await runProgram(makeProgram, process.argv.slice(2), writeError);

@@ -14,13 +14,20 @@ export function writeError(message: string): void {
   process.stderr.write(`spikeloom: ${message}\n`);
 }
 
-/** A reader that has gone away (`| head`) is no failure: what it would have read is dropped. */
-export function silenceClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+/**
+ * What cannot be written is dropped, and the work goes on. A reader that has gone away (`| head`) is no failure; a full disk under stdout is
+ * told once and leaves exit status 1.
+ */
+export function keepOnWithoutOutput(): void {
+  let told = false;
+  const drop = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'EPIPE') return;
+    process.exitCode = 1;
+    if (told) return;
+    told = true;
+    writeError(`the output cannot be written: ${error.message}. Send it to another place`);
+  };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', drop);
 }
 
 /** An argument as a shell takes it. */

@@ -1,9 +1,9 @@
 // Training and evaluation by settings: data, network, optimizer and schedule from one recipe.
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
-import { device } from '../core/index.ts';
+import { device, usualThreads } from '../core/index.ts';
+import { batchMaker } from '../data/batch.ts';
 import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
   adamw,
@@ -17,7 +17,7 @@ import {
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
-import { createRun, openRun } from './run-folder.ts';
+import { createRun, openRun, readSettings, runPaths } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
@@ -72,7 +72,7 @@ export function scheduleOf({ epochs, schedule }: Pick<Settings, 'epochs' | 'sche
 /** Opens the settings' device and gives it their threads; 0: all cores. */
 function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'threads'>): void {
   const used = device(name);
-  if (name === 'cpu') used.setThreads(threads || availableParallelism());
+  if (name === 'cpu') used.setThreads(threads || usualThreads());
 }
 
 export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
@@ -118,6 +118,7 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const { augment, workers, resident } = used.data;
     const { mix, log_every: logEvery } = used;
     if (!folder) {
+      batchMaker({ set: data.train, seed, augment }); // refuses an augmentation that the set has not
       folder = createRun(used);
       writeJsonAtomic(folder.paths.data, describeData(data));
     }
@@ -149,11 +150,11 @@ export interface EvaluateRunOptions {
  */
 export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
   const { weights = 'best', signal } = options;
-  const { settings, paths, metrics } = openRun(folder);
-  metrics.close();
+  const settings = readSettings(folder);
+  const paths = runPaths(folder);
   if (!existsSync(paths[weights])) {
-    const stage = hasState(paths) ? 'its first epoch is not over yet' : 'it was never started';
-    throw new SpikeloomError(`${paths[weights]} is not there: ${stage}`);
+    const remedy = hasState(paths) ? 'weights are written after every epoch; go on with the run' : 'start a new run';
+    throw new SpikeloomError(`${paths[weights]} is not there: ${remedy}`);
   }
   prepareDevice(settings);
   const data = await openData(settings, signal && { signal });

@@ -88,16 +88,17 @@ export function reportOf(run: RunRecord): ReportPage {
 }
 
 /**
- * Writes report.html and metrics.csv into the folder of a run, or the report to another place.
+ * Writes report.html and metrics.csv into the folder of a run, or the report alone to another place; the folder may be read-only then.
  * @returns the report's file
  * @throws SpikeloomError where the folder is not one of a run, is damaged, or cannot be written to
  * @example writeReport('runs/quickstart-0001') // 'runs/quickstart-0001/report.html'
  */
-export function writeReport(folder: string, out = join(folder, 'report.html')): string {
+export function writeReport(folder: string, out?: string): string {
   const run = readRun(folder);
-  writeFileAtomic(out, renderPage(reportOf(run)));
-  writeFileAtomic(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
-  return out;
+  const file = out ?? join(folder, 'report.html');
+  writeFileAtomic(file, renderPage(reportOf(run)));
+  if (out === undefined) writeFileAtomic(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
+  return file;
 }
 
 /** {@link writeReport} beside other work: the event loop has a turn between the parts, and does not wait for the disk. */

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
+import { isFolder } from '../core/file-kind.ts';
 import { describeEnvironment, type Environment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
 import { formatSettings, loadRecipe } from './recipe.ts';
@@ -72,27 +73,28 @@ export function createRun(
 }
 
 /**
- * Open a run folder made by {@link createRun}, to continue or to look at. The environment of its start stays as it is.
+ * Open a run folder made by {@link createRun}, to continue it. The environment of its start stays as it is.
  * @throws SpikeloomError if there is no such folder, it is no run folder, or its settings are damaged.
  */
 export function openRun(folder: string): RunFolder {
+  const settings = readSettings(folder);
   const paths = runPaths(folder);
+  return { name: basename(resolve(folder)), settings, paths, metrics: new MetricsLog(paths.metrics) };
+}
+
+/**
+ * The settings of a run; nothing in its folder is touched.
+ * @throws SpikeloomError as {@link openRun}
+ */
+export function readSettings(folder: string): Settings {
+  const { settings } = runPaths(folder);
   if (!isFolder(folder))
     throw new SpikeloomError(`there is no run folder ${folder}. Give the folder of a run, such as runs/NAME-0001`);
-  if (!exists(paths.settings)) {
+  if (!existsSync(settings)) {
     throw new SpikeloomError(
       `${folder} is not a run folder: it has no settings.yaml. Give the folder of a run, such as runs/NAME-0001`,
     );
   }
-  return {
-    name: basename(resolve(folder)),
-    settings: readSettings(paths),
-    paths,
-    metrics: new MetricsLog(paths.metrics),
-  };
-}
-
-function readSettings({ folder, settings }: RunPaths): Settings {
   try {
     return loadRecipe(settings);
   } catch (error) {
@@ -139,12 +141,4 @@ function cannotMake(folder: string, error: unknown): SpikeloomError {
   return new SpikeloomError(`cannot make the folder ${folder}: ${(error as Error).message}. ${remedy}`, {
     cause: error,
   });
-}
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }

@@ -72,7 +72,12 @@ describe('spikeloom data fetch', function () {
     const missing = await fetchShd('--json');
     expect(missing.status).to.equal(1);
     expect(missing.stderr).to.match(/the server answers 404.*The data set's page: https:\/\/zenkelab\.org/);
-    expect(JSON.parse(missing.stdout)).to.include({ event: 'start', url: `${server.url}/shd_train.h5.zip` });
+    const lines = missing.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines[0]).to.include({ event: 'start', url: `${server.url}/shd_train.h5.zip` });
+    expect(lines.slice(1).map(({ event, status }) => [event, status])).to.deep.equal([['error', 1]]);
     server.files['shd_train.h5.zip'] = { content: Buffer.from('not it') };
     const wrong = await fetchShd();
     expect(wrong.status).to.equal(1);

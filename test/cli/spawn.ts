@@ -1,5 +1,6 @@
 // Runs the program from its sources, as a user would.
 import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -13,22 +14,29 @@ export interface Outcome {
 
 export interface SpawnOptions {
   env?: Record<string, string>;
+  /** A file in place of the pipe; `stdout` stays empty then. */
+  stdoutFile?: string;
   /** Called with all of stdout so far; may send signals. */
   onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
-export function spikeloom(args: readonly string[], { env = {}, onOutput }: SpawnOptions = {}): Promise<Outcome> {
+export function spikeloom(
+  args: readonly string[],
+  { env = {}, stdoutFile, onOutput }: SpawnOptions = {},
+): Promise<Outcome> {
+  const file = stdoutFile === undefined ? undefined : openSync(stdoutFile, 'w');
   const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', file ?? 'pipe', 'pipe'],
   });
+  if (file !== undefined) closeSync(file);
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (data) => {
+  child.stdout?.on('data', (data) => {
     stdout += data;
     onOutput?.(stdout, (signal) => child.kill(signal));
   });
-  child.stderr.on('data', (data) => {
+  child.stderr!.on('data', (data) => {
     stderr += data;
   });
   return new Promise((resolve, reject) => {

@@ -237,7 +237,7 @@ describe('spikeloom verify', function () {
     writeFileSync(path, bytes.subarray(0, bytes.length - 100));
     const { status, stdout, stderr } = await spikeloom(['verify', path, '--json']);
     expect(status).to.equal(1);
-    expect(stdout).to.equal('');
+    expect(JSON.parse(stdout).error).to.equal(stderr.trimEnd().replace('spikeloom: ', ''));
     expect(stderr)
       .to.match(/^spikeloom: .*cut\.safetensors/)
       .and.not.contain('    at ');

@@ -32,7 +32,7 @@ import { trainRecipe } from '../../lib/train/assemble.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
-import { train } from '../../lib/train/train.ts';
+import { type Run, train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { randomSet } from '../support/image-sets.ts';
 
@@ -144,7 +144,7 @@ describe('training on bad input', function () {
       const out = join(disk, 'run');
       fill(0);
       expect(await failure(() => go(out))).to.match(/cannot write .*: the disk is full/);
-      expect(Object.keys(content(out))).to.deep.equal([]);
+      expect(content(out)).to.deep.equal({ [runPaths(out).metrics]: '' });
       rmSync(join(disk, 'filler'));
       expect(await go(out)).to.equal(3);
     });
@@ -288,6 +288,35 @@ describe('training on bad input', function () {
     const message = await failure(() => trainRecipe(recipe(`out=${out}`, `data.root=${missing}`)));
     expect(message).to.contain(missing).and.contain('no such folder');
     expect(existsSync(out)).to.equal(false);
+  });
+
+  it('an augmentation that the data has not: no run is made', async () => {
+    const out = join(root, 'no-augmentation');
+    const message = await failure(() => trainRecipe(recipe(`out=${out}`, 'data.augment=published')));
+    expect(message).to.contain("no published augmentation is defined for 'fashion-mnist'");
+    expect(existsSync(out)).to.equal(false);
+  });
+
+  it('two runs with one folder: the second is refused, the first goes on', async () => {
+    const out = join(root, 'twice');
+    const [net, other] = [small(), small()];
+    const [run, second] = [net, other].map((each) => train(each, { ...usual, out })) as [Run, Run];
+    expect(existsSync(out), 'nothing happens before the run is iterated over').to.equal(false);
+    let epochs = 0;
+    for await (const _ of run) {
+      if (epochs++ > 0) continue;
+      const before = content(out);
+      for (const resume of [false, true]) {
+        const message = await failure(async () => {
+          for await (const _ of resume ? train(other, { ...usual, out, resume }) : second);
+        });
+        expect(message).to.contain(`the run in ${out} is under way`);
+      }
+      expect(content(out)).to.deep.equal(before);
+    }
+    expect(epochs).to.equal(3);
+    expect(readMetrics(runPaths(out).metrics)).to.have.length(3);
+    for (const each of [net, other]) each.dispose();
   });
 
   for (const place of ['/proc/x', '/proc/x/y', '/dev/null/x']) {

@@ -77,7 +77,7 @@ describe('trainRecipe()', function () {
   it('names the weights that are not there yet', async () => {
     const { folder } = await trainRecipe(settingsOf(`out=${out}`, 'name=early'), { signal: AbortSignal.abort() });
     expect(await failure(evaluateRun(folder))).to.equal(
-      `${runPaths(folder).best} is not there: its first epoch is not over yet`,
+      `${runPaths(folder).best} is not there: weights are written after every epoch; go on with the run`,
     );
   });
 

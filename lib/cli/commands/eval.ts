@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { openRun } from '../../train/run-folder.ts';
+import { readSettings } from '../../train/run-folder.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
 import { firingTable, percent } from '../results.ts';
@@ -20,7 +20,7 @@ export function addEval(program: Command): void {
 }
 
 async function evalCommand(run: string, { weights, json }: Options): Promise<void> {
-  asUsage(() => openRun(run)).metrics.close();
+  asUsage(() => readSettings(run));
   const { evaluateRun } = await import('../../train/assemble.ts');
   const { accuracy, loss, firingRate, firingRates, images, seconds } = await evaluateRun(run, { weights });
   if (json) {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { writeReport } from '../../train/report.ts';
+import { readRun } from '../../train/run-record.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
 
@@ -16,7 +17,8 @@ export function addReport(program: Command): void {
     .option('--out <file>', 'default: report.html in the folder; runs write it after every epoch, too')
     .option('--json', 'one JSON document on stdout')
     .action((run: string, { out, json }: Options) => {
-      const report = asUsage(() => writeReport(run, out));
+      asUsage(() => readRun(run));
+      const report = writeReport(run, out);
       if (json) writeJson({ run, report });
       else writeText(report);
     });

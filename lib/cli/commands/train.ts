@@ -5,7 +5,7 @@ import { device } from '../../core/index.ts';
 import { trainRecipe } from '../../train/assemble.ts';
 import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
-import { openRun, runPaths } from '../../train/run-folder.ts';
+import { readSettings, runPaths } from '../../train/run-folder.ts';
 import { renderSettingKeys, type Settings } from '../../train/settings.ts';
 import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
@@ -35,7 +35,7 @@ export function addTrain(program: Command): void {
 async function trainCommand(recipe: string, overrides: string[], { resume, json }: Options): Promise<void> {
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const folder = resume === 'last' ? lastRun(settings) : resume;
-  if (folder !== undefined) asUsage(() => openRun(folder)).metrics.close();
+  if (folder !== undefined) asUsage(() => readSettings(folder));
   using stopping = listenForStop();
   const preparing = new Transfer('reading the recordings', { unit: (amount) => amount.toFixed(0) });
   const result = await trainRecipe(settings, {
