@@ -29,7 +29,12 @@ const flags = [
 
 function addonFlags() {
   const includes = [require('node-addon-api').include_dir, require('node-api-headers').include_dir];
-  return [...includes.map((path) => `-I${path}`), '-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS'];
+  return [
+    ...includes.map((path) => `-I${path}`),
+    '-DNAPI_VERSION=8',
+    '-DNODE_ADDON_API_CPP_EXCEPTIONS',
+    '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL',
+  ];
 }
 
 const product = (source) => `${folder}/${source.replaceAll('/', '.').replace(/\.cpp$/, '.o')}`;

@@ -23,6 +23,7 @@ export class NotFiniteError extends SpikeloomError {
 
 /** A native error as one of ours. */
 export function nativeError(message: string, cause?: unknown): SpikeloomError {
+  if (/\bbad_alloc\b/.test(message)) return new OutOfMemoryError(`out of memory: the system has no more`, { cause });
   if (/\bout of memory\b/.test(message)) return new OutOfMemoryError(message, { cause });
   if (/\bneedFinite: /.test(message)) return new NotFiniteError(message, { cause });
   return new SpikeloomError(message, { cause });

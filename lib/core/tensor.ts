@@ -1,6 +1,6 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device } from './device.ts';
-import { nativeError, SpikeloomError } from './errors.ts';
+import { nativeError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 import { native } from './native.ts';
 import type { Node } from './tape.ts';
 
@@ -160,7 +160,7 @@ export class Tensor implements Disposable {
 
   /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1). Waits for the work that makes them. */
   async array(): Promise<HostArray> {
-    return readInto(this, new hostArrays[this.dtype](this.size));
+    return readInto(this, hostArray(this.dtype, this.size));
   }
 
   /** The only element of a tensor of size 1. */
@@ -220,6 +220,14 @@ export class Tensor implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+function hostArray(dtype: DType, size: number): HostArray {
+  try {
+    return new hostArrays[dtype](size);
+  } catch (error) {
+    throw new OutOfMemoryError(`out of memory: no room for an array of ${size} elements of ${dtype}`, { cause: error });
   }
 }
 

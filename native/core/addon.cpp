@@ -143,6 +143,8 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     device->stream->push();
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
+  } catch (const std::exception& error) {
+    Napi::Error::New(env, error.what()).ThrowAsJavaScriptException();
   }
   return nullptr;
 }

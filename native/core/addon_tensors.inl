@@ -13,12 +13,19 @@ void setShape(TensorView& view, const Napi::CallbackInfo& info, size_t first) {
   if (elements > 1e12) refuse(info.Env(), "a tensor of more than 10^12 elements cannot be held");
 }
 
+void needHandle(const Engine& engine) {
+  if (!engine.store.isFull()) return;
+  refuse(engine.env, "out of memory: " + std::to_string(Store::kMostTensors) +
+                         " tensors are alive, which is as many as there are handles; dispose() those no longer needed, or make them in scope()");
+}
+
 Napi::Value empty(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int32_t index = static_cast<int32_t>(integer(info[0]));
   Device& device = engine.device(index);
   TensorView view{nullptr, static_cast<DType>(integer(info[1])), 0, {}};
   setShape(view, info, 2);
+  needHandle(engine);
   Status status{};
   const size_t bytes = storedBytes(view);
   if (engine.records(index)) {
@@ -46,6 +53,7 @@ Napi::Value alias(const Napi::CallbackInfo& info) {
   TensorView view = viewOf(engine, handle);
   setShape(view, info, 1);
   if (storedBytes(view) != storedBytes(viewOf(engine, handle))) refuse(info.Env(), "a view keeps the number of bytes of its tensor");
+  needHandle(engine);
   return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, engine.store.storage(handle))));
 }
 

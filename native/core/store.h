@@ -17,7 +17,13 @@ struct Storage {
 
 class Store {
  public:
-  // Handles are positive and stay below 2^53.
+  explicit Store(size_t most = kMostTensors) : most_(most) {}
+  static constexpr int64_t kSlotBits = 24;
+  static constexpr size_t kMostTensors = size_t{1} << kSlotBits;
+
+  // Whether no handle is left for one tensor more.
+  bool isFull() const { return static_cast<size_t>(live_) >= most_; }
+  // Handles are positive and stay below 2^53. Not to be called when full.
   int64_t add(const TensorView& view, Storage* storage);
   // Null: no such tensor (freed, or never made).
   const TensorView* view(int64_t handle) const;
@@ -36,10 +42,10 @@ class Store {
     Storage* storage = nullptr;
     uint32_t generation = 1;
   };
-  static constexpr int64_t kSlotBits = 24;
   const Slot* find(int64_t handle) const;
   void clear(uint32_t index);
 
+  size_t most_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> idle_;
   int64_t live_ = 0;

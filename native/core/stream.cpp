@@ -90,7 +90,7 @@ bool Stream::wait(std::unique_lock<std::mutex>& guard) {
 
 void Stream::run(Task& task) {
   if (task.control) {
-    task.control(context_, task.argument);
+    control(task);
   } else if (task.transfer) {
     Transfer* pending = task.transfer;
     task.transfer = nullptr;
@@ -102,6 +102,14 @@ void Stream::run(Task& task) {
     task.use == Use::time ? runTimed(*program, task.part) : replay(*program, task.part);
   } else {
     run(task.call);
+  }
+}
+
+void Stream::control(const Task& task) {
+  try {
+    task.control(context_, task.argument);
+  } catch (const std::exception& error) {
+    if (failure_.empty()) failure_ = error.what();
   }
 }
 
@@ -249,13 +257,23 @@ void Stream::noteFailure(const char* what) {
   status_ = {};
 }
 
+// Room for so many bytes at rest. False: there is none, and that is the failure.
+bool Stream::makeRoom(size_t bytes) {
+  try {
+    if (rest_.size() < bytes) rest_.resize(bytes);
+    return true;
+  } catch (const std::bad_alloc&) {
+    failure_ = "out of memory: " + std::to_string(bytes) + " bytes for a copy between the host and the device; make the batch, the width or the steps smaller";
+    return false;
+  }
+}
+
 void Stream::transfer(Transfer* t) {
   if (t->kind == Transfer::Kind::write) return write(t);
   const size_t bytes = t->kind == Transfer::Kind::read ? storedBytes(t->tensor) : 0;
   if (failure_.empty() && backend_->lateReads && bytes <= backend_->lateReads->bytes) return beginRead(t);
   while (!late_.empty()) endRead();
-  if (failure_.empty()) {
-    if (rest_.size() < bytes) rest_.resize(bytes);
+  if (failure_.empty() && makeRoom(bytes)) {
     backend_->copyOut(context_, bytes > 0 ? rest_.data() : nullptr, t->tensor.data, bytes, &status_);
     if (!status_.failed) last_ = {};
   }
@@ -263,9 +281,8 @@ void Stream::transfer(Transfer* t) {
 }
 
 void Stream::write(Transfer* t) {
-  if (failure_.empty()) {
-    const size_t bytes = storedBytes(t->tensor);
-    if (rest_.size() < bytes) rest_.resize(bytes);
+  const size_t bytes = storedBytes(t->tensor);
+  if (failure_.empty() && makeRoom(bytes)) {
     if (t->host.empty()) std::fill_n(rest_.data(), bytes, char{0});
     else fromHost(t->tensor, t->host.data(), rest_.data());
     backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);

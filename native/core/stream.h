@@ -75,12 +75,14 @@ class Stream {
   void forget(Program& program);
   void run(const KernelCall& call);
   void attempt(const KernelCall& call, const std::function<void()>& work);
+  bool makeRoom(size_t bytes);
   void transfer(Transfer* transfer);
   void write(Transfer* transfer);
   void beginRead(Transfer* transfer);
   void endRead();
   void answer(Transfer* transfer);
   void noteFailure(const char* what);
+  void control(const Task& task);
 
   static constexpr size_t kCapacity = 4096;
   const Backend* backend_;

@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 
 #include "core/denormals.h"
 #include "cpu/memory.h"
@@ -26,7 +29,13 @@ inline void pause() {
 
 void ThreadPool::start(int threads) {
   quit_ = false;
-  for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { workerLoop(i); });
+  try {
+    for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { workerLoop(i); });
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size() + 1;
+    stop();
+    throw std::runtime_error("the system started " + std::to_string(started) + " of " + std::to_string(threads) + " threads (" + error.what() + "); set fewer");
+  }
 }
 
 void ThreadPool::stop() {

@@ -18,6 +18,7 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
+  // Throws std::runtime_error where the system starts no more threads; then the caller's is the only one.
   void resize(int threads);
   // False: a task ran out of memory.
   bool run(int64_t tasks, TaskBody body, void* closure);

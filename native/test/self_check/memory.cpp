@@ -77,6 +77,13 @@ void checkStore() {
     handle = next;
   }
   check(store.live() == 1, "one is live");
+  Store small(2);
+  const int64_t one = small.add(view, &first);
+  check(!small.isFull(), "one of two handles is left");
+  small.add(view, &first);
+  check(small.isFull(), "no handle is left");
+  small.remove(one, &known);
+  check(!small.isFull(), "a freed handle is there again");
 }
 
 }  // namespace spikeloom

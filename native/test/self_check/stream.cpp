@@ -1,5 +1,6 @@
 // The queue, recorded steps, threads.
 #include <atomic>
+#include <stdexcept>
 
 #include "core/device.h"
 #include "core/memory_plan.h"
@@ -17,6 +18,7 @@ void note(const Call& call) { order.push_back(static_cast<int>(call.attributes[0
 void breakDown(const Call& call) { fail(call, "no %s", "luck"); }
 void outOfMemory(const Call&) { throw std::bad_alloc(); }
 void setOne(const Call& call) { as<float>(call.tensors[0])[0] = 1; }
+void refuseThreads(void*, int) { throw std::runtime_error("no threads"); }
 void addOne(const Call& call) { as<float>(call.tensors[0])[0] += 1; }
 
 KernelCall callOf(Kernel kernel, double value, const TensorView& view = {}) {
@@ -82,6 +84,11 @@ void checkStream() {
   check(waitFor(stream).empty() && order.back() == 3, "after the answer it goes on");
   queueCall(stream, outOfMemory, 0);
   check(waitFor(stream) == "test: out of memory", "a kernel without memory is a failure too");
+  Task& setting = stream.next();
+  setting.transfer = nullptr;
+  setting.control = refuseThreads;
+  stream.push();
+  check(waitFor(stream) == "no threads", "a setting that cannot be had is a failure too");
 
   queueWrite(stream, one.view, 2.5f);
   queueCall(stream, addOne, 0, one.view);
