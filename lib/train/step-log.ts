@@ -1,5 +1,5 @@
 // The numbers of training steps gather on the device and are read together.
-import { type Device, keep, type RealType, zeros } from '../core/index.ts';
+import { type Device, keep, type RealType, type Tensor, zeros } from '../core/index.ts';
 import { logMetrics } from '../ops/log-metrics.ts';
 import type { StepNumbers, StepTensors } from './trainer-step.ts';
 
@@ -20,8 +20,10 @@ export type LoggedStep = StepName & StepNumbers;
 /** On a GPU a read costs the device a pause between two steps, on the CPU it costs nothing. */
 export const usualLogEvery = (device: Device): number => (device.memory() === undefined ? 1 : 10);
 
-/** Losses and counts of the steps that were not read yet. */
+/** Losses and counts of the steps that were not read yet, and the first loss that was not finite. */
 export class StepLog implements Disposable {
+  /** [1], see needFinite(): from such a loss on no step with this log updates anything. */
+  readonly found: Tensor;
   readonly #every: number;
   readonly #rows: number;
   readonly #tensors;
@@ -32,6 +34,7 @@ export class StepLog implements Disposable {
   constructor(every: number, dtype: RealType, device: Device) {
     this.#every = every;
     this.#rows = every + BEHIND;
+    this.found = keep(zeros([1], dtype, device));
     this.#tensors = { log: keep(zeros([this.#rows, 2], dtype, device)), next: keep(zeros([1], 'i32', device)) };
   }
 
@@ -67,6 +70,7 @@ export class StepLog implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.found.dispose();
     this.#tensors.log.dispose();
     this.#tensors.next.dispose();
   }

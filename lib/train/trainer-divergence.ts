@@ -4,6 +4,9 @@ import type { Net } from '../nn/index.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type AnyBatch, upload } from './trainer-inputs.ts';
 
+/** Training has left the finite numbers. */
+export class DivergenceError extends SpikeloomError {}
+
 interface Probe {
   name: string;
   /** The norm of the tensor: not finite where an element is not, or where elements are too large to be squared and summed. */
@@ -57,7 +60,7 @@ export async function allFinite(net: Net): Promise<boolean> {
  * looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the parameters is changed.
  * @param fact where it was seen, and what: 'epoch 3, step 17 of 390: the loss must be ..., but is NaN'
  */
-export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: number): Promise<SpikeloomError> {
+export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: number): Promise<DivergenceError> {
   const parameters = net.parameters();
   const gradients = parameters.filter(({ tensor }) => tensor.grad !== undefined);
   const badGradient = firstNotFinite(gradients.map(({ name, tensor }) => probe(name, tensor.grad!)));
@@ -70,5 +73,5 @@ export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: nu
   if (parameter !== undefined) places.push(`the parameter '${parameter}'`);
   const found = places.length > 0 ? `The first that is not finite: ${places.join(', and ')}` : 'Every layer is finite';
   const remedy = `Lower the learning rate (${lr} here), clip the gradient's norm, or look at the data`;
-  return new SpikeloomError(`${fact}. ${found}. ${remedy}`);
+  return new DivergenceError(`${fact}. ${found}. ${remedy}`);
 }

@@ -1,10 +1,11 @@
-// What a run says when its device has not enough memory, or is lost.
+// What a run says when its device has not enough memory or is lost, or when it diverges.
 import { OutOfMemoryError, SpikeloomError } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { binaryBytes } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
+import { DivergenceError } from './trainer-divergence.ts';
 import type { PlannedBatch } from './trainer-inputs.ts';
 import type { LossSettings } from './trainer-loss.ts';
 
@@ -47,6 +48,10 @@ export function explainFailure(
       ? `The state after epoch ${saved.epochs} is kept in ${saved.paths.folder}: go on from it with --resume (train(): resume: true)`
       : 'This run saved nothing: give it a folder (out) to be able to go on';
     return new SpikeloomError(`${error instanceof Error ? error.message : lost}. ${kept}`, { cause: error });
+  }
+  if (error instanceof DivergenceError && saved && saved.epochs > 0) {
+    const kept = `The weights after epoch ${saved.epochs} are kept in ${saved.paths.last}`;
+    return new DivergenceError(`${error.message}. ${kept}`, { cause: error });
   }
   return error instanceof OutOfMemoryError ? outOfMemory(error, needs) : error;
 }

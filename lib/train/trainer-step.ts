@@ -66,7 +66,7 @@ export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 
 /**
  * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see needFinite()).
- * @param log notes the numbers, those of such a loss, too
+ * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
 export function trainingStep(
   net: Net,
@@ -78,7 +78,7 @@ export function trainingStep(
     yield;
     const tensors = yield* forwardPass(net, batch, settings);
     log?.note(tensors);
-    needFinite(tensors.loss);
+    needFinite(tensors.loss, log?.found);
     yield* backwardInTurns(tensors.loss);
     yield;
     optimizer.step();
@@ -139,7 +139,7 @@ export interface QueuedStep<B = AnyBatch> {
   passes: number;
   /**
    * Resolves when the step is done: with the numbers of all steps that were not read before, or with none where it is not yet time to read.
-   * @throws NotFiniteError (by the promise) for a loss that is not finite: nothing was updated by it then
+   * @throws NotFiniteError (by the promise) for a loss that is not finite: nothing is updated by it then, nor by any step behind it
    */
   done: Promise<LoggedStep[]>;
 }

@@ -18,7 +18,7 @@ struct HostSide;  // host.h
 
 // What a kernel found wrong with its data (cuda/trouble.cuh). It cannot speak, so the next wait of the host turns this into the CPU's message.
 struct Trouble {
-  enum class Kind : int32_t { label, number };  // a class label that is none; a number that is not finite
+  enum class Kind : int32_t { label, number, found };  // a class label that is none; a number that is not finite; one that an earlier call met
   const char* op;  // a text of the host, which the device only passes on; null: nothing was found
   int64_t index, label, classes;
   double number;

@@ -24,7 +24,8 @@ void reportTrouble(Context& context, Status* status) {
   if (!found.op) return;
   const auto index = static_cast<long long>(found.index);
   if (found.kind == Trouble::Kind::label) fail(status, kLabelRule, found.op, static_cast<int>(found.label), index, static_cast<long long>(found.classes - 1));
-  else fail(status, kFiniteRule, found.op, index, found.number);
+  else if (found.kind == Trouble::Kind::number) fail(status, kFiniteRule, found.op, index, found.number);
+  else fail(status, kFoundRule, found.op, found.number);
   found = {};
   check(status, cudaMemsetAsync(context.isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
 }

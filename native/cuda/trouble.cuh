@@ -13,9 +13,11 @@ __global__ void checkEachKernel(Rule rule, int64_t n, Trouble* trouble, int32_t*
     if (rule.isBroken(i)) first = i;
   }
   firsts[threadIdx.x] = first;
-  if (!__syncthreads_or(first < n) || threadIdx.x != 0 || *isStopped) return;
+  if (!__syncthreads_or(first < n) || threadIdx.x != 0) return;
   for (int i = 1; i < kThreads; i++) first = firsts[i] < first ? firsts[i] : first;
-  *trouble = rule.told(first);
+  const Trouble told = rule.told(first);
+  if (*isStopped) return;
+  *trouble = told;
   *isStopped = 1;
 }
 

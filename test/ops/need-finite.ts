@@ -1,4 +1,4 @@
-// What fails and when is in test/unit/labels.test.ts; here: finite numbers pass and stay as they are.
+// What fails and when is in test/unit/bad-data.test.ts; here: finite numbers pass and stay as they are.
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { host, noise, type OpTable } from '../support/op-table.ts';
 
@@ -9,10 +9,11 @@ export const needFiniteTable: OpTable = {
     { name: 'one', inputs: () => ({ x: host([1], [-0.25]) }) },
     { name: 'none to speak of, and large', inputs: () => ({ x: host([3], [0, 3e38, -3e38]) }) },
     { name: 'many', inputs: () => ({ x: noise([5, 67]) }) },
+    { name: 'nothing found so far', inputs: () => ({ x: noise([300]), found: host([1], [0]) }) },
   ],
-  run({ x }) {
-    needFinite(x!);
-    return [x!];
+  run({ x, found }) {
+    needFinite(x!, found);
+    return found ? [x!, found] : [x!];
   },
-  twin: ({ x }) => [x!],
+  twin: ({ x, found }) => (found ? [x!, found] : [x!]),
 };

@@ -60,6 +60,27 @@ for (const on of testDevices) {
       }
     });
 
+    it('needFinite with a tensor for what it finds fails from then on, whatever it is given, until that is 0 again', async () => {
+      const found = made([0]);
+      const check = async (values: number[]) => {
+        needFinite(made(values), found);
+        return device(on)
+          .finish()
+          .then(
+            () => '',
+            ({ message }) => message as string,
+          );
+      };
+      expect(await check([1, 2])).to.equal('');
+      expect(await check([1, 2, Number.NEGATIVE_INFINITY, Number.NaN])).to.contain('number 2 is -inf');
+      for (const values of [[1], [Number.NaN], new Array<number>(600).fill(5)]) {
+        expect(await check(values)).to.contain('needFinite: finite numbers are needed, but an earlier one was -inf');
+      }
+      expect(await found.item()).to.equal(Number.NEGATIVE_INFINITY);
+      found.set(new Float32Array(1));
+      expect(await check([3])).to.equal('');
+    });
+
     const update = (w: Tensor) => ({ w, g: made([1, 1, 1]), weightDecay: 0.1 });
     const betas = { beta1: 0.9, beta2: 0.99, eps: 1e-8 };
     const rules: Record<string, (w: Tensor, buffers: Tensor[]) => void> = {

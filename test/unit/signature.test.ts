@@ -6,13 +6,14 @@ import { conv2d } from '../../lib/ops/conv2d.ts';
 describe('signatures', () => {
   it('parse inputs, attributes, outputs and what is saved', () => {
     const s = parseSignature(
-      'f(x:real|spike[...N,C,3], w!:real[C], b?:i32[]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]',
+      'f(x:real|spike[...N,C,3], w!:real[C], b?:i32[], k?!:f64[1]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]',
     );
     expect(s.name).to.equal('f');
     expect(s.inputs.map((i) => [i.name, i.optional, i.inPlace, i.types, i.dims])).to.deep.equal([
       ['x', false, false, ['real', 'spike'], ['...N', 'C', 3]],
       ['w', false, true, ['real'], ['C']],
       ['b', true, false, ['i32'], []],
+      ['k', true, true, ['f64'], [1]],
     ]);
     expect(s.attributes).to.deep.equal([
       { name: 'n', type: 'int' },
@@ -29,7 +30,13 @@ describe('signatures', () => {
   });
 
   it('refuse what does not parse', () => {
-    for (const text of ['f', 'f(x) -> y:real[]', 'f(x:real) -> y:real[]', 'f(x:real[]; n:long) -> y:real[]']) {
+    for (const text of [
+      'f',
+      'f(x) -> y:real[]',
+      'f(x:real) -> y:real[]',
+      'f(x:real[]; n:long) -> y:real[]',
+      'f(x!?:f32[]) -> ',
+    ]) {
       expect(() => parseSignature(text), text).to.throw(/signature reads/);
     }
   });
