@@ -13,6 +13,7 @@ import {
 import { open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
+import { isFolder } from './file-kind.ts';
 
 /** The largest number of bytes given to one read or write call: the system refuses 2 GiB and more. */
 export const IO_CHUNK_BYTES = 2 ** 30;
@@ -184,7 +185,7 @@ function reason(error: NodeJS.ErrnoException): string {
  * @throws the system's error
  */
 export function makeFolders(folder: string): void {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (isFolder(folder)) return;
   const parent = dirname(folder);
   if (parent !== folder) makeFolders(parent);
   try {

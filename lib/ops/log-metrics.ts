@@ -3,7 +3,7 @@ import { nativeOp, type Tensor } from '../core/index.ts';
 const note = nativeOp('logMetrics');
 
 /** What a step is noted in. */
-export interface MetricsLog {
+export interface DeviceLog {
   /** [N,2], f32 or f64: loss and count of the last N steps. */
   log: Tensor;
   /** i32 [1], 0 to N - 1: the row that the next step goes to; behind the last row it is the first. */
@@ -20,6 +20,6 @@ export interface MetricsLog {
  * logMetrics(metrics, { loss, correct: accuracyCount(logits, labels) });
  * const lossOfFirstStep = (await metrics.log.array())[0];
  */
-export function logMetrics({ log, next }: MetricsLog, { loss, correct }: { loss: Tensor; correct: Tensor }): void {
+export function logMetrics({ log, next }: DeviceLog, { loss, correct }: { loss: Tensor; correct: Tensor }): void {
   note.run({ log, next, loss, correct });
 }

@@ -4,7 +4,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { incomparable } from './data-description.ts';
 import type { Chart } from './report-chart.ts';
 import type { ReportPage } from './report-page.ts';
-import { accuracies, column, middle, type RunRecord } from './run-record.ts';
+import { accuracies, column, median, type RunRecord } from './run-record.ts';
 
 /** @throws SpikeloomError with both runs and what differs, where results cannot be set beside each other */
 export function checkComparable(runs: readonly RunRecord[]): void {
@@ -82,7 +82,7 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison {
       ...{ best: found?.best ?? null, last: found?.last ?? null },
       testLoss: column(run, 'testLoss').at(-1) ?? null,
       firingRate: column(run, 'firingRate').at(-1) ?? null,
-      imagesPerSecond: middle(column(run, 'imagesPerSecond')) ?? null,
+      imagesPerSecond: median(column(run, 'imagesPerSecond')) ?? null,
     };
   });
   return { runs: compared, differing: differingSettings(runs) };

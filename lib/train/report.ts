@@ -6,7 +6,7 @@ import { splitText } from './data-description.ts';
 import { metricsCsv } from './metrics-csv.ts';
 import { type Chart, label, type Series } from './report-chart.ts';
 import { type ReportPage, renderPage } from './report-page.ts';
-import { accuracies, column, firingColumns, middle, type RunRecord, readRun } from './run-record.ts';
+import { accuracies, column, firingColumns, median, type RunRecord, readRun } from './run-record.ts';
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
@@ -74,7 +74,7 @@ export function reportOf(run: RunRecord): ReportPage {
   }
   const rate = column(run, 'firingRate').at(-1);
   if (rate !== null && rate !== undefined) highlights.push(['firing rate, last epoch', percent(rate)]);
-  const speed = middle(column(run, 'imagesPerSecond'));
+  const speed = median(column(run, 'imagesPerSecond'));
   if (speed !== undefined) highlights.push(['images/s, median', label(speed)]);
   if (run.data?.split) highlights.push(['split', splitText(run.data)]);
   return {

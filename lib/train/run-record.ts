@@ -94,8 +94,8 @@ export function accuracies(run: Pick<RunRecord, 'epochs'>): Accuracies | undefin
   return { best: rest.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), first), last: known.at(-1)! };
 }
 
-/** The middle of what is known; undefined where nothing is. */
-export function middle(values: readonly (number | null)[]): number | undefined {
+/** The median of what is known (the lower one of two); undefined where nothing is. */
+export function median(values: readonly (number | null)[]): number | undefined {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) / 2)];
 }

@@ -1,5 +1,5 @@
 // Steps noted one behind the other: `run` returns the log and the row that comes next.
-import { logMetrics, type MetricsLog } from '../../lib/ops/log-metrics.ts';
+import { type DeviceLog, logMetrics } from '../../lib/ops/log-metrics.ts';
 import { type HostInputs, type HostTensor, host, noise, type OpTable } from '../support/op-table.ts';
 
 const integer = (value: number): HostTensor => ({ ...host([1], [value]), kind: 'i32' });
@@ -27,7 +27,7 @@ export const logMetricsTable: OpTable = {
     { name: 'a large count', inputs: () => ({ ...inputs(2, 0, 1)(), correct0: integer(2 ** 24 - 1) }) },
   ],
   run({ log, next, ...steps }) {
-    const metrics: MetricsLog = { log: log!, next: next! };
+    const metrics: DeviceLog = { log: log!, next: next! };
     for (let i = 0; steps[`loss${i}`]; i++) {
       logMetrics(metrics, { loss: steps[`loss${i}`]!, correct: steps[`correct${i}`]! });
     }

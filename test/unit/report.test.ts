@@ -7,7 +7,7 @@ import { compareRuns } from '../../lib/train/compare.ts';
 import { metricsCsv } from '../../lib/train/metrics-csv.ts';
 import { ReportKeeper, writeReport } from '../../lib/train/report.ts';
 import { drawChart, label, scriptJson, ticks } from '../../lib/train/report-chart.ts';
-import { accuracies, middle, readRun } from '../../lib/train/run-record.ts';
+import { accuracies, median, readRun } from '../../lib/train/run-record.ts';
 import { testFolder } from '../support/image-sets.ts';
 
 const data = { name: 'mnist', train: 100, test: 50, classes: 10, split: { name: 'tet', hash: 'ab'.repeat(32) } };
@@ -194,6 +194,6 @@ describe('reports', () => {
   it('the first of the highest accuracies is the best; the middle is one of the values', () => {
     expect(accuracies({ epochs: [] })).to.equal(undefined);
     expect(accuracies({ epochs: [{ accuracy: 0.5 }, { accuracy: 0.5 }] })!.best.epoch).to.equal(1);
-    expect([middle([]), middle([null, 3]), middle([5, 1, 3]), middle([4, 1])]).to.deep.equal([undefined, 3, 3, 1]);
+    expect([median([]), median([null, 3]), median([5, 1, 3]), median([4, 1])]).to.deep.equal([undefined, 3, 3, 1]);
   });
 });
