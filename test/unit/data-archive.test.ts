@@ -1,5 +1,4 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -142,34 +141,41 @@ describe('data: trees of files', () => {
     });
   }
 
-  it('an archive in a zip is checked while it is unpacked, and leaves nothing behind', async () => {
-    const inner = zipBytes({ 'a.bin': noise(3_000_000, 5) });
-    const before = readdirSync(tmpdir())
-      .filter((name) => name.startsWith('spikeloom-'))
-      .sort();
-    const lies: [string, (entry: Buffer) => void][] = [
-      ['its checksum', (entry) => entry.writeUInt32LE(1, 16)],
-      ['less than it unpacks to', (entry) => entry.writeUInt32LE(inner.length - 1, 24)],
-      ['more than it unpacks to', (entry) => entry.writeUInt32LE(inner.length + 1, 24)],
-      ['fewer bytes in the archive', (entry) => entry.writeUInt32LE(entry.readUInt32LE(20) - 100, 20)],
-    ];
-    for (const [what, change] of lies) {
-      const tree = await openTree(write(zipBytes({ 'in.zip': inner }, { change })));
-      const error = (await failure(tree.open('in.zip'))) as DataError;
-      expect(error, what).to.be.instanceOf(DataError);
-      expect(error.offset, what).to.equal(0);
-      expect(error.message, what).to.include("'in.zip'");
+  describe('an archive that is unpacked', () => {
+    const former = process.env.TMPDIR;
+    let temporary: string; // of this test alone: other processes write to the system's
+    before(() => {
+      temporary = folder.path('temporary');
+      mkdirSync(temporary);
+      process.env.TMPDIR = temporary;
+    });
+    after(() => {
+      if (former === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = former;
+    });
+
+    it('is checked while it is unpacked, and leaves nothing behind', async () => {
+      const inner = zipBytes({ 'a.bin': noise(3_000_000, 5) });
+      const lies: [string, (entry: Buffer) => void][] = [
+        ['its checksum', (entry) => entry.writeUInt32LE(1, 16)],
+        ['less than it unpacks to', (entry) => entry.writeUInt32LE(inner.length - 1, 24)],
+        ['more than it unpacks to', (entry) => entry.writeUInt32LE(inner.length + 1, 24)],
+        ['fewer bytes in the archive', (entry) => entry.writeUInt32LE(entry.readUInt32LE(20) - 100, 20)],
+      ];
+      for (const [what, change] of lies) {
+        const tree = await openTree(write(zipBytes({ 'in.zip': inner }, { change })));
+        const error = (await failure(tree.open('in.zip'))) as DataError;
+        expect(error, what).to.be.instanceOf(DataError);
+        expect(error.offset, what).to.equal(0);
+        expect(error.message, what).to.include("'in.zip'");
+        tree.close();
+      }
+      const cut = zipBytes({ 'in.zip': inner.subarray(0, 2_000_000) });
+      const tree = await openTree(write(cut));
+      expect((await failure(tree.open('in.zip'))).message).to.include('cut off');
       tree.close();
-    }
-    const cut = zipBytes({ 'in.zip': inner.subarray(0, 2_000_000) });
-    const tree = await openTree(write(cut));
-    expect((await failure(tree.open('in.zip'))).message).to.include('cut off');
-    tree.close();
-    expect(
-      readdirSync(tmpdir())
-        .filter((name) => name.startsWith('spikeloom-'))
-        .sort(),
-    ).to.deep.equal(before);
+      expect(readdirSync(temporary)).to.deep.equal([]);
+    });
   });
 
   it('a folder follows links, but not in circles', async () => {
