@@ -1,3 +1,5 @@
+import { expect } from 'chai';
+import { SpikeloomError } from '../../lib/core/errors.ts';
 import { DataError } from '../../lib/data/files.ts';
 
 /** What a promise is rejected with; that it is fulfilled is a failure of the test. */
@@ -17,6 +19,17 @@ export function dataErrorOf(body: () => unknown): DataError {
   } catch (error) {
     if (error instanceof DataError) return error;
     throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+/** The message of the {@link SpikeloomError} that is thrown; anything else is a failure of the test. */
+export function messageOf(body: () => unknown): string {
+  try {
+    body();
+  } catch (error) {
+    expect(error).to.be.instanceOf(SpikeloomError);
+    return (error as Error).message;
   }
   throw new Error('nothing was refused');
 }

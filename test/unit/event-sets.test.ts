@@ -1,116 +1,43 @@
-// Data sets of recordings: found in folders and archives, kept in a cache, split by name, fed as frames.
+// Data sets of recordings: found in folders and archives, kept in a cache, split by name. What their frames hold: event-set-frames.test.ts.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
-import type { EventSet } from '../../lib/data/event-sets/event-set.ts';
-import { firstNineTenths, inOrder, nameSplit } from '../../lib/data/event-sets/splits.ts';
-import { COLUMNS } from '../../lib/data/events/cache.ts';
+import { SpikeloomError } from '../../lib/core/index.ts';
 import { decodeEvents } from '../../lib/data/events/read.ts';
-import { eventSlices } from '../../lib/data/events/slices.ts';
 import {
   cifar10Dvs,
   DataError,
   dvs128Gesture,
   type EventSetOptions,
-  type Events,
   type LabelledEvents,
-  limit,
-  loader,
   nCaltech101,
   nCars,
   nMnist,
   readShd,
   shd,
 } from '../../lib/data/index.ts';
-import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { tarBytes, zipBytes } from '../support/archives.ts';
-import { aedat2, aedat3, dat, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { aedat3, dat, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { CIFAR10_CLASSES, counted, countsOf, framesOf, labelsOf, writeCifar10Dvs } from '../support/event-sets.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
-import { realData } from '../support/real-data.ts';
-
-const small = define('small', ({ classes }) => [
-  conv2d(4, { kernel: 3, stride: 2 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
-
-/** Counts [T,2,H,W] of a recording, one event at a time. */
-function counted(events: Events, T: number, by: 'count' | 'duration' = 'count'): number[] {
-  const { width, height, x, y, p } = events;
-  const bounds = eventSlices(events, { by, steps: T });
-  const frames = new Array<number>(T * 2 * height * width).fill(0);
-  for (let t = 0; t < T; t++) {
-    for (let i = bounds[t]!; i < bounds[t + 1]!; i++) frames[((t * 2 + p[i]!) * height + y[i]!) * width + x[i]!]! += 1;
-  }
-  return frames;
-}
-
-/** The frames of one sample as a loader makes them, [T,2,H,W]. */
-async function framesOf(set: EventSet, index: number): Promise<number[]> {
-  const feed = loader(set, { batch: 1, workers: 0 });
-  for await (const batch of feed.epoch(0, { startBatch: index })) {
-    expect(batch.shape).to.deep.equal([set.steps, 1, 2, set.height, set.width]);
-    return [...batch.images];
-  }
-  throw new Error('there was no batch');
-}
-
-/** Labels of a set in order. */
-const labelsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set.labels[i]!);
-
-/** Events a sample has in the cache: synthetic samples differ in it, so it tells them apart. */
-const countsOf = (set: EventSet): number[] => Array.from(set.chosen!, (i) => set.recordings[i * COLUMNS + 2]!);
 
 const STEPS: EventSetOptions = { steps: 3 };
-const CIFAR = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
-
-describe('splits by name', () => {
-  const thousand = (label: string) => Array.from({ length: 1000 }, (_, i) => `${label}/cifar10_${label}_${i}.aedat`);
-
-  it('the first 90 % in lexicographic order leave 91 to 99 and 909 to 999 of 1000 for tests', () => {
-    const { train, test } = firstNineTenths([...thousand('cat'), ...thousand('bird')].reverse());
-    const left = [91, 92, 93, 94, 95, 96, 97, 98, 99, ...Array.from({ length: 91 }, (_, i) => 909 + i)];
-    const names = (label: string) => left.map((i) => `${label}/cifar10_${label}_${i}.aedat`);
-    expect(test).to.deep.equal([...inOrder(names('bird')), ...inOrder(names('cat'))]);
-    expect(train).to.have.length(1800);
-    expect(new Set([...train, ...test]).size).to.equal(2000);
-  });
-
-  it('the hash depends on every name, its half and their order', () => {
-    const hash = (train: string[], test: string[]) => nameSplit('x', { train, test }).hash;
-    const all = [hash(['a', 'b'], ['c']), hash(['b', 'a'], ['c']), hash(['a'], ['b', 'c']), hash(['a', 'b'], ['d'])];
-    expect(new Set(all).size).to.equal(4);
-    // printf 'train a\ntrain b\ntest c\n' | sha256sum
-    expect(all[0]).to.equal('d28128b59e25eea6240b96352950e68632e54e0e95b64cc7828fff03bc1ff411');
-  });
-});
 
 describe('event sets', () => {
   const folder = testFolder();
-  const events = (i: number) => someEvents(20 + i, 128, 128, i + 1);
   let dvs = '';
 
   before(() => {
     dvs = folder.path('dvs');
-    for (const [c, label] of CIFAR.entries()) {
-      // number 103 comes before 99 by name; below 100 is for tests by 'tet'
-      for (const [i, number] of [0, 103, 99].entries()) {
-        const bytes = aedat2(events(10 * c + i));
-        writeTree(dvs, { [`${label}/cifar10_${label}_${number}.aedat`]: bytes });
-      }
-    }
+    writeCifar10Dvs(dvs);
   });
 
   it('CIFAR10-DVS: folders of classes, frames as counted one by one, upright', async () => {
     const { train, test } = await cifar10Dvs(dvs, { ...STEPS, split: 'tet' });
     expect([train.count, test.count]).to.deep.equal([10, 20]);
-    expect(train.classes).to.deep.equal(CIFAR);
+    expect(train.classes).to.deep.equal(CIFAR10_CLASSES);
     expect(labelsOf(train)).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(countsOf(train)).to.deep.equal(Array.from({ length: 10 }, (_, c) => 20 + 10 * c + 1));
     const file = join(dvs, 'bird/cifar10_bird_103.aedat');
@@ -129,7 +56,7 @@ describe('event sets', () => {
   it('archives of the classes give the same samples as folders, and the same split', async () => {
     const zips = folder.path('zips');
     mkdirSync(zips);
-    for (const label of CIFAR) {
+    for (const label of CIFAR10_CLASSES) {
       const names = [0, 103, 99].map((number) => `${label}/cifar10_${label}_${number}.aedat`);
       const entries = Object.fromEntries(names.map((name) => [name, readFileSync(join(dvs, name))]));
       writeFileSync(join(zips, `${label}.zip`), zipBytes({ ...entries, [`__MACOSX/._cifar10_${label}_5.aedat`]: 'x' }));
@@ -336,71 +263,6 @@ describe('event sets', () => {
     expect(stale.message).to.include('made anew since this data set was opened');
   });
 
-  it('workers 0, 1 and 2 give the same batches, mixed and mirrored ones too', async () => {
-    const { test } = await cifar10Dvs(dvs, { ...STEPS, size: [64, 64], split: 'tet' });
-    const batches: string[] = [];
-    for (const workers of [0, 1, 2]) {
-      const feed = loader(test, { batch: 6, workers, shuffle: true, seed: 5, augment: 'published' });
-      const seen: unknown[] = [];
-      for (const epoch of [0, 1]) {
-        for await (const { images, labels, shape } of feed.epoch(epoch)) {
-          seen.push([shape, [...labels], Buffer.from(images.buffer).toString('base64')]);
-        }
-      }
-      await feed.close();
-      batches.push(JSON.stringify(seen));
-    }
-    expect(batches[1]).to.equal(batches[0]);
-    expect(batches[2]).to.equal(batches[0]);
-  });
-
-  it('large recordings are counted apart from each other, with the same frames', async () => {
-    const root = folder.path('large');
-    const sizes = [200_000, 100_000, 50, 300_000, 0];
-    const recordings = sizes.map((size, i) => someEvents(size, 34, 34, i, 5));
-    recordings.forEach((recording, i) => {
-      writeTree(root, { [`Test/${i}/a.bin`]: fortyBit(recording) });
-    });
-    writeTree(root, { 'Train/0/a.bin': fortyBit(recordings[2]!) });
-    const { test } = await nMnist(root, { steps: 2 });
-    const feed = loader(test, { batch: 5, workers: 0 });
-    const { value } = await feed.epoch(0).next();
-    const size = 2 * 34 * 34;
-    for (const [b, recording] of recordings.entries()) {
-      const expected = counted(recording, 2);
-      for (const t of [0, 1]) {
-        const start = (t * 5 + b) * size;
-        expect([...value.images.subarray(start, start + size)]).to.deep.equal(expected.slice(t * size, (t + 1) * size));
-      }
-    }
-  });
-
-  it('a crop counts the middle of the sensor, a larger one pads; clip and normalise', async () => {
-    const recording = someEvents(3000, 34, 34, 9);
-    const root = folder.path('cropped');
-    writeTree(root, { 'Train/1/a.bin': fortyBit(recording), 'Test/1/b.bin': fortyBit(recording) });
-    const whole = counted(recording, 1);
-    const pixel = (p: number, y: number, x: number) =>
-      y < 0 || x < 0 || y >= 34 || x >= 34 ? 0 : whole[(p * 34 + y) * 34 + x]!;
-    const expected = (H: number, W: number, change = (n: number) => n) =>
-      Array.from({ length: 2 * H * W }, (_, i) => {
-        const [p, y, x] = [Math.floor(i / H / W), Math.floor(i / W) % H, i % W];
-        return change(pixel(p, y + Math.floor((34 - H) / 2), x + Math.floor((34 - W) / 2)));
-      });
-    const frames = async (options: Partial<EventSetOptions>) =>
-      framesOf((await nMnist(root, { steps: 1, ...options })).train, 0);
-    expect(await frames({ crop: [20, 31] })).to.deep.equal(expected(20, 31));
-    expect(await frames({ crop: [40, 34] })).to.deep.equal(expected(40, 34));
-    expect(await frames({ clip: 2 })).to.deep.equal(expected(34, 34, (n) => Math.min(n, 2)));
-    const most = Math.max(...whole);
-    expect(await frames({ normalise: true })).to.deep.equal(expected(34, 34, (n) => Math.fround(n / most)));
-  });
-
-  it('a limit takes recordings of every class', async () => {
-    const { test } = await cifar10Dvs(dvs, { ...STEPS, split: 'tet' });
-    expect(labelsOf(limit(test, 10))).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  });
-
   it('options out of range, unknown ones and missing files are refused', async () => {
     const refused = async (options: object, text: string) => {
       const error = await failure(cifar10Dvs(dvs, options as EventSetOptions));
@@ -430,34 +292,5 @@ describe('event sets', () => {
     expect(error).to.be.instanceOf(DataError);
     expect(error.message).to.include(join('Train', '1', 'a.bin'));
     expect(readdirSync(join(root, 'spikeloom-cache'))).to.deep.equal([]);
-  });
-});
-
-describe('N-MNIST as it is distributed', () => {
-  const root = realData('nmnist');
-  if (root === undefined) {
-    it('pending: no real recordings here');
-    return;
-  }
-  const folder = testFolder();
-
-  it('1,000 + 100 recordings have the events that their owners count, and feed a network', async () => {
-    const { train, test } = await nMnist(root, { steps: 4, cacheFolder: folder.path('cache') });
-    const sum = (set: EventSet) => countsOf(set).reduce((a, b) => a + b, 0);
-    expect([train.count, test.count, sum(train), sum(test)]).to.deep.equal([1000, 100, 4_133_231, 385_596]);
-    const { steps, channels, height, width, classes } = train;
-    const net = small({ steps, input: { channels, height, width }, classes: classes.length, seed: 1 });
-    const feed = loader(test, { batch: 32, workers: 1 });
-    let events = 0;
-    for await (const batch of feed.epoch(0)) {
-      for (const n of batch.images) events += n;
-      const logits = scope(() => net(tensor(batch.images, { shape: batch.shape })));
-      expect(logits.shape).to.deep.equal([batch.size, 10]);
-      expect([...(await logits.array())].every(Number.isFinite)).to.equal(true);
-      logits.dispose();
-    }
-    await feed.close();
-    net.dispose();
-    expect(events).to.equal(385_596);
   });
 });
