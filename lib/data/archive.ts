@@ -14,7 +14,7 @@ export type { FileEntry } from './archive/entries.ts';
 /** The kinds of trees that are read. */
 export type TreeKind = 'folder' | 'zip' | 'tar' | 'tar.gz';
 
-/** A file of a tree in its turn, see {@link FileTree.entries}. */
+/** A file of a tree while it is iterated over, see {@link FileTree.entries}. */
 export interface TreeEntry extends FileEntry {
   /** Its bytes, at most `maxBytes`; to be called before the next entry is asked for. */
   read(maxBytes?: number): Promise<Uint8Array>;
@@ -32,7 +32,7 @@ export interface FileTree {
    * {@link entries} is the way through one.
    */
   read(path: string, maxBytes?: number): Promise<Uint8Array>;
-  /** The same in this thread, at once. A .tar.gz from {@link openTree} refuses. */
+  /** The same, synchronously. A .tar.gz from {@link openTree} refuses. */
   readSync(path: string, maxBytes?: number): Uint8Array;
   /**
    * An archive in the tree as a tree of its own; to be closed before this one. What is not deflated is read in place, a deflated entry of a zip is
@@ -45,7 +45,7 @@ export interface FileTree {
 }
 
 const MAX_BYTES = 2 ** 30;
-/** Of a zip archive: a local header, or the end record of an empty one. */
+/** First words of a zip archive: a local header, or the end record of an empty one. */
 const ZIP_BEGINNINGS = [0x04034b50, 0x06054b50, 0x06064b50];
 
 /**
@@ -67,14 +67,14 @@ export async function openTree(path: string): Promise<FileTree> {
   return gzipTree(path, table);
 }
 
-/** As {@link openTree}, at once. A .tar.gz is unpacked into memory, at most `maxBytes` (default 1 GiB) of it. */
+/** As {@link openTree}, synchronously. A .tar.gz is unpacked into memory, at most `maxBytes` (default 1 GiB) of it. */
 export function openTreeSync(path: string, maxBytes = MAX_BYTES): FileTree {
   const kind = kindOf(path);
   if (kind === 'folder') return folderTree(path);
   return archiveTree(kind, fileSource(path), maxBytes);
 }
 
-/** The tree of an archive's bytes, which it closes. */
+/** The tree of an archive, which closes the source. */
 function archiveTree(kind: TreeKind, source: ByteSource, maxBytes = MAX_BYTES): FileTree {
   try {
     if (kind === 'zip') return zipTree(source);

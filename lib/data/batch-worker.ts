@@ -4,7 +4,7 @@ import { DataError } from './files.ts';
 import type { PoolReply, PoolRequest } from './pool.ts';
 import type { BatchJob } from './sample-set.ts';
 
-/** The thread behind a loader: makes the batches it is asked for, in the order it is asked. */
+/** A loader's thread: makes the batches that it is asked for, in that order. */
 const port = parentPort!;
 const make = batchMaker(workerData as BatchSource);
 

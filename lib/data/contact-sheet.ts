@@ -8,7 +8,7 @@ export interface Picture {
   height: number;
 }
 
-/** Where a text belongs on a sheet, in its pixels: the middle of its left edge, or its middle where it is centred. */
+/** Position of a text on a sheet, in pixels: the middle of its left edge, or its center where `centred`. */
 export interface SheetText {
   x: number;
   y: number;
@@ -36,7 +36,7 @@ const SHEET_WIDTH = 1100;
 
 const byte = (value: number): number => Math.max(0, Math.min(255, Math.round(value)));
 
-/** What undoes a set's normalisation; frames and sets without one are as they are. */
+/** Mean and standard deviation that undo a set's normalization; 0 and 1 for frames and sets without one. */
 function statisticsOf(set: AnySet): { mean: readonly number[]; std: readonly number[] } {
   const { mean, std } = set as { mean?: readonly number[]; std?: readonly number[] };
   const { channels } = set;
@@ -57,7 +57,7 @@ function imagePicture(set: AnySet, values: Float32Array): Picture {
   return { rgb, width, height };
 }
 
-/** The count that is drawn in full colour: a few hot pixels must not leave the rest pale. */
+/** The count that is drawn in full color: a few hot pixels must not leave the rest pale. */
 function fullCount(frames: readonly Float32Array[]): number {
   const counts = frames.flatMap((frame) => [...frame.filter((value) => value > 0)]).sort((a, b) => a - b);
   return counts[Math.floor(0.98 * (counts.length - 1))] ?? 1;

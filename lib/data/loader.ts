@@ -9,7 +9,7 @@ import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 
 export interface LoaderOptions {
-  /** B, images a batch. */
+  /** B, images per batch. */
   batch: number;
   /** Seed of shuffling and augmentation, an integer from 0 to 2^53 - 1. */
   seed?: number;
@@ -45,7 +45,7 @@ export interface Batch extends BatchIndices {
   images: Float32Array<ArrayBuffer>;
   /** Classes [B]. */
   labels: Int32Array<ArrayBuffer>;
-  /** Samples that could not be read and have another one in their place. */
+  /** Samples that could not be read and were replaced by another one. */
   skipped?: SkippedSample[];
 }
 
@@ -100,7 +100,7 @@ export class Loader implements BatchFeed<Batch> {
     return this.#waitMs;
   }
 
-  /** Samples so far that could not be read and had another one in their place; a batch's `skipped` names them. */
+  /** Samples so far that could not be read and were replaced by another one; a batch's `skipped` names them. */
   get skipped(): number {
     return this.#skipped;
   }
@@ -166,7 +166,7 @@ export class Loader implements BatchFeed<Batch> {
         const { value: batch } = plan.next();
         if (!batch) return;
         const arrays = producer.make({ epoch, batch: batch.index, indices: batch.indices });
-        arrays.catch(() => {}); // seen when its turn comes; an abandoned one is nobody's concern
+        arrays.catch(() => {}); // awaited when its turn comes; an abandoned one is ignored
         queue.push({ batch, arrays });
       }
     };

@@ -1,6 +1,6 @@
-/** What labelled data sets of every kind have in common. Plain data over shared memory: a thread can be given one. */
+/** What labelled data sets of every kind have in common. Plain data over shared memory, so that a thread can get one. */
 export interface SampleSet {
-  /** Who makes the set's batches, see batch.ts. */
+  /** Selects who makes the set's batches, see batch.ts. */
   kind: string;
   /** Short name of the data set: 'cifar10', 'dvs128-gesture', ... It selects the augmentation. */
   name: string;
@@ -52,7 +52,7 @@ export interface BatchJob {
 export interface BatchArrays {
   images: Float32Array<ArrayBuffer>;
   labels: Int32Array<ArrayBuffer>;
-  /** Samples that could not be read and have another one in their place, where the set allows it. */
+  /** Samples that could not be read and were replaced by another one, where the set allows it. */
   skipped?: SkippedSample[];
 }
 

@@ -1,6 +1,6 @@
 /**
  * Groups of layers that run together: convolution, batch norm, residual sum, attention and neurons. What lies between the convolution
- * and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer) or is told not to (`fused`)
+ * and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer) or has `fused` off
  * runs them one by one; the result is the same function.
  */
 import type { Tensor } from '../core/index.ts';
@@ -76,10 +76,10 @@ export function firingGroup(layers: readonly PlannedLayer[], at: number): Firing
 }
 
 export interface GroupRun {
-  /** Time steps of the result; an input of one step stands for all of them. */
+  /** Time steps of the result; an input of one step is used for all of them. */
   readonly steps: number;
   readonly precision: 'fp32' | 'bf16';
-  /** Whether convolutions are computed again on the way back. */
+  /** Whether convolutions are recomputed in the backward pass. */
   readonly recompute: boolean;
   run(planned: PlannedLayer): Run;
   list(layers: readonly PlannedLayer[], x: Tensor): Tensor;

@@ -1,6 +1,6 @@
 /**
  * The model language: what a layer is. A layer is a plain object that survives JSON; everything that is known of its kind (how its
- * options are checked, which shape it makes, what it holds, how it computes) stands in one `LayerKind` beside the function that makes it.
+ * options are checked, which shape it makes, what it holds, how it computes) is in one `LayerKind` beside the function that makes it.
  */
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
@@ -19,7 +19,7 @@ export interface Signal {
   readonly shape: readonly number[];
   /** Whether the elements are spikes (0 or 1, one bit each at rest). */
   readonly spikes: boolean;
-  /** Whether there is still one value per time step (false behind meanOverTime). */
+  /** Whether there is still one value per time step (false after meanOverTime). */
   readonly timed: boolean;
 }
 
@@ -75,9 +75,9 @@ export interface PlannedLayer {
 /** What a kind may ask while a layer is planned. */
 export interface PlanContext {
   readonly steps: number;
-  /** Plans a list of layers inside this one. `defaultPrefix` stands before the names that were not given. */
+  /** Plans a list of layers inside this one. `defaultPrefix` goes before the names that were not given. */
   list(layers: readonly unknown[], input: Signal, defaultPrefix?: string): { layers: PlannedLayer[]; output: Signal };
-  /** Refuses the layer; the message is put behind its path. */
+  /** Refuses the layer; the message follows its path. */
   fail(message: string): never;
 }
 
@@ -87,7 +87,7 @@ export interface Run {
   readonly training: boolean;
   /** Type of the network's numbers: what spikes become where they are summed. */
   readonly real: RealType;
-  /** Where convolutions in bf16 read what the layer makes: the type it rests in there. */
+  /** The type that the output is stored in, where it is read by convolutions in bf16. */
   readonly precision?: 'bf16' | undefined;
   /** Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random numbers of dropout. */
   readonly counter: Tensor;
@@ -108,7 +108,7 @@ export interface LayerKind<L extends Layer = Layer> {
   readonly label: string;
   readonly schema: z.ZodObject;
   readonly overTime: 'each' | 'all';
-  /** Role -> what stands behind the path in the released checkpoints, where it is not the role. */
+  /** Role -> what follows the path in the released checkpoints, where it is not the role. */
   readonly released?: Readonly<Record<string, string>>;
   plan(layer: L, input: Signal, context: PlanContext): LayerPlan;
   forward(layer: L, x: Tensor, run: Run): Tensor;

@@ -31,8 +31,8 @@ import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
 /**
- * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, rest as bf16, and their factors are rounded
- * to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
+ * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, are stored as bf16, and their factors are
+ * rounded to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
  */
 export type Precision = 'fp32' | 'bf16';
 
@@ -44,7 +44,7 @@ export interface NetOptions {
   /** Of convolutions in front of neurons. Default 'fp32'; 'bf16' needs dtype 'f32'. */
   precision?: Precision | undefined;
   /**
-   * Compute the convolutions in front of neurons again on the way back instead of keeping their outputs: about a third less memory
+   * Recompute the convolutions in front of neurons in the backward pass instead of keeping their outputs: about a third less memory
    * for about a fifth more time. The numbers stay the same. Default false.
    */
   recompute?: boolean | undefined;
@@ -81,11 +81,11 @@ const Callable = class {
 export interface Net extends Compute {}
 type Compute = (x: Tensor) => Tensor;
 
-/** How far an image has gone before it was repeated over time. */
+/** State of a forward pass. An image is computed for one step until a layer needs all of them. */
 interface Pass {
   /** Number of this pass, for dropout. */
   readonly counter: Tensor;
-  /** How many equal time steps the only one stands for: T at first, then 1. */
+  /** How many equal time steps the single one represents: T at first, then 1. */
   repeats: number;
   /** Whether what flows now was made by an op that takes its gradient in bf16. */
   rounded: boolean;
@@ -116,7 +116,7 @@ export class Net extends Callable {
    * the output is freed soon after the call.
    */
   onLayer: ((path: string, output: Tensor) => void) | undefined;
-  /** Training passes so far. It numbers the masks of dropout: a run that goes on elsewhere sets it to where it was. */
+  /** Training passes so far. It numbers the masks of dropout: a resumed run sets it to where it was. */
   passes = 0;
   readonly #tensors = new Map<string, Tensor>();
   readonly #parameters: NamedTensor[] = [];
@@ -183,7 +183,7 @@ export class Net extends Callable {
 
   /**
    * @param x images [B,C,H,W], shown at every time step, or frames [T,B,C,H,W]; of the net's dtype, frames also as spikes
-   * @returns what the last layer makes: [B,...] behind meanOverTime(), else [T,B,...]
+   * @returns what the last layer makes: [B,...] after meanOverTime(), else [T,B,...]
    */
   forward(x: Tensor): Tensor {
     return inOneGo(this.forwardInTurns(x));
@@ -271,7 +271,7 @@ export class Net extends Callable {
 
   /**
    * Runs layers one after the other. Without the tape, what one layer made is freed as soon as the next one is queued.
-   * @param forGroup whether a group of layers (see fused.ts) goes on with what the last layer makes
+   * @param forGroup whether a group of layers (see fused.ts) reads what the last layer makes
    */
   *#list(layers: readonly PlannedLayer[], x: Tensor, pass: Pass, forGroup = false): Generator<void, Tensor, void> {
     let current = x;
@@ -299,7 +299,7 @@ export class Net extends Callable {
     const planned = layers[at]!;
     const kind = layerKinds.get(planned.layer.kind)!;
     const input = kind.overTime === 'all' && pass.repeats > 1 ? this.#repeated(x, pass) : x;
-    // averages rest as bf16 between two groups
+    // averages are stored as bf16 between two groups
     const goesOn = at + 1 === layers.length ? forGroup : this.#groupAt(layers, at + 1, pass)?.start === 'conv2d';
     pass.rounded = pass.rounded && goesOn && kind.kind === 'avgPool2d';
     const run = { ...this.#run(planned, pass), precision: pass.rounded ? ('bf16' as const) : undefined };

@@ -100,7 +100,7 @@ export class ModelPlan {
     return summarize(this, options);
   }
 
-  /** The model with every option filled in; `new ModelPlan(json)` gives the same plan. */
+  /** The model with every option filled in; `new ModelPlan(json)` makes the same plan. */
   toJSON(): ModelJson {
     const { model, steps, input } = this;
     return { format: 'spikeloom-model', version: 1, model, steps, input, layers: this.layers.map(layerJson) };

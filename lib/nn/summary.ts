@@ -26,7 +26,7 @@ export interface SummaryRow {
 export interface SummaryTotals {
   parameters: number;
   macsPerStep: number;
-  /** Of FSTA in its collapsed form (DCT, learned convolutions, time matrix); it works on all steps at once, so this is a T-th of it. */
+  /** Of FSTA in its collapsed form (DCT, learned convolutions, time matrix); it works on all steps together, so this is its total divided by T. */
   attentionMacsPerStep: number;
   neuronsPerStep: number;
   /** Parameters, their gradients and one momentum each; running statistics. */

@@ -9,12 +9,12 @@ export interface AvgPool2dOptions extends PoolOptions {
   countIncludePad?: boolean;
   /** Type of the means of spikes (default f32). */
   real?: RealType;
-  /** 'bf16': the means rest as bf16, and so does the gradient of spikes. */
+  /** 'bf16': the means are stored as bf16, and so is the gradient of spikes. */
   precision?: 'bf16' | undefined;
 }
 
 /**
- * y[p,q] = mean of x over the window whose first row is p*stride - padding and whose first column alike (PyTorch's avg_pool2d). What hangs
+ * y[p,q] = mean of x over the window that starts at row p*stride - padding, column q*stride - padding (PyTorch's avg_pool2d). What hangs
  * over the end of the padding (ceilMode) counts neither in the sum nor in the divisor.
  *
  * @param x [T,B,C,H,W], real, bf16 or spikes

@@ -16,7 +16,7 @@ export interface Conv2dOptions {
   /** Zeros around the picture. */
   padding?: Pair;
   /**
-   * 'bf16' (with weights in f32): y rests as bf16, and so does the gradient of spikes or of a bf16 x; activations, weights and gradients
+   * 'bf16' (with weights in f32): y is stored as bf16, and so is the gradient of spikes or of a bf16 x; activations, weights and gradients
    * are rounded to bf16 as factors, all sums are f32. Default: everything in the weights' type.
    */
   precision?: 'bf16' | undefined;
@@ -94,8 +94,8 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
 }
 
 /**
- * conv2d() and the moments of its output, which the same pass over y gives: what batch normalisation needs. `again` computes y once more,
- * to the same bits.
+ * conv2d() and the moments of its output, from the same pass over y: what batch normalization needs. `again` recomputes y, to the same
+ * bits.
  */
 export function conv2dWithMoments(
   x: Tensor,

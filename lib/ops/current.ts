@@ -26,13 +26,13 @@ const forward = nativeOp<'s'>('currentFire');
 const gradient = nativeOp<'g' | 'sums' | 'ga' | 'gF' | 'gm' | 'gn' | 'glogit'>('currentFireGrad');
 const currentGradient = nativeOp<'gy' | 'ggamma' | 'gbeta' | 'gx'>('currentGrad');
 
-/** A convolution's output and the batch norm behind it. */
+/** A convolution's output and the batch norm after it. */
 export interface Normalised {
   /** [T,B,C,H,W], or [1,B,C,H,W]: then its only step is every step. Real or bf16. */
   y: Tensor;
   /**
-   * Computes y once more, to the same bits. The way back then takes it from there, and a recorded step has no memory of y's size between
-   * the two.
+   * Recomputes y, to the same bits. The backward pass then uses it, and a recorded step holds no memory of y's size between the two
+   * passes.
    */
   again?: (() => Tensor) | undefined;
   /** Mean and biased variance of y per channel, where they are known (see conv2dWithMoments); else they are computed. */
@@ -52,7 +52,7 @@ export interface FireOptions extends Omit<Normalised, 'y'> {
 
 interface Affine {
   y: Tensor;
-  /** y on the way back. */
+  /** y in the backward pass. */
   back: Held;
   norm: BatchNormOptions;
   mean: Tensor;
@@ -65,7 +65,7 @@ const fail = (message: string): never => {
   throw new SpikeloomError(`fire: ${message}`);
 };
 
-/** y as it is, or made anew at the first get() and freed by drop(). */
+/** y itself, or y recomputed at the first get() and freed by drop(). */
 interface Held {
   get(): Tensor;
   drop(): void;
@@ -114,7 +114,7 @@ const identityMap = (like: Tensor) => ({
   shift: fill.run({ x: like }, { value: 0 }).y,
 });
 
-/** What the kernels read the current from: see native/ops/current_stats. */
+/** What the kernels compute the current from: see native/ops/current_stats. */
 interface Source {
   first: Affine;
   second: Affine | undefined;
@@ -224,7 +224,7 @@ function gates(source: Source, current: Current, fsta: { params: FstaParams } & 
  *
  * It equals lif(fsta(add(batchNorm(y), residual))), see there, but reads y and the residual once for FSTA's statistics and once for the
  * spikes, and stores only these. A y of one step stands for its repetition over T: its statistics are the same, its gradient is
- * the sum over t, and the running variance counts the repetitions as values. In bf16, y and the gradients of its size rest as bf16; all
+ * the sum over t, and the running variance counts the repetitions as values. In bf16, y and the gradients of its size are stored as bf16; all
  * arithmetic is f32.
  *
  * @param y a convolution's output [T,B,C,H,W] or [1,B,C,H,W], real or bf16

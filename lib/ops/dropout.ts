@@ -12,7 +12,7 @@ export interface DropoutOptions {
 }
 
 /**
- * y[t] = x[t] m / (1 - p), m being 0 with probability p, else 1: one mask for all time steps. gx[t] = gy[t] m / (1 - p), m drawn anew from
+ * y[t] = x[t] m / (1 - p), m being 0 with probability p, else 1: one mask for all time steps. gx[t] = gy[t] m / (1 - p), m drawn again from
  * the same numbers. Element e of a time step, counted with the channels last, takes draw e of philox(seed, 3, counter[0], counter[1]) of
  * lib/core/random.ts and is dropped where it is below p 2^32.
  *

@@ -10,7 +10,7 @@ export interface FrameOptions {
   corner?: readonly [number, number];
   /** H and W of the frame (default: the window's). */
   size?: readonly [number, number];
-  /** Counts are at most this; 1 makes binary frames, 0 (the default) leaves them as they are. */
+  /** Counts are at most this; 1 makes binary frames, 0 (the default) does not limit them. */
   clip?: number;
   /** Divide a frame by its largest count. */
   normalise?: boolean;
@@ -38,11 +38,11 @@ export const packEvent = (x: number, y: number, p: number): number => (p << 30) 
  *
  *     n[t,b,p,i,j] = events between bounds[b,t] and bounds[b,t+1] with polarity p at row top + i, column left + j
  *     m = min(n, clip),   divided by the frame's largest m where `normalise`
- *     y[t,b,p] = m[t,b,p] brought to `size`: bilinear as PyTorch's interpolate(align_corners=False), without smoothing
+ *     y[t,b,p] = m[t,b,p] resized to `size`: bilinear as PyTorch's interpolate(align_corners=False), without smoothing
  *
  * Counts are whole numbers, so the frames are the same bits on every device and for any number of threads.
  *
- * @param events i32 [E], each of {@link packEvent}; a negative number is none
+ * @param events i32 [E], each from {@link packEvent}; negative numbers are skipped
  * @param bounds i32 [B,T+1]: where the slices of each recording begin and end among the events. Bounds that lie outside of the events or
  * fall make an empty slice
  * @returns real [T,B,2,H,W]

@@ -99,7 +99,7 @@ export interface FstaParams {
 }
 
 export interface FstaOptions {
-  /** [F,1,k,k]: the DCT filters of dctBasis(k), on the device or as numbers (then they go there once for each type). Not trained. */
+  /** [F,1,k,k]: the DCT filters of dctBasis(k), on the device or as numbers (then uploaded once for each type). Not trained. */
   basis: Tensor | Float64Array;
 }
 
@@ -149,7 +149,9 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
  * that keeps H and W.
  *
  * @param S [B,1,H,W]
- * @param basis [F,1,k,k] @param freq1 [1,F,l,l], or [hidden,F,l,l] with freq2 [1,hidden,l,l]
+ * @param basis [F,1,k,k]
+ * @param freq1 [1,F,l,l], or [hidden,F,l,l] with freq2
+ * @param freq2 [1,hidden,l,l]
  * @returns F [B,1,H,W]
  */
 export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Tensor): Tensor {

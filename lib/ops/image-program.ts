@@ -33,7 +33,7 @@ export interface ImageProgram {
   /** Whether the window is mirrored. */
   flip?: boolean;
   changes?: readonly ImageChange[];
-  /** Pixels that become 0: rows from `top` to below `bottom`, columns from `left` to below `right`; cut off at the edges. */
+  /** Pixels that become 0: rows from `top` to below `bottom`, columns from `left` to below `right`; clipped at the edges. */
   hole?: { top: number; left: number; bottom: number; right: number };
 }
 

@@ -5,7 +5,7 @@ const gradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifGrad');
 const smoothForward = nativeOp<'s' | 'v'>('lifSmooth');
 const smoothGradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifSmoothGrad');
 
-/** The surrogate gradients (the order is the native numbering) and the temperature each has unless told. */
+/** The surrogate gradients (the order is the native numbering) and the default temperature of each. */
 const surrogateTemperatures = { tanh: 1, atan: 2, sigmoid: 4, triangle: 1, rectangle: 1 } as const;
 export type Surrogate = keyof typeof surrogateTemperatures;
 export const surrogates = Object.keys(surrogateTemperatures) as Surrogate[];
@@ -21,7 +21,7 @@ export interface IfOptions {
   reset?: Reset;
   /** Whether the gradient stops at the reset. Default false. */
   detachReset?: boolean;
-  /** What stands for the derivative of the spike. Default 'tanh'. */
+  /** What replaces the derivative of the spike. Default 'tanh'. */
   surrogate?: Surrogate;
   /** k of tanh (default 1), alpha of atan (2) and sigmoid (4), width of triangle (1) and rectangle (1); above 0. */
   temperature?: number;
@@ -124,7 +124,7 @@ export function lif(x: Tensor, options: LifOptions = {}): Tensor {
   return run(x, options, false, false).s;
 }
 
-/** lif() with the membrane after the last step, of the shape of x without T: give it as v0 to go on. Both carry gradients. */
+/** lif() with the membrane after the last step, of the shape of x without T: pass it as v0 to continue. Both carry gradients. */
 export function lifWithState(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
   return run(x, options, true, false) as { s: Tensor; v: Tensor };
 }

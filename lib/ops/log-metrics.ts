@@ -1,17 +1,17 @@
 import { nativeOp, type Tensor } from '../core/index.ts';
 
-const note = nativeOp('logMetrics');
+const append = nativeOp('logMetrics');
 
-/** What a step is noted in. */
+/** Where the numbers of steps are collected. */
 export interface DeviceLog {
   /** [N,2], f32 or f64: loss and count of the last N steps. */
   log: Tensor;
-  /** i32 [1], 0 to N - 1: the row that the next step goes to; behind the last row it is the first. */
+  /** i32 [1], 0 to N - 1: the row of the next step; after the last row comes the first. */
   next: Tensor;
 }
 
 /**
- * Notes the numbers of a step on the device, so that a loop reads those of many steps at once: log[next] = (loss, correct), and next moves on.
+ * Records the numbers of a step on the device, so that a loop reads those of many steps at once: log[next] = (loss, correct), then next + 1.
  *
  * @param loss [1]
  * @param correct i32 [1], as accuracyCount() gives it; a count above 2^24 is rounded in f32
@@ -21,5 +21,5 @@ export interface DeviceLog {
  * const lossOfFirstStep = (await metrics.log.array())[0];
  */
 export function logMetrics({ log, next }: DeviceLog, { loss, correct }: { loss: Tensor; correct: Tensor }): void {
-  note.run({ log, next, loss, correct });
+  append.run({ log, next, loss, correct });
 }

@@ -5,7 +5,7 @@ import { convolvedSize, type Pair, pair } from './conv2d.ts';
 export interface PoolOptions {
   /** Size of the window. */
   kernel: Pair;
-  /** From window to window (default: the kernel's size). */
+  /** Distance of neighbouring windows (default: the kernel's size). */
   stride?: Pair;
   /** Pixels around the picture, at most half of the kernel (default 0). */
   padding?: Pair;
@@ -15,7 +15,7 @@ export interface PoolOptions {
 
 /**
  * Windows along one axis: floor((size + 2 padding - kernel) / stride) + 1; with ceilMode rounded up, less one where the last window would
- * start behind the picture and its first padding (as PyTorch does).
+ * start past the picture and its first padding (as PyTorch does).
  */
 export function pooledSize(size: number, kernel: number, stride: number, padding: number, ceilMode: boolean): number {
   if (!ceilMode) return convolvedSize(size, kernel, stride, padding);

@@ -2,13 +2,13 @@ import { describe, elements, empty, nativeOp, record, type Shape, SpikeloomError
 
 const reorder = nativeOp<never>('reorder');
 
-/** Channels, and the pixels behind them ([lead, C, inner] in the shape, [lead, inner, C] at rest). */
+/** Channels, and the pixels of each ([lead, C, inner] in the shape, [lead, inner, C] in memory). */
 function layout(shape: Shape): { C: number; inner: number } {
   const axis = shape.length >= 4 ? shape.length - 3 : shape.length - 1;
   return { C: shape[axis] ?? 1, inner: elements(shape.slice(axis + 1)) };
 }
 
-/** Whether the elements of both shapes rest in the same order, and spikes in the same words. */
+/** Whether the elements of both shapes are stored in the same order, and spikes in the same words. */
 function sameAtRest(dtype: Tensor['dtype'], from: Shape, to: Shape): boolean {
   const a = layout(from);
   const b = layout(to);
@@ -31,7 +31,7 @@ function complete(x: Tensor, shape: Shape): number[] {
 }
 
 /**
- * The same elements, in row-major order, under another shape (one size may be -1: what is left). Memory is shared where the order at rest
+ * The same elements, in row-major order, under another shape (one size may be -1: what is left). Memory is shared where the storage order
  * stays: leading axes come, go, split or merge, or all is one pixel or one channel. Otherwise ([T,B,C,H,W] to [T,B,C H W]) it is a copy.
  * The gradient is gy under the shape of x.
  *

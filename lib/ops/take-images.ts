@@ -15,14 +15,14 @@ export interface ImageTensors {
 }
 
 /**
- * The images of a batch out of a set on the device, each by its program: cropped, mirrored, changed, a hole cut, normalised. As bytes
+ * The images of a batch from a set on the device, each by its program: cropped, mirrored, changed, a hole cut, normalized. As bytes
  *
  *     p[c,y,x'] = image[c, y + top, x'' + left],   x'' = W - 1 - x' where mirrored, 0 outside of the image
  *     p = change(p) for every change in turn, 0 inside of the hole
  *
  * and then x[b,c,y,x'] = table[c, p[c,y,x']].
  *
- * @param programs i32 [B,L], see encodePrograms(). An index that is none gives a black image
+ * @param programs i32 [B,L], see encodePrograms(). An index outside of the set gives a black image
  * @returns real [B,C,H,W], the table's type
  * @throws SpikeloomError where the images' bytes are not C planes of that size, or programs are too short
  * @example takeImages(set, tensor(encodePrograms([{ index: 3, flip: true }, { index: 0 }]), { shape: [2, programWords(0)] }));
@@ -47,7 +47,7 @@ export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
 /**
  * The classes of a batch, y[b] = labels[programs[b, 0]].
  * @param set classes of all images, i32 [N]
- * @param programs i32 [B,L], see {@link takeImages}. An index that is none gives -1, which every loss refuses
+ * @param programs i32 [B,L], see {@link takeImages}. An index outside of the set gives -1, which every loss refuses
  * @returns i32 [B]
  */
 export function takeLabels(set: Tensor, programs: Tensor): Tensor {

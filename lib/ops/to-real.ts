@@ -14,7 +14,7 @@ export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
   return y;
 }
 
-/** x itself, for what reads it in bf16 after an op that knows f32 only: a gradient that arrives as bf16 goes on as f32. */
+/** x itself, for what reads it in bf16 after an op that knows f32 only: a gradient that arrives as bf16 is passed on as f32. */
 export function realGradient(x: Tensor): Tensor {
   if (!needsGrad(x)) return x;
   const y = x.alias(x.shape);

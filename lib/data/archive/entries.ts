@@ -8,12 +8,12 @@ export interface FileEntry {
   size: number;
 }
 
-/** More files than any data set in use has; what an archive makes us remember is bounded by it. */
+/** More files than any data set in use has; it bounds the memory that an archive's index takes. */
 export const MAX_ENTRIES = 2 ** 22;
 const MAX_PATH = 4096;
 
 /**
- * A path from an archive in its plain form: no leading './', no empty parts.
+ * A path from an archive, normalized: no leading './', no empty parts.
  * @throws DataError where it is absolute, leaves the archive or cannot be a path
  */
 export function plainPath(archive: string, path: string, offset?: number): string {

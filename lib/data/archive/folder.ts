@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DataError } from '../files.ts';
 import { type FileEntry, MAX_ENTRIES } from './entries.ts';
 
-/** The regular files below a folder; links are followed, but not back to a folder above them. */
+/** The regular files below a folder; links are followed, except back to a folder above them. */
 export function walkFolder(root: string): FileEntry[] {
   const files: FileEntry[] = [];
   const visit = (folder: string, inside: string, above: string[]): void => {

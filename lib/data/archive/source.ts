@@ -53,7 +53,7 @@ export function fileSource(file: string, handle = open(file)): ByteSource {
   };
 }
 
-/** Bytes in memory, for what was unpacked from `file`. What it gives are views. */
+/** Bytes in memory, for what was unpacked from `file`. Reads return views. */
 export function memorySource(file: string, memory: Buffer): ByteSource {
   const readSync = (offset: number, length: number): Buffer => {
     refuseOutside(file, memory.length, offset, length);

@@ -7,7 +7,7 @@ export interface TarEntry extends FileEntry {
   offset: number;
 }
 
-/** What the walk over an archive wants next: bytes to look at, or, with an entry, to be past its contents. */
+/** What the walk over an archive asks for next: bytes to look at, or to skip the contents of an entry. */
 export type TarRequest = { read: number } | { entry: TarEntry; skip: number } | { skip: number };
 
 const BLOCK = 512;
@@ -45,7 +45,7 @@ export function* walkTar(file: string): Generator<TarRequest, void, Buffer> {
     } else {
       if (kind === 'S') throw new DataError(file, 'sparse files are not supported: pack it without them', { offset });
       const name = extended.path ?? headerPath(block);
-      const isFile = '0\x007'.includes(kind) && !name.endsWith('/'); // so ended folders before there was a kind for them
+      const isFile = '0\x007'.includes(kind) && !name.endsWith('/'); // folders ended with '/' before there was a kind for them
       if (isFile) yield { entry: { path: plainPath(file, name, offset), size, offset: at }, skip: padded };
       else yield { skip: padded };
       if (kind !== 'K' && kind !== 'g') extended = {};
@@ -102,7 +102,7 @@ export function isTarHeader(block: Buffer): boolean {
   return octal(block.subarray(148, 156)) === sum;
 }
 
-/** Octal digits, with spaces before and spaces or NUL behind; NaN where it is something else. */
+/** Octal digits, with spaces before and spaces or NUL after them; NaN for anything else. */
 function octal(field: Buffer): number {
   const digits = /^ *([0-7]*)[ \0]*$/.exec(field.toString('latin1'))?.[1];
   return digits === undefined ? Number.NaN : Number.parseInt(digits || '0', 8);

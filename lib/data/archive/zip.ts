@@ -28,9 +28,9 @@ const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const END_BYTES = 22;
 const FULL = 0xffffffff;
-/** Deflate makes at most 1032 bytes of one. */
+/** Deflate expands a byte to at most 1032. */
 const MOST_EXPANSION = 1032;
-/** What is read at once of an entry that is unpacked piece by piece. */
+/** Bytes read at a time of an entry that is unpacked piece by piece. */
 const PIECE = 1 << 20;
 
 /** The regular files of a zip archive, from its central directory. */
@@ -85,7 +85,7 @@ export async function readZip(source: ByteSource, entry: ZipEntry): Promise<Buff
   }
 }
 
-/** Finds the end record: the last one whose comment fills the rest of the file; zip64's numbers where there are such. */
+/** Finds the end record: the last one whose comment fills the rest of the file; zip64's numbers where there are any. */
 function centralDirectory(source: ByteSource): { start: number; bytes: number; count: number } {
   const { file, size } = source;
   const tailStart = Math.max(0, size - END_BYTES - 0xffff);
@@ -183,7 +183,7 @@ function contentStart(source: ByteSource, { path, offset, packedSize }: ZipEntry
 
 /**
  * The bytes of an entry as a source of their own: in place where they are stored, else unpacked once, piece by piece, into a temporary file that
- * has no name any more when the first byte is written, so that nothing is left behind however the process ends.
+ * is unlinked before the first byte is written, so that nothing is left behind however the process ends.
  */
 export async function openZipEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSource> {
   const file = join(source.file, entry.path);

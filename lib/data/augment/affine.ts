@@ -1,4 +1,4 @@
-// The affine maps that augmentations are made of, with Pillow's numbers.
+// The affine maps of augmentations, with Pillow's numbers.
 import type { AffineMap } from '../../ops/image-program.ts';
 
 /** x' = x + factor y */

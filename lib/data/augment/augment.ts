@@ -21,7 +21,7 @@ export interface Augmentation {
   /** Horizontal flip with probability 1/2. */
   flip: boolean;
   changes?: ChangeDrawer;
-  /** Side of a square hole of zeros around a random pixel, cut off at the edges (DeVries and Taylor, "Cutout", 2017). */
+  /** Side of a square hole of zeros around a random pixel, clipped at the edges (DeVries and Taylor, "Cutout", 2017). */
   cutout?: number;
 }
 
@@ -47,7 +47,7 @@ const AS_IT_IS: Augmentation = { pad: 0, flip: false };
 
 /**
  * The augmentation of that name for images of that data set.
- * @throws SpikeloomError where there is none
+ * @throws SpikeloomError where none is defined
  */
 export function augmentation(dataSet: string, name: AugmentName): Augmentation {
   if (name === 'none') return AS_IT_IS;
@@ -93,7 +93,7 @@ export function drawPrograms(
 /** Words of a program of an augmentation. */
 export const wordsOf = ({ changes }: Augmentation): number => programWords(changes?.most ?? 0);
 
-/** The programs of a batch, i32 [B,L]; where the batch's own images were brought, image i of the batch lies at i. */
+/** The programs of a batch, i32 [B,L]. @param isBrought whether only the batch's own images were uploaded, image i of the batch at i */
 export function batchPrograms(
   kind: Augmentation,
   draw: (index: number) => ImageProgram,

@@ -4,7 +4,7 @@ import { type Philox, philox, STREAM } from '../../core/random.ts';
 import type { BatchJob } from '../sample-set.ts';
 import type { AugmentName } from './augment.ts';
 
-/** What happens to the frames of a sample, the same to all of them. Angles in radians, shifts and boxes in pixels. */
+/** What is done to the frames of a sample, the same to all of them. Angles in radians, shifts and boxes in pixels. */
 export type FrameChange =
   | { kind: 'identity' }
   | { kind: 'shear'; angle: number }
@@ -12,7 +12,7 @@ export type FrameChange =
   | { kind: 'rotate'; angle: number }
   | { kind: 'erase'; top: number; left: number; side: number };
 
-/** T, B, H and W of frames [T,B,2,H,W]. */
+/** T, H and W of frames [T,B,2,H,W]. */
 export interface FrameGeometry {
   steps: number;
   height: number;
@@ -23,7 +23,7 @@ const SHEAR = 0.3;
 const SHIFT = 5;
 const ROTATION = Math.PI / 6;
 const ERASED = [0.001, 0.11] as const;
-/** Magnitudes lie on a grid of so many points from -1 to 1. */
+/** Magnitudes lie on a grid of this many points from -1 to 1. */
 const POINTS = 31;
 
 /**
@@ -45,7 +45,7 @@ export function drawChange(draws: Philox, { height, width }: Pick<FrameGeometry,
   return { kind: 'erase', top: draws.below(height - side + 1), left: draws.below(width - side + 1), side };
 }
 
-/** How output pixels find their place in the input, both measured from the centre: x' = a x + b y + c, y' = d x + e y + f. */
+/** Maps output pixels to their place in the input, both measured from the centre: x' = a x + b y + c, y' = d x + e y + f. */
 function inverseMap(change: FrameChange): [number, number, number, number, number, number] {
   if (change.kind === 'shear') return [1, Math.tan(change.angle), 0, 0, 1, 0];
   if (change.kind === 'translate') return [1, 0, -change.x, 0, 1, -change.y];
@@ -55,8 +55,8 @@ function inverseMap(change: FrameChange): [number, number, number, number, numbe
 }
 
 /**
- * For every pixel of a changed frame [H,W] the pixel of the frame before that it shows (the nearest one), or -1 for 0. Positive angles of a
- * rotation turn against the clock; a shear by angle moves row y, from the centre down, by -y tan(angle).
+ * For every pixel of a changed frame [H,W] the pixel of the frame before that it shows (the nearest one), or -1 for 0. Rotations by positive angles
+ * are counter-clockwise; a shear by angle moves row y, from the centre down, by -y tan(angle).
  */
 export function sourcePixels(change: FrameChange, height: number, width: number): Int32Array {
   const [a, b, c, d, e, f] = inverseMap(change);
@@ -77,7 +77,7 @@ export function sourcePixels(change: FrameChange, height: number, width: number)
   return pixels;
 }
 
-/** Shows every plane of sample b of frames [T,B,2,H,W] through `pixels`. */
+/** Replaces every plane of sample b of frames [T,B,2,H,W] by its pixels at `pixels`. */
 function gather(frames: Float32Array, geometry: FrameGeometry, batch: number, b: number, pixels: Int32Array): void {
   const size = geometry.height * geometry.width;
   const before = new Float32Array(size);

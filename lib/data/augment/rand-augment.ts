@@ -11,13 +11,13 @@ export interface RandAugmentOptions {
   magnitude?: number;
   /** Standard deviation of the magnitude, which is drawn for every operation and kept within 0 to 10. Default 0.5. */
   std?: number;
-  /** Operations an image. Default 2. */
+  /** Operations per image. Default 2. */
   count?: number;
-  /** With which each of them is done. Default 0.5. */
+  /** Probability of each operation. Default 0.5. */
   probability?: number;
-  /** Bytes of what comes from outside of the image, a channel each. Default: ImageNet's mean, [124, 116, 104]. */
+  /** Bytes of pixels from outside of the image, one per channel. Default: ImageNet's mean, [124, 116, 104]. */
   fill?: readonly number[];
-  /** How moved pixels are found; one of several is drawn. Default ['bilinear', 'bicubic']. */
+  /** How moved pixels are interpolated; one of several is drawn. Default ['bilinear', 'bicubic']. */
   resample?: readonly Resample[];
 }
 
@@ -85,7 +85,7 @@ export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
   return { most: count, draw };
 }
 
-/** Largest change of every factor: drawn from max(0, 1 - change) to 1 + change. None where it is 0. */
+/** Largest change of every factor: drawn from max(0, 1 - change) to 1 + change; 0: unchanged. */
 export interface ColorJitterOptions {
   brightness?: number;
   contrast?: number;

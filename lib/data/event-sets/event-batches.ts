@@ -1,4 +1,4 @@
-// Batches of frames out of recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
+// Batches of frames from recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
 import { isMainThread } from 'node:worker_threads';
 import { device } from '../../core/device.ts';
 import { scope, tensor } from '../../core/tensor.ts';
@@ -13,7 +13,7 @@ import type { EventSet } from './event-set.ts';
 
 type Row = [offset: number, bytes: number, count: number, checksum: number, first: number, last: number];
 
-/** Recordings are counted together up to so many events: few enough to stay in a core's cache. */
+/** Recordings are counted together up to this many events: few enough to stay in a core's cache. */
 const TOGETHER = 2 ** 18;
 
 /** Recordings of a batch that are counted together: [begin, end) and how many events they have. */
@@ -35,7 +35,7 @@ function groupsOf(rows: readonly Row[]): Group[] {
   return groups;
 }
 
-/** Reads recordings and cuts them into slices; their events lie one recording behind the other. */
+/** Reads recordings and cuts them into slices; their events are written one recording after another. */
 function unpackGroup(set: EventSet, file: RecordingFile, rows: readonly Row[], events: Int32Array): Int32Array {
   const { steps, binning, sensor } = set;
   const bounds = new Int32Array(rows.length * (steps + 1));

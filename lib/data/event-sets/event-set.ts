@@ -17,13 +17,13 @@ export interface FrameShape {
 export interface EventSet extends SampleSet {
   kind: 'events';
   steps: number;
-  /** The cache's file, and what tells it from another one of that name. */
+  /** The cache's file, and the id that tells it from another one of that name. */
   cache: { file: string; id: string };
   /** Sensor size in pixels. */
   sensor: { width: number; height: number };
   /** Where every recording of the cache lies [recordings, 6]: offset, bytes, events, CRC-32, first and last time in microseconds. */
   recordings: Float64Array<SharedArrayBuffer>;
-  /** How a recording is cut into frames; `window`: microseconds of a frame, where it counts. */
+  /** How a recording is cut into frames; `window`: microseconds of a frame, where `by` is 'window'. */
   binning: { by: BinningRule; window: number };
   frame: FrameShape;
 }

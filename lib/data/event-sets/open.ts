@@ -1,4 +1,4 @@
-// From the original files to the two halves of a data set: the cache, made where it is missing or of other files, and the split.
+// From the original files to the two halves of a data set: the cache, built where it is missing or was made from other files, and the split.
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
@@ -17,7 +17,7 @@ import { checkEventSet, type EventSet, type EventSplits } from './event-set.ts';
 import type { Origins } from './origins.ts';
 import { chosenSplit, nameSplit, type SplitNames } from './splits.ts';
 
-/** What every event set is opened with. */
+/** Options of every event set. */
 export interface EventSetOptions {
   /** T, frames of a sample. */
   steps: number;
@@ -37,9 +37,9 @@ export interface EventSetOptions {
   normalise?: boolean;
   /** Folder for the cache (default: 'spikeloom-cache' in the data's folder). */
   cacheFolder?: string;
-  /** Ends the making of the cache. */
+  /** Aborts the building of the cache. */
   signal?: AbortSignal;
-  /** Told while the cache is made: recordings done, of how many. */
+  /** Called while the cache is built: recordings done, of how many. */
   onProgress?: (done: number, of: number) => void;
 }
 
@@ -71,13 +71,13 @@ export interface EventSetPlan {
 
 const defaultFolder = (root: string): string => join(isFolder(root) ? root : dirname(root), 'spikeloom-cache');
 
-/** An integer pair in range, or a refusal. */
+/** A checked pair of integers. @throws SpikeloomError */
 function sides(key: string, value: readonly [number, number]): [number, number] {
   if (value.length === 2 && value.every((n) => Number.isInteger(n) && n >= 1 && n <= 4096)) return [...value];
   throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value.join(', ')}]`);
 }
 
-/** @internal refuses what cannot be before any file is read */
+/** @internal Refuses impossible options before any file is read. */
 export function checkEventOptions(options: EventSetOptions): void {
   const unknown = Object.keys(options).filter((key) => !(KEYS as readonly string[]).includes(key));
   if (unknown.length > 0) {
@@ -95,7 +95,7 @@ export function checkEventOptions(options: EventSetOptions): void {
   checkBinning(binning, window);
 }
 
-/** The recordings, and at last a look whether they are still those of the hashes. */
+/** The recordings, and at the end a check that the files are still those of the hashes. */
 async function* unchanged(items: AsyncIterable<CacheItem>, origins: Origins): AsyncGenerator<CacheItem> {
   yield* items;
   origins.refuseChanges();
@@ -117,7 +117,7 @@ async function makeCache(file: string, plan: EventSetPlan, options: EventSetOpti
   }
 }
 
-/** Whether a cache is of these files. Where only their times have changed, their contents tell, and the cache is marked as seen to fit. */
+/** Whether a cache was made from these files. Where only their times have changed, contents are compared, and a match renews the stamp. */
 async function isOf({ source, file, id }: EventCache, origins: Origins, signal?: AbortSignal): Promise<boolean> {
   const { listing, stamp } = origins;
   if (source.listing !== listing) return false;
@@ -127,7 +127,7 @@ async function isOf({ source, file, id }: EventCache, origins: Origins, signal?:
   return true;
 }
 
-/** The cache of these files, which is made where there is none, or one of other files, or a damaged one. */
+/** The cache of these files; built where there is none, or one of other files, or a damaged one. */
 async function cacheOf(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventCache> {
   const file = join(options.cacheFolder ?? defaultFolder(root), `${plan.name}.events`);
   let found: EventCache | undefined;
@@ -175,7 +175,7 @@ function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions):
   };
 }
 
-/** @internal Opens a data set of which it is known how its files become recordings. */
+/** @internal Opens a data set by its plan. */
 export async function openEventSet(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventSplits> {
   const [name, rule] = chosenSplit(plan.name, plan.splits, options.split);
   const cache = await cacheOf(root, plan, options);

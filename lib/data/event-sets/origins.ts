@@ -1,4 +1,4 @@
-// The files on the disk that recordings are made from, by hashes that tell whether a cache is still of them.
+// The files that recordings are made from, identified by hashes that tell whether a cache still fits them.
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { statOf } from '../../core/file-kind.ts';
@@ -7,7 +7,7 @@ import { DataError, needRegularFile, unreadable } from '../files.ts';
 
 /** A recording, a list, or an archive of them. */
 export interface Origin {
-  /** The same wherever the data set lies. */
+  /** Independent of where the data set lies. */
   name: string;
   file: string;
 }
@@ -34,7 +34,7 @@ function hashLines(lines: Iterable<unknown[]>): string {
   return hash.digest('hex');
 }
 
-/** SHA-256 of a file, which is read into `room` part by part. */
+/** SHA-256 of a file, read into `room` part by part. */
 async function hashFile(file: string, room: Buffer, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {

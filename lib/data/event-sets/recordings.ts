@@ -1,4 +1,4 @@
-// Data sets with one recording a file.
+// Data sets with one recording per file.
 
 import type { CacheItem } from '../events/cache.ts';
 import type { EventFormat, SensorSize } from '../events/formats.ts';
@@ -13,9 +13,9 @@ export interface RecordingsPlan {
   name: string;
   sensor: SensorSize;
   format: EventFormat;
-  /** Archives that are looked into where they lie in the root. */
+  /** Archives that are opened where they lie in the root. */
   archives: readonly string[];
-  /** What the file at that path is called in splits; undefined for what is none of the set's. */
+  /** What the file at that path is called in splits; undefined for a file that is not the set's. */
   nameOf(path: string): string | undefined;
   /** Classes in order, given all names. */
   classes(names: readonly string[]): string[];

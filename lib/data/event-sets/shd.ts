@@ -16,7 +16,7 @@ const CLASSES = ['English', 'German'].flatMap((language) =>
   Array.from({ length: 10 }, (_, digit) => `${language} ${digit}`),
 );
 
-/** Recordings in an .h5 are not counted before they are read; these are all there are. */
+/** All recordings, for progress: those in an .h5 are not counted before they are read. */
 const COUNT = 8156 + 2264;
 
 /** The recordings of an .h5, or of its .zip, which is unpacked into a temporary folder for as long as it is read. */

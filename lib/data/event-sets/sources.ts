@@ -82,7 +82,7 @@ export class Sources {
           const [file, name] = ARCHIVE.exec(path) ?? [];
           if (file === undefined || seen.has(file)) continue;
           const inner = await tree.open(path);
-          // As if it had been unpacked where it lies, or into a folder of its name.
+          // As if it had been unpacked in place, or into a folder of its name.
           add(inner, (inside) => this.#nameOf(inside) ?? this.#nameOf(`${name}/${inside}`));
           deeper ??= inner.list().find((entry) => ARCHIVE.test(entry.path)) && inner.file;
         }

@@ -41,7 +41,7 @@ export function firstNineTenths(names: readonly string[]): SplitNames {
   return halves;
 }
 
-/** Both halves in order, by what says whether a sample is for tests. */
+/** Both halves in order. @param isTest whether a sample is for tests */
 export function splitBy(names: readonly string[], isTest: (name: string) => boolean): SplitNames {
   const sorted = inOrder(names);
   return { train: sorted.filter((name) => !isTest(name)), test: sorted.filter(isTest) };

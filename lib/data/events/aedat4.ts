@@ -11,7 +11,7 @@ const MAX_PACKET = 2 ** 26;
 const PACKET_HEADER = 8;
 const EVENT_BYTES = 16;
 
-/** What the header says of the packets. */
+/** What the header says about the packets. */
 export interface Packets {
   /** 0 none, 1 and 2 LZ4, 3 and 4 Zstandard. */
   compression: number;
@@ -21,7 +21,7 @@ export interface Packets {
   end: number | undefined;
 }
 
-/** Reads little-endian FlatBuffers; whatever they point at, DataView answers a place outside with a RangeError. */
+/** Reads little-endian FlatBuffers; DataView answers any offset outside of the buffer with a RangeError. */
 class Table {
   readonly #view: DataView;
   readonly #at: number;
@@ -50,7 +50,7 @@ class Table {
     return at === 0 ? otherwise : Number(this.#view.getBigInt64(at, true));
   }
 
-  /** The bytes of a vector of elements of so many bytes. */
+  /** The bytes of a vector whose elements have `size` bytes. */
   vector(index: number, size: number): Uint8Array {
     const at = this.#field(index);
     if (at === 0) return new Uint8Array(0);
@@ -61,7 +61,7 @@ class Table {
   }
 }
 
-/** Attributes by their path of nodes: 'outInfo/0/typeIdentifier'. Long names and values are passed over, which bounds the time. */
+/** Attributes by their path of nodes: 'outInfo/0/typeIdentifier'. Long names and values are ignored, which bounds the time. */
 function attributes(xml: string): Map<string, string> {
   const found = new Map<string, string>();
   const nodes: string[] = [];
@@ -170,7 +170,7 @@ export class Aedat4Feed implements EventFeed {
       at = next;
     }
     this.#at = offset + at;
-    // What lies behind the packets is their table.
+    // After the packets comes their table.
     return this.complete() && this.#packets.end !== undefined ? bytes.length : at;
   }
 

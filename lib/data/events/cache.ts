@@ -22,7 +22,7 @@ import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 import { leastBytes, packRecording } from './packed.ts';
 
-/** Counts up when the file's layout changes, or what readers make of original files. */
+/** To be raised when the file's layout changes, or what readers make of original files. */
 const VERSION = 2;
 
 const MAGIC = Buffer.from('SLEVENTS');
@@ -31,7 +31,7 @@ const STAMP = 32;
 /** Numbers of a recording in the index. */
 export const COLUMNS = 6;
 const INDEX_BYTES = COLUMNS * 8 + 4;
-/** Recordings are written together once they have so many bytes. */
+/** Recordings are collected until they have this many bytes, then written together. */
 const WRITE_BYTES = 2 ** 22;
 const MOST_INDEX_BYTES = 2 ** 30;
 
@@ -43,13 +43,13 @@ export interface CacheItem {
   events: Events;
 }
 
-/** The files that recordings were made from: SHA-256 in hex of their */
+/** Identifies the files that recordings were made from, by SHA-256 in hex. */
 export interface CacheSource {
-  /** names and sizes, */
+  /** Of names and sizes. */
   listing: string;
-  /** names and contents, */
+  /** Of names and contents. */
   contents: string;
-  /** names, sizes and times of change. */
+  /** Of names, sizes and times of change. */
   stamp: string;
 }
 
@@ -112,8 +112,8 @@ function checkItem({ name, label }: CacheItem, classes: string[], seen: Set<stri
 }
 
 /**
- * The file in parts, each to be used before the next one is asked for: they lie in the same memory, so that nothing is left for the garbage
- * collector to find. It is that of one recording, one part and the index.
+ * The file in parts, each to be used before the next one is asked for: they share the same memory, that of one recording, one part and the
+ * index, so that nothing is left to the garbage collector.
  */
 async function* cacheParts(content: CacheContent, items: AsyncIterable<CacheItem>, options: BuildOptions) {
   const header = headerOf(content);
@@ -222,7 +222,7 @@ function readTrailer(fd: number, file: string, size: number): Trailer {
 }
 
 interface Header {
-  /** Without the stamp, which lies behind them. */
+  /** Without the stamp, which follows. */
   bytes: Buffer;
   content: CacheContent & { version: number };
 }
@@ -248,7 +248,7 @@ function readHeader(fd: number, file: string, end: number): Header {
   }
 }
 
-/** Every recording lies between header and index and has bytes for its events; so no number of the index can make a reader go astray. */
+/** Every recording lies between header and index and has bytes for its events; so no number of the index can lead a reader astray. */
 function checkTable(cache: EventCache, start: number, end: number): void {
   const least = leastBytes(cache);
   for (let i = 0; i < cache.labels.length; i++) {
@@ -261,7 +261,7 @@ function checkTable(cache: EventCache, start: number, end: number): void {
   }
 }
 
-/** undefined where it is of another version */
+/** @returns undefined for a cache of another version */
 function readCache(fd: number, file: string): EventCache | undefined {
   const { size } = fstatSync(fd);
   const { start, length, count, id, trailer } = readTrailer(fd, file, size);
@@ -283,8 +283,8 @@ function readCache(fd: number, file: string): EventCache | undefined {
 }
 
 /**
- * Opens a cache; what it is of, its `source` tells.
- * @returns undefined where there is none, or it is of another version
+ * Opens a cache. Its `source` says what it was made from.
+ * @returns undefined where there is none, or one of another version
  * @throws DataError with the byte where it is damaged
  */
 export function openEventCache(file: string): EventCache | undefined {
@@ -300,7 +300,7 @@ export function openEventCache(file: string): EventCache | undefined {
   }
 }
 
-/** Marks a cache as of files of that stamp. Where it cannot be written to, it stays as it is: their contents are looked at again then. */
+/** Marks a cache as made from files with that stamp. A cache that cannot be written to stays as it is; the next open compares contents again. */
 export function renewStamp({ file, id }: Pick<EventCache, 'file' | 'id'>, stamp: string): void {
   let fd: number | undefined;
   try {
@@ -340,18 +340,18 @@ export class RecordingFile {
     }
   }
 
-  /** The bytes of a recording, given its numbers of the index; checked. They are there until the next call. */
+  /** The bytes of a recording, given its row of the index, checked against its CRC-32. Valid until the next call. */
   read([offset, size, , checksum]: ArrayLike<number> & Iterable<number>): Uint8Array {
     if (this.#room.length < size!) this.#room = Buffer.allocUnsafeSlow(size!);
     const bytes = this.#room.subarray(0, size!);
     if (this.#mapped && native().readMapped(this.#mapped, offset!, bytes) && crc32(bytes) === checksum) return bytes;
-    // Also where the mapping has not what it should: a positioned read tells where the file ends now.
+    // Also where the mapping has lost pages: a positioned read tells where the file ends now.
     readFully(this.#fd, this.#file, bytes, offset!);
     if (crc32(bytes) !== checksum) throw this.damaged(offset!);
     return bytes;
   }
 
-  /** What is to be said of a recording there that is not what it was. */
+  /** The error for a recording that does not have its checksum any more. */
   damaged(offset: number): DataError {
     return damaged(this.#file, 'the recording here does not have the checksum that is said', offset);
   }

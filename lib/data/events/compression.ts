@@ -1,8 +1,8 @@
-// What packets of AEDAT 4.0 are compressed with, taken apart with bounded memory whatever the bytes claim.
+// Decompression of AEDAT 4.0 packets, in bounded memory whatever the bytes claim.
 import { decompress } from 'fzstd';
 import { native } from '../../core/native.ts';
 
-/** Breaks the format's rules; the caller knows the file and the place. */
+/** The data breaks its format's rules; the caller adds the file and the place. */
 export class CompressionError extends Error {}
 
 const ZSTD_MAGIC = 0xfd2fb528;
@@ -10,7 +10,7 @@ const ZSTD_BLOCK = 2 ** 17;
 const FIRST_ROOM = 2 ** 16;
 const CUT = 'the compressed data is cut off';
 
-/** A row of bytes that ends; reading behind it is an error. */
+/** A sequence of bytes; reading past its end is an error. */
 class Input {
   at = 0;
   readonly #bytes: Uint8Array;
@@ -51,9 +51,9 @@ class Input {
 }
 
 /**
- * An LZ4 frame (native/events/lz4.cpp); its checksums are passed over.
- * @param room memory of a packet before, which is used again where it is large enough
- * @param most the most bytes that it may give
+ * An LZ4 frame (native/events/lz4.cpp); its checksums are not verified.
+ * @param room memory of an earlier packet, reused where it is large enough
+ * @param most the largest unpacked size that is accepted, in bytes
  * @returns what was unpacked, at the beginning of `room` or of larger memory
  */
 export function unpackLz4(bytes: Uint8Array, room: Uint8Array<ArrayBuffer>, most: number): Uint8Array<ArrayBuffer> {
@@ -95,7 +95,7 @@ function checkZstd(input: Input, most: number): void {
 }
 
 /**
- * A Zstandard frame; its checksum is passed over.
+ * A Zstandard frame; its checksum is not verified.
  * @param most the most bytes that it may give or need as a window
  */
 export function unpackZstd(bytes: Uint8Array, most: number): Uint8Array {

@@ -4,10 +4,10 @@ import { DataError } from '../files.ts';
 import type { Events } from './events.ts';
 import type { Recording, SensorSize } from './formats.ts';
 
-/** The most events that one word of a format holds, and so the least room that always lets a decoder get on. */
+/** The most events that one word of a format holds: with this much room a decoder always makes progress. */
 export const LEAST_ROOM = 12;
 
-/** From this share on, memory without events is not worth a copy of those that are there. */
+/** A block that is filled to this share keeps its memory; copying out of it would not pay. */
 const NEARLY_FULL = 7 / 8;
 
 /** Arrays that events are appended to. */
@@ -50,11 +50,11 @@ export class EventBlock {
   }
 }
 
-/** Takes the bytes of a recording in pieces; what it leaves of a piece is to begin the next one. */
+/** Takes the bytes of a recording in pieces; what it leaves over must begin the next piece. */
 export interface EventFeed {
   /**
-   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room, and about how many bytes
-   * were used: go on when it has.
+   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room, with about how many
+   * bytes were used: continue when it has.
    * @returns the bytes that were used
    */
   push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<number, number>;
@@ -67,7 +67,7 @@ const FULL = 1;
 const OUTSIDE = 2;
 const MALFORMED = 3;
 
-/** A format whose events lie in the file as they are. */
+/** A format whose events lie uncompressed in the file. */
 export class FlatFeed implements EventFeed {
   #state = new Uint8Array(STATE_BYTES);
   #due = 0;
@@ -75,7 +75,7 @@ export class FlatFeed implements EventFeed {
   readonly #file: string;
   readonly #inPackets: boolean;
 
-  /** @param inPackets whether bytes come unpacked, and errors tell the place of their packet */
+  /** @param inPackets whether bytes come from unpacked packets, so that errors name the place of their packet */
   constructor(recording: Recording, file: string, { inPackets = false } = {}) {
     this.#recording = recording;
     this.#file = file;

@@ -1,4 +1,4 @@
-// What a recording's beginning tells: its format, where its events begin, the size of the sensor.
+// Headers of recordings: the format, where the events begin, the size of the sensor.
 import { extname } from 'node:path';
 import { DataError } from '../files.ts';
 import { openAedat4, type Packets } from './aedat4.ts';
@@ -29,11 +29,11 @@ export interface SensorSize {
 }
 
 export interface EventOptions {
-  /** Told by content and extension where it is not given. */
+  /** Default: told by content and extension. */
   format?: EventFormat;
-  /** Of the sensor in pixels; an event outside of it is an error. Without: as the header says, or the format's usual one. */
+  /** Of the sensor in pixels; an event outside of it is an error. Default: the header's, or the format's usual one. */
   size?: SensorSize;
-  /** What becomes of a file that is cut off: an error (without this), or the whole events before the cut. */
+  /** What a file that is cut off gives: an error (default), or the complete events before the cut. */
   truncated?: 'error' | 'keep';
 }
 
@@ -46,13 +46,13 @@ export interface Recording extends SensorSize {
   start: number;
   /** The fewest bytes that an event takes. */
   bytesPerEvent: number;
-  /** Whether columns and rows change places. */
+  /** Whether columns and rows are swapped. */
   turned: boolean;
   /** Where events lie in packets that must be unpacked first. */
   packets?: Packets;
 }
 
-/** A text header may be this long; its end is looked for no further. */
+/** The longest text header, in bytes. */
 export const MAX_HEADER = 2 ** 20;
 
 const USUAL: Record<EventFormat, SensorSize> = {
@@ -81,7 +81,7 @@ const SENSORS: [name: RegExp, size: SensorSize][] = [
 const sensorNamed = (text: string | undefined): SensorSize | undefined =>
   text === undefined ? undefined : SENSORS.find(([name]) => name.test(text))?.[1];
 
-/** The lines that begin with `mark`, decoded as Latin-1, and the byte behind them. `last` matches the line that ends a header by itself. */
+/** The lines that begin with `mark`, decoded as Latin-1, and the byte after them. `last` matches a line that ends the header. */
 function textHeader(head: Uint8Array, mark: number, last: RegExp, file: string): { lines: string[]; end: number } {
   const lines: string[] = [];
   let at = 0;
@@ -92,7 +92,7 @@ function textHeader(head: Uint8Array, mark: number, last: RegExp, file: string):
       throw new DataError(file, `${rule}, but the line that begins here does not`, { offset: at });
     }
     const line = Buffer.from(head.subarray(at, end)).toString('latin1').trimEnd();
-    // A Prophesee header has no other end than the first line that is none: words of data can begin with its mark.
+    // A Prophesee header ends with the first line that is not text: data can begin with its mark, too.
     if (mark === 0x25 && /[^\x20-\x7e\t]/.test(line)) break;
     lines.push(line);
     at = end + 1;
@@ -137,7 +137,7 @@ function propheseeFormat(head: Uint8Array, file: string): EventFormat {
 
 const propheseeHeader = (head: Uint8Array, file: string) => textHeader(head, 0x25, /^% end$/, file);
 
-/** The sensor as RAW and DAT headers tell it, in any of the ways that are in use. */
+/** The sensor's size from RAW and DAT headers, in any of the forms in use. */
 function propheseeSize(lines: string[]): SensorSize | undefined {
   const found = (pattern: RegExp): string[] | undefined =>
     lines

@@ -50,7 +50,7 @@ async function openHdf5(file: string): Promise<File> {
   }
 }
 
-/** What is damaged may not close either, and has been told of already. */
+/** A damaged file may fail to close, too; its damage has been reported already. */
 function close(from: File): void {
   try {
     from.close();
@@ -74,7 +74,7 @@ function column(from: File, path: string, file: string): Dataset & { length: num
   return Object.assign(found, { length });
 }
 
-/** Makes h5wasm give floats of 16 bits as their bits; it refuses them otherwise. */
+/** Makes h5wasm return 16-bit floats as their bits; it refuses them otherwise. */
 function readableVlen(dataset: Dataset, path: string, file: string): 'float16' | 'other' {
   const metadata = dataset.metadata as Metadata & { vlen_type?: Metadata };
   const element = metadata.vlen_type;
@@ -86,7 +86,7 @@ function readableVlen(dataset: Dataset, path: string, file: string): 'float16' |
   return 'float16';
 }
 
-/** Numbers of the bits of 16-bit floats. */
+/** The values of 16-bit floats that h5wasm returned as bits. */
 function widened(bits: ArrayLike<number>): Float32Array {
   const numbers = new Float32Array(bits.length);
   f16ToF32(Uint16Array.from(bits), numbers);
@@ -163,7 +163,7 @@ export async function* readShd(file: string): AsyncGenerator<LabelledEvents, voi
 
 const TIMES = ['t', 'ts', 'timestamp'];
 
-/** Which member of an event holds what, and what a unit of its time is in microseconds. */
+/** Which member of an event holds what, and the unit of its time in microseconds. */
 function members({ type, compound_type: compound }: Metadata, path: string, file: string) {
   const list = type === COMPOUND ? (compound?.members ?? []) : [];
   const index = (...names: string[]): number => list.findIndex(({ name }) => names.includes(name));

@@ -10,7 +10,7 @@ import { SpikeloomError } from '../../core/errors.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 
-/** What of a recording stands beside its bytes. */
+/** A packed recording and what is kept beside its bytes. */
 export interface PackedRecording {
   bytes: Uint8Array;
   count: number;
@@ -32,7 +32,7 @@ function addressOf({ width, height }: SensorSize): { xBits: number; yBits: numbe
 /** The fewest bytes of an event. */
 export const leastBytes = (sensor: SensorSize): number => 1 + addressOf(sensor).bytes;
 
-/** Appends a whole number >= 0 in 7 bits a byte; gives the place behind it. */
+/** Appends a whole number >= 0 in 7 bits a byte; returns the offset after it. */
 function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value;
   let next = at;
@@ -46,7 +46,7 @@ function writeVarint(bytes: Uint8Array, at: number, value: number): number {
 
 /**
  * Packs a recording. Times are rounded to whole microseconds.
- * @param room memory to be used where it is large enough; the result lies in it then
+ * @param room memory for the result, used where it is large enough
  * @throws SpikeloomError where an event lies outside of the sensor or a time is out of range
  */
 export function packRecording(events: Events, sensor: SensorSize, room = new Uint8Array(0)): PackedRecording {
@@ -75,7 +75,7 @@ export function packRecording(events: Events, sensor: SensorSize, room = new Uin
   return { bytes: bytes.subarray(0, at), count, first, last };
 }
 
-/** A zigzag number that needs more than one byte, from `at` on: [step, place behind it]; a place of -1 where it never ends. */
+/** A zigzag number that needs more than one byte, from `at` on: [step, offset after it]; an offset of -1 where it never ends. */
 function longStep(bytes: Uint8Array, at: number): [number, number] {
   let value = 0;
   let scale = 1;
@@ -98,8 +98,8 @@ export interface UnpackTarget {
 }
 
 /**
- * Unpacks a recording, and cuts it into slices that end at `edges` (see sliceEdges(); none: bounds are left alone). What lies behind the
- * last edge is not unpacked.
+ * Unpacks a recording, and cuts it into slices that end at `edges` (see sliceEdges(); without edges, bounds are left alone). What lies
+ * past the last edge is not unpacked.
  * @returns whether the bytes were those of `count` events
  */
 export function unpackRecording(

@@ -13,7 +13,7 @@ const CHUNK = 2 ** 18;
 const feedOf = (recording: Recording, file: string): EventFeed =>
   recording.packets ? new Aedat4Feed(recording, recording.packets, file) : new FlatFeed(recording, file);
 
-/** Bytes in front of `have` are of no more use; a buffer that is full of what is still needed gets larger. */
+/** The part of a file that is being decoded. A buffer that is full of bytes that are still needed grows. */
 class Window {
   bytes: Uint8Array;
   have = 0;
@@ -49,7 +49,7 @@ function finish(feed: EventFeed, left: number, end: number, file: string, option
   throw new DataError(file, `the recording is cut off within an event or a packet; ${remedy}`, { offset: end });
 }
 
-/** A block with room for all events of a file; where their size varies, for its beginning, which tells how many there may be. */
+/** A block with room for all events of a file; where their size varies, for its beginning, from which the rest is estimated. */
 function blockFor({ start, bytesPerEvent }: Recording, bytes: number, file: string): EventBlock {
   const events = Math.ceil(Math.max(0, bytes - start) / (bytesPerEvent === 1 ? 64 : bytesPerEvent));
   try {
@@ -64,7 +64,7 @@ const tooLarge = (file: string, cause: unknown): DataError =>
     cause,
   });
 
-/** Decodes a piece of a file of `size` bytes into a block that grows with it; gives the bytes that were used. */
+/** Decodes a piece of a file of `size` bytes into a block that grows with it; returns the bytes that were used. */
 function decodeAll(
   feed: EventFeed,
   bytes: Uint8Array,
@@ -104,7 +104,7 @@ export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?:
 }
 
 /**
- * Reads a whole recording of an event camera; the format is told by content and extension, or given.
+ * Reads a whole recording of an event camera; the format is told from content and extension, or given.
  * Formats: N-MNIST and N-Caltech101 (.bin, .bs2), AEDAT 2.0, 3.1 and 4.0, Prophesee DAT and RAW (EVT 2.0, EVT 3.0); docs/data.md has them all.
  * @throws DataError with file and byte offset if the file is missing, damaged, cut off, too large for memory or of another format
  * @example const { count, x, y, p, t } = readEvents('user01_natural.aedat');

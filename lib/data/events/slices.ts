@@ -8,7 +8,7 @@ import type { Events } from './events.ts';
  *
  * * 'count': floor(N / T) events each, the last one takes the rest (SpikingJelly's 'number', and what FSTA-SNN is trained on)
  * * 'duration': the time from the first event to the last in T equal spans
- * * 'window': spans of `window` microseconds from the first event on; what comes behind the T-th is left out
+ * * 'window': spans of `window` microseconds from the first event on; what comes after the T-th is left out
  *
  * Where times step back, an event stays in the slice that is open.
  */
@@ -16,7 +16,7 @@ export type BinningRule = 'count' | 'duration' | 'window';
 
 export const BINNING_RULES: readonly BinningRule[] = ['count', 'duration', 'window'];
 
-/** What {@link eventSlices} is told. */
+/** Options of {@link eventSlices}. */
 export interface SliceOptions {
   by: BinningRule;
   /** T; with 'window' as many as the recording fills where it is not given. */

@@ -28,7 +28,7 @@ interface Files {
   test: string[];
 }
 
-/** A file's name, for messages, and how its bytes are had. */
+/** A file's name, for messages, and its bytes. */
 interface Part {
   file: string;
   read(): Buffer;
@@ -170,7 +170,7 @@ function readCifar(format: Format, root: string): ImageSplits {
   return { train: readHalf(format, parts.slice(0, split), read), test: readHalf(format, parts.slice(split), read) };
 }
 
-/** The archive that is meant: the file itself, or the distributed one in a folder where nothing is unpacked. */
+/** The archive to read: the file itself, or the distributed one in a folder where nothing is unpacked. */
 function archiveOf({ binary, python }: Format, root: string): string | undefined {
   if (isFile(root)) return root;
   const isUnpacked = [binary, python].some((files) =>

@@ -1,31 +1,31 @@
-// Batches that are augmented and normalised on a device, out of a set that rests there or of bytes that are brought for each.
+// Batches that are augmented and normalized on a device, from a set that is resident there or from bytes that are uploaded with each batch.
 import type { Device, RealType } from '../../core/index.ts';
 import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from '../augment/augment.ts';
 import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from '../loader.ts';
 import type { ImageSet } from './image-set.ts';
 import { type ResidentSet, residentBytes, residentRoom, residentSet } from './resident-set.ts';
 
-/** A batch as what is to be made of images on a device. */
+/** A batch as the programs that make it from images on a device. */
 export interface ProgrammedBatch extends BatchIndices {
   set: ResidentSet;
-  /** For every image of the batch what is done with one of `set`, [B,L] (see takeImages()). */
+  /** For every image of the batch, what is done with which image of `set`, [B,L] (see takeImages()). */
   programs: Int32Array<ArrayBuffer>;
   /** L */
   programWords: number;
-  /** Where the set does not rest there: brings the batch's images. To be called before they are taken. */
+  /** Where the set is not resident: uploads the batch's images. To be called before they are taken. */
   bring?: () => void;
 }
 
 export interface DevicePlace {
   dtype: RealType;
   device: Device;
-  /** Whether the whole set rests there, from the first epoch to close(); else the images of a batch are brought with it. */
+  /** Whether the whole set is resident, from the first epoch to close(); else a batch's images are uploaded with it. */
   whole: boolean;
 }
 
 /**
  * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a program of some words,
- * and where the set does not rest there its pixels as bytes, a quarter of the real numbers. No thread is needed.
+ * and where the set is not resident its pixels as bytes, a quarter of the size of real numbers. No thread is needed.
  */
 export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
   /** Nobody waits for these batches. */

@@ -86,7 +86,7 @@ export function checkImageSet(set: ImageSet): void {
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }
 
-/** Copies of the pixels of some images, one behind the other. */
+/** Copies of the pixels of some images, one after another. */
 export function pixelsOf({ images, channels, height, width }: ImageSet, indices: Int32Array): Uint8Array<ArrayBuffer> {
   const row = channels * height * width;
   const pixels = new Uint8Array(indices.length * row);

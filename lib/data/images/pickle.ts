@@ -20,7 +20,7 @@ export type PickleValue =
   | PickledArray
   | Unfinished;
 
-/** The few names that are known, and what stands for a call of them until BUILD completes it. */
+/** One of the few known names, or the result of calling it until BUILD completes that. */
 interface Unfinished {
   global: keyof typeof GLOBALS;
   array?: PickledArray;
@@ -53,7 +53,7 @@ class Unpickler {
   readonly #stack: (PickleValue | typeof MARK)[] = [];
   readonly #memo = new Map<number, PickleValue>();
   #at = 0;
-  /** Where the present opcode stands. */
+  /** Offset of the current opcode. */
   #opcode = 0;
 
   constructor(file: string, bytes: Buffer) {
@@ -220,7 +220,7 @@ function isUnfinished(value: PickleValue, global: Unfinished['global']): value i
 const isText = (value: PickleValue | undefined, text: string): boolean =>
   (typeof value === 'string' || Buffer.isBuffer(value)) && value.toString() === text;
 
-/** What a call gives: of the known names, in the ways that arrays of bytes need. */
+/** The result of a call: of the known names only, in the ways that arrays of bytes need. */
 function called(m: Machine): PickleValue {
   const given = m.pop();
   const callee = m.pop();
@@ -269,7 +269,7 @@ function transposed(shape: number[], bytes: Buffer): Buffer {
   return out;
 }
 
-/** The array in an entry of a pickled dictionary; undefined where it is none. */
+/** The array in an entry of a pickled dictionary; undefined where the entry is no array. */
 export function pickledArray(value: PickleValue | undefined): PickledArray | undefined {
   return (value as Unfinished | undefined)?.array;
 }

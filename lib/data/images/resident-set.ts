@@ -31,19 +31,19 @@ export class ResidentSet implements Disposable {
     this.#labels = labels;
   }
 
-  /** Pixels in place of those of the image number `first` and behind it. */
+  /** Replaces the pixels of the images from number `first` on. */
   setImages(first: number, pixels: Uint8Array): void {
     this.#images.images.setRows(first, pixels);
   }
 
-  /** All classes, where there are fewer the first ones. */
+  /** Replaces the classes of all images, or of the first ones where fewer are given. */
   setLabels(labels: Int32Array): void {
     const all = new Int32Array(this.#labels.size);
     all.set(labels);
     this.#labels.set(all);
   }
 
-  /** In place of what is there, images of a set on the host, with their classes. */
+  /** Replaces images and classes by those of a set on the host. */
   bring(set: ImageSet, indices: Int32Array): void {
     this.setImages(0, pixelsOf(set, indices));
     this.setLabels(indices.map((index) => set.labels[index]!));
@@ -64,7 +64,7 @@ export class ResidentSet implements Disposable {
 }
 
 /**
- * Room for `count` images of a set on a device, without any.
+ * Room for `count` images of a set on a device, not filled yet.
  * @throws SpikeloomError where the device has none
  */
 export function residentRoom(set: ImageSet, count: number, dtype: RealType, device: Device): ResidentSet {
@@ -92,7 +92,7 @@ export function residentRoom(set: ImageSet, count: number, dtype: RealType, devi
 }
 
 /**
- * Copies a set to a device; the event loop goes on meanwhile.
+ * Copies a set to a device; the event loop keeps running meanwhile.
  * @throws SpikeloomError where the device has no room for it
  */
 export async function residentSet(set: ImageSet, dtype: RealType, device: Device): Promise<ResidentSet> {

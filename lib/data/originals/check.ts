@@ -1,4 +1,4 @@
-// What of which data sets lies in a folder, and whether it is what its owners distribute.
+// Which data sets lie in a folder, how complete they are, and whether they are what their owners distribute.
 import { type Dirent, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -81,7 +81,7 @@ async function placesIn(root: string): Promise<string[]> {
   return [root, ...(inside.length > MAX_SUBFOLDERS ? [] : inside.filter(isFolder))];
 }
 
-/** Which of these places may be a layout's folder. A folder that has to be called so is looked for by its name, or the set's. */
+/** Which of these places may be a layout's folder. @param anyName whether the folder may have another name than the layout's or the set's */
 function candidates(places: readonly string[], set: string, folder: string, anyName: boolean): string[] {
   if (folder === '' || anyName)
     return [...new Set([...places, ...places.map((place) => join(place, folder))])].filter(isFolder);
@@ -205,13 +205,13 @@ async function checkTree(set: CatalogueEntry, layout: TreeLayout, folder: string
   };
 }
 
-/** How well files fit a data set whose files have the names of another one's: by hashes, then by the name of their folder. */
+/** How well files fit a data set that shares its file names with another one: by hashes, then by the name of their folder. */
 function fit({ set, files, folder }: Finding): number {
   const originals = files.filter(({ state }) => state === 'original').length;
   return 1000 * originals + (resolve(folder).includes(set.name) ? set.name.length : 0);
 }
 
-/** Of findings over the same files (MNIST and Fashion-MNIST have the same names) only the one that fits best. */
+/** Of several findings over the same files (MNIST and Fashion-MNIST share names) keeps the one that fits best. */
 function withoutTwins(findings: readonly Finding[]): Finding[] {
   const best = new Map<string, Finding>();
   for (const finding of findings) {

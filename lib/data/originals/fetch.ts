@@ -13,16 +13,16 @@ import { type Answer, ConnectionError, getFile } from './http.ts';
 export interface FetchOptions {
   /** Called as bytes arrive; `total` is that of the whole file, `done` counts what was there before. */
   onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Aborted: what has arrived is kept, and another call goes on from there. */
+  /** Aborted: what has arrived is kept, and another call continues from there. */
   signal?: AbortSignal | undefined;
-  /** Tries in a row that bring no byte before it gives up. Default 3. */
+  /** Tries in a row without a single byte before it gives up. Default 3. */
   tries?: number;
-  /** Before another try, in ms; after that twice as long, and so on. Default 1000. */
+  /** Pause before another try, in ms; doubled each time. Default 1000. */
   pauseMs?: number;
   idleMs?: number;
 }
 
-/** What is known of a file of which a part is there: the file on the server must be the same to go on. */
+/** What is known of a partly downloaded file: to continue, the file on the server must still be the same. */
 interface PartFacts {
   url: string;
   validator: string;
@@ -46,12 +46,12 @@ function dropPart(file: string): void {
   for (const path of [partOf(file), factsOf(file)]) rmSync(path, { force: true });
 }
 
-/** What tells that a file on a server is still the same one: a strong ETag, else its date. */
+/** What identifies the version of a file on a server: a strong ETag, else its date. */
 function validatorOf({ etag, 'last-modified': date }: Answer['headers']): string | undefined {
   return etag?.startsWith('"') ? etag : date;
 }
 
-/** The whole file's bytes by the server's word, and where in it the answer's body starts. */
+/** The whole file's size according to the server, and where in it the answer's body starts. */
 function extentOf({ status, headers }: Answer): { start: number; total: number | undefined } {
   if (status === 200) {
     const length = Number(headers['content-length'] ?? Number.NaN);
@@ -175,8 +175,8 @@ async function fetchPart(file: string, known: KnownFile, url: string, options: F
 }
 
 /**
- * Brings a file into a folder under its own name. It arrives as NAME.part, which another call goes on with as long as the file on the server
- * is the same, and gets its name when it is whole and has the hash on record.
+ * Downloads a file into a folder under its own name. It arrives as NAME.part, which another call continues as long as the file on the server
+ * is the same, and gets its name when it is complete and has the hash on record.
  * @param url where it comes from; default: the public address on record
  * @returns 'there' where the file was there already, as it should be
  * @throws SpikeloomError for what a server, a hash or the disk refuses; what has arrived is kept unless it is wrong

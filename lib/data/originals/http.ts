@@ -1,4 +1,4 @@
-// One GET of a file over HTTP, as its bytes are on the server: redirects within bounds, nothing decoded.
+// One GET of a file over HTTP, its bytes as they are on the server: a bounded number of redirects, nothing decoded.
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { SpikeloomError } from '../../core/errors.ts';
@@ -16,7 +16,7 @@ export interface Request {
   /** Go on from this byte, if the file is still the one with this validator. */
   resume?: { from: number; validator: string } | undefined;
   signal?: AbortSignal | undefined;
-  /** The connection is given up when nothing comes for so long, in ms. */
+  /** The connection is given up when nothing arrives for this long, in ms. */
   idleMs?: number;
 }
 

@@ -10,7 +10,7 @@ export interface Box {
   height: number;
 }
 
-/** Draws that are made before the middle is taken instead. */
+/** Draws before the middle is taken instead. */
 const TRIES = 10;
 
 /**
@@ -37,7 +37,7 @@ export function randomCrop(
   return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
 }
 
-/** What the native renderer is told: the box, what it is scaled to, and the window that is made of that; see native/images/window.h. */
+/** Arguments of the native renderer: the box, its scaled size, and the window of that; see native/images/window.h. */
 export function cropWindow(set: ImageFiles, box: Box, flip: boolean): Float64Array {
   const { left, top, width, height } = box;
   const cubic = set.interpolation === 'bicubic' ? 1 : 0;

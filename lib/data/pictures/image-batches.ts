@@ -12,7 +12,7 @@ import { openPicture } from './decode.ts';
 import type { ImageFiles } from './image-files.ts';
 import { FileReader, fileName } from './packed-files.ts';
 
-/** Broken pictures one after the other that a sample may meet before 'skip' gives up. */
+/** Consecutive broken pictures that 'skip' passes over before it gives up. */
 const MAX_SKIPS = 100;
 
 /**
@@ -33,7 +33,7 @@ export function pictureBatches({
   const table = normaliseTable(set.mean, set.std);
   const plane = set.height * set.width;
   const policy = augment === 'published' ? randAugment() : undefined;
-  /** Writes the sample's bytes; gives its stream of draws, for what is drawn next. */
+  /** Writes the sample's bytes; returns its random stream, for what is drawn next. */
   const render = async (epoch: number, index: number, out: Uint8Array, at: number): Promise<Philox> => {
     const picture = await openPicture(fileName(set.files, index), reader.read(index));
     const { width, height } = picture;
@@ -58,7 +58,7 @@ export function pictureBatches({
       const [used, draws] = await firstSound(set, index, skipped, (each) => render(epoch, each, pixels, i * 3 * plane));
       labels[i] = set.labels[used]!;
       if (policy) programs.push({ index: i, changes: policy.draw(draws, [set.height, set.width]) });
-      await nextTurn(); // the thread may have others to answer
+      await nextTurn(); // the thread may have other requests to answer
     }
     const images = policy ? await runPrograms(set, pixels, encodePrograms(programs)) : new Float32Array(pixels.length);
     if (!policy) native().normalisePixels(pixels, plane, table, images);
@@ -67,7 +67,7 @@ export function pictureBatches({
   };
 }
 
-/** Renders a sample, or with 'skip' the first one behind it that can be decoded; gives its index and its draws. */
+/** Renders a sample, or with 'skip' the first one after it that can be decoded; returns its index and its random stream. */
 async function firstSound(
   set: ImageFiles,
   index: number,

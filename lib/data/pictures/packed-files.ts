@@ -11,7 +11,7 @@ export interface PackedFiles {
   places: string[];
   /** Index into `places` of every file [N]. */
   place: Uint32Array<SharedArrayBuffer>;
-  /** UTF-8 of all names one behind the other; inside the folder or archive. */
+  /** UTF-8 of all names, one after another, relative to the folder or archive. */
   names: Uint8Array<SharedArrayBuffer>;
   /** Where the name of a file ends in `names` [N]. */
   nameEnds: Float64Array<SharedArrayBuffer>;
@@ -32,7 +32,7 @@ const MAX_BYTES = 2 ** 28;
 /** Archives that a thread keeps open. */
 const MAX_OPEN = 64;
 
-/** Packs the places of files; with a span either all or none of them. */
+/** Packs the places of files; either all of them have a span, or none. */
 export function packFiles(places: string[], files: PlacedFile[]): PackedFiles {
   const bytes = files.reduce((sum, { name }) => sum + Buffer.byteLength(name), 0);
   const packed: PackedFiles = {
@@ -62,7 +62,7 @@ export function fileName({ places, place, names, nameEnds }: PackedFiles, index:
   return join(places[place[index]!]!, name);
 }
 
-/** Reads the files of a set at once, in this thread; archives stay open, the last {@link MAX_OPEN} of them. */
+/** Reads the files of a set synchronously; the last {@link MAX_OPEN} archives stay open. */
 export class FileReader {
   readonly #files: PackedFiles;
   readonly #open = new Map<number, ByteSource>();
@@ -87,7 +87,7 @@ export class FileReader {
 
   #archive(place: number): ByteSource {
     const open = this.#open.get(place) ?? fileSource(this.#files.places[place]!);
-    this.#open.delete(place); // behind the others: the one used longest ago is closed first
+    this.#open.delete(place); // moved to the end: the one used longest ago is closed first
     this.#open.set(place, open);
     if (this.#open.size > MAX_OPEN) {
       const [oldest, source] = this.#open.entries().next().value!;

@@ -29,7 +29,7 @@ export const dropout = (p: number, options: Options<typeof dropoutSchema, 'p'> =
 /** [C,H,W] -> [C H W], in that order. */
 export const flatten = (options: Options<typeof flattenSchema> = {}): FlattenLayer => ({ kind: 'flatten', ...options });
 
-/** The mean over the time steps; behind it there is no time axis any more. */
+/** The mean over the time steps, which removes the time axis. */
 export const meanOverTime = (options: Options<typeof meanSchema> = {}): MeanOverTimeLayer => ({
   kind: 'meanOverTime',
   ...options,

@@ -26,7 +26,7 @@ const common = {
   reset: z.enum(['hard', 'soft']).default('hard'),
   /** Keep the gradient from flowing through the reset. */
   detachReset: z.boolean().default(false),
-  /** Shape of the gradient that stands in for that of the step. */
+  /** Shape of the gradient that replaces the step's. */
   surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle']).default('tanh'),
   /** Steepness or width of the surrogate. Default: the surrogate's own (tanh: 1). */
   temperature: positive.optional(),
