@@ -1,4 +1,4 @@
-// What there is to train with on NVIDIA GPUs, and what is missing: driver, GPUs, our library, the toolkit that builds it.
+// What this machine has for training on NVIDIA GPUs, and what is missing: driver, GPUs, the CUDA backend, the toolkit that builds it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ export interface CudaFacts {
   reason: string;
   /** Every GPU that the library sees: name, compute capability, memory. */
   description: string;
-  /** Our library; null where it is not built. */
+  /** Path of libspikeloom_cuda.so; null where it is not built. */
   library: string | null;
   /** Version of NVIDIA's kernel driver; null where none is loaded. */
   driver: string | null;

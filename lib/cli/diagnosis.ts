@@ -1,4 +1,4 @@
-// What there is on this machine to train with. Every finding is a fact or the reason why not; nothing here throws.
+// What this machine has for training. Every finding is a fact or the reason why not; nothing here throws.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -33,7 +33,7 @@ export interface Report {
   datasets: DataSet[];
 }
 
-/** What decodes the pictures of sets whose files are read as they are. */
+/** Decoders of picture files. */
 interface Images {
   /** JPEG in the addon. */
   libjpeg_turbo: { ok: boolean; problem: string | null };

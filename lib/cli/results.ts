@@ -11,7 +11,7 @@ export function firingTable(rates: Readonly<Record<string, number>>, mean: numbe
   return table([['neuron layer', 'firing rate'], ...layers, ['all neurons', percent(mean)]], [1]);
 }
 
-/** One line of what training takes of the device's memory; `device`: where that is memory of its own. */
+/** The memory that training takes, in one line; `device`: the memory of a device with its own. */
 export function memoryLine(
   { batch, bytes, weightBytes, optimizerBytes, stepBytes, dataBytes }: TrainingMemory,
   device?: { freeBytes: number; totalBytes: number },
@@ -23,7 +23,7 @@ export function memoryLine(
   return `${line}; the device has ${binaryBytes(device.freeBytes)} left of ${binaryBytes(device.totalBytes)}`;
 }
 
-/** A report's keys as JSON for machines has them: `firingRate` -> `firing_rate`. The paths of layers stay. */
+/** A report's keys as in JSON output: `firingRate` -> `firing_rate`. Paths of layers are not changed. */
 export function snakeCase(report: object): Record<string, unknown> {
   const named = Object.entries(report).map(([key, value]) => [
     key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),

@@ -1,4 +1,4 @@
-// Stopping with care: the first signal asks, the second ends the process at once.
+// Graceful stopping: the first signal asks, the second ends the process immediately.
 import { constants } from 'node:os';
 import { writeError } from './output.ts';
 

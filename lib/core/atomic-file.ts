@@ -48,11 +48,11 @@ export function writeFileAtomic(path: string, content: FileContent, { chunkBytes
   attempt(path, () => syncFolder(folder));
 }
 
-/** Bytes of one write that may go on while the event loop turns. */
+/** Bytes of one asynchronous write. */
 const WRITE_BYTES = 4 * 2 ** 20;
 
 /**
- * {@link writeFileAtomic} without holding up the event loop: what is saved must not change before the promise is kept. Parts are made one
+ * {@link writeFileAtomic} without blocking the event loop: what is saved must not change before the promise is settled. Parts are made one
  * at a time, each when the one before is written.
  */
 export async function writeFileAtomicAsync(
@@ -125,7 +125,7 @@ function writeFully(fd: number, bytes: Uint8Array, chunkBytes: number): void {
   }
 }
 
-/** Leftovers of writes that were killed lie still for so long; one that goes on is touched every few seconds. */
+/** A temporary file that was not touched for this long is a leftover of a killed write; one in progress is touched every few seconds. */
 const STALE_MS = 10 * 60_000;
 
 /** Removes temporary files that writes of `path` have left behind when their process was killed. */
@@ -180,7 +180,7 @@ function reason(error: NodeJS.ErrnoException): string {
 }
 
 /**
- * Makes a folder and its missing parents. Parents are made one by one: Node's own recursive way never returns where a parent exists
+ * Makes a folder and its missing parents. Parents are made one by one: Node's own recursive mkdir never returns where a parent exists
  * but nothing can be made in it (below /proc).
  * @throws the system's error
  */

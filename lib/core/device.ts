@@ -23,7 +23,7 @@ export class Device {
     return native().stats(this.id);
   }
 
-  /** Memory of the device itself, in use by any program; undefined where the backend does not tell (the CPU). */
+  /** Memory of the device itself, in use by any program; undefined where the backend does not report it (the CPU). */
   memory(): { freeBytes: number; totalBytes: number } | undefined {
     const found = native().memoryLeft(this.id);
     return found && { freeBytes: found[0], totalBytes: found[1] };
@@ -69,7 +69,7 @@ export class Device {
 
 let cuda: BackendInfo | undefined;
 
-/** Which library is the CUDA backend, and how it is made. */
+/** Which library is the CUDA backend, and how to build it. */
 function cudaLibrary(): { file: string; build: string; where: string } {
   const chosen = process.env.SPIKELOOM_CUDA ?? '';
   if (chosen === 'emulated')

@@ -6,10 +6,10 @@ export class SpikeloomError extends Error {
   override name = 'SpikeloomError';
 }
 
-/** A device has not enough memory for what was asked. */
+/** A device has not enough memory for what was requested. */
 export class OutOfMemoryError extends SpikeloomError {}
 
-/** needFinite() met a number that is not. */
+/** needFinite() met a number that is not finite. */
 export class NotFiniteError extends SpikeloomError {
   /** NaN or an infinity. */
   readonly number: number;
@@ -21,7 +21,7 @@ export class NotFiniteError extends SpikeloomError {
   }
 }
 
-/** A native error as one of ours. */
+/** The SpikeloomError for a message of the addon. */
 export function nativeError(message: string, cause?: unknown): SpikeloomError {
   if (/\bbad_alloc\b/.test(message)) return new OutOfMemoryError(`out of memory: the system has no more`, { cause });
   if (/\bout of memory\b/.test(message)) return new OutOfMemoryError(message, { cause });

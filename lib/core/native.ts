@@ -1,4 +1,4 @@
-// Finds and loads the addon, and describes what it exports. Nothing outside lib/core sees it.
+// Finds and loads the addon, and describes what it exports.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
@@ -20,18 +20,18 @@ export interface MemoryStats {
   bytesInUse: number;
   peakBytes: number;
   bytesReserved: number;
-  /** Blocks asked from the system so far; constant once a loop has found its rhythm. */
+  /** Blocks requested from the system so far; constant after the first step of a loop. */
   systemAllocations: number;
   queued: number;
-  /** Parts of recorded steps that the device ran as one (CUDA graphs) so far. */
+  /** Launches so far of parts of recorded steps that run as one (CUDA graphs). */
   capturesRun: number;
-  /** Calls that the device ran in rows, as one kernel, or noted so. */
+  /** Calls that the device ran, or captured, as rows of one merged kernel. */
   callsMerged: number;
   /** Why a part could not be run as one and is run call by call; empty where all could. */
   captureProblem: string;
 }
 
-/** What endRecording() tells of a recording. */
+/** What endRecording() returns. */
 export interface RecordedProgram {
   /** Names it for replay(); 0 after a dry recording. */
   program: number;
@@ -61,13 +61,13 @@ export interface Native {
   isOnlyView(handle: number): boolean;
   /** Without data: zeros. */
   write(handle: number, data?: ArrayBufferView, first?: number): void;
-  /** Fills `into`, of as many bytes as the tensor has on the host, and gives it; nobody may touch it meanwhile. */
+  /** Fills `into`, which has the tensor's size on the host, and returns it; it must not be touched meanwhile. */
   read<A extends ArrayBufferView>(handle: number, into: A): Promise<A>;
   finish(device: number): Promise<void>;
   addBackend(path: string): BackendInfo;
   openDevice(backend: number, number: number): number;
   stats(device: number): MemoryStats;
-  /** [bytes that nobody uses, all bytes] of a device with memory of its own. */
+  /** [free bytes, all bytes] of a device with memory of its own. */
   memoryLeft(device: number): [number, number] | undefined;
   /** Why nothing runs on the device any more; undefined while it works. */
   lost(device: number): string | undefined;
@@ -77,7 +77,7 @@ export interface Native {
   beginRecording(device: number): void;
   cutRecording(): void;
   pauseRecording(yes: boolean): void;
-  /** Leaves the recording under way, as if there were none, until resumeRecording() with what this gave. */
+  /** Leaves the recording under way, as if there were none, until resumeRecording() with the returned number. */
   leaveRecording(): number;
   resumeRecording(left: number): void;
   endRecording(dry: boolean): RecordedProgram;
@@ -85,7 +85,7 @@ export interface Native {
   replay(program: number, part: number, timed: boolean): void;
   callSeconds(program: number): Float64Array;
   freeProgram(program: number): void;
-  /** See native/events/decoder.h; gives [stop, bytes used, events, x, y, bytes due, problem]. */
+  /** See native/events/decoder.h; returns [stop, bytes used, events, x, y, bytes due, problem]. */
   decodeEvents(
     decoder: string,
     state: Uint8Array,
@@ -94,7 +94,7 @@ export interface Native {
     height: number,
     ...arrays: [x: Uint16Array, y: Uint16Array, p: Uint8Array, t: Float64Array]
   ): [number, number, number, number, number, number, string];
-  /** Unpacks an LZ4 frame; gives the bytes written, -1 where `out` has no room, or the rule that the frame breaks. */
+  /** Unpacks an LZ4 frame; returns the bytes written, -1 where `out` has no room, or the rule that the frame breaks. */
   unpackLz4(bytes: Uint8Array, out: Uint8Array): number | string;
   /** Undefined where the file cannot be mapped. */
   mapFile(descriptor: number): MappedFile | undefined;

@@ -78,7 +78,7 @@ export class Philox {
     this.#counter = counter;
   }
 
-  /** Begins anew as the stream with another third word: cheaper than opening it by {@link philox}. */
+  /** Restarts as the stream with another third word: cheaper than opening it by {@link philox}. */
   reopen(third: number): void {
     checkWord(third);
     this.#counter[0] = 0;
@@ -102,7 +102,7 @@ export class Philox {
   }
 
   /**
-   * Standard normal by Box-Muller from two uniforms: r = sqrt(-2 ln(1 - u1)), gives r cos(2 pi u2), then r sin(2 pi u2).
+   * Standard normal by Box-Muller from two uniforms: r = sqrt(-2 ln(1 - u1)), returns r cos(2 pi u2), then r sin(2 pi u2).
    * The second value of a pair is kept for the next call. Four words a pair.
    */
   normal(): number {

@@ -39,7 +39,7 @@ export const MAX_HEADER_BYTES = 100_000_000;
 
 const METADATA_KEY = '__metadata__';
 
-/** The header, a tensor, its shape: more levels than these no file has. */
+/** The header, a tensor, its shape: no file has more levels. */
 const MAX_DEPTH = 3;
 
 /**
@@ -63,7 +63,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   return { metadata, entries };
 }
 
-/** Lay tensors out, widest elements first and then by name, and give the header's bytes, padded to 8 with spaces. */
+/** Lay tensors out, widest elements first and then by name, and make the header's bytes, padded with spaces to a multiple of 8. */
 export function formatHeader(
   tensors: readonly Pick<SafetensorsEntry, 'name' | 'dtype' | 'shape'>[],
   metadata: Readonly<Record<string, string>>,
@@ -123,7 +123,7 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   return json;
 }
 
-/** What JSON.parse lets pass: a key twice in one object, and nesting deeper than the format has. The text is valid JSON. */
+/** Refuses what JSON.parse accepts: a key twice in one object, and nesting deeper than the format has. The text is valid JSON. */
 function checkKeys(text: string, fail: Fail): void {
   const open: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {

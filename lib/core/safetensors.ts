@@ -33,7 +33,7 @@ const ARRAYS = {
 
 export type SafetensorsArray = InstanceType<(typeof ARRAYS)[SafetensorsDtype]>;
 
-/** A tensor to be written; `data` in row-major order, of the array type that reading gives back. */
+/** A tensor to be written; `data` in row-major order, of the array type that read() returns. */
 export interface SafetensorsTensor {
   dtype: SafetensorsDtype;
   shape: readonly number[];

@@ -3,8 +3,8 @@
 //   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool) -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
 //
 // Tensors: name, '?' optional, '!' updated in place, '?!' both, types joined by '|' ('real': f32 or f64, the same for all of a call), dimensions in
-// brackets: a letter or word stands for one size wherever it appears, a number for itself, '...N' (once in a tensor, at any place: before,
-// behind or between others, as in [T,...R]) for any number of axes, the same wherever it appears. Then, after ';', the attributes
+// brackets: a letter or word stands for one size wherever it appears, a number for itself, '...N' (once in a tensor, at any place,
+// as in [T,...R]) for any number of axes, the same wherever it appears. Then, after ';', the attributes
 // (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
 import { SpikeloomError } from './errors.ts';
 import { type DType, describe, type RealType, type Tensor } from './tensor.ts';
@@ -30,7 +30,7 @@ export interface Signature {
   text: string;
   inputs: TensorSpec[];
   attributes: AttributeSpec[];
-  /** Outputs and, behind them, what is saved for the gradient. */
+  /** Outputs, followed by what is saved for the gradient. */
   outputs: TensorSpec[];
 }
 

@@ -23,7 +23,7 @@ export interface StepPlan {
   readonly workspaceBytes: number;
   /** The most bytes that live in the workspace at once: no plan could need less. */
   readonly leastBytes: number;
-  /** Of tensors that were made in the step and live on behind it. */
+  /** Of tensors that were made in the step and outlive it. */
   readonly resultBytes: number;
   /** Kernel calls. */
   readonly calls: number;
@@ -32,10 +32,10 @@ export interface StepPlan {
 /** What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read between them. */
 export type StepBody<R> = (cut: () => void) => R;
 
-/** The same as a generator; where it yields, the event loop may get a turn. It may yield often: a turn takes some milliseconds. */
+/** The same as a generator; where it yields, the event loop may get a turn. It may yield often: a recording goes on for {@link TURN_MS} first. */
 export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 
-/** A recording goes on for so long before the event loop gets a turn, in ms. */
+/** How long a recording goes on before the event loop gets a turn, in ms. */
 const TURN_MS = 2;
 
 interface Recording {
@@ -43,7 +43,7 @@ interface Recording {
   readonly hooks: (() => void)[][];
   /** Tensors that got their gradient in the recording. */
   readonly leaves: Set<Tensor>;
-  /** Made as if before the recording. */
+  /** Tensors of stepInput(). */
   readonly inputs: Tensor[];
 }
 
@@ -94,7 +94,7 @@ export function noteGradient(leaf: Tensor): void {
   current.leaves.add(leaf);
 }
 
-/** Native errors of recorded steps are the caller's. */
+/** Turns native errors of recorded steps into SpikeloomErrors. */
 function explained<V>(call: () => V): V {
   try {
     return call();
@@ -112,7 +112,7 @@ interface Recorded<R> {
   device: Device;
 }
 
-/** Notes the calls of `body`. Where that yields, and its turn has been long enough, the recording is left until it is asked to go on. */
+/** Records the calls of `body`. Where that yields after a turn that was long enough, the recording is left until this generator continues. */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
@@ -164,7 +164,7 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
   }
 }
 
-/** A body that goes through in one turn. */
+/** A body that runs in one turn. */
 const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> =>
   // biome-ignore lint/correctness/useYield: one turn
   function* (cut) {
@@ -173,7 +173,7 @@ const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> =>
     return result;
   };
 
-/** Takes all turns at once. */
+/** Runs a generator to its end. */
 export function inOneGo<R>(turns: Generator<void, R, void>): R {
   let turn = turns.next();
   while (!turn.done) turn = turns.next();
@@ -221,7 +221,7 @@ export class RecordedStep<R> implements StepPlan, Disposable {
   }
 
   /**
-   * Queues the step, or one part of it, in one call; nothing is waited for. A failure in it is told by the next read, as for single calls.
+   * Queues the step, or one part of it, in one call; nothing is waited for. A failure in it is reported by the next read, as for single calls.
    * @param part from 0; parts are replayed in their order, with no other recorded step of the device between
    * @throws SpikeloomError for a step that was disposed, or a part out of its order
    */
@@ -237,8 +237,8 @@ export class RecordedStep<R> implements StepPlan, Disposable {
   }
 
   /**
-   * Replays the whole step, waiting for every call, and gives the seconds of each in the order of the recording: for measurements. The
-   * sum leaves out what the calls cost between them.
+   * Replays the whole step, waiting for every call, and returns the seconds of each in the order of the recording: for measurements. The
+   * sum leaves out the time between the calls.
    */
   async replayTimed(): Promise<Float64Array> {
     this.#needLive();
@@ -266,11 +266,11 @@ export class RecordedStep<R> implements StepPlan, Disposable {
 }
 
 /**
- * Records what `body` does on a device without running any of it, plans the memory, and gives a step that replays it.
+ * Records what `body` does on a device without running any of it, plans the memory, and returns a step that replays it.
  *
  * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what it decides (in
  * JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors that the step uses stay in
- * memory until dispose(), also where they were freed meanwhile. A replay gives the same bits as the calls themselves. backward() and the
+ * memory until dispose(), even where they were freed meanwhile. A replay has the same bits as the calls themselves. backward() and the
  * update that uses up its gradients belong into the same step.
  *
  * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body` throws; nothing is kept then
@@ -292,8 +292,8 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
 }
 
 /**
- * The same in turns: where `body` yields, the event loop goes on every few milliseconds, so that timers and servers are not kept waiting while a large step is
- * recorded. What others do in between, recordings and replays among it, is not part of this step; parameters must stay as they are.
+ * The same in turns: where `body` yields, the event loop gets a turn every few milliseconds, so that timers and servers are not kept waiting
+ * while a large step is recorded. What runs in between, recordings and replays included, is not part of this step; parameters must not change.
  *
  * @throws as {@link recordStep}, by the promise
  * @example

@@ -7,7 +7,7 @@ import { describe, keep, scope, type Tensor } from './tensor.ts';
  * Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none).
  *
  * A tensor that several nodes read gets the sum of their gradients, by a pass of its own for each but the first. A node whose kernel can
- * add on its way calls take(i): it gets what has arrived so far for input i (undefined: nothing) and thereby promises to give back
+ * add as it writes calls take(i): it gets what has arrived so far for input i (undefined: nothing) and thereby promises to give back
  * the sum of that and its own gradient. What was taken stays the tape's.
  */
 export type Backward = (
@@ -38,7 +38,7 @@ export function noGrad<R>(body: () => R): R {
   }
 }
 
-/** The turns of a generator without recording; what goes on between them is recorded as before. */
+/** The turns of a generator without recording; what runs between them is recorded as before. */
 export function* noGradInTurns<R>(turns: Generator<void, R, void>): Generator<void, R, void> {
   for (let turn = noGrad(() => turns.next()); ; turn = noGrad(() => turns.next())) {
     if (turn.done) return turn.value;
@@ -96,7 +96,7 @@ function deliver(arrived: Map<Tensor, Tensor>, input: Tensor, grad: Tensor): voi
   grad.dispose();
 }
 
-/** Calls one node's gradient; what it made beside the results is freed, and every result is a handle of its own. */
+/** Calls one node's gradient. Temporaries are freed, and every result is a handle of its own. */
 function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Tensor, Tensor>): (Tensor | undefined)[] {
   const needs = node.inputs.map((input) => input?.requiresGrad ?? false);
   const taken = new Map<number, Tensor>();
@@ -131,7 +131,7 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
 
 /**
  * Computes the derivative of `loss` with respect to every tensor it was computed from that has requiresGrad and was not computed itself
- * (parameters), and adds it to their `grad`. The way back can be walked once.
+ * (parameters), and adds it to their `grad`. The graph can be walked once.
  *
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
  */
@@ -158,7 +158,7 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
   noGrad(() => leaveWithLeaves(arrived));
 }
 
-/** One node on the way back: from the gradients of its outputs to those of its inputs. */
+/** One node of the backward pass: from the gradients of its outputs to those of its inputs. */
 function walk(node: Node, arrived: Map<Tensor, Tensor>): void {
   if (node.done) throw new SpikeloomError('backward() reached a part that was walked before; compute it anew');
   const grads = node.outputs.map((output) => arrived.get(output));

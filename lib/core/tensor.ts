@@ -51,7 +51,7 @@ export function keep<X extends Tensor>(tensor: X): X {
   return tensor;
 }
 
-/** @internal Keeps those of the tensors that the innermost scope owns, and gives them. */
+/** @internal Keeps those of the tensors that the innermost scope owns, and returns them. */
 export function keepMade(tensors: Iterable<Tensor>): Tensor[] {
   const mine = scopes.at(-1);
   return [...tensors].filter((tensor) => mine?.has(tensor)).map(keep);
@@ -122,7 +122,7 @@ export function closeScope(mine: Scope): void {
   for (const tensor of mine) tensor.dispose();
 }
 
-/** @internal Leaves `outermost` and the scopes in it, as if they were not there, until the function that this gives is called. */
+/** @internal Leaves `outermost` and the scopes in it, as if they were not there, until the returned function is called. */
 export function leaveScopes(outermost: Scope): () => void {
   const left = scopes.splice(scopes.indexOf(outermost));
   return () => void scopes.push(...left);
@@ -182,8 +182,8 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * Replaces what lies at index `first` of the first axis and behind it by a copy of `data`: as many rows as it holds, in row-major order.
-   * For tensors of two axes or more that are too large to be written in one turn of the event loop.
+   * Replaces rows of the first axis, from index `first` on, by a copy of `data`: as many rows as it holds, in row-major order.
+   * For tensors of two or more axes that are too large to be written in one turn of the event loop.
    */
   setRows(first: number, data: HostArray): void {
     const Kind = hostArrays[this.dtype];
@@ -198,7 +198,7 @@ export class Tensor implements Disposable {
     write(this.handle, data, first);
   }
 
-  /** The same elements under another shape, sharing the memory. The order at rest must not change: see reshape() in lib/ops. */
+  /** The same elements under another shape, sharing the memory. The storage order must not change: see reshape() in lib/ops. */
   alias(shape: Shape): Tensor {
     return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
   }

@@ -23,7 +23,7 @@ import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
 import { hasState } from './trainer-folder.ts';
 
-/** The value that the data has, unless the settings say another one: then an error with both. */
+/** The data's value. @throws SpikeloomError where the settings say another one */
 function agreed<V>(key: string, given: V | undefined, found: V, name: string): V {
   if (given === undefined || String(given) === String(found)) return found;
   throw new SpikeloomError(
@@ -76,9 +76,9 @@ function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'thr
 }
 
 export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
-  /** The folder of a run to go on with, in place of a new one. */
+  /** The folder of a run to continue, instead of starting a new one. */
   resume?: string | undefined;
-  /** Told while the data is made ready, where that takes long: recordings done, of how many. */
+  /** Called while the data is prepared, where that takes long: recordings done, of how many. */
   onPrepare?: ((done: number, of: number) => void) | undefined;
   /** Called with the folder before the first step. */
   onStart?: ((folder: string, run: Run) => void) | undefined;
@@ -91,14 +91,14 @@ export interface RecipeResult {
   /** The epochs of this call; those before a resumption stand in the metrics. */
   epochs: EpochReport[];
   best: { epoch: number; accuracy: number } | null;
-  /** Whether the signal ended it; resume goes on. */
+  /** Whether the signal ended it; resume continues. */
   interrupted: boolean;
   /** The part of the training time that was spent waiting for data, 0 to 1. */
   waitShare: number;
 }
 
 /**
- * Trains by settings in a new run folder, or goes on in one.
+ * Trains by settings in a new run folder, or continues in one.
  * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not change the numbers
  * (device, threads, workers, resident, log_every), else the state refuses them
  * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws

@@ -28,11 +28,11 @@ const positionSchema = z.strictObject({
   metricsBytes: count,
 });
 
-/** How far a run has come. */
+/** How far a run has got. */
 export interface Position {
-  /** Epoch to go on with, from 0. */
+  /** Epoch to continue with, from 0. */
   epoch: number;
-  /** Batch to go on with; where it is the number of batches, the epoch's evaluation comes next. */
+  /** Batch to continue with; where it is the number of batches, the epoch's evaluation comes next. */
   batch: number;
   /** Sums over the images of this epoch so far. */
   lossSum: number;
@@ -57,7 +57,7 @@ export const startPosition = (): Position => ({
   metricsBytes: 0,
 });
 
-/** What decides the course of a run, as plain data: a run goes on only under the settings it began with. */
+/** What determines the numbers of a run, as plain data: a run continues only under the settings it began with. */
 export type Course = Readonly<Record<string, unknown>>;
 
 const DTYPES: Partial<Record<Tensor['dtype'], SafetensorsDtype>> = { f32: 'F32', f64: 'F64', i32: 'I32' };
@@ -86,7 +86,7 @@ async function onlyFinite(array: HostArray): Promise<boolean> {
 
 /**
  * Copies everything that training changes. Waits for queued work.
- * @param former a snapshot of the same net that is no longer needed: its arrays are filled anew
+ * @param former a snapshot of the same net that is no longer needed: its arrays are reused
  * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth keeping
  */
 export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot): Promise<Snapshot> {
@@ -131,7 +131,7 @@ export function writeState(path: string, tensors: Snapshot, { position, course, 
 
 /**
  * Puts a saved state into a network and an optimizer.
- * @returns where to go on
+ * @returns where to continue
  * @throws SpikeloomError for a damaged file, another network, optimizer or course; nothing is changed then
  */
 export function readState(path: string, net: Net, optimizer: Optimizer, course: Course): Position {

@@ -1,4 +1,4 @@
-// Runs beside each other, where that says something: the same data, split and test samples.
+// Runs side by side, where they are comparable: the same data, split and test samples.
 import { parse } from 'yaml';
 import { SpikeloomError } from '../core/errors.ts';
 import { incomparable } from './data-description.ts';
@@ -50,7 +50,7 @@ function flat(value: unknown, prefix: string, into: Map<string, string>): Map<st
   return into;
 }
 
-/** Not of the experiment: where a run lies and what it is called. */
+/** Settings that do not belong to the experiment: where a run lies and what it is called. */
 const PLACES = ['name', 'out', 'data.root'];
 
 function settingsOf({ settings, folder }: RunRecord): Map<string, string> {
@@ -88,7 +88,7 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison {
   return { runs: compared, differing: differingSettings(runs) };
 }
 
-/** The curves of several runs over each other. @param rows the results as a table, with its head */
+/** The curves of several runs in the same charts. @param rows the results as a table, with its head */
 export function comparisonPage(
   runs: readonly RunRecord[],
   [head, ...rows]: readonly (readonly string[])[],

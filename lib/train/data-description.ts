@@ -32,7 +32,7 @@ export function describeData({ train, test }: SampleSplits): DataDescription {
 }
 
 /**
- * Reads what describeData() told a run to keep.
+ * Reads the description that a run keeps.
  * @throws SpikeloomError with the file where it is missing or damaged
  */
 export function readDataDescription(file: string): DataDescription {

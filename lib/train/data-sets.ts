@@ -19,15 +19,15 @@ import { imageShards } from '../data/pictures/image-shards.ts';
 import type { SampleSet } from '../data/sample-set.ts';
 import type { Settings } from './settings.ts';
 
-/** What of a data set a network depends on. */
+/** The facts of a data set that a network depends on. */
 export type SampleFacts = Pick<SampleSet, 'name' | 'steps' | 'channels' | 'height' | 'width'> & {
   classes: { readonly length: number };
 };
 
-/** The settings that say which data, and how it is seen. */
+/** The settings that choose the data and how it is presented. */
 export type DataSettings = Pick<Settings, 'data' | 'model'>;
 
-/** What opening a data set may be told: where it takes long, it can be watched and ended. */
+/** Options of opening a data set: where it takes long, it can be watched and aborted. */
 export type OpenOptions = Pick<EventSetOptions, 'signal' | 'onProgress'>;
 
 interface Known {

@@ -35,13 +35,13 @@ export interface EvaluateOptions {
   loss?: LossSettings['kind'];
   /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number;
-  /** Whether the images rest on the network's device, see {@link Residence}. Default 'auto'. */
+  /** Whether the images are kept on the network's device, see {@link Residence}. Default 'auto'. */
   resident?: Residence;
   /** Ends the evaluation early. */
   signal?: AbortSignal | undefined;
 }
 
-/** Batches on their way at a time: the device has work while the host reads. */
+/** Batches queued at a time: the device has work while the host reads. */
 const AHEAD = 2;
 
 interface Reading extends StepNumbers {
@@ -61,7 +61,7 @@ function* evaluationPass(net: Net, batch: DeviceBatch, kind: LossSettings['kind'
   return { ...numbers, firing };
 }
 
-/** The forward passes of an evaluation, recorded; one by one where somebody looks at the layers as they run (net.onLayer). */
+/** The forward passes of an evaluation, recorded; call by call where layers are watched as they run (net.onLayer). */
 export class EvaluationSteps implements Disposable {
   readonly #net: Net;
   readonly #pass: StepOf<Pass>;
@@ -75,7 +75,7 @@ export class EvaluationSteps implements Disposable {
     this.#recorded = new RecordedSteps(net, this.#pass);
   }
 
-  /** Queues a pass; the promise inside is for its numbers. */
+  /** Queues a pass; `reading` is the promise of its numbers. */
   async queue(batch: AnyBatch): Promise<{ reading: Promise<Reading> }> {
     const { onLayer, dtype, device } = this.#net;
     if (!this.#record || onLayer) return scope(() => read(inOneGo(this.#pass(upload(batch, dtype, device))), batch));

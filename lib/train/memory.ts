@@ -1,4 +1,4 @@
-// What training takes of a device's memory, known before the first step.
+// How much of a device's memory training takes, known before the first step.
 import { freemem } from 'node:os';
 import { type Device, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
@@ -27,9 +27,9 @@ export interface TrainingMemory {
   optimizerBytes: number;
   /** What a step makes, by its plan: activations, gradients, loss; and the batch. */
   stepBytes: number;
-  /** Of those, what lives at once at most; the rest is lost between blocks. */
+  /** The most of these that live at once; the rest is lost between blocks. */
   leastStepBytes: number;
-  /** Images there, as bytes: the data sets, or a batch of each where they do not rest there; 0 where the host makes the batches. */
+  /** Images on the device, as bytes: whole data sets, or a batch of each; 0 where the host makes the batches. */
   dataBytes: number;
   /** Weights, optimizer, step and data: the peak of training. Scratch memory of kernels is not in it. */
   bytes: number;
@@ -82,7 +82,7 @@ export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory
   };
 }
 
-/** Bytes that may be taken on a device: nobody's, and those that this process holds idle. */
+/** Bytes that may be taken on a device: the free ones, and those that this process holds idle. */
 export function freeBytes(device: Device): number {
   const { bytesReserved, bytesInUse } = device.stats();
   return (device.memory()?.freeBytes ?? freemem()) + bytesReserved - bytesInUse;

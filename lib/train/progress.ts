@@ -10,7 +10,7 @@ export interface ProgressOptions {
   /** Epochs of the whole run, and updates in each. */
   epochs: number;
   steps: number;
-  /** When a run is resumed: the epoch it goes on with, and the updates already done in that epoch. */
+  /** When a run is resumed: the epoch it continues with, and the updates already done in that epoch. */
   startEpoch?: number;
   startStep?: number;
   stream?: ProgressStream;

@@ -17,7 +17,7 @@ const MAX_PROBLEMS = 10;
 /** How many recipes may build on each other. */
 const MAX_BASES = 8;
 
-/** Where in the input a path of keys stands, for messages: a file and its line. */
+/** The place of a path of keys in the input, for messages: a file and its line. */
 type Locate = (path: readonly string[]) => string;
 
 interface Found {
@@ -40,13 +40,13 @@ export function parseRecipe(text: string, file: string, overrides: readonly stri
   return resolved(layersOf(text, file), overrides);
 }
 
-/** Values as they were written, and where. */
+/** Values as written, and their places. */
 interface Layer {
   value: unknown;
   locate: Locate;
 }
 
-/** A recipe's own values behind those of the recipes that it extends. */
+/** A recipe's values, after those of the recipes that it extends. */
 function layersOf(text: string, file: string, above: readonly string[] = []): Layer[] {
   const own = parseYaml(text, file);
   if (!isRecord(own.value) || !Object.hasOwn(own.value, 'extends')) return [own];

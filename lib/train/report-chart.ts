@@ -1,4 +1,4 @@
-// Line charts as SVG that needs nothing else; the page's script shows values under the pointer.
+// Line charts as self-contained SVG; the page's script shows values under the pointer.
 
 export interface Series {
   name: string;
@@ -12,7 +12,7 @@ export interface Series {
 
 export interface Chart {
   title: string;
-  /** How values are written: as shares in percent, or as they are. */
+  /** Whether values are shares, written in percent. */
   percent?: boolean;
   /** The axis begins at 0 even where all values lie above it. */
   fromZero?: boolean;

@@ -1,4 +1,4 @@
-// report.html and metrics.csv of a run: made of its files, at the end of every epoch and by `spikeloom report`.
+// report.html and metrics.csv of a run: made from its files, at the end of every epoch and by `spikeloom report`.
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { writeFileAtomic, writeFileAtomicAsync } from '../core/atomic-file.ts';
@@ -115,7 +115,7 @@ async function writeReportInTurns(folder: string): Promise<void> {
 /** Between two reports of a run that is under way, in ms: making one takes moments of the event loop. */
 const REPORT_MS = 30_000;
 
-/** Keeps a run's report up to date. What goes wrong with it is told and does not end the run. */
+/** Keeps a run's report up to date. A failure is noted and does not end the run. */
 export class ReportKeeper {
   readonly #folder: string;
   readonly #note: (text: string) => void;

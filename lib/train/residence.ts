@@ -1,4 +1,4 @@
-// Where the images of a run rest, and who makes its batches: the host or the device.
+// Where the images of a run are kept, and who makes its batches: the host or the device.
 import { type Device, SpikeloomError } from '../core/index.ts';
 import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/images/device-loader.ts';
@@ -11,8 +11,8 @@ import type { AnyBatch } from './trainer-inputs.ts';
 export const RESIDENCES = ['auto', 'on', 'off'] as const;
 
 /**
- * Whether images rest on the device: 'auto' where it has memory of its own (a GPU) and they take a quarter of what is free there at most.
- * Images that do not rest there cross as bytes with every batch.
+ * Whether images are kept on the device ('on'), or cross as bytes with every batch ('off'). 'auto': on a device with memory of its own (a
+ * GPU), if they take at most a quarter of what is free there.
  */
 export type Residence = (typeof RESIDENCES)[number];
 
@@ -32,7 +32,7 @@ export interface Feeds<K extends string> {
 }
 
 /**
- * Loaders for data sets with their options, all of the same kind. Only images that are in memory can rest on a device.
+ * Loaders for data sets with their options, all of the same kind. Only images in memory can be kept on a device.
  * @throws SpikeloomError for options that make no sense
  */
 export function feedsOf<K extends string>(

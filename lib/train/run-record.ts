@@ -1,4 +1,4 @@
-// What a run's folder tells of it, for reports and comparisons. Nothing in the folder is changed.
+// What a run's folder holds, for reports and comparisons. Nothing in the folder is changed.
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
@@ -57,7 +57,7 @@ export function readRun(folder: string): RunRecord {
   };
 }
 
-/** A number of every epoch; null where there is none. */
+/** One number per epoch; null where it is missing. */
 export function column({ epochs }: Pick<RunRecord, 'epochs'>, key: string): (number | null)[] {
   return epochs.map((record) => {
     const value = record[key];

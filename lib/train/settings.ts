@@ -67,7 +67,7 @@ const neuron = z.strictObject({
   surrogate: key(
     oneOf('tanh', 'atan', 'sigmoid', 'triangle', 'rectangle'),
     'tanh',
-    'shape of the gradient that stands in for that of the step',
+    "shape of the gradient that replaces the step's",
   ),
   temperature: optional(
     positive(),
@@ -102,7 +102,7 @@ const data = z.strictObject({
   size: optional(
     imageSize,
     "the data's; imagenet: 224",
-    'event sets, imagenet: size in pixels that samples are brought to',
+    'event sets, imagenet: size in pixels that samples are resized to',
   ),
   binning: key(
     oneOf('count', 'duration', 'window'),
@@ -118,11 +118,7 @@ const data = z.strictObject({
   normalise: key(yesNo(), false, 'event sets: divide every frame by its largest count'),
   window: key(positive(), 10_000, 'event sets: microseconds of a frame where binning is window'),
   cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file'),
-  interpolation: optional(
-    oneOf('bilinear', 'bicubic'),
-    'imagenet: bilinear',
-    'imagenet: how crops are brought to their size',
-  ),
+  interpolation: optional(oneOf('bilinear', 'bicubic'), 'imagenet: bilinear', 'imagenet: how crops are resized'),
   broken: optional(
     oneOf('error', 'skip'),
     'imagenet: error',
@@ -139,7 +135,7 @@ const data = z.strictObject({
   resident: key(
     oneOf('auto', 'on', 'off'),
     'auto',
-    'images rest on the device, where batches are made: auto = on a GPU with 4 times as much memory free',
+    'keep the images on the device, where batches are made: auto = on a GPU with 4 times as much memory free',
   ),
 });
 
@@ -194,12 +190,12 @@ export const settingsSchema = z.strictObject({
   batch: key(integer(1, 1_000_000), 128, 'images per update'),
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(/^(cpu|cuda(:\d{1,3})?)$/, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
-  precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and activations at rest'),
-  recompute: key(yesNo(), false, 'less memory: convolutions are computed again on the way back'),
+  precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and how activations are stored'),
+  recompute: key(yesNo(), false, 'less memory: the backward pass recomputes convolutions'),
   log_every: optional(
     integer(1, 200),
     '1; on a GPU 10',
-    'steps between two reads of the training loss and accuracy, which gather on the device',
+    'steps between two reads of the training loss and accuracy, which are collected on the device',
   ),
   out: key(path(), 'runs', 'folder that run folders are made in'),
   model,

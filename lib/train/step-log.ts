@@ -1,9 +1,9 @@
-// The numbers of training steps gather on the device and are read together.
+// The numbers of training steps are collected on the device and read together.
 import { type Device, keep, type RealType, type Tensor, zeros } from '../core/index.ts';
 import { logMetrics } from '../ops/log-metrics.ts';
 import type { StepNumbers, StepTensors } from './trainer-step.ts';
 
-/** The most steps between two reads: what a device answers without being waited for (4 KiB). */
+/** The most steps between two reads: their numbers fit the 4 KiB that a device returns without being waited for. */
 export const MOST_LOGGED = 200;
 
 /** Rows for steps that were queued behind a read before it failed. */

@@ -31,7 +31,7 @@ import { type QueuedStep, TrainingSteps } from './trainer-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
 
-/** Steps on their way behind the one that is waited for: the device always has work, and stops soon where the run is to stop. */
+/** Steps queued after the one that is waited for: the device always has work, and stops soon where the run is to stop. */
 const AHEAD = 1;
 
 /** A training run: iterate over it to make it go. One iteration, one run. */
@@ -148,7 +148,7 @@ export class Run implements AsyncIterable<EpochReport> {
     }
   }
 
-  /** Starts anew, with a first state so that the run can always be resumed, or where the saved state says. */
+  /** Starts a new run, with a first state so that it can always be resumed, or continues from the saved state. */
   async #restore(optimizer: Optimizer): Promise<void> {
     if (!this.#files) return;
     const { paths, metrics } = this.#files;
@@ -158,7 +158,7 @@ export class Run implements AsyncIterable<EpochReport> {
     metrics.rewind(this.#position.metricsBytes);
   }
 
-  /** The steps of an epoch from where it stands. @returns false when the signal ended it */
+  /** The rest of the steps of the current epoch. @returns false when the signal ended it */
   async #trainEpoch(source: BatchFeed<AnyBatch>, optimizer: Optimizer, steps: TrainingSteps): Promise<boolean> {
     const { schedule, optimizer: factory, signal } = this.#options;
     const position = this.#position;
@@ -337,7 +337,7 @@ export class Run implements AsyncIterable<EpochReport> {
 /**
  * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over.
  * With a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was interrupted,
- * even within an epoch, goes on from its state to the same bits as one that was not.
+ * even within an epoch, continues from its state to the same bits as one that was not.
  * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss that is not finite
  * @example
  * const run = train(net, { data: fashionMnist('datasets/fashion-mnist-small'), epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });

@@ -20,7 +20,7 @@ const mixed = (batch: DeviceBatch, mix: Tensor | undefined): DeviceBatch =>
 const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
   dtype === 'f64' ? new Float64Array(numbers) : numbers;
 
-/** What a batch's images rest as: a bit each where they are 0 and 1 and stay so. */
+/** The type that a batch's images are stored in: spikes, a bit each, where they are 0 and 1 and not mixed. */
 const restingType = ({ binary, mix }: { binary?: boolean | undefined; mix?: unknown }, dtype: RealType) =>
   binary && !mix ? 'spike' : dtype;
 
@@ -93,7 +93,7 @@ function programInputs({ size, set, programWords }: ProgrammedBatch, device: Dev
   };
 }
 
-/** What mixes the batches of other inputs, one like the other. */
+/** Inputs whose batches are all mixed with themselves. */
 function mixedInputs(inputs: StepInputs, dtype: RealType, device: Device): StepInputs {
   const mix = keep(empty([6], dtype, device));
   return {

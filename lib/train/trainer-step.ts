@@ -31,7 +31,7 @@ export interface StepTensors {
   correct: Tensor;
 }
 
-/** Queues the reads at once, so the tensors may be freed or computed anew as soon as this has returned its promise. */
+/** Queues the reads at once, so the tensors may be freed or overwritten as soon as this has returned its promise. */
 export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers> {
   const reads = Promise.all([loss.item(), correct.item()]).then(([l, c]) => ({ loss: l, correct: c }));
   reads.catch(() => {}); // it is awaited later, and a failure must not end the process before that
@@ -118,7 +118,7 @@ export class RecordedSteps<R> implements Disposable {
     }
   }
 
-  /** Frees what was recorded; what comes is recorded anew. */
+  /** Frees what was recorded; later steps are recorded again. */
   dispose(): void {
     for (const { inputs, step } of this.#made.values()) {
       step.dispose();
@@ -132,7 +132,7 @@ export class RecordedSteps<R> implements Disposable {
   }
 }
 
-/** A step on its way. */
+/** A step that was queued. */
 export interface QueuedStep<B = AnyBatch> {
   batch: B;
   /** The net's count of passes before it. */
@@ -152,7 +152,7 @@ export interface StepsOptions {
 }
 
 /**
- * The training steps of a network, recorded; where somebody looks at the layers as they run (net.onLayer), the calls are queued one by
+ * The training steps of a network, recorded; where layers are watched as they run (net.onLayer), the calls are queued one by
  * one. The bits are the same.
  */
 export class TrainingSteps implements Disposable {
@@ -199,7 +199,7 @@ export class TrainingSteps implements Disposable {
     return queueGradients(this.#net, batch, this.#loss);
   }
 
-  /** Frees what was recorded; what comes is recorded anew. */
+  /** Frees what was recorded; later steps are recorded again. */
   dispose(): void {
     this.#recorded.dispose();
   }

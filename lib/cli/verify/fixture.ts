@@ -1,4 +1,4 @@
-// Numeric fixtures: safetensors files with inputs, parameters and what a float64 program made of them.
+// Numeric fixtures: safetensors files with inputs, parameters and the results of a float64 program.
 import { z } from 'zod';
 import { SpikeloomError } from '../../core/errors.ts';
 import type { Shape } from '../../core/index.ts';
