@@ -17,4 +17,20 @@ export {
   stepInput,
 } from './step.ts';
 export { backward, backwardInTurns, isRecording, needsGrad, noGrad, noGradInTurns, record } from './tape.ts';
-export * from './tensor.ts';
+export {
+  type DType,
+  describe,
+  dtypes,
+  elements,
+  empty,
+  type HostArray,
+  keep,
+  parameter,
+  type RealType,
+  type Shape,
+  scope,
+  Tensor,
+  type TensorOptions,
+  tensor,
+  zeros,
+} from './tensor.ts';

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
-import { type HostArray, readInto, type Tensor } from '../core/index.ts';
+import type { HostArray, Tensor } from '../core/index.ts';
 import {
   openSafetensors,
   type SafetensorsDtype,
@@ -10,6 +10,7 @@ import {
   type SafetensorsTensor,
   writeSafetensors,
 } from '../core/safetensors.ts';
+import { readInto } from '../core/tensor.ts';
 import type { Net } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
 
