@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   statSync,
   unlinkSync,
@@ -13,7 +14,7 @@ import {
 import { open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
-import { isFolder } from './file-kind.ts';
+import { isFolder, statOf } from './file-kind.ts';
 
 /** The largest number of bytes given to one read or write call: the system refuses 2 GiB and more. */
 export const IO_CHUNK_BYTES = 2 ** 30;
@@ -26,12 +27,12 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
  * a temporary file in the same folder, written, synced, renamed over `path`, and the folder synced.
  * Synchronous on purpose: nothing can change what is being saved while it is saved.
  *
- * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is a folder. The temporary
+ * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is no regular file. The temporary
  * file is removed and a former file under `path` stays as it was. Errors thrown by the iterable pass through unchanged.
  */
 export function writeFileAtomic(path: string, content: FileContent, { chunkBytes = IO_CHUNK_BYTES } = {}): void {
-  const folder = dirname(path);
-  const temporary = temporaryName(path);
+  const place = placeOf(path);
+  const temporary = temporaryName(place);
   const fd = attempt(path, () => openSync(temporary, 'wx'));
   try {
     try {
@@ -40,12 +41,12 @@ export function writeFileAtomic(path: string, content: FileContent, { chunkBytes
     } finally {
       closeSync(fd);
     }
-    attempt(path, () => renameSync(temporary, path));
+    attempt(path, () => renameSync(temporary, place));
   } catch (error) {
     removeIfThere(temporary);
     throw error;
   }
-  attempt(path, () => syncFolder(folder));
+  attempt(path, () => syncFolder(dirname(place)));
 }
 
 /** Bytes of one asynchronous write. */
@@ -59,7 +60,8 @@ export async function writeFileAtomicAsync(
   path: string,
   content: FileContent | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const temporary = temporaryName(path);
+  const place = placeOf(path);
+  const temporary = temporaryName(place);
   const file = await attemptAsync(path, () => open(temporary, 'wx'));
   try {
     try {
@@ -73,12 +75,12 @@ export async function writeFileAtomicAsync(
     } finally {
       await file.close();
     }
-    await attemptAsync(path, () => rename(temporary, path));
+    await attemptAsync(path, () => rename(temporary, place));
   } catch (error) {
     removeIfThere(temporary);
     throw error;
   }
-  if (process.platform !== 'win32') await attemptAsync(path, () => syncFolderAsync(dirname(path)));
+  if (process.platform !== 'win32') await attemptAsync(path, () => syncFolderAsync(dirname(place)));
 }
 
 /** Write `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
@@ -106,6 +108,17 @@ async function syncFolderAsync(folder: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** The file itself where `path` is a link to one. A device or a pipe is refused: a renamed file would take its place. */
+function placeOf(path: string): string {
+  const found = statOf(path);
+  if (!found) return path;
+  if (!found.isFile()) {
+    const fact = found.isDirectory() ? REASONS.EISDIR : 'it is a device or a pipe. Choose the name of a file';
+    throw new SpikeloomError(`cannot write ${path}: ${fact}`);
+  }
+  return attempt(path, () => realpathSync(path));
 }
 
 const temporaryName = (path: string): string =>

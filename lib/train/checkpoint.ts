@@ -140,7 +140,9 @@ export function readState(path: string, net: Net, optimizer: Optimizer, course: 
   try {
     const { format, version } = file.metadata;
     if (format !== FORMAT || version !== VERSION) {
-      throw new SpikeloomError(`${path}: a state has format ${FORMAT} ${VERSION}, but this is ${format} ${version}`);
+      throw new SpikeloomError(
+        `${path}: a state has format ${FORMAT} ${VERSION}, but this file is ${format ? `${format} ${version}` : 'none'}`,
+      );
     }
     checkCourse(path, parsed(file, 'course', z.record(z.string(), z.unknown())), course);
     const position = parsed(file, 'position', positionSchema);

@@ -125,9 +125,16 @@ function parseYaml(text: string, file: string): Layer {
     return { value, locate: (path) => locateNode(document, path, file, at) };
   } catch (error) {
     if (error instanceof SpikeloomError) throw error;
-    const what = error instanceof RangeError ? 'it is nested too deeply' : (error as Error).message;
+    const what = yamlProblem(error as Error);
     throw new SpikeloomError(`${file}: cannot read this YAML: ${what}`, { cause: error });
   }
+}
+
+function yamlProblem(error: Error): string {
+  if (error instanceof RangeError) return 'it is nested too deeply';
+  if (/alias count/.test(error.message))
+    return `aliases (*name) stand for ${MAX_ALIASES} values at most; write them out`;
+  return error.message;
 }
 
 function locateNode(document: Document, path: readonly string[], file: string, at: (offset: number) => string): string {

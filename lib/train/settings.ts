@@ -20,7 +20,7 @@ const positive = () => ({ schema: z.number().positive(), type: 'number > 0' });
 const fraction = () => ({ schema: z.number().min(0).lt(1), type: 'number >= 0 and < 1' });
 const decayFactor = () => ({ schema: z.number().min(0).max(1), type: 'number from 0 to 1' });
 const yesNo = () => ({ schema: z.boolean(), type: 'true or false' });
-const path = () => ({ schema: z.string().min(1), type: 'a path' });
+const path = () => ({ schema: z.string().regex(/^[^\0]+$/), type: 'a path' });
 const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => ({
   schema: z.enum(values),
   type: values.length === 2 ? values.join(' or ') : `one of ${values.join(', ')}`,

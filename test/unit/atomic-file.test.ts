@@ -1,10 +1,23 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { writeFileAtomic, writeFileAtomicAsync, writeJsonAtomic } from '../../lib/core/atomic-file.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
+import { failure } from '../support/failure.ts';
+
+type Four = [string, string, string, string];
 
 describe('atomic files', () => {
   let folder: string;
@@ -52,6 +65,25 @@ describe('atomic files', () => {
     mkdirSync(join(folder, 'taken'));
     expect(() => writeFileAtomic(join(folder, 'taken'), 'a')).to.throw(SpikeloomError, /a folder of that name/);
     expect(readdirSync(folder).sort()).to.deep.equal(['file', 'taken']);
+  });
+
+  it('writes the file behind a link, and refuses a device or a pipe, whose place a renamed file would take', async function () {
+    if (process.platform === 'win32') this.skip();
+    const [file, link, pipe, toPipe] = ['file', 'link', 'pipe', 'to pipe'].map((name) => join(folder, name)) as Four;
+    writeFileSync(file, 'old');
+    symlinkSync('file', link);
+    writeFileAtomic(link, 'new');
+    expect([readFileSync(file, 'utf8'), lstatSync(link).isSymbolicLink()]).to.deep.equal(['new', true]);
+    await writeFileAtomicAsync(link, 'newer');
+    expect([readFileSync(file, 'utf8'), lstatSync(link).isSymbolicLink()]).to.deep.equal(['newer', true]);
+    expect(spawnSync('mkfifo', [pipe]).status).to.equal(0);
+    symlinkSync('pipe', toPipe);
+    for (const path of [pipe, toPipe]) {
+      expect(() => writeFileAtomic(path, 'a')).to.throw(SpikeloomError, 'it is a device or a pipe');
+      expect((await failure(writeFileAtomicAsync(path, 'a'))).message).to.contain('it is a device or a pipe');
+    }
+    expect([lstatSync(pipe).isFIFO(), lstatSync(toPipe).isSymbolicLink()]).to.deep.equal([true, true]);
+    expect(readdirSync(folder).sort()).to.deep.equal(['file', 'link', 'pipe', 'to pipe']);
   });
 
   it('reports a folder without write permission', function () {

@@ -234,6 +234,7 @@ describe('settings', () => {
       ['device=gpu', /must be cpu, cuda or cuda:N, but it is 'gpu'/],
       ['name=../up', /must be up to 80 letters/],
       ['data.augment=full', /must be one of none, basic, published/],
+      ['out=a\0b', /'out' .* must be a path, but it is/],
       ['out=', /'out' .* must be a path, but it is/],
       ['model=3', /'model' is a group; give one of its keys: name, steps/],
       ['epoch=3', /no key 'epoch'; did you mean 'epochs'\?/],

@@ -111,7 +111,9 @@ function lastRun({ out, name }: Settings): string {
   try {
     entries = readdirSync(out).filter((entry) => /^\d{4,9}$/.test(numberOf(entry)));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT')
+      throw new UsageError(`cannot list the runs in ${out}: ${message}; choose another out=FOLDER`);
   }
   const last = entries.sort((a, b) => Number(numberOf(a)) - Number(numberOf(b))).at(-1);
   if (last !== undefined) return join(out, last);
