@@ -1,5 +1,5 @@
 // The native calls of a piece of work: which ops, with which tensors and numbers.
-import { type DType, NativeOp, type Tensor } from '../lib/core/index.ts';
+import { type DType, elements, NativeOp, type Tensor } from '../lib/core/index.ts';
 import type { RunOptions } from '../lib/core/op.ts';
 
 export interface Operand {
@@ -15,7 +15,7 @@ export interface Call {
   readonly attributes: Readonly<Record<string, number | boolean>>;
 }
 
-/** What a call was made with, to make it once more. */
+/** What a call was made with, to repeat it. */
 export interface Arguments {
   readonly inputs: Record<string, Tensor | undefined>;
   readonly attributes: Record<string, number | boolean>;
@@ -29,7 +29,7 @@ const operands = (tensors: Record<string, Tensor | undefined>): Record<string, O
     Object.entries(tensors).flatMap(([name, t]) => (t ? [[name, { dtype: t.dtype, shape: [...t.shape] }]] : [])),
   );
 
-/** Runs `work` and tells `note` of every call in it, behind the call. It stands in front of NativeOp.run meanwhile. */
+/** Runs `work` and reports every call in it to `note`, after the call. NativeOp.run is wrapped meanwhile. */
 export function watchCalls<R>(work: () => R, note: Note): R {
   const run = NativeOp.prototype.run;
   NativeOp.prototype.run = function (this: NativeOp, inputs, attributes = {}, options = {}) {
@@ -47,7 +47,7 @@ export function watchCalls<R>(work: () => R, note: Note): R {
 
 const written = ({ dtype, shape }: Operand): string => `${dtype === 'f32' ? '' : `${dtype} `}${shape.join('x')}`;
 
-const sizeOf = ({ shape }: Operand): number => shape.reduce((n, d) => n * d, 1);
+const sizeOf = ({ shape }: Operand): number => elements(shape);
 
 /** The op with all types, shapes and numbers: the same for calls that do the same amount of work. */
 export const identityOf = ({ op, inputs, outputs, attributes }: Call): string =>

@@ -100,7 +100,7 @@ export function bandwidthAt({ bandwidth }: Ceilings, bytes: number, traffic: Cos
 /** Products of bf16 parts that an f32 product takes: see native/cpu/tiles.inl. */
 const PARTS = { bf16: 1, bits: 3, split: 6 } as const;
 
-/** Operations per second: the fastest way that this machine has to make such products as exactly. */
+/** Operations per second: the fastest way of this machine to make such products with that precision. */
 export function computeCeiling({ f32, bf16 = 0 }: Ceilings, products: Cost['products']): number {
   return products === 'plain' ? f32 : Math.max(f32, bf16 / PARTS[products]);
 }

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { writeJson, writeText } from '../lib/cli/output.ts';
-import { device, nativeOp, SpikeloomError, scope, type Tensor, tensor } from '../lib/core/index.ts';
+import { device, elements, nativeOp, SpikeloomError, scope, type Tensor, tensor } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
 import { median } from './options.ts';
 import { provenance } from './provenance.ts';
@@ -41,7 +41,7 @@ const gradW = nativeOp<'gw'>('conv2dGradW');
 
 function numbers(shape: number[], precision: Precision, seed: number): Tensor {
   const drawn = philox(seed, 0x636f6e76);
-  const values = Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, () => drawn.normal());
+  const values = Float32Array.from({ length: elements(shape) }, () => drawn.normal());
   if (precision === 'fp32') return tensor(values, { shape });
   const words = Uint16Array.from(new Uint32Array(values.buffer), (word) => word >>> 16);
   return tensor(words, { shape, dtype: 'bf16' });
@@ -61,7 +61,7 @@ async function medianMs(run: () => unknown, repeats: number): Promise<number> {
 
 async function ours(precision: Precision, { images, repeats }: ConvolutionOptions): Promise<Omit<Row, 'layer'>[]> {
   const rows: Omit<Row, 'layer'>[] = [];
-  const rests = precision === 'bf16' ? 'bf16' : 'f32';
+  const stored = precision === 'bf16' ? 'bf16' : 'f32';
   for (const [inputs, outputs, size, kernel, stride] of LAYERS) {
     const padding = (kernel - 1) / 2;
     const P = size / stride;
@@ -72,8 +72,8 @@ async function ours(precision: Precision, { images, repeats }: ConvolutionOption
     using gy = numbers([images, outputs, P, P], precision, 3);
     const at = { sh: stride, sw: stride, ph: padding, pw: padding };
     const passes = {
-      forward: () => forward.run({ x, w }, at, { dims: { P, Q: P }, types: { y: rests } }),
-      data_gradient: () => gradX.run({ gy, w }, at, { dims: { H: size, W: size }, types: { gx: rests } }),
+      forward: () => forward.run({ x, w }, at, { dims: { P, Q: P }, types: { y: stored } }),
+      data_gradient: () => gradX.run({ gy, w }, at, { dims: { H: size, W: size }, types: { gx: stored } }),
       weight_gradient: () => gradW.run({ gy, x }, at, { dims: { kh: kernel, kw: kernel }, real: 'f32' }),
     };
     const row = { forward: 0, data_gradient: 0, weight_gradient: 0 };

@@ -1,9 +1,9 @@
-// What a call costs at the least: bytes between memory and kernel, and floating-point operations.
+// The minimal cost of a call: bytes between memory and kernel, and floating-point operations.
 //
 // Bytes: every tensor of the call crosses once, one that is updated in place twice. A kernel that reads a tensor more often pays for it.
 // FLOPs: additions, multiplications, divisions, comparisons and elementary functions count 1 each. Products count as if spikes were
 // numbers, but only those with a pixel of the picture: what lies outside of it is known to be 0.
-import { opTable, SpikeloomError } from '../lib/core/index.ts';
+import { elements, opTable, SpikeloomError } from '../lib/core/index.ts';
 import type { Call, Operand } from './calls.ts';
 
 export interface Cost {
@@ -20,13 +20,11 @@ export interface Cost {
 
 const WIDTHS = { f32: 4, f64: 8, bf16: 2, u8: 1, i32: 4 } as const;
 
-const product = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
-
-/** Bytes at rest: bits of spikes are packed along the channels, 32 in a word. */
+/** Bytes in memory: bits of spikes are packed along the channels, 32 in a word. */
 export function bytesOf({ dtype, shape }: Operand): number {
-  if (dtype !== 'spike') return product(shape) * WIDTHS[dtype];
+  if (dtype !== 'spike') return elements(shape) * WIDTHS[dtype];
   const channels = shape[shape.length >= 4 ? shape.length - 3 : shape.length - 1] ?? 1;
-  return (product(shape) / channels) * Math.ceil(channels / 32) * 4;
+  return (elements(shape) / channels) * Math.ceil(channels / 32) * 4;
 }
 
 /** How many (output, kernel element) pairs of an axis read a pixel of the picture. */
@@ -47,9 +45,9 @@ function operand({ op, inputs, outputs }: Call, name: string): Operand {
   return found;
 }
 
-const elementsOf = (call: Call, name: string): number => product(operand(call, name).shape);
+const elementsOf = (call: Call, name: string): number => elements(operand(call, name).shape);
 
-/** So many operations for each element of a tensor. */
+/** `count` operations for each element of a tensor. */
 const each =
   (name: string, count: number): Flops =>
   (call) =>
@@ -65,7 +63,7 @@ function convolution(picture: string, result: string): Flops {
     const [kh, kw] = (w?.shape.slice(-2) ?? []) as [number, number];
     const { sh, sw, ph, pw } = call.attributes as Record<string, number>;
     const pairs = insidePairs(H, P, kh, sh!, ph!) * insidePairs(W, Q, kw, sw!, pw!);
-    return 2 * product(x.slice(0, -3)) * C * O * pairs;
+    return 2 * elements(x.slice(0, -3)) * C * O * pairs;
   };
 }
 
@@ -81,7 +79,7 @@ const matrix =
   (call) => {
     const [O, F] = operand(call, weights).shape as [number, number];
     const { shape } = operand(call, rows);
-    return 2 * (product(shape) / shape.at(-1)!) * O * F;
+    return 2 * (elements(shape) / shape.at(-1)!) * O * F;
   };
 
 /** Two convolutions of one channel in a row are one with a larger kernel, which has to be made; `passes`: how often either is done. */
@@ -187,7 +185,7 @@ function productsOf({ op, inputs, outputs }: Call): Cost['products'] {
 /** Names of the ops whose FLOPs are known. */
 export const costedOps = (): string[] => Object.keys(FLOPS);
 
-/** @throws SpikeloomError for an op whose FLOPs nobody has written down */
+/** @throws SpikeloomError for an op without a line in FLOPS */
 export function costOf(call: Call): Cost {
   const flops = FLOPS[call.op];
   if (!flops)

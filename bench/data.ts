@@ -1,4 +1,4 @@
-// Events and images per second, here and in what is used in Python, the sides in turn.
+// Events and images per second, here and in Python's libraries, the sides in turn.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { keepOnWithoutOutput } from '../lib/cli/output.ts';
 import { runProgram } from '../lib/cli/run-program.ts';
+import { wholeNumber } from '../lib/cli/whole-number.ts';
 import { MOST_THREADS, usualThreads } from '../lib/core/index.ts';
 import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
@@ -10,13 +11,13 @@ import type { CurveOptions } from './curve.ts';
 import type { DataBenchOptions } from './data.ts';
 import type { LatenessOptions } from './lateness.ts';
 import type { OpsOptions } from './ops.ts';
-import { addStepOptions, precisionOption, type StepOptions, wholeNumber } from './options.ts';
+import { addStepOptions, precisionOption, type StepOptions } from './options.ts';
 import type { PeerOptions } from './peers/compare.ts';
 import type { RooflineOptions } from './roofline.ts';
 
 const HINT = "See 'npm run bench -- --help'.";
 
-/** Where a measurement goes. */
+/** Options for the output of a measurement. */
 const addOutput = (command: Command): Command =>
   command
     .option('--out <file>', 'also write the measurement to this JSON file')
@@ -54,7 +55,7 @@ function addLateness(program: Command): void {
   const command = program
     .command('lateness')
     .description(
-      'train a recipe on random pictures in the format of CIFAR-10 and tell how late a timer of the event loop is',
+      "train a recipe on random pictures in CIFAR-10's format and report how late a timer of the event loop is",
     )
     .argument('<recipe>', 'recipe file (YAML) with data.name cifar10')
     .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2")
@@ -81,7 +82,7 @@ function addConvolutions(program: Command): void {
 function addData(program: Command): void {
   const command = program
     .command('data')
-    .description('events and images per second, here and in what is used in Python, in turn')
+    .description("events and images per second, here and in Python's libraries, in turn")
     .option('--recordings <path...>', 'recordings of event cameras, or folders of them', [])
     .option('--cifar <root>', 'CIFAR-10, binary version')
     .option('--imagenet <root>', 'a folder with train/WNID/*.JPEG')

@@ -4,6 +4,7 @@ import {
   backward,
   type Device,
   device,
+  elements,
   type NativeOp,
   nativeOp,
   noGrad,
@@ -65,12 +66,11 @@ function repeated<A extends Float32Array | Int32Array | Uint8Array>(all: A, part
 
 function makers(seed: number, on: Device): Makers {
   const drawn = philox(seed, NUMBERS);
-  const count = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
   const normal = Float32Array.from({ length: 60_013 }, () => drawn.normal());
   const fired = Uint8Array.from({ length: 60_013 }, () => Number(drawn.uniform() < RATE));
   return {
-    real: (shape) => tensor(repeated(new Float32Array(count(shape)), normal), { shape, device: on }),
-    spikes: (shape) => tensor(repeated(new Uint8Array(count(shape)), fired), { shape, dtype: 'spike', device: on }),
+    real: (shape) => tensor(repeated(new Float32Array(elements(shape)), normal), { shape, device: on }),
+    spikes: (shape) => tensor(repeated(new Uint8Array(elements(shape)), fired), { shape, dtype: 'spike', device: on }),
     given: (data) => tensor(data, { device: on }),
     cleared: (shape) => zeros(shape, 'f32', on),
   };
@@ -92,7 +92,7 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   const counter = given(Int32Array.of(1));
   op('dropout').run({ x, counter }, { p: 0.1, seed: 7 });
   const [steps, ...rest] = shape;
-  const flat = [steps!, rest.reduce((n, d) => n * d, 1)];
+  const flat = [steps!, elements(rest)];
   op('sumOverTime').run({ x: x.alias(flat) }, { divisor: steps! });
   op('repeatOverTime').run({ x: x.alias([flat[0]! * flat[1]!]) }, { divisor: 1 }, { dims: { T: steps! } });
   op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
@@ -195,7 +195,7 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('logMetrics').run({ log: real([10, 2]), next, loss: gloss, correct });
 }
 
-/** A batch out of a set of images on the device, which is as large as the batch. */
+/** A batch from a set of images on the device, which is as large as the batch. */
 function batches({ real, given }: Makers, [batch, C, size]: [number, number, number], on: Device): void {
   const pixels = new Uint8Array(batch * C * size * size);
   const set = {

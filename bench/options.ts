@@ -1,5 +1,6 @@
 // What a step is measured with: the options that every side of a comparison understands.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { wholeNumber } from '../lib/cli/whole-number.ts';
 import { MOST_THREADS, usualThreads } from '../lib/core/index.ts';
 
 export interface StepOptions {
@@ -19,7 +20,7 @@ export interface StepOptions {
   attention: 'fsta' | 'none';
   /** Whether the input is frames [T,B,C,H,W] in place of images [B,C,H,W]. */
   frames?: boolean;
-  /** Whether our network computes convolutions again on the way back. */
+  /** Whether Spikeloom recomputes convolutions in the backward pass. */
   recompute?: boolean;
   /** 'cpu', 'cuda' or 'cuda:N'. */
   device: string;
@@ -31,15 +32,6 @@ export interface StepOptions {
   repeats: number;
   seed: number;
 }
-
-/** Reads an option's value that is a whole number within limits. */
-export const wholeNumber =
-  (least: number, most: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`It takes a whole number from ${least} to ${most}.`);
-  };
 
 function deviceName(text: string): string {
   if (/^(cpu|cuda(:\d+)?)$/.test(text)) return text;
@@ -70,11 +62,11 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   number('--width <n>', "channels of the first stage (default: the network's own)", 1, 4096);
   number('--reduction <n>', "of the frequency maps (default: the network's own)", 1, 4096);
   command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
-  command.option('--recompute', 'convolutions once more on the way back: less memory (ours only)');
-  command.option('--frames', 'frames of their own for every time step, in place of an image shown at all');
+  command.option('--recompute', 'recompute convolutions in the backward pass: less memory (ours only)');
+  command.option('--frames', 'a frame for every time step, in place of one image for all');
   number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, MOST_THREADS, usualThreads());
   command.option('--device <name>', 'cpu, cuda or cuda:N', deviceName, 'cpu');
-  command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of activations at rest').default('fp32'));
+  command.addOption(precisionOption('--precision <type>', 'of arithmetic, and of stored activations').default('fp32'));
   number('--warmup <n>', 'steps before the clock starts', 0, 10_000, 2);
   number('--repeats <n>', 'steps that are timed', 1, 10_000, 5);
   return number('--seed <n>', 'of the weights and the images', 0, 2 ** 31 - 1, 0);
@@ -94,7 +86,7 @@ export function asArguments(options: StepOptions): string[] {
   ];
 }
 
-/** The middle of the numbers, between the two middle ones of an even count. */
+/** The median; of an even count the mean of the two middle ones. */
 export function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   const half = sorted.length / 2;

@@ -1,4 +1,4 @@
-// Where a measurement comes from: the head of every result file.
+// Machine, date and commit of a measurement: the head of every result file.
 import { device, native } from '../lib/core/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
 

@@ -1,4 +1,4 @@
-// Where a measurement goes.
+// The file that a measurement is written to.
 import { dirname } from 'node:path';
 import { UsageError } from '../lib/cli/exit.ts';
 import { makeFolders } from '../lib/core/atomic-file.ts';

@@ -55,7 +55,7 @@ function peakBytes(): number {
   return (own ? Number(own[1]) : process.resourceUsage().maxRSS) * 1024;
 }
 
-/** How late a timer of the event loop was at most while `work` went on, in seconds. */
+/** The longest delay of a timer of the event loop while `work` ran, in seconds. */
 async function latenessDuring(work: () => Promise<void>): Promise<number> {
   const period = 2;
   let due = performance.now() + period;
@@ -73,7 +73,7 @@ async function latenessDuring(work: () => Promise<void>): Promise<number> {
   return late / 1e3;
 }
 
-/** What the process has taken so far: of the device where that has memory of its own (used by all programs), else of the system. */
+/** Memory in use so far: of the device where it has memory of its own (by all programs), else of this process. */
 function takenBytes(device: Device): number {
   const memory = device.memory();
   return memory ? memory.totalBytes - memory.freeBytes : peakBytes();

@@ -31,11 +31,11 @@ function need(program, purpose, remedy) {
   if (!find(program)) throw new Error(`${purpose} needs ${program}, which is not on the PATH; ${remedy}`);
 }
 
-// node-gyp wants a folder of Node headers and would download one. An addon that speaks only Node-API needs no more than this.
 function writeIfChanged(file, text) {
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }
 
+/** A folder of Node headers for node-gyp, which would download one. An addon that speaks only Node-API needs no more than this. */
 function headers() {
   const folder = join(root, 'build/node-headers');
   const include = join(folder, 'include/node');

@@ -38,6 +38,7 @@ function addonFlags() {
 }
 
 const product = (source) => `${folder}/${source.replaceAll('/', '.').replace(/\.cpp$/, '.o')}`;
+
 function ran(command, result) {
   if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
   if (result.status === 0) return;

@@ -5,7 +5,7 @@ import { commandOf, type Measured, runSide, type Side, torchSide } from './sides
 
 const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
 
-/** On a GPU: fewer, since each is compiled anew; 'graphs' compiles for CUDA graphs. */
+/** On a GPU: fewer, since each is compiled separately; 'graphs' compiles for CUDA graphs. */
 const ON_GPU = [
   [],
   ['bf16'],
@@ -44,7 +44,7 @@ export interface Best {
 
 export type Run = (side: Side) => Promise<Measured>;
 
-/** Tries all variants with few steps and gives the fastest as a side of the comparison. A variant that fails is reported, not left out. */
+/** Tries all variants with few steps and returns the fastest as a side of the comparison. A variant that fails is reported, not left out. */
 export async function findBest(
   options: StepOptions,
   python: string,

@@ -1,4 +1,4 @@
-// Our training step against PyTorch's: every side in processes of its own, in turn, so that a slow minute of the machine hits all.
+// Our training step against PyTorch's: every run a process of its own, the sides in turn, so that a slow minute of the machine hits all.
 import { UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
@@ -86,7 +86,7 @@ async function measureMemory(batch: number, sidesAt: (options: Partial<StepOptio
   return { batch, sides };
 }
 
-/** As it was typed, without the places of this machine. */
+/** The command as it was typed, without paths of this machine. */
 export function shownCommand(words: readonly string[]): string {
   const isPlace = (word: string | undefined) => word === '--python' || word === '--out';
   const kept = words.filter((word, i) => !isPlace(word) && !isPlace(words[i - 1]) && !/^--(python|out)=/.test(word));

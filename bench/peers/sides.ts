@@ -18,7 +18,7 @@ export interface Measured {
 export interface Side {
   readonly name: string;
   readonly isOurs: boolean;
-  /** The program as it is started, and as it is written down: without the places of this machine. */
+  /** The program as it is started, and as results name it: without paths of this machine. */
   readonly program: string;
   readonly shown: string;
   readonly args: readonly string[];

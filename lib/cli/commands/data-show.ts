@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { writeFileAtomic } from '../../core/atomic-file.ts';
 import { AUGMENT_NAMES, type AugmentName } from '../../data/augment/augment.ts';
 import { contactSheet, type Sheet } from '../../data/contact-sheet.ts';
@@ -11,6 +11,7 @@ import { escaped } from '../../train/report-chart.ts';
 import { DATA_NAMES, type Settings } from '../../train/settings.ts';
 import { asUsage, UsageError } from '../exit.ts';
 import { table, writeJson, writeText } from '../output.ts';
+import { wholeNumber } from '../whole-number.ts';
 
 interface Options {
   samples: number;
@@ -23,25 +24,17 @@ interface Options {
   json?: boolean;
 }
 
-const whole =
-  (least: number, most: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`It takes a whole number from ${least} to ${most}.`);
-  };
-
 export function addDataShow(data: Command): void {
   data
     .command('show')
     .description('draw samples as training sees them: images after augmentation, events as frames over time')
     .argument('<recipe>', 'recipe file (YAML), or the name of a data set')
     .argument('[root]', "folder that holds the files (default: the recipe's)")
-    .option('--samples <n>', 'how many', whole(1, 1000), 20)
+    .option('--samples <n>', 'how many', wholeNumber(1, 1000), 20)
     .addOption(new Option('--augment <kind>', "default: the recipe's; of a name: none").choices(AUGMENT_NAMES))
-    .option('--steps <t>', 'event sets: frames of a recording', whole(1, 1024))
-    .option('--epoch <n>', 'the samples that open this epoch, from 1', whole(1, 1e6), 1)
-    .option('--seed <n>', 'of order and augmentation', whole(0, 2 ** 32 - 1))
+    .option('--steps <t>', 'event sets: frames of a recording', wholeNumber(1, 1024))
+    .option('--epoch <n>', 'the samples that open this epoch, from 1', wholeNumber(1, 1e6), 1)
+    .option('--seed <n>', 'of order and augmentation', wholeNumber(0, 2 ** 32 - 1))
     .option('--test', 'test samples, in file order and without augmentation')
     .option('--out <file>', 'an .svg with class names, or a .png', 'samples.svg')
     .option('--json', 'one JSON document on stdout')
