@@ -108,6 +108,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   batchNormGrad: each('x', 9),
   bceWithLogits: each('x', 8),
   bceWithLogitsGrad: each('x', 6),
+  bytesToReal: each('y', 1),
   channelMoments: each('y', 3),
   clipFactor: each('norms', 2),
   conv2d: convolution('x', 'y'),

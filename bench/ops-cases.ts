@@ -89,6 +89,8 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('sigmoidGrad').run({ gy: x, y: op('sigmoid').run({ x }).y });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
   op('spikeCount').run({ x: s });
+  const bytes = tensor(new Uint8Array(x.size), { shape, dtype: 'u8', device: x.device });
+  op('bytesToReal').run({ x: bytes }, { unit: 1 }, { real: 'f32' });
   const counter = given(Int32Array.of(1));
   op('dropout').run({ x, counter }, { p: 0.1, seed: 7 });
   const [steps, ...rest] = shape;

@@ -16,6 +16,8 @@ export interface BatchSource<S extends AnySet = AnySet> {
   set: S;
   seed: number;
   augment: AugmentName;
+  /** Whether samples of a set with a unit come as bytes, in batches that allow it. */
+  asBytes?: boolean;
 }
 
 const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { kind: K }>>) => BatchMaker } = {

@@ -49,6 +49,12 @@ export interface Batch extends BatchIndices {
   skipped?: SkippedSample[];
 }
 
+/** A {@link Batch} whose samples are bytes: multiples of `unit`. */
+export interface ByteBatch extends Omit<Batch, 'images'> {
+  images: Uint8Array<ArrayBuffer>;
+  unit: number;
+}
+
 /** What feeds a training loop. */
 export interface BatchFeed<B extends BatchIndices> {
   /** Batches in an epoch. */
@@ -69,7 +75,7 @@ interface Producer {
 const WORKER = new URL(`./batch-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
 
 /** Feeds a data set to a training loop in batches; made by {@link loader}. */
-export class Loader implements BatchFeed<Batch> {
+export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B> {
   readonly options: Required<LoaderOptions>;
   /** Batches in an epoch. */
   readonly batches: number;
@@ -80,12 +86,13 @@ export class Loader implements BatchFeed<Batch> {
   #waitMs = 0;
   #skipped = 0;
 
-  constructor(set: AnySet, options: LoaderOptions) {
+  /** @internal use loader() or byteLoader() */
+  constructor(set: AnySet, options: LoaderOptions, asBytes = false) {
     if (set.kind === 'images') checkImageSet(set);
     if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
-    this.#source = { set, seed, augment };
+    this.#source = { set, seed, augment, asBytes };
     this.#makeHere = batchMaker(this.#source);
     this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
     if (this.batches === 0) {
@@ -121,7 +128,7 @@ export class Loader implements BatchFeed<Batch> {
    * @throws SpikeloomError from the iterator if a thread fails or the loader is closed meanwhile
    * @example for await (const { images, labels, shape } of loader.epoch(0)) ...
    */
-  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<Batch> {
+  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<B> {
     return this.#iterate(epoch, this.indices(epoch, startBatch), startBatch);
   }
 
@@ -157,7 +164,7 @@ export class Loader implements BatchFeed<Batch> {
     epoch: number,
     plan: Generator<BatchIndices, void, void>,
     startBatch: number,
-  ): AsyncGenerator<Batch, void, void> {
+  ): AsyncGenerator<B, void, void> {
     const { workers, prefetch } = this.options;
     const ahead = workers === 0 ? 0 : prefetch;
     const queue: { batch: BatchIndices; arrays: Promise<BatchArrays> }[] = [];
@@ -186,7 +193,7 @@ export class Loader implements BatchFeed<Batch> {
       }
       this.#skipped += made.skipped?.length ?? 0;
       fill(producer, ahead);
-      yield { ...made, ...batch };
+      yield { ...made, ...batch } as Batch | ByteBatch as B;
     }
   }
 
@@ -239,3 +246,7 @@ function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
 export function loader(set: AnySet, options: LoaderOptions): Loader {
   return new Loader(set, options);
 }
+
+/** @internal A loader whose batches are bytes where the set has a unit and their numbers are small enough; the same numbers in the same order. */
+export const byteLoader = (set: AnySet, options: LoaderOptions): BatchFeed<Batch | ByteBatch> =>
+  new Loader<Batch | ByteBatch>(set, options, true);

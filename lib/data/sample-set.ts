@@ -14,6 +14,8 @@ export interface SampleSet {
   steps?: number;
   /** Whether samples with time steps hold 0 and 1 alone: a network gets them as spikes, a bit each. */
   binary?: boolean;
+  /** What every number of a sample is a multiple of, where samples may come as bytes (see BatchSource): frames of events. */
+  unit?: number;
   /** C, of what the network sees. */
   channels: number;
   /** H in pixels */
@@ -50,7 +52,9 @@ export interface BatchJob {
 
 /** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalised; and classes [B]. */
 export interface BatchArrays {
-  images: Float32Array<ArrayBuffer>;
+  /** Bytes: multiples of `unit`. */
+  images: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+  unit?: number;
   labels: Int32Array<ArrayBuffer>;
   /** Samples that could not be read and were replaced by another one, where the set allows it. */
   skipped?: SkippedSample[];

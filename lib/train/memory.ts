@@ -48,7 +48,7 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
   try {
     return planStep(device, () => {
       const inputs = plannedInputs(batch, net.plan.input, dtype, device);
-      return { ...inputs, ...inOneGo(step(inputs)) };
+      return { held: inputs.held, ...inOneGo(step(inputs.batch)) };
     });
   } finally {
     Object.assign(net, { training, trackFiring, onLayer });
@@ -61,10 +61,11 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
-  const { batch, optimizer: factory, loss, dataBytes = 0, steps, binary, mix } = options;
+  const { batch, optimizer: factory, loss, dataBytes = 0, ...rest } = options;
+  const { steps, binary, unit, mix } = rest;
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = make(net.parameters());
-  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, mix });
+  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, unit, mix });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(
     [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),

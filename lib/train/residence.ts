@@ -3,7 +3,7 @@ import { type Device, SpikeloomError } from '../core/index.ts';
 import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/images/device-loader.ts';
 import { residentBytes } from '../data/images/resident-set.ts';
-import { type BatchFeed, type LoaderOptions, loader } from '../data/loader.ts';
+import { type BatchFeed, byteLoader, type LoaderOptions } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './trainer-inputs.ts';
@@ -47,7 +47,7 @@ export function feedsOf<K extends string>(
   );
   const whole = restsOnDevice(wanted, bytes, device);
   const make = (set: AnySet, options: LoaderOptions): BatchFeed<AnyBatch> =>
-    set.kind === 'images' ? new DeviceLoader(set, options, { dtype, device, whole }) : loader(set, options);
+    set.kind === 'images' ? new DeviceLoader(set, options, { dtype, device, whole }) : byteLoader(set, options);
   const made = named.map(([name, [set, options]]) => [name, make(set, options)] as const);
   const dataBytes = made.reduce((sum, [, feed]) => sum + (feed instanceof DeviceLoader ? feed.bytes : 0), 0);
   return { feeds: Object.fromEntries(made) as Record<K, BatchFeed<AnyBatch>>, dataBytes };

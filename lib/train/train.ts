@@ -95,8 +95,8 @@ export class Run implements AsyncIterable<EpochReport> {
 
   get #fullBatch(): PlannedBatch {
     const { batch, data, mix } = this.#options;
-    const { count, steps, binary } = data.train;
-    return { size: Math.min(batch, count), steps, binary, mix: mix !== undefined };
+    const { count, steps, binary, unit } = data.train;
+    return { size: Math.min(batch, count), steps, binary, unit, mix: mix !== undefined };
   }
 
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */

@@ -1,11 +1,13 @@
 // What a step gets from the host: a batch's numbers, or what is to be taken from images on the device.
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import type { ProgrammedBatch } from '../data/images/device-loader.ts';
-import type { Batch } from '../data/loader.ts';
+import type { Batch, BatchIndices, ByteBatch } from '../data/loader.ts';
+import type { BatchArrays } from '../data/sample-set.ts';
 import { mixImages } from '../ops/mix.ts';
+import { bytesToReal } from '../ops/to-real.ts';
 
 /** A batch, and how it is mixed with itself, if at all (see drawMix()). */
-export type AnyBatch = (Batch | ProgrammedBatch) & { mix?: Float32Array<ArrayBuffer> };
+export type AnyBatch = (Batch | ByteBatch | ProgrammedBatch) & { mix?: Float32Array<ArrayBuffer> };
 
 /** A batch as the network sees it: images are mixed already, labels are not. */
 export interface DeviceBatch {
@@ -20,23 +22,35 @@ const mixed = (batch: DeviceBatch, mix: Tensor | undefined): DeviceBatch =>
 const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
   dtype === 'f64' ? new Float64Array(numbers) : numbers;
 
-/** The type that a batch's images are stored in: spikes, a bit each, where they are 0 and 1 and not mixed. */
-const restingType = ({ binary, mix }: { binary?: boolean | undefined; mix?: unknown }, dtype: RealType) =>
-  binary && !mix ? 'spike' : dtype;
+/** A batch that the host has made. */
+type HostBatch = BatchIndices & Pick<Batch, 'labels'> & Pick<AnyBatch, 'mix'> & Pick<BatchArrays, 'images' | 'unit'>;
 
-const imagesOf = (batch: Batch & Pick<AnyBatch, 'mix'>, dtype: RealType) =>
-  restingType(batch, dtype) === 'spike' ? Uint8Array.from(batch.images) : realsOf(batch.images, dtype);
+/** The type in which images are transferred: spikes, a bit each, where they are 0 and 1 and not mixed; bytes where they are multiples of a unit. */
+const crossingType = (
+  { binary, mix, unit }: Pick<HostBatch, 'unit'> & { binary: boolean; mix?: unknown },
+  dtype: RealType,
+) => (binary && !mix ? 'spike' : unit === undefined ? dtype : 'u8');
+
+function imagesOf(batch: HostBatch, dtype: RealType) {
+  const { images } = batch;
+  if (images instanceof Uint8Array) return images;
+  return crossingType(batch, dtype) === 'spike' ? Uint8Array.from(images) : realsOf(images, dtype);
+}
+
+/** Transferred images as the network sees them. */
+const arrived = (images: Tensor, unit: number | undefined, real: RealType): Tensor =>
+  images.dtype === 'u8' ? bytesToReal(images, { unit: unit!, real }) : images;
 
 /** Brings a batch to a device. Call it within scope(). */
-export function upload(batch: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
-  const mix = batch.mix && tensor(realsOf(batch.mix, dtype), { dtype, device });
-  if ('programs' in batch) {
-    batch.bring?.();
-    return mixed(batch.set.take(tensor(batch.programs, { shape: [batch.size, batch.programWords], device })), mix);
+export function upload(given: AnyBatch, dtype: RealType, device: Device): DeviceBatch {
+  const mix = given.mix && tensor(realsOf(given.mix, dtype), { dtype, device });
+  if ('programs' in given) {
+    given.bring?.();
+    return mixed(given.set.take(tensor(given.programs, { shape: [given.size, given.programWords], device })), mix);
   }
-  const type = restingType(batch, dtype);
-  const images = tensor(imagesOf(batch, dtype), { shape: batch.shape, dtype: type, device });
-  return mixed({ images, labels: tensor(batch.labels, { device }) }, mix);
+  const batch: HostBatch = given;
+  const images = tensor(imagesOf(batch, dtype), { shape: batch.shape, dtype: crossingType(batch, dtype), device });
+  return mixed({ images: arrived(images, batch.unit, dtype), labels: tensor(batch.labels, { device }) }, mix);
 }
 
 /** What a step's plan depends on. */
@@ -47,6 +61,8 @@ export interface PlannedBatch {
   steps?: number | undefined;
   /** Whether they hold 0 and 1 alone. */
   binary?: boolean | undefined;
+  /** What their numbers are multiples of, where they come as bytes. */
+  unit?: number | undefined;
   /** Whether batches are mixed with themselves. */
   mix?: boolean | undefined;
 }
@@ -62,17 +78,18 @@ function wrongOrigin(): never {
   throw new SpikeloomError('the batches of recorded steps come from one loader; make other steps for another one');
 }
 
-function pixelInputs(like: Batch & Pick<AnyBatch, 'mix'>, dtype: RealType, device: Device): StepInputs {
-  const { shape, size } = like;
-  const images = keep(empty(shape, restingType(like, dtype), device));
+function pixelInputs(like: HostBatch, dtype: RealType, device: Device): StepInputs {
+  const { shape, size, unit } = like;
+  const type = crossingType(like, dtype);
+  const images = keep(empty(shape, type, device));
   const labels = keep(empty([size], 'i32', device));
   return {
     write(batch) {
-      if ('programs' in batch) return wrongOrigin();
+      if ('programs' in batch || crossingType(batch, dtype) !== type) return wrongOrigin();
       images.set(imagesOf(batch, dtype));
       labels.set(batch.labels);
     },
-    read: () => ({ images, labels }),
+    read: () => ({ images: arrived(images, unit, dtype), labels }),
     [Symbol.dispose]() {
       images.dispose();
       labels.dispose();
@@ -110,22 +127,30 @@ function mixedInputs(inputs: StepInputs, dtype: RealType, device: Device): StepI
   };
 }
 
+/** What batches of one loader may differ in that a recorded step depends on. */
+export const inputKind = (batch: AnyBatch): string => `${batch.size}${'unit' in batch ? ' as bytes' : ''}`;
+
 /** Inputs for batches like this one. */
 export function inputsFor(batch: AnyBatch, dtype: RealType, device: Device): StepInputs {
   const inputs = 'programs' in batch ? programInputs(batch, device) : pixelInputs(batch, dtype, device);
   return batch.mix ? mixedInputs(inputs, dtype, device) : inputs;
 }
 
-/** Inputs without numbers, for a plan: a batch of images, or of frames where the samples have time steps of their own. */
+/**
+ * Inputs without numbers, for a plan: a batch of images, or of frames where the samples have time steps of their own.
+ * @returns the batch, and the tensors that hold one batch after the other
+ */
 export function plannedInputs(
-  { steps, size, mix, binary }: PlannedBatch,
+  { steps, size, mix: isMixed = false, binary = false, unit }: PlannedBatch,
   { channels, height, width }: { channels: number; height: number; width: number },
   dtype: RealType,
   device: Device,
-): DeviceBatch {
+): { batch: DeviceBatch; held: Tensor[] } {
   const sample = [size, channels, height, width];
-  const type = restingType({ mix, binary: binary && steps !== undefined }, dtype);
+  const type = crossingType({ mix: isMixed || undefined, binary: binary && steps !== undefined, unit }, dtype);
   const images = empty(steps === undefined ? sample : [steps, ...sample], type, device);
   const labels = empty([size], 'i32', device);
-  return mixed({ images, labels }, mix ? empty([6], dtype, device) : undefined);
+  const mix = isMixed ? empty([6], dtype, device) : undefined;
+  const batch = mixed({ images: arrived(images, unit, dtype), labels }, mix);
+  return { batch, held: mix ? [images, labels, mix] : [images, labels] };
 }

@@ -1,4 +1,4 @@
-// Training steps: upload, forward, loss, backward, update; recorded once per batch size and then replayed.
+// Training steps: upload, forward, loss, backward, update; recorded once per kind of batch and then replayed.
 import {
   backward,
   backwardInTurns,
@@ -14,7 +14,7 @@ import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { type LoggedStep, StepLog } from './step-log.ts';
-import { type AnyBatch, type DeviceBatch, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
+import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
 import { type LossSettings, lossOf } from './trainer-loss.ts';
 
 /** The numbers of a batch, read as soon as the device has them. */
@@ -87,11 +87,11 @@ export function trainingStep(
   };
 }
 
-/** Steps that are recorded once for every size of batch that comes from a loader, and replayed from then on. */
+/** Steps that are recorded once for every kind of batch that comes from a loader (its size; bytes or not), and replayed from then on. */
 export class RecordedSteps<R> implements Disposable {
   readonly #net: Net;
   readonly #body: StepOf<R>;
-  readonly #made = new Map<number, { inputs: StepInputs; step: RecordedStep<R> }>();
+  readonly #made = new Map<string, { inputs: StepInputs; step: RecordedStep<R> }>();
 
   constructor(net: Net, body: StepOf<R>) {
     this.#net = net;
@@ -100,7 +100,7 @@ export class RecordedSteps<R> implements Disposable {
 
   /** The step for a batch of this shape, with the batch written to the device. Wait for it before the next load(). */
   async load(batch: AnyBatch): Promise<RecordedStep<R>> {
-    const { inputs, step } = this.#made.get(batch.size) ?? (await this.#record(batch));
+    const { inputs, step } = this.#made.get(inputKind(batch)) ?? (await this.#record(batch));
     inputs.write(batch);
     return step;
   }
@@ -110,7 +110,7 @@ export class RecordedSteps<R> implements Disposable {
     const inputs = inputsFor(batch, dtype, device);
     try {
       const made = { inputs, step: await recordStepInTurns(device, () => this.#body(inputs.read())) };
-      this.#made.set(batch.size, made);
+      this.#made.set(inputKind(batch), made);
       return made;
     } catch (error) {
       inputs[Symbol.dispose]();

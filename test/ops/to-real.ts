@@ -1,6 +1,6 @@
 import { spikeCount } from '../../lib/ops/spike-count.ts';
-import { toReal } from '../../lib/ops/to-real.ts';
-import { host, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
+import { bytesToReal, toReal } from '../../lib/ops/to-real.ts';
+import { type HostTensor, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 const channelCounts = [1, 31, 32, 33, 64];
 const cases: OpCase[] = [
@@ -26,4 +26,29 @@ export const counted: OpTable = {
   cases: [...cases, { name: 'counted in parts', inputs: () => ({ x: spikes([2, 70000, 1], 0.3) }) }],
   run: ({ x }) => [spikeCount(x!)],
   twin: ({ x }) => [host([1], [x!.data.reduce((n, s) => n + s, 0)])],
+};
+
+const bytes = (shape: number[]): HostTensor => {
+  const data = noise(shape).data.map((value) => Math.floor(Math.abs(value) * 997) % 256);
+  return { shape, data: Float64Array.of(255, 0, ...data).subarray(0, data.length), kind: 'u8' };
+};
+
+export const fromBytes: OpTable = {
+  name: 'bytesToReal',
+  natives: ['bytesToReal'],
+  cases: [
+    ...[[1], [8], [3, 5], [4, 2, 2, 7, 9], [1, 1, 33, 3, 5], [2, 3, 2, 60, 61]].map((shape, i) => ({
+      name: `[${shape}]`,
+      inputs: () => ({ x: bytes(shape) }),
+      options: { unit: [1, 0.25, 0.5, -2][i % 4] },
+    })),
+  ],
+  run: ({ x }, options) => [bytesToReal(x!, options), bytesToReal(x!, { ...options, real: 'f64' })],
+  twin({ x }, { unit }) {
+    const y = host(
+      x!.shape,
+      x!.data.map((value) => value * (unit as number)),
+    );
+    return [y, y];
+  },
 };

@@ -10,6 +10,7 @@ import { unpackRecording } from '../events/packed.ts';
 import { countBounds, sliceEdges } from '../events/slices.ts';
 import type { BatchMaker } from '../sample-set.ts';
 import type { EventSet } from './event-set.ts';
+import { frameBytes } from './frame-bytes.ts';
 
 type Row = [offset: number, bytes: number, count: number, checksum: number, first: number, last: number];
 
@@ -109,12 +110,15 @@ async function batchFrames(set: EventSet, indices: Int32Array): Promise<Float32A
   return images;
 }
 
-/** Makes batches of frames [T,B,2,H,W]: counts, as the set's frames say. */
-export function eventBatches({ set, seed, augment }: BatchSource<EventSet>): BatchMaker {
+/** Makes batches of frames [T,B,2,H,W]: counts, as the set's frames say; as bytes where that is wanted and no number is too large for one. */
+export function eventBatches({ set, seed, augment, asBytes = false }: BatchSource<EventSet>): BatchMaker {
   const augmented = frameAugmenter(set, augment, seed);
   return async (job) => {
     const images = await batchFrames(set, job.indices);
     augmented(images, job);
-    return { images, labels: Int32Array.from(job.indices, (index) => set.labels[index]!) };
+    const labels = Int32Array.from(job.indices, (index) => set.labels[index]!);
+    const { unit } = set;
+    const bytes = asBytes && unit !== undefined ? frameBytes(images, unit) : undefined;
+    return bytes ? { images: bytes, unit: unit!, labels } : { images, labels };
   };
 }

@@ -14,6 +14,7 @@ import type { SensorSize } from '../events/formats.ts';
 import { type BinningRule, checkBinning } from '../events/slices.ts';
 import { DataError } from '../files.ts';
 import { checkEventSet, type EventSet, type EventSplits } from './event-set.ts';
+import { frameUnit } from './frame-bytes.ts';
 import type { Origins } from './origins.ts';
 import { chosenSplit, nameSplit, type SplitNames } from './splits.ts';
 
@@ -161,6 +162,9 @@ function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions):
   const [H, W] = options.size ? sides('size', options.size) : window;
   const { steps, binning = 'count', clip = 0, normalise = false } = options;
   const binary = clip === 1 && H === window[0] && W === window[1];
+  const corner: [number, number] = [Math.floor((height - window[0]) / 2), Math.floor((width - window[1]) / 2)];
+  const frame = { window, corner, clip, normalise };
+  const unit = frameUnit(frame, [H, W]);
   return {
     ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, binary, channels: 2, height: H, width: W },
     cache: { file: cache.file, id: cache.id },
@@ -168,10 +172,8 @@ function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions):
     labels: sharedIntegers(cache.labels),
     recordings: sharedNumbers(cache.recordings),
     binning: { by: binning, window: options.window ?? 0 },
-    frame: {
-      ...{ window, clip, normalise },
-      corner: [Math.floor((height - window[0]) / 2), Math.floor((width - window[1]) / 2)],
-    },
+    ...(unit === undefined ? {} : { unit }),
+    frame,
   };
 }
 

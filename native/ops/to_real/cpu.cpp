@@ -27,6 +27,16 @@ void toReal(const Call& call) {
 }
 
 template <class T>
+void bytesToReal(const Call& call) {
+  const uint8_t* x = as<uint8_t>(call.tensors[0]);
+  T* y = as<T>(call.tensors[1]);
+  const T unit = static_cast<T>(call.attributes[0]);
+  parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) y[i] = unit * static_cast<T>(x[i]);
+  });
+}
+
+template <class T>
 void spikeCount(const Call& call) {
   const uint32_t* x = as<uint32_t>(call.tensors[0]);
   const int64_t n = pixels(call.tensors[0]) * spikeWords(channels(call.tensors[0]));
@@ -45,6 +55,7 @@ void spikeCount(const Call& call) {
 }
 
 SPIKELOOM_KERNEL(kToReal, toReal)
+SPIKELOOM_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_KERNEL(kSpikeCount, spikeCount)
 
 #include "cpu/level_end.inl"

@@ -1,4 +1,4 @@
-// Unpacks (or widens) 8 channels a thread where that divides C; counts whole words, the unused bits are 0. One read each.
+// Unpacks (or widens) 8 channels a thread where that divides C, 8 bytes a thread where that divides their number; counts whole words, the unused bits are 0. One read each.
 #include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/to_real/to_real.h"
@@ -15,6 +15,21 @@ struct ToReal {
     T values[V];
     x.load(at.quotient, at.rest, values);
     y.store(at.quotient, at.rest, values);
+  }
+};
+
+template <class T, int V>
+struct BytesToReal {
+  const uint8_t* x;
+  T* y;
+  T unit;
+
+  __device__ void operator()(int64_t i) const {
+    T values[V];
+    loadMany<V>(x + i * V, values);
+#pragma unroll
+    for (int k = 0; k < V; k++) values[k] *= unit;
+    storeMany<V>(y + i * V, values);
   }
 };
 
@@ -38,6 +53,13 @@ void toReal(const Call& call) {
 }
 
 template <class T>
+void bytesToReal(const Call& call) {
+  const TensorView* t = call.tensors;
+  const int64_t n = count(t[0]);
+  withChannelVector(n, [&]<int V>() { forEach(call, n / V, BytesToReal<T, V>{as<uint8_t>(t[0]), as<T>(t[1]), static_cast<T>(call.attributes[0])}); });
+}
+
+template <class T>
 void spikeCount(const Call& call) {
   const TensorView& x = call.tensors[0];
   const int64_t n = pixels(x) * spikeWords(channels(x));
@@ -46,6 +68,7 @@ void spikeCount(const Call& call) {
 }
 
 SPIKELOOM_CUDA_KERNEL(kToReal, toReal)
+SPIKELOOM_CUDA_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_CUDA_KERNEL(kSpikeCount, spikeCount)
 
 }  // namespace

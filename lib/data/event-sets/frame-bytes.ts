@@ -1,0 +1,29 @@
+// Frames as bytes, where they hold few events: a quarter of what real numbers take on their way to a device.
+import type { FrameShape } from './event-set.ts';
+
+/** How often an axis is divided: its middle pixel stays where that is odd, else the mean of the middle two. */
+function axisUnit(from: number, to: number): number | undefined {
+  if (from % to !== 0) return undefined;
+  return (from / to) % 2 === 1 ? 1 : 1 / 2;
+}
+
+/**
+ * What every number of a set's frames is a whole multiple of; undefined where it is not known (they are normalised, or brought to a size
+ * whose pixels do not lie between two others of the sensor).
+ * @param size H and W of the frames
+ */
+export function frameUnit({ window, normalise }: FrameShape, size: readonly [number, number]): number | undefined {
+  const [down, across] = [axisUnit(window[0], size[0]), axisUnit(window[1], size[1])];
+  return normalise || down === undefined || across === undefined ? undefined : down * across;
+}
+
+/** Frames in multiples of `unit`; undefined where one of them is no byte. */
+export function frameBytes(frames: Float32Array, unit: number): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(frames.length);
+  const factor = 1 / unit;
+  for (let i = 0; i < frames.length; i++) {
+    bytes[i] = frames[i]! * factor;
+    if (bytes[i]! * unit !== frames[i]) return undefined;
+  }
+  return bytes;
+}
