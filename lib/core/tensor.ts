@@ -1,6 +1,7 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device } from './device.ts';
 import { nativeError, OutOfMemoryError, SpikeloomError } from './errors.ts';
+import { bf16Bits, bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
 import type { Node } from './tape.ts';
 
@@ -158,7 +159,7 @@ export class Tensor implements Disposable {
     return elements(this.shape);
   }
 
-  /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1). Waits for the work that makes them. */
+  /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1, bf16 as its bits). Waits for the work that makes them. */
   async array(): Promise<HostArray> {
     return readInto(this, hostArray(this.dtype, this.size));
   }
@@ -167,7 +168,11 @@ export class Tensor implements Disposable {
   async item(): Promise<number> {
     if (this.size !== 1)
       throw new SpikeloomError(`item() reads a tensor of one element, this one is ${describe(this)}; use array()`);
-    return (await this.array())[0]!;
+    const array = await this.array();
+    if (this.dtype !== 'bf16') return array[0]!;
+    const value = new Float32Array(1);
+    bf16ToF32(array as Uint16Array, value);
+    return value[0]!;
   }
 
   /** Replaces the elements by a copy of `data`, in row-major order of `shape`. */
@@ -200,7 +205,11 @@ export class Tensor implements Disposable {
 
   /** The same elements under another shape, sharing the memory. The storage order must not change: see reshape() in lib/ops. */
   alias(shape: Shape): Tensor {
-    return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
+    try {
+      return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
+    } catch (error) {
+      return explain(error as Error);
+    }
   }
 
   /** Frees the memory (of this view of it). Harmless when done already. */
@@ -257,31 +266,68 @@ function take(on: Device, dtype: DType, shape: Shape): number {
   }
 }
 
+function needDtype(dtype: DType): void {
+  if (!dtypes.includes(dtype))
+    throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${String(dtype)}'`);
+}
+
+const shapeText = (shape: unknown): string =>
+  Array.isArray(shape) ? `[${shape.map(String).join(',')}]` : String(shape);
+
+/** What numbers of a type may be, where not all are. */
+const HOLDS: Partial<Record<DType, string>> = {
+  u8: 'whole numbers from 0 to 255',
+  i32: 'whole numbers from -2^31 to 2^31 - 1',
+  spike: '0 and 1',
+};
+
+/** The numbers in an array of the tensor's kind. */
+function hostNumbers(data: HostArray | readonly number[], dtype: DType): HostArray {
+  const Kind = hostArrays[dtype];
+  if (data instanceof Kind) return data;
+  const made = new Kind(data.length);
+  const rule = HOLDS[dtype];
+  for (let i = 0; i < data.length; i++) {
+    const number: unknown = data[i];
+    if (typeof number !== 'number') {
+      throw new SpikeloomError(
+        'a tensor is made of numbers in one flat array; give nested ones flat, with their shape',
+      );
+    }
+    made[i] = dtype === 'bf16' ? bf16Bits(number) : number;
+    if (rule !== undefined && (made[i] !== number || (dtype === 'spike' && number > 1))) {
+      throw new SpikeloomError(`${dtype} holds ${rule}, but number ${i} is ${number}`);
+    }
+  }
+  return made;
+}
+
 /** Memory without content. */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
-  if (!dtypes.includes(dtype)) throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${dtype}'`);
-  for (const d of shape) {
-    if (!Number.isSafeInteger(d) || d < 1)
-      throw new SpikeloomError(`a shape holds whole numbers of at least 1, not [${shape.join(',')}]`);
+  needDtype(dtype);
+  if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
+    throw new SpikeloomError(`a shape is an array of whole numbers of at least 1, not ${shapeText(shape)}`);
   }
   return new Tensor(take(on, dtype, shape), dtype, [...shape], on);
 }
 
 /**
- * A tensor from numbers, in row-major order of `shape` (default: one axis).
- * @throws SpikeloomError when the count does not fit the shape
+ * A tensor from numbers, in row-major order of `shape` (default: one axis). A Uint16Array for bf16 holds its bits; other numbers are rounded.
+ * @throws SpikeloomError when the count does not fit the shape, or the type does not hold a number
+ * @example tensor([1, 2, 3, 4, 5, 6], { shape: [2, 3] })
  */
 export function tensor(data: HostArray | readonly number[], options: TensorOptions = {}): Tensor {
   const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
-  const shape = options.shape ?? [data.length];
-  if (elements(shape) !== data.length)
-    throw new SpikeloomError(`${data.length} numbers do not fill the shape [${shape.join(',')}]`);
-  if (Array.isArray(data) && !data.every((x) => typeof x === 'number')) {
-    throw new SpikeloomError('a tensor is made of numbers in one flat array; give nested ones flat, with their shape');
+  if (!Array.isArray(data) && !ArrayBuffer.isView(data)) {
+    throw new SpikeloomError(`a tensor is made of an array of numbers, not of ${String(data)}`);
   }
+  const shape = options.shape ?? [data.length];
+  if (!Array.isArray(shape) || elements(shape) !== data.length)
+    throw new SpikeloomError(`${data.length} numbers do not fill the shape ${shapeText(shape)}`);
+  needDtype(dtype);
+  const numbers = hostNumbers(data, dtype);
   const made = empty(shape, dtype, options.device);
-  const Kind = hostArrays[dtype];
-  made.set(data instanceof Kind ? data : Kind.from(data as readonly number[]));
+  made.set(numbers);
   return made;
 }
 

@@ -95,6 +95,51 @@ describe('tensors', () => {
       [3, 4],
     ] as unknown as number[];
     expect(() => tensor(nested)).to.throw(SpikeloomError, 'numbers in one flat array');
+    // biome-ignore lint/suspicious/noSparseArray: what a mistake of a comma makes
+    for (const data of [[1, , 3], ['1'], new BigInt64Array(1)]) {
+      expect(() => tensor(data as number[]), String(data)).to.throw(SpikeloomError, 'numbers in one flat array');
+    }
+    for (const data of [undefined, null, 3, 'x', {}]) {
+      expect(() => tensor(data as unknown as number[]), String(data)).to.throw(SpikeloomError, 'an array of numbers');
+    }
+    for (const shape of [3, 'x', {}, null, [1.5], [-1], [Number.NaN], ['2'], [2n]] as unknown as number[][]) {
+      expect(() => zeros(shape), String(shape)).to.throw(SpikeloomError, 'a shape is an array of whole numbers');
+    }
+    const one = zeros([2]);
+    expect(() => one.alias([3])).to.throw(SpikeloomError, 'a view keeps the number of bytes');
+    one.dispose();
+  });
+
+  it('refuse numbers that their type does not hold, and round to bf16', async () => {
+    const before = live();
+    for (const [dtype, numbers] of [
+      ['u8', [256, -1, 1.5, Number.NaN]],
+      ['i32', [2 ** 31, -(2 ** 31) - 1, 0.5, Number.NaN]],
+      ['spike', [2, -1, 0.5, Number.NaN]],
+    ] as const) {
+      for (const number of numbers) {
+        for (const data of [[0, number], Float64Array.of(0, number)]) {
+          expect(() => tensor(data, { dtype })).to.throw(SpikeloomError, `, but number 1 is ${number}`);
+        }
+      }
+    }
+    expect(live()).to.equal(before);
+    const whole = tensor([255, 0], { dtype: 'u8' });
+    expect([...(await whole.array())]).to.deep.equal([255, 0]);
+    for (const [number, rounded] of [
+      [1.5, 1.5],
+      [1 + 2 ** -8, 1],
+      [1 + 3 * 2 ** -8, 1 + 2 ** -6],
+      [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    ] as const) {
+      const t = tensor([number], { dtype: 'bf16' });
+      expect(await t.item()).to.equal(rounded);
+      t.dispose();
+    }
+    const bits = tensor(Uint16Array.of(0x3fc0), { dtype: 'bf16' });
+    expect(await bits.item()).to.equal(1.5);
+    expect([...(await bits.array())]).to.deep.equal([0x3fc0]);
+    for (const t of [whole, bits]) t.dispose();
   });
 
   it('that were freed are recognised', async () => {
