@@ -17,6 +17,8 @@ struct KernelCall {
   int32_t tensorCount = 0;
   TensorView tensors[kMaxTensors];
   double attributes[kMaxAttributes];
+  uint32_t written = 0;  // a bit for each tensor, see Op
+  uint32_t number = 0;   // in the order of a recording
 };
 
 struct Program {
@@ -37,7 +39,7 @@ struct Program {
   std::vector<Noted> noted;   // of each part; the stream's thread alone uses it
   int64_t number = 0;         // by which messages name it
   std::vector<Resident> residents;
-  std::vector<double> seconds;  // of each call in its last timed run; the stream's thread writes, others read when it is done
+  std::vector<double> seconds;  // of each call, by its number, in the last timed run; the stream's thread writes, others read when it is done
   char* workspace = nullptr;  // where it was at the last run
 
   size_t begin(size_t part) const { return part == 0 ? 0 : parts[part - 1]; }

@@ -1,5 +1,7 @@
 #include "core/recorder.h"
 
+#include "core/early_updates.h"
+
 namespace spikeloom {
 
 Recorder::~Recorder() {
@@ -23,22 +25,30 @@ void Recorder::freed(Storage* storage) {
 }
 
 void Recorder::call(const KernelCall& call, Storage* const* storages) {
-  const auto number = static_cast<int64_t>(program_->calls.size());
   for (int32_t i = 0; i < call.tensorCount; i++) {
-    if (!storages[i]) continue;
-    if (!isVirtual(storages[i])) {
-      if (outside_.insert(storages[i]).second) storages[i]->views++;
-      continue;
-    }
-    Life& life = blocks_[blockOf(storages[i]->data)].life;
-    if (life.first < 0) life.first = number;
-    life.last = number;
+    if (storages[i] && !isVirtual(storages[i]) && outside_.insert(storages[i]).second) storages[i]->views++;
   }
   program_->calls.push_back(call);
+  program_->calls.back().number = static_cast<uint32_t>(program_->calls.size() - 1);
+}
+
+// From the first call that touches a block to the last one.
+void Recorder::noteLives() {
+  for (size_t c = 0; c < program_->calls.size(); c++) {
+    const KernelCall& call = program_->calls[c];
+    for (int32_t t = 0; t < call.tensorCount; t++) {
+      if (!isName(call.tensors[t].data)) continue;
+      Life& life = blocks_[blockOf(call.tensors[t].data)].life;
+      if (life.first < 0) life.first = static_cast<int64_t>(c);
+      life.last = static_cast<int64_t>(c);
+    }
+  }
 }
 
 Recording Recorder::plan() {
   cut();
+  advanceUpdates(*program_, isName);
+  noteLives();
   Recording recording;
   recording.program = program_;
   recording.device = index_;
@@ -75,7 +85,7 @@ bool Recorder::finish(Recording* recording, Status* status) {
   for (size_t c = 0; c < program.calls.size(); c++) {
     for (int32_t t = 0; t < program.calls[c].tensorCount; t++) {
       TensorView& view = program.calls[c].tensors[t];
-      if ((reinterpret_cast<uintptr_t>(view.data) & kVirtual) == 0) continue;
+      if (!isName(view.data)) continue;
       const size_t block = blockOf(view.data);
       if (memory[block]) {
         view.data = memory[block];

@@ -32,7 +32,7 @@ class Recorder {
 
   int32_t device() const { return index_; }
   // Whether a tensor was made in a recording that has not ended: it has no memory yet.
-  static bool isVirtual(const Storage* storage) { return (reinterpret_cast<uintptr_t>(storage->data) & kVirtual) != 0; }
+  static bool isVirtual(const Storage* storage) { return isName(storage->data); }
 
   // The storage of a new tensor, to be given a handle.
   Storage* make(size_t bytes);
@@ -59,7 +59,9 @@ class Recorder {
     Storage* storage;  // null: freed
     Life life;
   };
+  static bool isName(const void* data) { return (reinterpret_cast<uintptr_t>(data) & kVirtual) != 0; }
   static size_t blockOf(const void* data) { return static_cast<size_t>(reinterpret_cast<uintptr_t>(data) & ~kVirtual); }
+  void noteLives();
   bool livesOn(const Block& block) const { return block.storage != nullptr; }
 
   Device& device_;

@@ -18,6 +18,7 @@ Level bestLevel();
 struct Op {
   std::string name;
   std::string signature;
+  uint32_t written = 0;         // a bit for each tensor: inputs that are updated in place, and all outputs
   Kernel cpu[kLevels][2] = {};  // [level][f32, f64]
 };
 

@@ -202,7 +202,7 @@ void Stream::runTimed(Program& program, size_t part) {
     run(program.calls[i]);
     if (failure_.empty()) backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
     if (status_.failed) noteFailure("");
-    program.seconds[i] = std::chrono::duration<double>(Time::now() - start).count();
+    program.seconds[program.calls[i].number] = std::chrono::duration<double>(Time::now() - start).count();
   }
 }
 
@@ -217,7 +217,7 @@ void Stream::timeOnDevice(Program& program, size_t part) {
   if (failure_.empty()) backend_->copyOut(context_, nullptr, nullptr, 0, &status_);
   for (size_t i = begin; i < end && !status_.failed && !quit_; i++) {
     const auto number = static_cast<int64_t>(i - begin);
-    program.seconds[i] = backend_->clock->secondsBetween(context_, number, number + 1, &status_);
+    program.seconds[program.calls[i].number] = backend_->clock->secondsBetween(context_, number, number + 1, &status_);
   }
   if (status_.failed && failure_.empty()) noteFailure("timing: ");
   status_ = {};

@@ -22,6 +22,7 @@ void checkArena();
 void checkStore();
 void checkStream();
 void checkMemoryPlan();
+void checkEarlyUpdates();
 void checkRecorder();
 void checkThreadPool();
 void checkLayout();

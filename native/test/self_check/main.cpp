@@ -23,6 +23,7 @@ int main() {
   checkStore();
   checkStream();
   checkMemoryPlan();
+  checkEarlyUpdates();
   checkRecorder();
   checkThreadPool();
   checkLayout();

@@ -1,8 +1,10 @@
 // The queue, recorded steps, threads.
+#include <algorithm>
 #include <atomic>
 #include <stdexcept>
 
 #include "core/device.h"
+#include "core/early_updates.h"
 #include "core/memory_plan.h"
 #include "core/recorder.h"
 #include "cpu/thread_pool.h"
@@ -141,6 +143,47 @@ void checkMemoryPlan() {
   std::vector<Life> chain;
   for (int64_t i = 0; i < 50; i++) chain.push_back({4096, i, i + 1});
   check(planMemory(chain) == 2 * 4096, "a chain of calls needs two blocks");
+}
+
+// Updates of two weights at the end, where the gradient of the second one is made first and the first weight is read last.
+void checkEarlyUpdates() {
+  char w1 = 0, w2 = 0, found = 0, x = 0, g1 = 0, g2 = 0;  // memory by its address: x, g1 and g2 stand for the recording's
+  static const void* passing[] = {&x, &g1, &g2};
+  const auto isPassing = [](const void* data) { return std::find(std::begin(passing), std::end(passing), data) != std::end(passing); };
+  const auto program = [&](bool inRows, bool isChecked) {
+    Program made;
+    const auto add = [&](std::vector<void*> touched, uint32_t written, bool hasRows = false) {
+      KernelCall call = callOf(note, 0);
+      call.merged = hasRows ? [](const Call*, size_t) {} : MergedKernel{};
+      call.tensorCount = static_cast<int32_t>(touched.size());
+      for (size_t t = 0; t < touched.size(); t++) call.tensors[t].data = touched[t];
+      call.written = written;
+      call.number = static_cast<uint32_t>(made.calls.size());
+      made.calls.push_back(call);
+    };
+    add({&x, &g2}, 2);
+    add({&w1, &g1}, 2);
+    add({&w1, &x}, 2);
+    if (isChecked) add({&x, &found}, 2);
+    add({&w1, &g1, nullptr}, 1, inRows);
+    add({&w2, &g2, nullptr}, 1, inRows);
+    made.parts = {made.calls.size()};
+    advanceUpdates(made, isPassing);
+    std::vector<uint32_t> order;
+    for (const KernelCall& call : made.calls) order.push_back(call.number);
+    return order;
+  };
+  using Order = std::vector<uint32_t>;
+  check(program(false, false) == Order{0, 4, 1, 2, 3}, "an update goes behind its gradient and the last read of its weight");
+  check(program(false, true) == Order{0, 1, 2, 3, 4, 5}, "no update passes a check");
+  check(program(true, false) == Order{0, 1, 2, 3, 4}, "updates that run in rows stay side by side");
+  const auto written = [](const char* name) {
+    for (const Op& op : ops()) {
+      if (op.name == name) return op.written & 0xff;
+    }
+    return 0u;
+  };
+  check(written("momentumUpdate") == 0xe3 && written("needFinite") == 0xfe && written("normAffine") == 0xf0, "a signature says what its op writes");
 }
 
 // Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and handles.
