@@ -97,7 +97,7 @@ function loadCuda(): BackendInfo {
   try {
     return native().addBackend(path);
   } catch (error) {
-    throw new SpikeloomError(`${file} could not be loaded: ${(error as Error).message}; ${build} anew`);
+    throw new SpikeloomError(`${file} could not be loaded: ${(error as Error).message}; ${build} again`);
   }
 }
 
@@ -131,7 +131,7 @@ export function device(asked = 'cpu'): Device {
   const known = open.get(name);
   if (known) return known;
   const match = /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);
-  if (!match) throw new SpikeloomError(`'${name}' is no device: use 'cpu', 'cuda' or 'cuda:N'`);
+  if (!match) throw new SpikeloomError(`'${name}' is not a device: use 'cpu', 'cuda' or 'cuda:N'`);
   const backend = name === 'cpu' ? native().cpu : cudaBackend();
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
   const made = new Device(name, openDevice(name, backend, Number(match[1] ?? 0)), backend);

@@ -57,7 +57,7 @@ export class NativeOp<Output extends string = string> {
   private bind() {
     if (this.bound) return this.bound;
     const found = opTable().get(this.name);
-    if (!found) throw new SpikeloomError(`the addon has no op '${this.name}'; build it anew with 'npm run build'`);
+    if (!found) throw new SpikeloomError(`the addon has no op '${this.name}'; build it again with 'npm run build'`);
     const { signature, index } = found;
     this.bound = { signature, call: native().bind(index, signature.inputs.length + signature.outputs.length) };
     return this.bound;

@@ -235,7 +235,9 @@ function allocate(bytes: number, path: string, what: string): Uint8Array<ArrayBu
   try {
     return new Uint8Array(bytes);
   } catch (error) {
-    throw new SpikeloomError(`${path}: ${what} needs ${bytes} bytes of memory, more than can be had`, { cause: error });
+    throw new SpikeloomError(`${path}: ${what} needs ${bytes} bytes of memory, more than is available`, {
+      cause: error,
+    });
   }
 }
 

@@ -59,7 +59,7 @@ export const isStepRecording = (): boolean => current !== undefined;
 export function beforeReplay(hook: () => void): void {
   if (!current)
     throw new SpikeloomError(
-      'beforeReplay() belongs into a step that is being recorded, and none is; call the hook itself',
+      'beforeReplay() is called while a step is recorded, but none is being recorded; call the hook itself',
     );
   current.hooks.at(-1)!.push(hook);
 }
@@ -71,7 +71,7 @@ export function beforeReplay(hook: () => void): void {
 export function stepInput(make: () => Tensor): Tensor {
   if (!current)
     throw new SpikeloomError(
-      'stepInput() belongs into a step that is being recorded, and none is; make the tensor itself',
+      'stepInput() is called while a step is recorded, but none is being recorded; make the tensor itself',
     );
   native().pauseRecording(true);
   try {
@@ -249,7 +249,7 @@ export class RecordedStep<R> implements StepPlan, Disposable {
 
   #needLive(): void {
     if (this.#disposed)
-      throw new SpikeloomError('a recorded step is replayed until its dispose(), which was called; record it anew');
+      throw new SpikeloomError('a recorded step cannot be replayed after its dispose(); record it again');
   }
 
   /** Frees the calls and the tensors of the result that were made in the step. Harmless when done already. */

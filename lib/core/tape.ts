@@ -148,7 +148,7 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
       `backward() starts at one number, not at ${describe(loss)}; reduce it or give the gradient to start with`,
     );
   }
-  if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it anew');
+  if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it again');
   const start = () => (gradient ? gradient.alias(gradient.shape) : sums!.one(loss));
   const arrived = new Map<Tensor, Tensor>([[loss, noGrad(start)]]);
   for (const node of reachable(loss)) {
@@ -160,7 +160,8 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
 
 /** One node of the backward pass: from the gradients of its outputs to those of its inputs. */
 function walk(node: Node, arrived: Map<Tensor, Tensor>): void {
-  if (node.done) throw new SpikeloomError('backward() reached a part that was walked before; compute it anew');
+  if (node.done)
+    throw new SpikeloomError('backward() reached a part of the graph that was walked before; compute it again');
   const grads = node.outputs.map((output) => arrived.get(output));
   node.done = true;
   if (grads.every((grad) => grad === undefined)) return;

@@ -30,7 +30,7 @@ export function unreadable(file: string, cause: unknown): DataError {
 
 /** @throws DataError for a folder, a device or a pipe */
 export function needRegularFile(file: string, stat: { isFile(): boolean }): void {
-  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is something else');
+  if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is not');
 }
 
 /** Reads a whole regular file of at most `maxBytes`; every failure is a {@link DataError}. */

@@ -138,7 +138,7 @@ export function schemaProblems(error: z.ZodError, value: unknown, keys: readonly
     .slice(0, 8)
     .map((issue) => {
       if (issue.code === 'unrecognized_keys') {
-        return `there is no option ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}; there are ${keys.join(', ')}`;
+        return `there is no option ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}; the options are ${keys.join(', ')}`;
       }
       const at = issue.path.map(String).join('.');
       const given = issue.path.reduce<unknown>(

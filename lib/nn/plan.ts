@@ -73,7 +73,7 @@ export class ModelPlan {
     const parsed = modelSchema.safeParse(json);
     if (!parsed.success) {
       throw new SpikeloomError(
-        `this is no model: ${schemaProblems(parsed.error, json, Object.keys(modelSchema.shape))}`,
+        `this is not a model: ${schemaProblems(parsed.error, json, Object.keys(modelSchema.shape))}`,
       );
     }
     const { model, steps, input, layers } = parsed.data;
@@ -145,7 +145,7 @@ function checkedLayer(value: unknown, at: string): { layer: Layer; kind: LayerKi
   const name = typeof value === 'object' && value !== null ? (value as { kind?: unknown }).kind : undefined;
   const kind = typeof name === 'string' ? layerKinds.get(name) : undefined;
   if (!kind) {
-    const fact = typeof name === 'string' ? `there is no kind ${JSON.stringify(name.slice(0, 60))}` : 'this is none';
+    const fact = typeof name === 'string' ? `there is no kind ${JSON.stringify(name.slice(0, 60))}` : 'this is not one';
     throw new SpikeloomError(
       `${at}: a layer is an object with a 'kind', but ${fact}; the kinds are ${[...layerKinds.keys()].join(', ')}`,
     );

@@ -144,5 +144,7 @@ export type ZooName = 'fsta-resnet8' | 'fsta-resnet18' | 'fsta-resnet19' | 'fsta
 /** The factory of this name. @throws SpikeloomError that lists what exists */
 export function model(name: string): Factory<ZooOptions> {
   if (Object.hasOwn(zoo, name)) return zoo[name as ZooName];
-  throw new SpikeloomError(`there is no network ${JSON.stringify(name)}; there are ${Object.keys(zoo).join(', ')}`);
+  throw new SpikeloomError(
+    `there is no network ${JSON.stringify(name)}; the networks are ${Object.keys(zoo).join(', ')}`,
+  );
 }

@@ -32,7 +32,7 @@ export function fstaMap(S: Tensor, basis: Tensor, w: Tensor): Tensor {
   checkSquare('fstaMap', { basis, w });
   if (needsGrad(basis)) {
     throw new SpikeloomError(
-      "fstaMap: 'basis' is constant, but it asks for a gradient; train 'w' instead, or convolve twice with conv2d()",
+      "fstaMap: 'basis' is constant, but it requires a gradient; train 'w' instead, or convolve twice with conv2d()",
     );
   }
   const { F } = forward.run({ S, basis, w });

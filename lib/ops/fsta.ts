@@ -118,7 +118,7 @@ function filtersOn(x: Tensor, basis: Tensor | Float64Array, freq1: Tensor): Tens
   const size = Math.sqrt(basis.length / count);
   if (!Number.isSafeInteger(size)) {
     throw new SpikeloomError(
-      `fsta: the ${basis.length} numbers of 'basis' are no ${count} square filters, as 'freq1' [${freq1.shape.join(',')}] wants`,
+      `fsta: the ${basis.length} numbers of 'basis' are not ${count} square filters, which 'freq1' [${freq1.shape.join(',')}] needs`,
     );
   }
   const dtype = x.dtype === 'f64' ? 'f64' : 'f32';

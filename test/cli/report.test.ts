@@ -52,7 +52,7 @@ describe('spikeloom report and compare', function () {
     expect(readFileSync(out, 'utf8')).to.contain('model.attention');
   });
 
-  it('refuses runs of other test samples with 1, and what is no run with 2', async () => {
+  it('refuses runs of other test samples with 1, and what is not a run with 2', async () => {
     const refused = await spikeloom(['compare', run('with'), run('other')]);
     expect([refused.status, refused.stdout]).to.deep.equal([1, '']);
     expect(refused.stderr).to.match(/the test samples are 20 and 10/);

@@ -146,7 +146,7 @@ describe('spikeloom verify', function () {
       change: ({ tensors }) => {
         tensors['grad.z'] = tensors.x!;
       },
-      says: /no part of a 'lif' fixture.*grad.z/,
+      says: /do not belong to a 'lif' fixture.*grad.z/,
     },
     {
       what: 'another shape',
@@ -197,7 +197,7 @@ describe('spikeloom verify', function () {
       says: /classes from 0 to \d+, but one is 1000/,
     },
     {
-      what: 'a config that is no JSON',
+      what: 'a config that is not JSON',
       file: 'lif-t1',
       change: ({ metadata }) => {
         metadata.config = '{';

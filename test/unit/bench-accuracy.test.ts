@@ -55,7 +55,7 @@ describe('bench accuracy', () => {
     expect(svg).to.contain('a&lt;b: last 0.00 %');
   });
 
-  it('refuses what is no variation', async () => {
+  it('refuses what is not a variation', async () => {
     for (const vary of ['precision', 'precision=', '=fp32', 'precision=fp32,,bf16', 'a=b=c']) {
       const error = await failure(accuracyCommand('recipes/quickstart.yaml', small, { seeds: ['1'], vary }));
       expect(error.message).to.match(/--vary is KEY=VALUE,VALUE/);

@@ -48,7 +48,7 @@ describe('the CUDA library', function () {
       join(folder, library),
       'this is no library, and long enough to hold a header that is wrong'.repeat(4),
     );
-    await expectRefused(folder, /could not be loaded: .*invalid ELF header.*'npm run build:cuda' makes it anew/);
+    await expectRefused(folder, /could not be loaded: .*invalid ELF header.*'npm run build:cuda' makes it again/);
   });
 
   it('empty: says so', async () => {

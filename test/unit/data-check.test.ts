@@ -53,7 +53,7 @@ describe('checkData', () => {
   };
   const states = ({ files }: Finding) => files.map(({ state }) => state);
 
-  it('knows original files, also packed anew or unpacked, and counts samples', async () => {
+  it('knows original files, also repacked or unpacked, and counts samples', async () => {
     const first = await check();
     expect(states(first)).to.deep.equal(['original', 'original', 'original', 'original']);
     expect(first).to.deep.include({ state: 'complete', samples: { train: 5, test: 2 } });
@@ -64,7 +64,7 @@ describe('checkData', () => {
     rmSync(labels);
     const second = await check();
     expect(states(second)).to.deep.equal(['original', 'original', 'original', 'original']);
-    expect(second.files[0]!.note).to.match(/packed anew/);
+    expect(second.files[0]!.note).to.match(/repacked/);
   });
 
   it('tells a file that differs but can be read from one that is damaged', async () => {
@@ -160,7 +160,7 @@ describe('checkData', () => {
     expect((await checkData(folder.path('n-cars')))[0]!.files[0]).to.include({ state: 'differs' });
   });
 
-  it('refuses what is no folder', async () => {
+  it('refuses what is not a folder', async () => {
     const error = await checkData(folder.path('nowhere')).catch((caught) => caught);
     expect(error).to.be.instanceOf(DataError);
   });

@@ -95,7 +95,7 @@ describe('fetchFile', () => {
     whole();
   });
 
-  it('starts anew where the server knows no ranges, or gives no sign that the file is the same', async () => {
+  it('starts over where the server knows no ranges, or gives no sign that the file is the same', async () => {
     for (const served of [{ ranges: false }, { etag: '' }]) {
       folder = folders.path(`anew ${++count}`);
       server.files['set.zip'] = { content, cuts: [80_000], ...served };
@@ -165,7 +165,7 @@ describe('fetchFile', () => {
     expect((await failure({ file: short })).message).to.contain(`MD5 ${known.md5}`);
   });
 
-  it('takes a .gz that was packed anew for its content', async () => {
+  it('takes a .gz that was repacked for its content', async () => {
     const packed = gzipSync(content, { level: 1 });
     server.files['x.gz'] = { content: packed };
     const content5 = { md5: hash('md5', content), bytes: content.length };

@@ -80,7 +80,7 @@ describe('data: idx files', () => {
     expect(dataErrorOf(() => parseIdx(small)).message).to.match(/more than \d+ compressed bytes can hold/);
   });
 
-  it('refuses what is no regular file', () => {
+  it('refuses what is not a regular file', () => {
     mkdirSync(folder.path('directory'));
     expect(dataErrorOf(() => readIdx(folder.path('directory'))).message).to.match(/regular file/);
     expect(dataErrorOf(() => readIdx(folder.path('nowhere'))).message).to.match(/cannot be read.*ENOENT/);

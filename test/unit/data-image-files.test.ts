@@ -86,7 +86,7 @@ describe('data: pictures in files', () => {
     expect(() => imageFolder(without('val/n01/v.jpg'))).to.throw(DataError, /val\/n01: .* but this one has none/);
     expect(() => imageFolder(write({ ...TREE, 'val/n03/x.jpg': A }))).to.throw(
       DataError,
-      /val\/n03: is no class of train/,
+      /val\/n03: is not a class of train/,
     );
     expect(() => imageFolder('/nowhere')).to.throw(DataError, 'has no train/');
   });

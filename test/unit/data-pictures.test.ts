@@ -93,7 +93,7 @@ describe('data: pictures', () => {
     }
   });
 
-  it('refuses what is no picture, and a window outside of one', async () => {
+  it('refuses what is not a picture, and a window outside of one', async () => {
     for (const bytes of [
       Buffer.alloc(0),
       Buffer.from('hello'),

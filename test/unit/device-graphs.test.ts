@@ -33,7 +33,7 @@ describe('a device that runs recorded parts as one', function () {
     expect(found).to.deep.equal([[2, 0, 0], [4, 0, 1], [6, 0, 2], [8, 0, 3], 1, 0]);
   });
 
-  it('notes them anew when the workspace or the memory of kernels has moved', async () => {
+  it('captures them again when the workspace or the memory of kernels has moved', async () => {
     const found = await run(`${SETUP}
       const step = recordStep(cuda, () => relu(add(x, add(x, x))));
       for (let i = 0; i < 2; i++) { step.replay(); await note(step); }

@@ -25,7 +25,7 @@ describe('dropout', () => {
     expect(mask.slice(0, mask.length / 2)).to.deep.equal(mask.slice(mask.length / 2));
   });
 
-  it('draws anew with another counter word or seed, and alike with the same', async () => {
+  it('draws again with another counter word or seed, and alike with the same', async () => {
     const first = await masks(0.5, 5, [1, 0]);
     expect(await masks(0.5, 5, [1, 0])).to.deep.equal(first);
     expect(await masks(0.5, 5, [1])).to.deep.equal(first);

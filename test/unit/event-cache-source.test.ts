@@ -92,7 +92,7 @@ describe('source of a cache', () => {
     expect([await reads(root), await reads(copy)]).to.deep.equal([0, 0]);
   });
 
-  it('of other contents, sizes or names: the cache is made anew', async () => {
+  it('of other contents, sizes or names: the cache is rebuilt', async () => {
     const root = await smallSet();
     const ids = new Set([cacheIn(root).id]);
     const change = async (what: () => void, count: number): Promise<void> => {
@@ -151,7 +151,7 @@ describe('source of a cache', () => {
     expect([...cacheIn(root).labels]).to.deep.equal([7, 3]);
   });
 
-  it('of a cache of the version before: made anew', async () => {
+  it('of a cache of the version before: rebuilt', async () => {
     const root = await smallSet();
     const { file } = cacheIn(root);
     const bytes = readFileSync(file);
@@ -218,7 +218,7 @@ describe('source of a cache', () => {
       .and.to.include({ file: files[0]!.file });
   });
 
-  it('what is no regular file is refused at once', async function () {
+  it('what is not a regular file is refused at once', async function () {
     if (process.platform === 'win32') this.skip();
     const root = fresh();
     mkdirSync(root);

@@ -79,7 +79,7 @@ describe('cache of recordings', () => {
       writeFileSync(file, bytes);
       if (at >= stamp && at < start) {
         const { source } = openEventCache(file)!;
-        expect(source.stamp, 'what is no stamp of any files').not.to.equal(CONTENT.source.stamp);
+        expect(source.stamp, 'the stamp of no files').not.to.equal(CONTENT.source.stamp);
         expect({ ...source, stamp: CONTENT.source.stamp }).to.deep.equal(CONTENT.source);
         continue;
       }
@@ -106,7 +106,7 @@ describe('cache of recordings', () => {
     file2.close();
   });
 
-  it('a recording that is damaged or cut off while in use is told with file and byte; opened again it is made anew', async () => {
+  it('a recording that is damaged or cut off while in use is told with file and byte; opened again it is rebuilt', async () => {
     const root = folder.path('data');
     writeTree(root, {
       'Train/1/a.bin': fortyBit(someEvents(500, 34, 34)),

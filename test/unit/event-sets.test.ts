@@ -260,7 +260,7 @@ describe('event sets', () => {
     expect(told).to.have.length(2);
     expect(await framesOf(second.train, 0)).to.deep.equal(counted(someEvents(50, 34, 34, 3), 3));
     const stale = await failure(framesOf(first.train, 0));
-    expect(stale.message).to.include('made anew since this data set was opened');
+    expect(stale.message).to.include('rebuilt after this data set was opened');
   });
 
   it('options out of range, unknown ones and missing files are refused', async () => {

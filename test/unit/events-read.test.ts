@@ -163,7 +163,7 @@ describe('recordings of event cameras', () => {
     expect(of(`#!AER-DAT2.0\r\n#${'x'.repeat(2 ** 21)}`)).to.match(/header ends within/);
     expect(of('% Data file containing CD events\n\x0e\x08')).to.match(/type 14/);
     expect(of('% Data file containing CD events\n')).to.match(/cut off/);
-    expect(of('% Date 2020\n')).to.match(/names none that is read/);
+    expect(of('% Date 2020\n')).to.match(/names no format that can be read/);
     expect(of('\x89HDF\r\n')).to.match(/HDF5/);
   });
 

@@ -246,7 +246,7 @@ describe('fsta', () => {
     const [two, even, nine, three, hidden] = made as [Tensor, Tensor, Tensor, Tensor, Tensor];
     expect(wrong({ freq1: two })).to.throw(SpikeloomError, /one map, 'freq1' makes 2; add 'freq2'/);
     expect(wrong({ freq1: even })).to.throw(SpikeloomError, /'freq1' holds square filters of odd size/);
-    expect(wrong({ freq1: nine })).to.throw(SpikeloomError, /2401 numbers of 'basis' are no 9 square filters/);
+    expect(wrong({ freq1: nine })).to.throw(SpikeloomError, /2401 numbers of 'basis' are not 9 square filters/);
     expect(wrong({ time: three })).to.throw(
       SpikeloomError,
       /fstaTemporal: dimension T is 2 elsewhere but 3 in 'weight'/,

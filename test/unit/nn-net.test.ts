@@ -242,7 +242,7 @@ describe('networks', () => {
     expect(handles(), 'after dispose()').to.equal(before);
   });
 
-  it('JSON and seed give the network anew', async () => {
+  it('JSON and seed give the same network again', async () => {
     const net = held(tiny({ ...shape, seed: 9 }));
     const again = held(Net.fromJSON(JSON.parse(JSON.stringify(net)), { seed: 9, dtype: 'f64' }));
     const x = noise([2, 2, 7, 5]);
@@ -263,6 +263,6 @@ describe('networks', () => {
     refused(noise([2, 2, 7, 5], 'f32'), /computes in f64, but the input is f32/);
     expect(() => tiny({ ...shape, seed: -1 })).to.throw(/a seed is an integer/);
     expect(() => tiny({ ...shape, dtype: 'bf16' as never })).to.throw(/'f32' or 'f64', not "bf16"/);
-    expect(() => tiny({ ...shape, device: 'tpu' })).to.throw(/'tpu' is no device/);
+    expect(() => tiny({ ...shape, device: 'tpu' })).to.throw(/'tpu' is not a device/);
   });
 });

@@ -133,7 +133,7 @@ describe('models: messages name the layer, the rule and the remedy', () => {
     ['half a channel', [conv2d(1.5, { kernel: 3 })], /'channels' must be an integer, but is 1.5/],
     ['no number', [conv2d(Number.NaN, { kernel: 3 })], /'channels' must be .*but is NaN/],
     ['text', [linear('4' as never)], /'features' must be of type number, but is "4"/],
-    ['unknown option', [lif({ leak: 1 } as never)], /there is no option "leak"; there are kind, name, decay/],
+    ['unknown option', [lif({ leak: 1 } as never)], /there is no option "leak"; the options are kind, name, decay/],
     ['decay of plif', [plif({ decay: 1 })], /'decay' must be less than 1, but is 1/],
     ['dropout', [dropout(1)], /'p' must be less than 1/],
     ['surrogate', [lif({ surrogate: 'step' as never })], /'surrogate' must be "tanh" or "atan".*but is "step"/],
@@ -236,8 +236,8 @@ describe('models: JSON', () => {
 
   const valid = () => JSON.parse(JSON.stringify(plan([norm(), lif()])));
   const broken: [string, (json: Record<string, unknown>) => unknown, RegExp][] = [
-    ['nothing', () => undefined, /this is no model: it must be of type object/],
-    ['an array', () => [], /this is no model/],
+    ['nothing', () => undefined, /this is not a model: it must be of type object/],
+    ['an array', () => [], /this is not a model/],
     ['another format', (json) => ({ ...json, format: 'onnx' }), /'format' must be "spikeloom-model", but is "onnx"/],
     ['another version', (json) => ({ ...json, version: 2 }), /'version' must be 1, but is 2/],
     ['no steps', (json) => ({ ...json, steps: 1e9 }), /'steps' must be at most 1024, but is 1000000000/],

@@ -90,12 +90,12 @@ describe('zoo: options', () => {
     const refused = (options: object, message: RegExp) =>
       expect(() => zoo['fsta-resnet20'].plan(options as never)).to.throw(message);
     refused({ basis: 8 }, /conv1\.2\.dct \(fsta\): 'basis' must be odd/);
-    refused({ depth: 3 }, /^fsta-resnet20: there is no option "depth"; there are width, reduction, basis/);
+    refused({ depth: 3 }, /^fsta-resnet20: there is no option "depth"; the options are width, reduction, basis/);
     refused({ attention: 'se' }, /'attention' must be "fsta" or "none", but is "se"/);
     refused({ neuron: { kind: 'relu' } }, /'neuron\.kind' must be "lif" or "if" or "plif"/);
     refused({ size: 1 }, /conv1\.9 \(avgPool2d\): a window of 2 does not fit/);
-    expect(() => model('resnet50')).to.throw(/no network "resnet50"; there are fsta-resnet8, fsta-resnet18/);
-    expect(() => model('constructor')).to.throw(/there are fsta-resnet8, fsta-resnet18/);
+    expect(() => model('resnet50')).to.throw(/no network "resnet50"; the networks are fsta-resnet8, fsta-resnet18/);
+    expect(() => model('constructor')).to.throw(/the networks are fsta-resnet8, fsta-resnet18/);
     expect(model('fsta-resnet34')).to.equal(zoo['fsta-resnet34']);
   });
 

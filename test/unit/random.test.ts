@@ -66,7 +66,7 @@ describe('random: Philox4x32-10', () => {
     expect(new Set(names.map((name) => first(...name))).size).to.equal(names.length);
   });
 
-  it('opened anew under another word gives that stream from its start', () => {
+  it('reopened under another word gives that stream from its start', () => {
     const draws = philox(5, 1, 2, 3);
     draws.normal();
     draws.reopen(7);

@@ -142,7 +142,7 @@ describe('a recipe', () => {
       expect(message).to.match(/child\.yaml:2: 'batch' .* must be integer/);
     });
 
-    it('refuses circles, what is no path, and what is not there', () => {
+    it('refuses circles, what is not a path, and what is not there', () => {
       write('a.yaml', 'extends: b.yaml\n');
       write('b.yaml', 'extends: a.yaml\n');
       write('self.yaml', 'extends: self.yaml\n');

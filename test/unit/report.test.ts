@@ -74,7 +74,7 @@ describe('reports', () => {
     expect(chart).to.match(/best test accuracy, epoch 3/);
   });
 
-  it('refuse what is no run folder, and damaged files by name', () => {
+  it('refuse what is not a run folder, and damaged files by name', () => {
     expect(() => writeReport(folders.path())).to.throw(SpikeloomError, /not a run folder: it has no metrics\.jsonl/);
     expect(() => writeReport(runOf([], { 'metrics.jsonl': 'x\n' }))).to.throw(SpikeloomError, /metrics\.jsonl:1/);
     expect(() => writeReport(runOf([], { 'environment.json': '[' }))).to.throw(SpikeloomError, /environment\.json/);

@@ -158,7 +158,7 @@ describe('a recorded step', () => {
     expect(await more.item()).to.equal(1);
     for (const disposable of [step, step, ...others, more]) disposable.dispose();
     expect(memory()).to.deep.equal(before);
-    expect(() => step.replay()).to.throw(SpikeloomError, 'record it anew');
+    expect(() => step.replay()).to.throw(SpikeloomError, 'record it again');
   });
 
   it('refuses what cannot be recorded, and keeps nothing then', async () => {

@@ -164,7 +164,7 @@ describe('tensors', () => {
   });
 
   it('on a device that does not exist are refused', () => {
-    expect(() => device('gpu')).to.throw("'gpu' is no device");
+    expect(() => device('gpu')).to.throw("'gpu' is not a device");
   });
 });
 

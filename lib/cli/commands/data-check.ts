@@ -15,13 +15,13 @@ export function addDataCheck(data: Command): void {
   const names = CATALOGUE.map(({ name }) => name);
   data
     .command('check')
-    .description('say which data sets lie in a folder, whole or not, and whether their files are the original ones')
+    .description('say which data sets are in a folder, complete or not, and whether their files are the original ones')
     .argument('<root>', 'the folder, e.g. datasets')
     .addOption(new Option('--name <set>', 'look for this data set alone').choices(names))
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
-      '\nExit status 0: what was found is whole and can be read (files that differ from the original are told), else 1.',
+      '\nExit status 0: what was found is complete and can be read (files that differ from the original are reported), else 1.',
     )
     .action(dataCheckCommand);
 }

@@ -117,5 +117,5 @@ function lastRun({ out, name }: Settings): string {
   }
   const last = entries.sort((a, b) => Number(numberOf(a)) - Number(numberOf(b))).at(-1);
   if (last !== undefined) return join(out, last);
-  throw new UsageError(`there is no run ${join(out, name)}-NNNN to go on with; start one without --resume`);
+  throw new UsageError(`there is no run ${join(out, name)}-NNNN to continue; start one without --resume`);
 }

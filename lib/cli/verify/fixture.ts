@@ -112,7 +112,7 @@ export class Fixture {
     const others = this.#file.names.filter((name) => !this.#used.has(name));
     if (others.length === 0) return;
     const shown = others.slice(0, 8).join(', ') + (others.length > 8 ? `, and ${others.length - 8} more` : '');
-    this.fail(`these tensors are no part of a '${this.kind}' fixture with this config: ${shown}`);
+    this.fail(`these tensors do not belong to a '${this.kind}' fixture with this config: ${shown}`);
   }
 
   fail(problem: string): never {
@@ -133,14 +133,14 @@ export class Fixture {
 
   #readKind(): FixtureKind {
     const { 'spikeloom.fixture': version, kind } = this.#file.metadata;
-    if (version === undefined) this.fail("this is no fixture: its metadata have no 'spikeloom.fixture'");
+    if (version === undefined) this.fail("this is not a fixture: its metadata have no 'spikeloom.fixture'");
     if (version !== '1') this.fail(`fixtures of version 1 can be checked, but this is of version ${version}`);
     const kinds = Object.keys(configs).join(', ');
     if (kind === 'op') {
       this.fail(`a fixture of single operations (kind 'op') serves the test suite; this command checks ${kinds}`);
     }
     if (kind === undefined || !Object.hasOwn(configs, kind)) {
-      this.fail(`the kinds of fixtures are ${kinds}, but this is ${kind === undefined ? 'of none' : `'${kind}'`}`);
+      this.fail(`the kinds of fixtures are ${kinds}, but this one has ${kind === undefined ? 'no kind' : `'${kind}'`}`);
     }
     return kind as FixtureKind;
   }

@@ -108,7 +108,7 @@ export function frameAugmenter(
   if (augment === 'none' || (augment === 'published' && set.name === 'dvs128-gesture')) return () => {};
   if (augment !== 'published' || set.name !== 'cifar10-dvs') {
     throw new SpikeloomError(
-      `frames of '${set.name}' have no augmentation '${augment}': 'published' is defined for cifar10-dvs and, where it is none, for dvs128-gesture; use augment 'none'`,
+      `frames of '${set.name}' have no augmentation '${augment}': 'published' is defined for cifar10-dvs and for dvs128-gesture, where it does nothing; use augment 'none'`,
     );
   }
   return (frames, { epoch, batch, indices }) => {

@@ -141,7 +141,10 @@ async function cacheOf(root: string, plan: EventSetPlan, options: EventSetOption
   await makeCache(file, plan, options);
   const made = openEventCache(file);
   if (made && (await isOf(made, plan.origins, options.signal))) return made;
-  throw new DataError(file, 'the cache was replaced by another one while it was made; is a second program at it?');
+  throw new DataError(
+    file,
+    'the cache was replaced by another one while it was built; does a second program build it?',
+  );
 }
 
 function sharedIntegers(from: ArrayLike<number>): Int32Array<SharedArrayBuffer> {

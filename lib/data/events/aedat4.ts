@@ -112,7 +112,7 @@ export function openAedat4(head: Uint8Array, file: string): Partial<SensorSize> 
     });
   }
   if (end > 0 && end < start) {
-    throw new DataError(file, `packets lie before their table, but the table is said to be at byte ${end}`, {
+    throw new DataError(file, `packets lie before their table, but the header puts the table at byte ${end}`, {
       offset: MAGIC.length,
     });
   }

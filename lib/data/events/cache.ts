@@ -175,7 +175,7 @@ export async function buildEventCache(
   await writeFileAtomicAsync(file, cacheParts(content, items, options));
 }
 
-const REMEDY = 'delete it, and it will be made anew; nothing may change it while a run reads it';
+const REMEDY = 'delete it, and it will be rebuilt; nothing may change it while a run reads it';
 
 /** Reads exactly the bytes from `offset` on; a file that ends before is a {@link DataError}. */
 function readFully(fd: number, file: string, bytes: Uint8Array, offset: number): void {
@@ -269,7 +269,7 @@ function readCache(fd: number, file: string): EventCache | undefined {
   const index = Buffer.alloc(length);
   readFully(fd, file, index, start);
   if (digestOf(header, index, trailer).toString('hex') !== id) {
-    throw damaged(file, 'header and index do not have the checksum that is said', start);
+    throw damaged(file, 'header and index do not have their checksum', start);
   }
   if (content.version !== VERSION) return undefined;
   const columns = new Uint8Array(index).buffer; // aligned for the arrays
@@ -331,7 +331,7 @@ export class RecordingFile {
     }
     try {
       if (readTrailer(this.#fd, file, fstatSync(this.#fd).size).id !== id) {
-        throw new DataError(file, 'the cache was made anew since this data set was opened; open it again');
+        throw new DataError(file, 'the cache was rebuilt after this data set was opened; open it again');
       }
       this.#mapped = native().mapFile(this.#fd);
     } catch (error) {
@@ -353,7 +353,7 @@ export class RecordingFile {
 
   /** The error for a recording that does not have its checksum any more. */
   damaged(offset: number): DataError {
-    return damaged(this.#file, 'the recording here does not have the checksum that is said', offset);
+    return damaged(this.#file, 'the recording here does not have its checksum', offset);
   }
 
   close(): void {

@@ -118,7 +118,7 @@ function formatOf(head: Uint8Array, file: string): EventFormat {
   if (['.bin', '.bs2'].includes(extname(file).toLowerCase())) return 'nmnist';
   throw new DataError(
     file,
-    `neither its first bytes nor its name tell what recording this is; give the format, one of ${EVENT_FORMATS.join(', ')}`,
+    `neither its first bytes nor its name tell which format this is; give the format, one of ${EVENT_FORMATS.join(', ')}`,
     { offset: 0 },
   );
 }
@@ -130,7 +130,7 @@ function propheseeFormat(head: Uint8Array, file: string): EventFormat {
   if (lines.some((line) => /^% Data file containing/i.test(line))) return 'dat';
   throw new DataError(
     file,
-    "a Prophesee header names its format ('evt 2.0', 'evt 3.0', 'Data file containing ...'), but this one names none that is read; give the format",
+    "a Prophesee header names its format ('evt 2.0', 'evt 3.0', 'Data file containing ...'), but this one names no format that can be read; give the format",
     { offset: 0 },
   );
 }
@@ -225,13 +225,16 @@ const OPEN: Record<
 export function openRecording(head: Uint8Array, file: string, options: EventOptions = {}): Recording {
   const format = options.format ?? formatOf(head, file);
   if (!EVENT_FORMATS.includes(format)) {
-    throw new DataError(file, `'${format}' is no format of recordings; known: ${EVENT_FORMATS.join(', ')}`);
+    throw new DataError(file, `'${format}' is not a format of recordings; known: ${EVENT_FORMATS.join(', ')}`);
   }
   const { decoder, bytesPerEvent, open } = OPEN[format];
   const { start, width, height, packets }: Opened = open?.(head, file) ?? { start: 0 };
   const size = options.size ?? (width && height ? { width, height } : USUAL[format]);
   if (![size.width, size.height].every((side) => Number.isInteger(side) && side >= 1 && side <= 0x8000)) {
-    throw new DataError(file, `a sensor has 1 to 32768 columns and rows, but ${size.width}x${size.height} is said`);
+    throw new DataError(
+      file,
+      `a sensor has 1 to 32768 columns and rows, but this one would have ${size.width}x${size.height}`,
+    );
   }
   return {
     format,

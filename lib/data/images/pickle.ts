@@ -94,7 +94,7 @@ class Unpickler {
   };
 
   #refuse(why: string): never {
-    throw new DataError(this.#file, `${why}: it is damaged or no data set's pickle`, { offset: this.#opcode });
+    throw new DataError(this.#file, `${why}: it is damaged or not a data set's pickle`, { offset: this.#opcode });
   }
 
   #take(length: number): Buffer {
@@ -192,16 +192,16 @@ function decimal(m: Machine): number | boolean {
 
 function append(m: Machine, values: PickleValue[]): void {
   const list = m.top();
-  if (!Array.isArray(list)) m.refuse('appends to what is no list');
+  if (!Array.isArray(list)) m.refuse('appends to something that is not a list');
   for (const value of values) (list as PickleValue[]).push(value);
 }
 
 function setItems(m: Machine, items: PickleValue[]): void {
   const map = m.top();
-  if (!(map instanceof Map) || items.length % 2 !== 0) m.refuse('sets an item of what is no dictionary');
+  if (!(map instanceof Map) || items.length % 2 !== 0) m.refuse('sets an item of something that is not a dictionary');
   for (let i = 0; i < items.length; i += 2) {
     const key = items[i]!;
-    if (typeof key !== 'string' && !Buffer.isBuffer(key)) m.refuse('has a key that is no text');
+    if (typeof key !== 'string' && !Buffer.isBuffer(key)) m.refuse('has a key that is not text');
     (map as Map<string, PickleValue>).set(key!.toString().slice(0, 200), items[i + 1]!);
   }
 }
@@ -240,7 +240,7 @@ function build(m: Machine): void {
   const target = m.top();
   if (isUnfinished(target, 'dtype')) return; // byte order and alignment mean nothing to bytes
   if (!isUnfinished(target, 'ndarray') || !target.array || !Array.isArray(state) || state.length !== 5) {
-    m.refuse('completes something that is no array');
+    m.refuse('completes something that is not an array');
   }
   const [, shape, dtype, isFortran, bytes] = state as PickleValue[];
   const isShape =

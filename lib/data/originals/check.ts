@@ -105,8 +105,7 @@ async function verify(file: string, known: KnownFile): Promise<FileFinding> {
     const original = isOriginal(rule, await digestFile(file));
     if (original) return finding('original');
     const content = packed ? await digestContent(file) : undefined; // verifies the checksum in it, too
-    if (known.content && content?.md5 === known.content.md5)
-      return finding('original', 'packed anew, the same content');
+    if (known.content && content?.md5 === known.content.md5) return finding('original', 'repacked, the same content');
     if (file.endsWith('.zip')) openTreeSync(file).close(); // refuses what is none, or has lost its end
     if (original === undefined) return finding('present', 'no hash of it is known');
     if (rule.bytes !== undefined && bytes < rule.bytes && known.content === undefined) {

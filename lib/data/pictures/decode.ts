@@ -65,7 +65,7 @@ async function loadSharp(file: string, jpegProblem: string | undefined): Promise
     return sharp;
   });
   return loaded.catch((cause) => {
-    const why = jpegProblem === undefined ? 'is no JPEG file' : `is a JPEG file, but ${jpegProblem}`;
+    const why = jpegProblem === undefined ? 'is not a JPEG file' : `is a JPEG file, but ${jpegProblem}`;
     throw new DataError(
       file,
       `${why}; other pictures need the npm package sharp, which cannot be loaded (${cause.message})`,

@@ -102,7 +102,7 @@ export function imageFolder(root: string, options: ImageFilesOptions = {}): Samp
   const half = (name: keyof typeof HALVES): ImageFiles => {
     const folder = halfFolder(root, name);
     const strange = name === 'test' ? foldersOf(folder).find((entry) => !classes.includes(entry)) : undefined;
-    if (strange !== undefined) throw new DataError(join(folder, strange), 'is no class of train');
+    if (strange !== undefined) throw new DataError(join(folder, strange), 'is not a class of train');
     const places = classes.map((entry) => join(folder, entry));
     const files = places.flatMap((place, i) =>
       picturesOf(place).map((picture): PlacedFile => ({ place: i, name: picture })),
