@@ -23,11 +23,11 @@ export const IO_CHUNK_BYTES = 2 ** 30;
 export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
 
 /**
- * Write a file that is either the old one or the complete new one, whenever the process or the machine stops:
+ * Writes a file that is either the old one or the complete new one, whenever the process or the machine stops:
  * a temporary file in the same folder, written, synced, renamed over `path`, and the folder synced.
  * Synchronous on purpose: nothing can change what is being saved while it is saved.
  *
- * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is no regular file. The temporary
+ * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is not a regular file. The temporary
  * file is removed and a former file under `path` stays as it was. Errors thrown by the iterable pass through unchanged.
  */
 export function writeFileAtomic(path: string, content: FileContent, { chunkBytes = IO_CHUNK_BYTES } = {}): void {
@@ -83,14 +83,14 @@ export async function writeFileAtomicAsync(
   if (process.platform !== 'win32') await attemptAsync(path, () => syncFolderAsync(dirname(place)));
 }
 
-/** Write `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
+/** Writes `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
 export function writeJsonAtomic(path: string, value: unknown): void {
   const text = JSON.stringify(value, null, 2);
   if (text === undefined) throw new SpikeloomError(`${path}: only values that JSON can hold are written, not ${value}`);
   writeFileAtomic(path, `${text}\n`);
 }
 
-/** Make the names in a folder durable: a rename or a new file survives a power cut once its folder is synced. */
+/** Makes the names in a folder durable: a rename or a new file survives a power cut once its folder is synced. */
 export function syncFolder(folder: string): void {
   if (process.platform === 'win32') return; // a folder cannot be opened there
   const fd = openSync(folder, 'r');

@@ -5,12 +5,12 @@ export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';
 export {
   beforeReplay,
-  inOneGo,
   isStepRecording,
   planStep,
   RecordedStep,
   recordStep,
   recordStepInTurns,
+  runToEnd,
   type StepBody,
   type StepPlan,
   type StepTurns,

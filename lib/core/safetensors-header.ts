@@ -43,9 +43,9 @@ const METADATA_KEY = '__metadata__';
 const MAX_DEPTH = 3;
 
 /**
- * Parse and check a header: UTF-8, JSON, no key twice, known element types, shapes that match their byte ranges, and
+ * Parses and checks a header: UTF-8, JSON, no key twice, known element types, shapes that match their byte ranges, and
  * ranges that cover the data section from 0 to `dataBytes` without gap or overlap.
- * @throws SpikeloomError that names the file, the tensor and the offset.
+ * @throws SpikeloomError that names the file, the tensor and the offset
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string): SafetensorsHeader {
   const fail = (what: string): never => {

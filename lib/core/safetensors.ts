@@ -55,9 +55,9 @@ export interface SafetensorsFile {
 const HALF_CHUNK_ELEMENTS = 2 ** 22;
 
 /**
- * Open a safetensors file (little-endian: 8 bytes header length, JSON header, data) and check all of its header.
+ * Opens a safetensors file (little-endian: 8 bytes header length, JSON header, data) and checks its whole header.
  * Memory grows with the header and with what is read, never with what a damaged header claims.
- * @throws SpikeloomError for anything that is not a complete, consistent file.
+ * @throws SpikeloomError for anything that is not a complete, consistent file
  */
 export function openSafetensors(path: string, { chunkBytes = IO_CHUNK_BYTES } = {}): SafetensorsFile {
   const fd = openForReading(path);
@@ -74,10 +74,10 @@ export function openSafetensors(path: string, { chunkBytes = IO_CHUNK_BYTES } = 
 }
 
 /**
- * Write tensors and metadata as one safetensors file, atomically, in an order that depends on names and element types
+ * Writes tensors and metadata as one safetensors file, atomically, in an order that depends on names and element types
  * only: equal content gives equal bytes. Float32 values for BF16 and F16 are rounded to nearest even. The event loop goes on
  * meanwhile, so the arrays must not change before the promise is settled.
- * @throws SpikeloomError for data that does not fit its shape or element type, and when the file cannot be written.
+ * @throws SpikeloomError for data that does not fit its shape or element type, and when the file cannot be written
  */
 export async function writeSafetensors(
   path: string,

@@ -174,7 +174,7 @@ const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> =>
   };
 
 /** Runs a generator to its end. */
-export function inOneGo<R>(turns: Generator<void, R, void>): R {
+export function runToEnd<R>(turns: Generator<void, R, void>): R {
   let turn = turns.next();
   while (!turn.done) turn = turns.next();
   return turn.value;
@@ -288,7 +288,7 @@ export class RecordedStep<R> implements StepPlan, Disposable {
  * }
  */
 export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R> {
-  return new RecordedStep(inOneGo(recordCalls(device, inOneTurn(body), false)));
+  return new RecordedStep(runToEnd(recordCalls(device, inOneTurn(body), false)));
 }
 
 /**
@@ -317,5 +317,5 @@ export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): 
 
 /** The memory that recordStep() would plan for the same function. Nothing is run, and no memory is taken. */
 export function planStep(device: Device, body: StepBody<unknown>): StepPlan {
-  return planOf(inOneGo(recordCalls(device, inOneTurn(body), true)).program);
+  return planOf(runToEnd(recordCalls(device, inOneTurn(body), true)).program);
 }

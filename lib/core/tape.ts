@@ -1,6 +1,6 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in order.
 import { SpikeloomError } from './errors.ts';
-import { inOneGo, noteGradient } from './step.ts';
+import { noteGradient, runToEnd } from './step.ts';
 import { describe, keep, scope, type Tensor } from './tensor.ts';
 
 /**
@@ -136,7 +136,7 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
-  inOneGo(backwardInTurns(loss, gradient));
+  runToEnd(backwardInTurns(loss, gradient));
 }
 
 /** The same as a generator that yields between the calls of two nodes, for {@link recordStepInTurns}. */

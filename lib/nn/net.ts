@@ -7,13 +7,13 @@ import {
   describe,
   device,
   elements,
-  inOneGo,
   isRecording,
   isStepRecording,
   keep,
   noGrad,
   parameter,
   type RealType,
+  runToEnd,
   scope,
   stepInput,
   type Tensor,
@@ -186,7 +186,7 @@ export class Net extends Callable {
    * @returns what the last layer makes: [B,...] after meanOverTime(), else [T,B,...]
    */
   forward(x: Tensor): Tensor {
-    return inOneGo(this.forwardInTurns(x));
+    return runToEnd(this.forwardInTurns(x));
   }
 
   /** forward() as a generator that yields between two layers of the model, for recordStepInTurns(). */
@@ -321,7 +321,7 @@ export class Net extends Callable {
       precision: this.precision,
       recompute: this.recompute,
       run: (planned: PlannedLayer) => this.#run(planned, pass),
-      list: (layers: readonly PlannedLayer[], from: Tensor) => inOneGo(this.#list(layers, from, { ...before }, true)),
+      list: (layers: readonly PlannedLayer[], from: Tensor) => runToEnd(this.#list(layers, from, { ...before }, true)),
     };
     const spikes = isRecording() ? runGroup(group, input, context) : scope(() => runGroup(group, input, context));
     pass.repeats = 1;
@@ -350,7 +350,7 @@ export class Net extends Callable {
       seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
-      list: (layers, x) => inOneGo(this.#list(layers, x, { counter, repeats: 1, rounded: false })),
+      list: (layers, x) => runToEnd(this.#list(layers, x, { counter, repeats: 1, rounded: false })),
     };
   }
 }

@@ -35,7 +35,7 @@ function check(settings: OptimizerSettings, name: string, value: number, inside:
   if (!inside) throw new SpikeloomError(`${settings.kind}: ${name} is ${rule}, not ${value}`);
 }
 
-/** Refuses a learning rate that is no number of at least 0. */
+/** Refuses a learning rate that is not a number of at least 0. */
 export function checkRate(settings: OptimizerSettings, lr: number): void {
   check(settings, 'lr', lr, Number.isFinite(lr) && lr >= 0, 'a number of at least 0');
 }

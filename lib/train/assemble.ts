@@ -17,11 +17,11 @@ import {
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
+import { hasState } from './run-files.ts';
 import { createRun, openRun, readSettings, runPaths } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
-import { hasState } from './trainer-folder.ts';
 
 /** The data's value. @throws SpikeloomError where the settings say another one */
 function agreed<V>(key: string, given: V | undefined, found: V, name: string): V {
@@ -146,7 +146,7 @@ export interface EvaluateRunOptions {
 
 /**
  * Evaluates the saved weights of a run on its test images.
- * @throws SpikeloomError when the folder is no run folder or has no such weights yet
+ * @throws SpikeloomError when the folder is not a run folder or has no such weights yet
  */
 export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
   const { weights = 'best', signal } = options;

@@ -1,11 +1,11 @@
 // Accuracy, loss and firing rates of a network on an image set.
-import { inOneGo, noGradInTurns, SpikeloomError, scope, type Tensor } from '../core/index.ts';
+import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { AnySet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
+import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { feedsOf, type Residence } from './residence.ts';
-import { type AnyBatch, type DeviceBatch, upload } from './trainer-inputs.ts';
-import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
+import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
 import {
   forwardPass,
   RecordedSteps,
@@ -13,7 +13,7 @@ import {
   type StepNumbers,
   type StepOf,
   type StepTensors,
-} from './trainer-step.ts';
+} from './training-step.ts';
 
 export interface Evaluation {
   /** Share of the images classified right, 0 to 1. */
@@ -78,7 +78,7 @@ export class EvaluationSteps implements Disposable {
   /** Queues a pass; `reading` is the promise of its numbers. */
   async queue(batch: AnyBatch): Promise<{ reading: Promise<Reading> }> {
     const { onLayer, dtype, device } = this.#net;
-    if (!this.#record || onLayer) return scope(() => read(inOneGo(this.#pass(upload(batch, dtype, device))), batch));
+    if (!this.#record || onLayer) return scope(() => read(runToEnd(this.#pass(upload(batch, dtype, device))), batch));
     const step = await this.#recorded.load(batch);
     step.replay();
     return read(step.result, batch);

@@ -1,11 +1,11 @@
 // How much of a device's memory training takes, known before the first step.
 import { freemem } from 'node:os';
-import { type Device, inOneGo, planStep, type StepPlan, type Tensor } from '../core/index.ts';
+import { type Device, planStep, runToEnd, type StepPlan, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
-import { type PlannedBatch, plannedInputs } from './trainer-inputs.ts';
-import { LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
-import { trainingStep } from './trainer-step.ts';
+import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
+import { trainingStep } from './training-step.ts';
 
 export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
   /** Images per update. */
@@ -48,7 +48,7 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
   try {
     return planStep(device, () => {
       const inputs = plannedInputs(batch, net.plan.input, dtype, device);
-      return { held: inputs.held, ...inOneGo(step(inputs.batch)) };
+      return { held: inputs.held, ...runToEnd(step(inputs.batch)) };
     });
   } finally {
     Object.assign(net, { training, trackFiring, onLayer });

@@ -49,15 +49,15 @@ export class MetricsLog {
     this.#bytes += line.length;
   }
 
-  /** Make all records durable and give the length in bytes, for a checkpoint to remember. */
+  /** Makes all records durable and returns the length in bytes, for a checkpoint to remember. */
   checkpoint(): number {
     fsyncSync(this.#open());
     return this.#bytes;
   }
 
   /**
-   * Drop the records written after a checkpoint.
-   * @throws SpikeloomError if the file is shorter than the checkpoint says or has no line end there: another file.
+   * Drops the records written after a checkpoint.
+   * @throws SpikeloomError if the file is shorter than the checkpoint says or has no line end there: another file
    */
   rewind(bytes: number): void {
     const fd = this.#open();
@@ -90,7 +90,7 @@ export class MetricsLog {
 
 /**
  * All records of a metrics file; an unfinished last line is left out.
- * @throws SpikeloomError with file and line for any other line that is not a JSON object.
+ * @throws SpikeloomError with file and line for any other line that is not a JSON object
  */
 export function readMetrics(path: string): MetricsRecord[] {
   let text: string;

@@ -27,15 +27,15 @@ interface Found {
 }
 
 /**
- * Read a recipe (YAML 1.2) and apply `key=value` overrides, the later ones winning. A recipe that begins with `extends: FILE`, a path from its
- * own folder, has the keys of that one where it has none itself.
- * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value.
+ * Reads a recipe (YAML 1.2) and applies `key=value` overrides; of two for one key the later wins. A recipe that begins with `extends: FILE`
+ * (a path relative to its own folder) takes the keys that it does not set from that file.
+ * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value
  */
 export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {
   return parseRecipe(readRecipe(file), file, overrides);
 }
 
-/** {@link loadRecipe} for a text in memory; `file` only serves messages. */
+/** {@link loadRecipe} for a text in memory; `file` is only named in messages. */
 export function parseRecipe(text: string, file: string, overrides: readonly string[] = []): Settings {
   return resolved(layersOf(text, file), overrides);
 }
@@ -64,7 +64,7 @@ function layersOf(text: string, file: string, above: readonly string[] = []): La
 
 /**
  * Fill in the defaults of settings given as a plain object and check every key.
- * @throws SpikeloomError that lists what is wrong and what exists.
+ * @throws SpikeloomError that lists what is wrong and what exists
  */
 export function resolveSettings(
   input: unknown,

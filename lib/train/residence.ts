@@ -6,7 +6,7 @@ import { residentBytes } from '../data/images/resident-set.ts';
 import { type BatchFeed, byteLoader, type LoaderOptions } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
-import type { AnyBatch } from './trainer-inputs.ts';
+import type { AnyBatch } from './step-inputs.ts';
 
 export const RESIDENCES = ['auto', 'on', 'off'] as const;
 

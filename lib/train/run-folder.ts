@@ -50,9 +50,9 @@ export function runPaths(folder: string): RunPaths {
 }
 
 /**
- * Make the next run folder, `OUT/NAME-0001` and so on, and write its settings and environment. Two processes that do
+ * Makes the next run folder, `OUT/NAME-0001` and so on, and writes its settings and environment. Two processes that do
  * this at once get two folders.
- * @throws SpikeloomError if the folder cannot be made or the name is not one for files.
+ * @throws SpikeloomError if the folder cannot be made or the name has characters that do not belong in file names
  */
 export function createRun(
   settings: Settings,
@@ -73,8 +73,8 @@ export function createRun(
 }
 
 /**
- * Open a run folder made by {@link createRun}, to continue it. The environment of its start stays as it is.
- * @throws SpikeloomError if there is no such folder, it is no run folder, or its settings are damaged.
+ * Opens a run folder made by {@link createRun}, to continue it. The environment of its start stays as it is.
+ * @throws SpikeloomError if there is no such folder, it is not a run folder, or its settings are damaged
  */
 export function openRun(folder: string): RunFolder {
   const settings = readSettings(folder);

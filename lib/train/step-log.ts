@@ -1,7 +1,7 @@
 // The numbers of training steps are collected on the device and read together.
 import { type Device, keep, type RealType, type Tensor, zeros } from '../core/index.ts';
 import { logMetrics } from '../ops/log-metrics.ts';
-import type { StepNumbers, StepTensors } from './trainer-step.ts';
+import type { StepNumbers, StepTensors } from './training-step.ts';
 
 /** The most steps between two reads: their numbers fit the 4 KiB that a device returns without being waited for. */
 export const MOST_LOGGED = 200;

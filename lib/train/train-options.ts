@@ -7,11 +7,11 @@ import type { Net } from '../nn/index.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
+import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
+import type { RunFiles } from './run-files.ts';
 import { MOST_LOGGED, usualLogEvery } from './step-log.ts';
-import type { RunFiles } from './trainer-folder.ts';
-import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './trainer-loss.ts';
 
 export interface TrainOptions {
   data: AnySplits;

@@ -15,19 +15,19 @@ import {
   weightIn,
   writeState,
 } from './checkpoint.ts';
+import { allFinite, divergence } from './divergence.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
+import { explainFailure } from './failure.ts';
 import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress } from './progress.ts';
 import { ReportKeeper } from './report.ts';
 import { type Feeds, feedsOf } from './residence.ts';
+import { checkFresh, openFiles, type RunFiles } from './run-files.ts';
 import { runPaths } from './run-folder.ts';
+import type { AnyBatch, PlannedBatch } from './step-inputs.ts';
 import type { LoggedStep } from './step-log.ts';
 import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
-import { allFinite, divergence } from './trainer-divergence.ts';
-import { explainFailure } from './trainer-failure.ts';
-import { checkFresh, openFiles, type RunFiles } from './trainer-folder.ts';
-import type { AnyBatch, PlannedBatch } from './trainer-inputs.ts';
-import { type QueuedStep, TrainingSteps } from './trainer-step.ts';
+import { type QueuedStep, TrainingSteps } from './training-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
 

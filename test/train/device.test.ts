@@ -6,9 +6,9 @@ import { loader } from '../../lib/data/loader.ts';
 import { model } from '../../lib/nn/index.ts';
 import { adamw, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
+import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import { train } from '../../lib/train/train.ts';
-import { LOSS_DEFAULTS } from '../../lib/train/trainer-loss.ts';
-import { TrainingSteps } from '../../lib/train/trainer-step.ts';
+import { TrainingSteps } from '../../lib/train/training-step.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 interface Way {

@@ -6,11 +6,11 @@ import { cudaBackend, NotFiniteError, SpikeloomError } from '../../lib/core/inde
 import { type Batch, loader } from '../../lib/data/loader.ts';
 import { conv2d, define, globalAvgPool, linear, type Net } from '../../lib/nn/index.ts';
 import { adamw, constant, lamb, type Optimizer, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';
+import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
-import { LOSS_DEFAULTS } from '../../lib/train/trainer-loss.ts';
-import { TrainingSteps } from '../../lib/train/trainer-step.ts';
+import { TrainingSteps } from '../../lib/train/training-step.ts';
 import { testDevices } from '../support/devices.ts';
 import { failure } from '../support/failure.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';

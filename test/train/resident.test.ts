@@ -13,9 +13,9 @@ import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
 import { Progress } from '../../lib/train/progress.ts';
 import type { Residence } from '../../lib/train/residence.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
+import type { AnyBatch } from '../../lib/train/step-inputs.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
-import type { AnyBatch } from '../../lib/train/trainer-inputs.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 import { tinyNet } from '../support/tiny-net.ts';
 

@@ -17,9 +17,9 @@ import { add } from '../../lib/ops/add.ts';
 import { logMetrics } from '../../lib/ops/log-metrics.ts';
 import { clipFactor } from '../../lib/ops/optimizer-updates.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import { planTraining } from '../../lib/train/memory.ts';
 import { train } from '../../lib/train/train.ts';
-import { LOSS_DEFAULTS } from '../../lib/train/trainer-loss.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 const MIB = 2 ** 20;

@@ -240,7 +240,7 @@ describe('event sets', () => {
     expect(await failure(shd(root, STEPS))).to.be.instanceOf(DataError);
   });
 
-  it('the cache is made once, anew when a file changes, and its progress is told', async () => {
+  it('the cache is made once, and again when a file changes, and its progress is told', async () => {
     const root = folder.path('changing');
     const write = (seed: number) => writeTree(root, { 'Train/1/a.bin': fortyBit(someEvents(50, 34, 34, seed)) });
     write(1);

@@ -51,7 +51,7 @@ describe('weights', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  /** What a network saved, to be changed and written anew. */
+  /** What a network saved, to be changed and written again. */
   async function saved(net: Net): Promise<Record<string, SafetensorsTensor>> {
     await saveWeights(net, path);
     const file = openSafetensors(path);

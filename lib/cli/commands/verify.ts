@@ -37,7 +37,7 @@ function documentOf({ results, leftOut, ...rest }: Verification) {
   return { ...rest, largest_error: largest(results).error, results: errors, left_out_neurons: neurons };
 }
 
-/** The worst result; one that is no number is worse than any. */
+/** The worst result; one that is not a number is worse than any. */
 function largest(results: Verification['results']): Verification['results'][number] {
   const rank = ({ error }: { error: number }) => (Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
   return results.reduce((worst, result) => (rank(result) > rank(worst) ? result : worst));

@@ -127,7 +127,7 @@ function directory64(source: ByteSource, at: bigint, end: number): { start: numb
   return { start, bytes, count };
 }
 
-/** One entry of the central directory; undefined for what is no regular file. */
+/** One entry of the central directory; undefined for what is not a regular file. */
 function centralEntry(file: string, entry: Buffer, offset: number): ZipEntry | undefined {
   const nameEnd = 46 + entry.readUInt16LE(28);
   const name = entryName(entry.subarray(46, nameEnd));

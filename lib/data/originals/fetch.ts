@@ -38,7 +38,7 @@ function readFacts(file: string): PartFacts | undefined {
     const facts = JSON.parse(readFileSync(factsOf(file), 'utf8'));
     return typeof facts?.url === 'string' && typeof facts?.validator === 'string' ? facts : undefined;
   } catch {
-    return undefined; // without it the download starts anew
+    return undefined; // without it the download starts again from 0
   }
 }
 
@@ -153,7 +153,7 @@ function explain(error: unknown, file: string): Error {
 /** @throws SpikeloomError where the file is not the one on record */
 async function refuseOthers(file: string, known: KnownFile, found: Digests, remedy: string): Promise<void> {
   if (isOriginal(known, found) !== false) return;
-  if (known.content && (await digestContent(file)).md5 === known.content.md5) return; // packed anew
+  if (known.content && (await digestContent(file)).md5 === known.content.md5) return; // the same files, packed again
   const [kind, wanted] = known.sha256 ? (['SHA-256', known.sha256] as const) : (['MD5', known.md5] as const);
   const has = known.sha256 ? found.sha256 : found.md5;
   throw new SpikeloomError(`${known.name} must have the ${kind} ${wanted}, but has ${has}: ${remedy}`);

@@ -123,7 +123,7 @@ describe('train()', function () {
   let made = 0;
   const folder = () => join(root, String(made++));
   before(() => {
-    root = mkdtempSync(join(tmpdir(), 'trainer-'));
+    root = mkdtempSync(join(tmpdir(), 'train-'));
   });
   after(() => rmSync(root, { recursive: true }));
 

@@ -2,9 +2,9 @@
 import {
   backward,
   backwardInTurns,
-  inOneGo,
   type RecordedStep,
   recordStepInTurns,
+  runToEnd,
   scope,
   type Tensor,
 } from '../core/index.ts';
@@ -13,9 +13,9 @@ import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import type { Optimizer } from '../optim/index.ts';
+import { type LossSettings, lossOf } from './loss.ts';
+import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './step-inputs.ts';
 import { type LoggedStep, StepLog } from './step-log.ts';
-import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './trainer-inputs.ts';
-import { type LossSettings, lossOf } from './trainer-loss.ts';
 
 /** The numbers of a batch, read as soon as the device has them. */
 export interface StepNumbers {
@@ -54,7 +54,7 @@ export function* forwardPass(
 export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
-    const tensors = inOneGo(forwardPass(net, upload(batch, net.dtype, net.device), settings));
+    const tensors = runToEnd(forwardPass(net, upload(batch, net.dtype, net.device), settings));
     numbers = readNumbers(tensors);
     backward(tensors.loss);
   });
@@ -176,7 +176,7 @@ export class TrainingSteps implements Disposable {
   async queue(batch: AnyBatch): Promise<QueuedStep> {
     const { passes, dtype, device, onLayer } = this.#net;
     if (this.#record && !onLayer) (await this.#recorded.load(batch)).replay();
-    else scope(() => void inOneGo(this.#body(upload(batch, dtype, device))));
+    else scope(() => void runToEnd(this.#body(upload(batch, dtype, device))));
     this.#log.queued(batch);
     const done = this.#log.isFull ? this.#log.read() : device.finish().then(() => []);
     done.catch(() => {}); // it is awaited later, and a failure must not end the process before that

@@ -4,10 +4,10 @@ import { nativeError } from '../../lib/core/errors.ts';
 import { device, OutOfMemoryError, SpikeloomError } from '../../lib/core/index.ts';
 import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import { largestBatch, planTraining } from '../../lib/train/memory.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
-import { LOSS_DEFAULTS } from '../../lib/train/trainer-loss.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 
 const data = { train: randomSet('cifar10', [12, 3, 6, 5]), test: randomSet('cifar10', [4, 3, 6, 5]) };

@@ -2,7 +2,7 @@
 import { empty, noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
-import { type AnyBatch, upload } from './trainer-inputs.ts';
+import { type AnyBatch, upload } from './step-inputs.ts';
 
 /** Training has left the finite numbers. */
 export class DivergenceError extends SpikeloomError {}

@@ -3,11 +3,11 @@ import { OutOfMemoryError, SpikeloomError } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { binaryBytes } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
+import { DivergenceError } from './divergence.ts';
+import type { LossSettings } from './loss.ts';
 import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
-import { DivergenceError } from './trainer-divergence.ts';
-import type { PlannedBatch } from './trainer-inputs.ts';
-import type { LossSettings } from './trainer-loss.ts';
+import type { PlannedBatch } from './step-inputs.ts';
 
 /** What training a batch needs. */
 export interface Needs {
