@@ -1,6 +1,4 @@
 // Batches of frames from recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
-import { isMainThread } from 'node:worker_threads';
-import { device } from '../../core/device.ts';
 import { scope, tensor } from '../../core/tensor.ts';
 import { eventFrames } from '../../ops/event-frames.ts';
 import { frameAugmenter } from '../augment/frame-augment.ts';
@@ -8,6 +6,7 @@ import type { BatchSource } from '../batch.ts';
 import { COLUMNS, RecordingFile } from '../events/cache.ts';
 import { unpackRecording } from '../events/packed.ts';
 import { countBounds, sliceEdges } from '../events/slices.ts';
+import { loaderDevice } from '../loader-device.ts';
 import type { BatchMaker } from '../sample-set.ts';
 import type { EventSet } from './event-set.ts';
 import { frameBytes } from './frame-bytes.ts';
@@ -57,16 +56,9 @@ function unpackGroup(set: EventSet, file: RecordingFile, rows: readonly Row[], e
   return bounds;
 }
 
-/** The device that a thread counts on: the CPU, and in a thread of a loader one core of it, since there are more such threads. */
-function countingDevice() {
-  const cpu = device('cpu');
-  if (!isMainThread) cpu.setThreads(1);
-  return cpu;
-}
-
 /** Queues the counting of recordings; [T,b,2,H,W] when it is done. */
 async function countFrames(set: EventSet, events: Int32Array, bounds: Int32Array): Promise<Float32Array<ArrayBuffer>> {
-  const on = countingDevice();
+  const on = loaderDevice();
   const shape = [bounds.length / (set.steps + 1), set.steps + 1];
   const frames = scope(() =>
     eventFrames(tensor(events, { device: on }), tensor(bounds, { shape, device: on }), {

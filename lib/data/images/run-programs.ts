@@ -1,11 +1,11 @@
-import { isMainThread } from 'node:worker_threads';
-import { device, scope, tensor } from '../../core/index.ts';
+import { scope, tensor } from '../../core/index.ts';
 import { takeImages } from '../../ops/take-images.ts';
 import { normaliseTable } from '../augment/augment.ts';
+import { loaderDevice } from '../loader-device.ts';
 import type { ImageSet } from './image-set.ts';
 
 /**
- * Pixels [B,C,H,W] augmented by their programs and normalised, on the CPU device of the thread that it runs in.
+ * Pixels [B,C,H,W] augmented by their programs and normalised, on the thread's {@link loaderDevice}.
  * @param words [B,L], see encodePrograms()
  */
 export async function runPrograms(
@@ -13,8 +13,7 @@ export async function runPrograms(
   pixels: Uint8Array<ArrayBuffer>,
   words: Int32Array<ArrayBuffer>,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const cpu = device();
-  if (!isMainThread) cpu.setThreads(1); // loader threads are several by themselves
+  const cpu = loaderDevice();
   const row = channels * height * width;
   const batch = pixels.length / row;
   using made = scope(() => {
