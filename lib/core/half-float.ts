@@ -1,7 +1,5 @@
-/**
- * Conversions between float32 values and the bits of 16-bit floats, in place of the Float16Array that Node 20 lacks.
- * Widening is exact; narrowing rounds to nearest, ties to even, and keeps infinities, NaN and signed zeros.
- */
+// Conversions between float32 values and the bits of 16-bit floats, in place of the Float16Array that Node 20 lacks.
+// Widening is exact; narrowing rounds to nearest, ties to even, and keeps infinities, NaN and signed zeros.
 
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);

@@ -1,4 +1,4 @@
-/** Weights in safetensors files under the names of the released checkpoints. */
+// Weights in safetensors files under the names of the released checkpoints.
 import { SpikeloomError } from '../core/errors.ts';
 import { describe, type HostArray, type RealType, type Shape } from '../core/index.ts';
 import {

@@ -1,8 +1,6 @@
-/**
- * Groups of layers that run together: convolution, batch norm, residual sum, attention and neurons. What lies between the convolution
- * and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer) or has `fused` off
- * runs them one by one; the result is the same function.
- */
+// Groups of layers that run together: convolution, batch norm, residual sum, attention and neurons. What lies between the convolution
+// and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer) or has `fused` off
+// runs them one by one; the result is the same function.
 import type { Tensor } from '../core/index.ts';
 import { conv2dWithMoments } from '../ops/conv2d.ts';
 import { fire, type Normalised } from '../ops/current.ts';

@@ -1,4 +1,4 @@
-/** Every kind of layer. A new one is a file in layers/ and a line here. */
+// Every kind of layer. A new one is a file in layers/ and a line here.
 import type { LayerKind } from './layer.ts';
 import { conv2dKind } from './layers/conv2d.ts';
 import { dropoutKind, flattenKind, meanOverTimeKind, reluKind } from './layers/elementwise.ts';

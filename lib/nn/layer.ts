@@ -1,7 +1,5 @@
-/**
- * The model language: what a layer is. A layer is a plain object that survives JSON; everything that is known of its kind (how its
- * options are checked, which shape it makes, what it holds, how it computes) is in one `LayerKind` beside the function that makes it.
- */
+// The model language: what a layer is. A layer is a plain object that survives JSON; everything that is known of its kind (how its
+// options are checked, which shape it makes, what it holds, how it computes) is in one `LayerKind` beside the function that makes it.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import type { RealType, Tensor } from '../core/index.ts';

@@ -1,5 +1,4 @@
-/** A model with memory: parameters, running statistics and the forward pass. The gradients are the tape's. */
-
+// A model with memory: parameters, running statistics and the forward pass. The gradients are the tape's.
 import { SpikeloomError } from '../core/errors.ts';
 import {
   beforeReplay,

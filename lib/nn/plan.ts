@@ -1,4 +1,4 @@
-/** Models before they hold any memory: checked layers, shapes and counts. Needs no addon. */
+// Models before they hold any memory: checked layers, shapes and counts. Needs no addon.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { elements } from '../core/index.ts';

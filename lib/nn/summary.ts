@@ -1,4 +1,4 @@
-/** What a model costs, layer by layer, before anything is computed. */
+// What a model costs, layer by layer, before anything is computed.
 import { elements } from '../core/index.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
 import type { ModelPlan } from './plan.ts';

@@ -1,7 +1,5 @@
-/**
- * The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for small images and machines.
- * Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks", AAAI 2025.
- */
+// The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for small images and machines.
+// Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks", AAAI 2025.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { define, type Factory, type ModelOptions } from './define.ts';

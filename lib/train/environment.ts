@@ -23,7 +23,7 @@ export interface Environment {
   command: readonly string[];
 }
 
-/** Describe this process and machine. Facts that are not available are 'unknown' or null, never an error. */
+/** Describes this process and machine. Facts that are not available are 'unknown' or null, never an error. */
 export function describeEnvironment({
   command = process.argv,
   date = new Date(),

@@ -52,7 +52,7 @@ const SHORTEST_BAR = 5;
 
 /**
  * Progress of a training run. On a terminal one line with a bar is redrawn, and a finished epoch leaves a line above
- * it. Elsewhere there is a line for each epoch and one every half minute. NO_COLOR and TERM=dumb are honoured.
+ * it. Elsewhere there is a line for each epoch and one every half minute. NO_COLOR and TERM=dumb are honored.
  * Nothing here ever throws: a terminal that is narrow, gone or closed must not end a run.
  */
 export class Progress {
@@ -127,7 +127,7 @@ export class Progress {
     if (this.#redraws) this.#lastShown = Number.NEGATIVE_INFINITY;
   }
 
-  /** Remove the bar; later calls do nothing. */
+  /** Removes the bar; later calls do nothing. */
   close(): void {
     if (!this.#closed) this.#erase();
     this.#closed = true;

@@ -63,7 +63,7 @@ function layersOf(text: string, file: string, above: readonly string[] = []): La
 }
 
 /**
- * Fill in the defaults of settings given as a plain object and check every key.
+ * Fills in the defaults of settings given as a plain object and checks every key.
  * @throws SpikeloomError that lists what is wrong and what exists
  */
 export function resolveSettings(
@@ -147,7 +147,7 @@ function syntaxProblem(message: string): string {
   return `this is not valid YAML: ${message.replace(/; please use.*/, '')}`;
 }
 
-/** Collect the values of known keys from nested objects; only known keys are ever copied. */
+/** Collects the values of known keys from nested objects; only known keys are ever copied. */
 function flatten(group: Record<string, unknown>, path: readonly string[], locate: Locate, found: Found): void {
   for (const [name, value] of Object.entries(group)) {
     const inner = [...path, name];

@@ -1,4 +1,4 @@
-// What a step gets from the host: a batch's numbers, or what is to be taken from images on the device.
+// What a step gets from the host: a batch's numbers, or programs that take its images from those on the device.
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import type { ProgrammedBatch } from '../data/images/device-loader.ts';
 import type { Batch, BatchIndices, ByteBatch } from '../data/loader.ts';
@@ -70,7 +70,7 @@ export interface PlannedBatch {
 /** What a recorded step reads: tensors that are there before it and hold one batch after the other, all of one size and one origin. */
 export interface StepInputs extends Disposable {
   write(batch: AnyBatch): void;
-  /** Belongs into the step. */
+  /** The batch as the step reads it. Called while the step is recorded. */
   read(): DeviceBatch;
 }
 

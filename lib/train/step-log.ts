@@ -43,7 +43,7 @@ export class StepLog implements Disposable {
     return this.#unread.length >= this.#every;
   }
 
-  /** Belongs into the step. */
+  /** Notes the numbers of a step. Called while the step is recorded, or queued. */
   note(numbers: StepTensors): void {
     logMetrics(this.#tensors, numbers);
   }

@@ -1,4 +1,4 @@
-/** Training: epochs of steps, evaluated, saved, resumable to the bit. */
+// Training: epochs of steps, evaluated, saved, resumable to the bit.
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
 import { drawMix } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';

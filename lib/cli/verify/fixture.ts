@@ -56,7 +56,7 @@ export class Fixture {
   readonly #file: SafetensorsFile;
   readonly #used = new Set<string>();
 
-  /** @throws SpikeloomError for a damaged file, one that is no fixture, and a kind or configuration that cannot be checked */
+  /** @throws SpikeloomError for a damaged file, one that is not a fixture, and a kind or configuration that cannot be checked */
   constructor(path: string) {
     this.path = path;
     this.#file = openSafetensors(path);

@@ -33,7 +33,7 @@ export interface Verification {
 
 /**
  * Computes what a fixture holds and compares every output and gradient.
- * @throws SpikeloomError for a file that is damaged or no fixture, and for networks in float32
+ * @throws SpikeloomError for a file that is damaged or not a fixture, and for networks in float32
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<Verification> {
   const { dtype = 'f64', device: name = 'cpu' } = options;

@@ -17,7 +17,7 @@ export function frameUnit({ window, normalise }: FrameShape, size: readonly [num
   return normalise || down === undefined || across === undefined ? undefined : down * across;
 }
 
-/** Frames in multiples of `unit`; undefined where one of them is no byte. */
+/** Frames in multiples of `unit`; undefined where one of them does not fit a byte. */
 export function frameBytes(frames: Float32Array, unit: number): Uint8Array<ArrayBuffer> | undefined {
   const bytes = new Uint8Array(frames.length);
   const factor = 1 / unit;

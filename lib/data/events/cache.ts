@@ -1,15 +1,13 @@
-/**
- * Recordings of a data set in one file:
- *
- *     'SLEVENTS', u32 length, JSON: version, hashes of the source, sensor and classes; 32 bytes: the source's stamp
- *     the recordings as packRecording() makes them, end to end
- *     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
- *     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
- *
- * All little-endian. It is written once from beginning to end, atomically; only the stamp, which no checksum covers, may be renewed: it is
- * a shortcut, and one that is torn or wrong costs a look at the source's contents. Recordings are read from a mapping of the file that
- * outlives its being cut (native/core/mapped_file.h).
- */
+// Recordings of a data set in one file:
+//
+//     'SLEVENTS', u32 length, JSON: version, hashes of the source, sensor and classes; 32 bytes: the source's stamp
+//     the recordings as packRecording() makes them, end to end
+//     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
+//     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
+//
+// All little-endian. It is written once from beginning to end, atomically; only the stamp, which no checksum covers, may be renewed: it is
+// a shortcut, and one that is torn or wrong costs a look at the source's contents. Recordings are read from a mapping of the file that
+// outlives its being cut (native/core/mapped_file.h).
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';

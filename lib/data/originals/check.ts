@@ -106,7 +106,7 @@ async function verify(file: string, known: KnownFile): Promise<FileFinding> {
     if (original) return finding('original');
     const content = packed ? await digestContent(file) : undefined; // verifies the checksum in it, too
     if (known.content && content?.md5 === known.content.md5) return finding('original', 'repacked, the same content');
-    if (file.endsWith('.zip')) openTreeSync(file).close(); // refuses what is none, or has lost its end
+    if (file.endsWith('.zip')) openTreeSync(file).close(); // refuses what is not a zip, or has lost its end
     if (original === undefined) return finding('present', 'no hash of it is known');
     if (rule.bytes !== undefined && bytes < rule.bytes && known.content === undefined) {
       return finding('damaged', `has ${bytes} of ${rule.bytes} bytes: it is cut off`);
@@ -224,7 +224,7 @@ function withoutTwins(findings: readonly Finding[]): Finding[] {
 
 /**
  * Looks for data sets in a folder and in the folders in it, and verifies what it finds.
- * @throws DataError where `root` is no folder
+ * @throws DataError where `root` is not a folder
  * @example for (const { set, state } of await checkData('datasets')) console.log(set.title, state);
  */
 export async function checkData(root: string, options: CheckOptions = {}): Promise<Finding[]> {

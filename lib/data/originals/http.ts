@@ -28,7 +28,7 @@ export class ConnectionError extends SpikeloomError {
 const MAX_REDIRECTS = 5;
 const IDLE_MS = 60_000;
 
-/** @throws SpikeloomError for what is no address of a file over HTTP */
+/** @throws SpikeloomError for what is not an address of a file over HTTP */
 export function httpAddress(text: string, base?: URL): URL {
   let url: URL;
   try {

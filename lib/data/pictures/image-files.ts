@@ -57,7 +57,7 @@ export function isPicture(name: string): boolean {
 
 /**
  * A set out of the places of its pictures and their labels.
- * @throws SpikeloomError where an option cannot be
+ * @throws SpikeloomError for an option out of its range
  */
 export function imageFiles(
   packed: PackedFiles,

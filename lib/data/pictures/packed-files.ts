@@ -27,7 +27,7 @@ export interface PlacedFile {
   span?: readonly [number, number];
 }
 
-/** Larger files are no picture of a data set. */
+/** Larger files are not pictures of a data set. */
 const MAX_BYTES = 2 ** 28;
 /** Archives that a thread keeps open. */
 const MAX_OPEN = 64;

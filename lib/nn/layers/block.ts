@@ -1,4 +1,4 @@
-/** Groups of layers that residual networks are made of. They return plain layers; the model does not know about them. */
+// Groups of layers that residual networks are made of. They return plain layers; the model does not know about them.
 import { SpikeloomError } from '../../core/errors.ts';
 import type { Layer } from '../layer.ts';
 import { conv2d } from './conv2d.ts';

@@ -7,7 +7,7 @@ const schema = layerSchema('linear', { features: integer(1, MAX_WIDTH), bias: z.
 export type LinearLayer = z.input<typeof schema>;
 
 /**
- * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start from N(0, 1/F), the standard deviation being 1/F; biases at 0.
+ * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation 1/F, biases at 0.
  * @example linear(10)
  */
 export const linear = (features: number, options: Options<typeof schema, 'features'> = {}): LinearLayer => ({
