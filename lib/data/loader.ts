@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
+import { needOptions } from '../core/options.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
@@ -223,12 +224,8 @@ function checkCount(name: string, value: number, least: number, most: number): v
 }
 
 function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
+  needOptions('a loader', options, ['batch', ...Object.keys(DEFAULTS)]);
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const known = ['batch', ...Object.keys(DEFAULTS)];
-  const unknown = given.map(([key]) => key).filter((key) => !known.includes(key));
-  if (unknown.length > 0) {
-    throw new SpikeloomError(`loader has no option ${unknown.join(', ')}; it has ${known.join(', ')}`);
-  }
   const all = { ...DEFAULTS, ...Object.fromEntries(given) } as Required<LoaderOptions>;
   checkCount('batch', all.batch, 1, 2 ** 20);
   checkCount('seed', all.seed, 0, Number.MAX_SAFE_INTEGER);

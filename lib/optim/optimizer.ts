@@ -196,21 +196,18 @@ function factory(settings: OptimizerSettings): OptimizerFactory {
  *
  * @example const optimizer = sgd({ lr: 0.1, momentum: 0.9, nesterov: true })(parameters);
  */
-export const sgd = (options: SgdOptions = {}): OptimizerFactory =>
-  factory(resolveSettings({ ...options, kind: 'sgd' }));
+export const sgd = (options: SgdOptions = {}): OptimizerFactory => factory(resolveSettings('sgd', options));
 
 /** AdamW (arXiv 1711.05101). Defaults: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, weightDecay 0.01, no clipping. */
-export const adamw = (options: MomentOptions = {}): OptimizerFactory =>
-  factory(resolveSettings({ ...options, kind: 'adamw' }));
+export const adamw = (options: MomentOptions = {}): OptimizerFactory => factory(resolveSettings('adamw', options));
 
 /**
  * LAMB (arXiv 1904.00962) with bias correction; parameters without decay skip the trust ratio.
  * Defaults: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, weightDecay 0.01, no clipping.
  */
-export const lamb = (options: MomentOptions = {}): OptimizerFactory =>
-  factory(resolveSettings({ ...options, kind: 'lamb' }));
+export const lamb = (options: MomentOptions = {}): OptimizerFactory => factory(resolveSettings('lamb', options));
 
 /** The factory that these settings came from. */
-export function optimizerFrom(settings: OptimizerSettings): OptimizerFactory {
-  return factory(resolveSettings(settings));
+export function optimizerFrom({ kind, ...options }: OptimizerSettings): OptimizerFactory {
+  return factory(resolveSettings(kind, options));
 }

@@ -1,5 +1,6 @@
 // Learning rates by epoch. A schedule is a function of the epoch and of the optimizer's top rate; it holds no state.
 import { SpikeloomError } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 interface WarmSettings {
   /** Epochs before the cooldown; those of the warm-up count among them. */
@@ -86,18 +87,19 @@ export function scheduleFrom(settings: ScheduleSettings): Schedule {
 }
 
 /** The options over the defaults; an option that is undefined counts as not given. */
-function filled<S extends object>(defaults: S, options: Partial<S>): S {
+function filled<S extends object>(kind: string, defaults: S, options: Partial<S>): S {
+  needOptions(kind, options, ['epochs', ...Object.keys(defaults)]);
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.assign({ ...defaults }, Object.fromEntries(given));
 }
 
 /** The top rate in every epoch. Defaults: warmup 0, warmupLr 1e-5. */
 export const constant = (options: Options<ConstantSettings>): Schedule =>
-  scheduleFrom({ kind: 'constant', epochs: options.epochs, ...filled(warmDefaults, options) });
+  scheduleFrom({ kind: 'constant', epochs: options.epochs, ...filled('constant', warmDefaults, options) });
 
 /** lr gamma^floor(e / stepSize). Defaults: stepSize 30, gamma 0.1, warmup 0, warmupLr 1e-5. */
 export const step = (options: Options<StepSettings>): Schedule =>
-  scheduleFrom({ kind: 'step', epochs: options.epochs, ...filled(stepDefaults, options) });
+  scheduleFrom({ kind: 'step', epochs: options.epochs, ...filled('step', stepDefaults, options) });
 
 /**
  * Cosine by epoch, not shifted by the warm-up, in epoch e of E:
@@ -111,4 +113,4 @@ export const step = (options: Options<StepSettings>): Schedule =>
  * @example cosine({ epochs: 600, warmup: 10, cooldown: 10 }).lrAt(0, 0.1)   // 1e-5
  */
 export const cosine = (options: Options<CosineSettings>): Schedule =>
-  scheduleFrom({ kind: 'cosine', epochs: options.epochs, ...filled(cosineDefaults, options) });
+  scheduleFrom({ kind: 'cosine', epochs: options.epochs, ...filled('cosine', cosineDefaults, options) });

@@ -1,5 +1,6 @@
 // What an optimizer is set to: plain data, so that a run can write it down and read it back.
 import { SpikeloomError } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 interface CommonSettings {
   /** Learning rate of the first step. */
@@ -28,12 +29,14 @@ export type OptimizerSettings = SgdSettings | MomentSettings;
 export type SgdOptions = Partial<Omit<SgdSettings, 'kind'>>;
 export type MomentOptions = Partial<Omit<MomentSettings, 'kind'>>;
 
-const sgdDefaults: SgdSettings = { kind: 'sgd', lr: 0.1, momentum: 0, nesterov: false, weightDecay: 0, clipNorm: 0 };
+const sgdDefaults = { lr: 0.1, momentum: 0, nesterov: false, weightDecay: 0, clipNorm: 0 };
 const momentDefaults = { lr: 1e-3, weightDecay: 0.01, clipNorm: 0, betas: [0.9, 0.999], eps: 1e-8 } as const;
 
 function check(settings: OptimizerSettings, name: string, value: number, inside: boolean, rule: string): void {
   if (!inside) throw new SpikeloomError(`${settings.kind}: ${name} is ${rule}, not ${value}`);
 }
+
+const isDecay = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value < 1;
 
 /** Refuses a learning rate that is not a number of at least 0. */
 export function checkRate(settings: OptimizerSettings, lr: number): void {
@@ -41,15 +44,16 @@ export function checkRate(settings: OptimizerSettings, lr: number): void {
 }
 
 /** The settings with every default filled in, checked. @throws SpikeloomError naming the setting and its rule */
-export function resolveSettings(given: { kind: 'sgd' } & SgdOptions): SgdSettings;
-export function resolveSettings(given: { kind: 'adamw' | 'lamb' } & MomentOptions): MomentSettings;
-export function resolveSettings(given: OptimizerSettings): OptimizerSettings;
-export function resolveSettings(given: ({ kind: 'sgd' } & SgdOptions) | ({ kind: 'adamw' | 'lamb' } & MomentOptions)) {
-  const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+export function resolveSettings(
+  kind: OptimizerSettings['kind'],
+  options: SgdOptions | MomentOptions,
+): OptimizerSettings {
   const kinds = ['sgd', 'adamw', 'lamb'];
-  if (!kinds.includes(given.kind))
-    throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not '${given.kind}'`);
-  const settings = { ...(given.kind === 'sgd' ? sgdDefaults : momentDefaults), ...chosen } as OptimizerSettings;
+  if (!kinds.includes(kind)) throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not '${kind}'`);
+  const defaults = kind === 'sgd' ? sgdDefaults : momentDefaults;
+  needOptions(kind, options, Object.keys(defaults));
+  const chosen = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const settings = { kind, ...defaults, ...chosen } as OptimizerSettings;
   checkRate(settings, settings.lr);
   for (const name of ['weightDecay', 'clipNorm'] as const) {
     check(
@@ -62,13 +66,17 @@ export function resolveSettings(given: ({ kind: 'sgd' } & SgdOptions) | ({ kind:
   }
   if (settings.kind === 'sgd') {
     const { momentum, nesterov } = settings;
-    check(settings, 'momentum', momentum, momentum >= 0 && momentum < 1, 'at least 0 and below 1');
+    check(settings, 'momentum', momentum, isDecay(momentum), 'at least 0 and below 1');
     if (nesterov && momentum === 0) throw new SpikeloomError('sgd: nesterov needs a momentum above 0, which is 0 here');
     return settings;
   }
-  if (settings.betas.length !== 2)
-    throw new SpikeloomError(`${settings.kind}: betas are two numbers, not ${settings.betas.length}`);
-  for (const beta of settings.betas) check(settings, 'a beta', beta, beta >= 0 && beta < 1, 'at least 0 and below 1');
+  const { betas } = settings;
+  if (!Array.isArray(betas) || betas.length !== 2) {
+    throw new SpikeloomError(
+      `${kind}: betas are two numbers, not ${Array.isArray(betas) ? betas.length : String(betas)}`,
+    );
+  }
+  for (const beta of betas) check(settings, 'a beta', beta, isDecay(beta), 'at least 0 and below 1');
   check(settings, 'eps', settings.eps, settings.eps > 0 && Number.isFinite(settings.eps), 'a number above 0');
   return settings;
 }

@@ -1,5 +1,6 @@
 // Options of a training run, their defaults and checks, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
+import { needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
@@ -92,8 +93,32 @@ export type Filled = Required<
 > &
   Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings; mix: MixSettings | undefined };
 
+/** Every option, which the compiler counts. */
+const KNOWN: Record<keyof TrainOptions, true> = {
+  ...({ data: true, epochs: true, batch: true, optimizer: true, schedule: true, loss: true, seed: true } as const),
+  ...({ augment: true, mix: true, workers: true, resident: true, clipNorm: true, record: true } as const),
+  ...({ logEvery: true, out: true, run: true, resume: true, progress: true, signal: true } as const),
+};
+
+/** Refuses what is not what its type says, where that would be noticed late or not at all. */
+function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): void {
+  const wrong = [
+    [typeof data?.train !== 'object' || typeof data.test !== 'object', 'data is two sets, { train, test }'],
+    [optimizer !== undefined && typeof optimizer !== 'function', 'optimizer is what sgd(), adamw() or lamb() makes'],
+    [
+      schedule !== undefined && typeof schedule?.lrAt !== 'function',
+      'schedule is what constant(), step() or cosine() makes',
+    ],
+    [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
+  ] as const;
+  for (const [is, rule] of wrong) if (is) throw new SpikeloomError(`train(): ${rule}`);
+  if (loss !== undefined) needOptions('loss', loss, Object.keys(LOSS_DEFAULTS));
+}
+
 /** @throws SpikeloomError for options that make no sense */
 export function filled(net: Net, options: TrainOptions): Filled {
+  needOptions('train()', options, Object.keys(KNOWN));
+  checkParts(options);
   const {
     data,
     batch = 128,

@@ -297,6 +297,19 @@ describe('train()', function () {
     expect(() => train(net, { data, epochs: 1, loss: { kind: 'tet' } })).to.throw(/'tet'.*meanOverTime/);
     expect(() => train(net, { data })).to.throw(/epochs/);
     expect(() => train(net, { data, epochs: 1.5 })).to.throw(/1\.5/);
+    const refused: [options: object, says: RegExp][] = [
+      [{ learningRate: 0.1 }, /train\(\) has no option learningRate; it has data, epochs, .*, signal/],
+      [{ loss: { label_smoothing: 0.1 } }, /loss has no option label_smoothing; it has kind, smoothing/],
+      [{ loss: 'ce' }, /the options of loss are an object of kind, smoothing, not ce/],
+      [{ mix: true }, /the options of mix are an object of mixup, .*, not true/],
+      [{ data: data.train }, /data is two sets, \{ train, test \}/],
+      [{ optimizer: { lr: 0.1 } }, /optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes/],
+      [{ schedule: 'cosine' }, /schedule is what constant\(\), step\(\) or cosine\(\) makes/],
+      ...['', 3, null].map((out): [object, RegExp] => [{ out }, /out is the path of a folder/]),
+    ];
+    for (const [options, says] of refused) {
+      expect(() => train(net, { data, epochs: 1, ...options }), JSON.stringify(options)).to.throw(SpikeloomError, says);
+    }
     expect(() => train(net, { data, epochs: 1, batch: 0 })).to.throw(/batch/);
     const four = tiny({ steps: 2, channels: 3, size: [7, 5], classes: 4 });
     expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);

@@ -82,7 +82,7 @@ describe('mixing a batch', () => {
       [{ mixup: -1 }, /mix\.mixup is a number from 0 to 1000, not -1/],
       [{ mixup: Number.NaN }, /mix\.mixup/],
       [{ mixup: 1, p: 1.5 }, /mix\.p is a number from 0 to 1, not 1.5/],
-      [{ blend: 1 }, /mix has no 'blend'; it has mixup, cutmix, p, switch/],
+      [{ blend: 1 }, /mix has no option blend; it has mixup, cutmix, p, switch/],
     ];
     for (const [given, message] of refused) expect(() => mixSettings(given)).to.throw(SpikeloomError, message);
   });

@@ -238,6 +238,26 @@ describe('optimizers', () => {
     expect(device().stats().handles).to.equal(handles);
   });
 
+  it('refuse options that there are not', () => {
+    for (const make of [sgd, adamw, lamb] as ((options: object) => OptimizerFactory)[]) {
+      const { name } = make;
+      expect(() => make({ weight_decay: 0.1 })).to.throw(
+        SpikeloomError,
+        new RegExp(`^${name} has no option weight_decay; it has lr, .*clipNorm`),
+      );
+      for (const options of [0.1, 'fast', null]) {
+        expect(() => make(options as unknown as object)).to.throw(
+          SpikeloomError,
+          `the options of ${name} are an object`,
+        );
+      }
+    }
+    expect(() => adamw({ momentum: 0.9 } as object)).to.throw(SpikeloomError, 'adamw has no option momentum');
+    for (const betas of [null, 0.9, [0.9], ['a', 0.9]] as unknown as [number, number][]) {
+      expect(() => lamb({ betas })).to.throw(SpikeloomError, /lamb: (betas are two numbers|a beta is at least 0)/);
+    }
+  });
+
   it('refuse settings and parameters that make no sense', () => {
     expect(() => sgd({ lr: -1 })).to.throw(SpikeloomError, 'sgd: lr is a number of at least 0, not -1');
     expect(() => sgd({ nesterov: true })).to.throw(SpikeloomError, /nesterov needs a momentum/);

@@ -56,6 +56,11 @@ describe('schedules', () => {
     expect(() => cosine({ epochs: 5, warmup: 1.5 })).to.throw(SpikeloomError, /warmup is a whole number/);
     expect(() => cosine({ epochs: 5, minLr: -1 })).to.throw(SpikeloomError, /minLr is a number of at least 0, not -1/);
     expect(() => step({ epochs: 5, stepSize: 0 })).to.throw(SpikeloomError, /stepSize is a whole number of at least 1/);
+    const misspelt = { epochs: 5, warm_up: 2 } as unknown as { epochs: number };
+    expect(() => cosine(misspelt)).to.throw(
+      SpikeloomError,
+      'cosine has no option warm_up; it has epochs, warmup, warmupLr, minLr, cooldown',
+    );
     expect(() => constant({ epochs: 5, warmupLr: Number.NaN })).to.throw(SpikeloomError, /warmupLr/);
     const unknown = { kind: 'linear', epochs: 5 } as unknown as ScheduleSettings;
     expect(() => scheduleFrom(unknown)).to.throw(SpikeloomError, /constant, step, cosine, not 'linear'/);

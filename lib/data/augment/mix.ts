@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
+import { needOptions } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 
 /**
@@ -29,14 +30,12 @@ export interface MixedBatch {
 
 /** Settings with their defaults; undefined where nothing is ever mixed. @throws SpikeloomError for numbers out of range */
 export function mixSettings(given: Partial<MixSettings> | undefined): MixSettings | undefined {
+  if (given) needOptions('mix', given, Object.keys(MIX_DEFAULTS));
   const chosen = Object.entries(given ?? {}).filter(([, value]) => value !== undefined);
   const settings: MixSettings = { ...MIX_DEFAULTS, ...Object.fromEntries(chosen) };
   for (const [name, value] of Object.entries(settings)) {
     const most = name === 'p' || name === 'switch' ? 1 : 1000;
-    if (!(name in MIX_DEFAULTS)) {
-      throw new SpikeloomError(`mix has no '${name}'; it has ${Object.keys(MIX_DEFAULTS).join(', ')}`);
-    }
-    if (!(value >= 0 && value <= most)) {
+    if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
       throw new SpikeloomError(`mix.${name} is a number from 0 to ${most}, not ${value}`);
     }
   }

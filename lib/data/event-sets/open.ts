@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
+import { needOptions } from '../../core/options.ts';
 import {
   type BuildOptions,
   buildEventCache,
@@ -80,10 +81,7 @@ function sides(key: string, value: readonly [number, number]): [number, number] 
 
 /** @internal Refuses impossible options before any file is read. */
 export function checkEventOptions(options: EventSetOptions): void {
-  const unknown = Object.keys(options).filter((key) => !(KEYS as readonly string[]).includes(key));
-  if (unknown.length > 0) {
-    throw new SpikeloomError(`an event set has no option ${unknown.join(', ')}; it has ${KEYS.join(', ')}`);
-  }
+  needOptions('an event set', options, KEYS);
   const { steps, size, crop, clip = 0, binning = 'count', window } = options;
   if (!Number.isInteger(steps) || steps < 1 || steps > 4096) {
     throw new SpikeloomError(`steps is an integer from 1 to 4096, not ${steps}`);
