@@ -66,8 +66,9 @@ function gitState(folder: string): Environment['git'] {
   }
 }
 
+/** Without locks: a user may be at work in the repository. */
 function git(folder: string, ...args: string[]): string {
-  const text = execFileSync('git', args, {
+  const text = execFileSync('git', ['--no-optional-locks', ...args], {
     cwd: folder,
     encoding: 'utf8',
     timeout: 5000,

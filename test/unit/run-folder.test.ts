@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -10,6 +10,7 @@ import {
   statSync,
   truncateSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -220,6 +221,21 @@ describe('run folders', () => {
       expect(() => log.append({})).to.throw(SpikeloomError, /closed/);
       expect(() => new MetricsLog(out)).to.throw(SpikeloomError, /cannot open the metrics/);
     });
+  });
+
+  it('look at a repository without touching it', function () {
+    const git = (...args: string[]) => spawnSync('git', args, { cwd: out, encoding: 'utf8' });
+    if (git('init').status !== 0) this.skip();
+    writeFileSync(join(out, 'a'), 'a');
+    git('add', 'a');
+    const commit = git('-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-m', 'a');
+    expect(commit.status, commit.stderr).to.equal(0);
+    utimesSync(join(out, 'a'), 1, 1); // `git status` would write that into the index, under a lock
+    const before = readFileSync(join(out, '.git', 'index'));
+    expect(describeEnvironment({ folder: out }).git).to.include({ modified: false });
+    expect(readFileSync(join(out, '.git', 'index')).equals(before)).to.equal(true);
+    writeFileSync(join(out, 'a'), 'b');
+    expect(describeEnvironment({ folder: out }).git).to.include({ modified: true });
   });
 
   it('know the commit of a repository and do without one', () => {
