@@ -98,6 +98,8 @@ export interface Native {
   unpackLz4(bytes: Uint8Array, out: Uint8Array): number | string;
   /** Undefined where the file cannot be mapped. */
   mapFile(descriptor: number): MappedFile | undefined;
+  /** A hint for large arrays that are about to be filled. */
+  useLargePages(array: NodeJS.TypedArray): void;
   /** Fills `bytes` from `offset` on; false where the file does not have them any more. */
   readMapped(file: MappedFile, offset: number, bytes: Uint8Array): boolean;
   unmapFile(file: MappedFile): void;

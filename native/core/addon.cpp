@@ -21,6 +21,7 @@
 #include "core/store.h"
 #include "core/tensor.h"
 #include "cpu/backend.h"
+#include "cpu/memory.h"
 #include "events/decoder.h"
 #include "events/lz4.h"
 #include "images/jpeg_library.h"
@@ -230,6 +231,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("callSeconds", callSeconds);
   add("freeProgram", freeProgram);
   add("decodeEvents", decodeEvents);
+  add("useLargePages", useLargePages);
   add("unpackLz4", unpackLz4Frame);
   add("mapFile", mapFile);
   add("readMapped", readMapped);

@@ -13,6 +13,13 @@ T* elementsOf(const Napi::Value& value, size_t* count) {
   return static_cast<T*>(data);
 }
 
+// useLargePages(array), of an array that was not touched yet.
+Napi::Value useLargePages(const Napi::CallbackInfo& info) {
+  const auto array = info[0].As<Napi::TypedArray>();
+  askForLargePages(elementsOf<void>(array, nullptr), array.ByteLength());
+  return info.Env().Undefined();
+}
+
 // decodeEvents(decoder, state, bytes, width, height, x, y, p, t): fills the four arrays from their beginning; see native/events/decoder.h.
 // Gives [stop, bytes used, events, x, y, bytes due, problem].
 Napi::Value decodeEvents(const Napi::CallbackInfo& info) {

@@ -29,6 +29,7 @@ export class EventBlock {
     this.y = new Uint16Array(capacity);
     this.p = new Uint8Array(capacity);
     this.t = new Float64Array(capacity);
+    for (const array of [this.x, this.y, this.p, this.t]) native().useLargePages(array);
   }
 
   /** Room for as many as are expected, and for half as many more in any case. */
