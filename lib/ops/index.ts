@@ -1,33 +1,76 @@
 // Every op, for networks and loops written by hand.
-export * from './accuracy-count.ts';
-export * from './add.ts';
-export * from './avg-pool2d.ts';
-export * from './batch-norm.ts';
-export * from './bce-with-logits.ts';
-export * from './conv2d.ts';
-export * from './cross-entropy.ts';
-export * from './current.ts';
-export * from './dct.ts';
-export * from './dropout.ts';
-export * from './event-frames.ts';
-export * from './fsta.ts';
+export { accuracyCount } from './accuracy-count.ts';
+export { type AddOptions, add } from './add.ts';
+export { type AvgPool2dOptions, avgPool2d } from './avg-pool2d.ts';
+export { type BatchNormOptions, batchNorm } from './batch-norm.ts';
+export { bceWithLogits } from './bce-with-logits.ts';
+export {
+  type ChannelMoments,
+  type Conv2dOptions,
+  conv2d,
+  conv2dWithMoments,
+  convolvedSize,
+  type Pair,
+} from './conv2d.ts';
+export { crossEntropy, type LossOptions, tetLoss } from './cross-entropy.ts';
+export { type FireOptions, fire, type Normalised } from './current.ts';
+export { dctBasis, type FilterChoice } from './dct.ts';
+export { type DropoutOptions, dropout } from './dropout.ts';
+export { eventFrames, type FrameOptions, packEvent } from './event-frames.ts';
+export {
+  type FstaOptions,
+  type FstaParams,
+  type FstaStats,
+  frequencyMap,
+  fsta,
+  fstaGate,
+  fstaPlane,
+  fstaStats,
+  fstaTemporal,
+} from './fsta.ts';
 export { fstaMap } from './fsta-map.ts';
-export * from './global-avg-pool.ts';
-export * from './image-program.ts';
-export * from './lif.ts';
-export * from './linear.ts';
-export * from './log-metrics.ts';
-export * from './max-pool2d.ts';
-export * from './mean-over-time.ts';
-export * from './mix.ts';
-export * from './mul.ts';
-export * from './need-finite.ts';
-export * from './optimizer-updates.ts';
-export * from './pool-window.ts';
-export * from './relu.ts';
-export * from './repeat-over-time.ts';
-export * from './reshape.ts';
-export * from './sigmoid.ts';
-export * from './spike-count.ts';
-export * from './take-images.ts';
-export * from './to-real.ts';
+export { type GlobalAvgPoolOptions, globalAvgPool } from './global-avg-pool.ts';
+export {
+  type AffineMap,
+  encodePrograms,
+  type ImageChange,
+  type ImageProgram,
+  programWords,
+  type Resample,
+} from './image-program.ts';
+export {
+  type IfOptions,
+  ifNode,
+  type LifOptions,
+  lif,
+  lifWithState,
+  plif,
+  type Reset,
+  type Surrogate,
+  surrogates,
+} from './lif.ts';
+export { linear } from './linear.ts';
+export { type DeviceLog, logMetrics } from './log-metrics.ts';
+export { maxPool2d } from './max-pool2d.ts';
+export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
+export { mixImages, mixLabels } from './mix.ts';
+export { mul, scale } from './mul.ts';
+export { needFinite } from './need-finite.ts';
+export {
+  adamwUpdate,
+  clipFactor,
+  lambUpdate,
+  type MomentRule,
+  type Moments,
+  momentumUpdate,
+  sgdUpdate,
+  type Update,
+} from './optimizer-updates.ts';
+export { type PoolOptions, pooledSize } from './pool-window.ts';
+export { relu } from './relu.ts';
+export { repeatOverTime } from './repeat-over-time.ts';
+export { reshape } from './reshape.ts';
+export { sigmoid } from './sigmoid.ts';
+export { spikeCount } from './spike-count.ts';
+export { type ImageTensors, takeImages, takeLabels } from './take-images.ts';
+export { bytesToReal, realGradient, type ToRealOptions, toReal } from './to-real.ts';
