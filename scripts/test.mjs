@@ -46,9 +46,15 @@ try {
   const chosen = process.argv.slice(2);
   mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
   if (chosen.length === 0) {
-    const fused = ['conv2d-bf16', 'conv2d-single-terms', 'current', 'op-reuse', 'nn-fused', 'image-changes'].map(
-      (name) => `test/unit/${name}.test.ts`,
-    );
+    const fused = [
+      'conv2d-bf16',
+      'conv2d-single-terms',
+      'current',
+      'bf16-stores',
+      'op-reuse',
+      'nn-fused',
+      'image-changes',
+    ].map((name) => `test/unit/${name}.test.ts`);
     const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
     for (const level of lowerLevels())
       mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });

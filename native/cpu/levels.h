@@ -9,7 +9,8 @@
 //   #include "cpu/level_end.inl"
 //
 // A file that defines SPIKELOOM_BF16_DOTS is compiled for the level avx512bf16 alone, one that drives the matrix unit and defines
-// SPIKELOOM_MATRIX_UNIT for the level amx alone.
+// SPIKELOOM_MATRIX_UNIT for the level amx alone. One that defines SPIKELOOM_BF16_STORES is compiled for avx512bf16 besides the others: there
+// a vector is rounded to bf16 by one instruction.
 // Code between begin and end may use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is
 // included once per level). Everything of the standard library must be included above `begin`, so that no inline function of a
 // shared header is ever compiled for a machine that this one may not be.
@@ -45,9 +46,13 @@
 
 #define SPIKELOOM_JOIN_(a, b) a##b
 #define SPIKELOOM_JOIN(a, b) SPIKELOOM_JOIN_(a, b)
+// The levels above avx512 are for f32 and bf16; f64 is left to the level below.
 #define SPIKELOOM_KERNEL(signature, function)                     \
-  [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
-      ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, &function<double>);
+  [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = ::spikeloom::registerCpuKernel( \
+      signature, kLevel, &function<float>, []<class T>() -> ::spikeloom::Kernel {                           \
+        if constexpr (kLevel > Level::avx512) return nullptr;                                                \
+        else return &function<T>;                                                                            \
+      }.template operator()<double>());
 
 // For kernels that leave f64 to the level below.
 #define SPIKELOOM_KERNEL_F32(signature, function)                 \
@@ -65,6 +70,11 @@
 #define SPIKELOOM_LEVEL_NOW 2
 #include SPIKELOOM_FILE
 #undef SPIKELOOM_LEVEL_NOW
+#if defined(SPIKELOOM_BF16_STORES)
+#define SPIKELOOM_LEVEL_NOW 3
+#include SPIKELOOM_FILE
+#undef SPIKELOOM_LEVEL_NOW
+#endif
 #define SPIKELOOM_LEVEL_NOW 0
 #else
 #define SPIKELOOM_LEVEL_NOW 0

@@ -162,12 +162,16 @@ inline Vec<float> loadPartAs(const Bf16* p, int n) {
 #if SPIKELOOM_LEVEL_NOW >= 2
 // Rounded as toBf16() of core/bf16.h does.
 inline __m256i roundToBf16(Vec<float> v) {
+#if SPIKELOOM_LEVEL_NOW >= 3
+  return (__m256i)_mm512_cvtneps_pbh((__m512)v);
+#else
   const __m512i bits = (__m512i)v;
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
   const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#endif
 }
 #endif
 

@@ -1,6 +1,7 @@
 // One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once; the membrane of a vector of
 // channels stays in a register. Gradient: y, r, s and gs are read once and g is written once; x and u of the vector rest in registers
 // where there are 2 or 4 steps of the usual neuron, known when compiled, else in the first cache.
+#define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_fire/cpu.cpp"
 #include "cpu/levels.h"
 #include "core/gate.h"
