@@ -52,11 +52,25 @@ struct SurrogateLanes {
   // Whether derivative() is gentleTanh(), the default of float.
   bool isGentleTanh() const { return sizeof(T) == 4 && kind == Surrogate::tanh && tanh.gentle; }
 
+  // In place of each z, term by term, so that the sums of several vectors are under way at once.
+  template <int kCount>
+  __attribute__((always_inline)) void gentleTanh(Vec<T> (&z)[kCount]) const {
+    Vec<T> w[kCount], p[kCount];
+    for (int j = 0; j < kCount; j++) {
+      const Vec<T> y = tanh.k * z[j];
+      w[j] = y * y;
+      p[j] = splat(T(tanhTerm(0)));
+    }
+    for (int i = 1; i < kTanhTerms; i++) {
+      for (int j = 0; j < kCount; j++) p[j] = p[j] * w[j] + T(tanhTerm(i));
+    }
+    for (int j = 0; j < kCount; j++) z[j] = magnitudeOf<T>(z[j]) <= T(0.5) ? tanh.quarter * p[j] : Vec<T>{};
+  }
+
   Vec<T> gentleTanh(Vec<T> z) const {
-    const Vec<T> y = tanh.k * z, w = y * y;
-    Vec<T> p = splat(T(tanhTerm(0)));
-    for (int i = 1; i < kTanhTerms; i++) p = p * w + T(tanhTerm(i));
-    return magnitudeOf<T>(z) <= T(0.5) ? tanh.quarter * p : Vec<T>{};
+    Vec<T> one[1] = {z};
+    gentleTanh(one);
+    return one[0];
   }
 
   // In line for the default of float; a call for the others, so that the registers around it are not given up for them.

@@ -75,7 +75,7 @@ export const layers: Layer[] = [
   { channels: 9, neuron: { surrogate: 'rectangle', temperature: 2 } },
   { channels: 9, neuron: { temperature: 3 } },
   { channels: 1, steps: 1, batch: 1, size: [2, 1] },
-  { channels: 70, size: [13, 17], fsta: true, residual: 'spikes' },
+  { channels: 90, size: [13, 17], fsta: true, residual: 'spikes' },
   { channels: 200, size: [1, 1], fsta: true, residual: 'second', batch: 3 },
   ...residuals.map((residual) => ({ channels: 12, steps: 4, ...(residual && { residual }), fsta: true })),
   { channels: 8, steps: 4, residual: 'spikes', neuron: { detachReset: true, reset: 'soft', surrogate: 'atan' } },

@@ -131,28 +131,29 @@ struct FireGradient {
   }
 };
 
-// A vector for each step: in registers where the number of steps is known when compiled, else at `room`.
+// A vector for each step: in registers where the number of steps is known when compiled, else in `room`.
 template <class T, int kSteps>
 struct PerStep {
-  Vec<T> at[kSteps];
-  explicit PerStep(Vec<T>*) : at{} {}
+  Vec<T> at[kSteps] = {};
+  void rest(Vec<T>*) {}
 };
 template <class T>
 struct PerStep<T, 0> {
   Vec<T>* at;
-  explicit PerStep(Vec<T>* room) : at(room) {}
+  void rest(Vec<T>* room) { at = room; }
 };
 
 // Room for the vectors of one place in c that wait for the way back, and the sums over the block.
 template <class T>
 struct Waiting {
-  Vec<T> *u, *x, *q, *ga;
+  Vec<T> *u, *x, *d, *q, *ga;
   Vec<T> logit{};
 
   Waiting(const Call& call, int thread, int64_t steps) {
-    u = scratch<Vec<T>>(call, thread, 3, 4 * steps);
+    u = scratch<Vec<T>>(call, thread, 3, 5 * steps);
     x = u + steps;
-    q = x + steps;
+    d = x + steps;
+    q = d + steps;
     ga = q + steps;
     std::fill(ga, ga + steps, Vec<T>{});
   }
@@ -163,6 +164,9 @@ struct Waiting {
 template <class T, class S, bool kGated, bool kSoft, int kSteps, class Pixel>
 struct PixelGradient {
   static constexpr bool kUsual = kSteps > 0;
+  // Vectors of channels that are computed side by side, so that their long chains of dependent operations overlap.
+  static constexpr int kSide = !kUsual ? 1 : SPIKELOOM_LEVEL_NOW >= 2 ? 8 / kSteps : 4 / kSteps;
+  using Steps = PerStep<T, kSteps>;
   Pixel pixel;
   LifLanes<T, kSoft, kUsual> neuron;
   const SurrogateLanes<T>& surrogate;
@@ -173,21 +177,18 @@ struct PixelGradient {
   T *sums, *products;
   int64_t steps, stepWords, stepSize;
   bool gsAsY;
-  Vec<T>* logit;  // or null
+  Waiting<T>& wait;
+  bool logit;
 
   Vec<T> arrived(int64_t t, int64_t c, int n) const {
     if (kUsual || gsAsY) return loadLanes<T>(static_cast<const S*>(gs) + t * stepSize + c, n);
     return loadLanes<T>(static_cast<const T*>(gs) + t * stepSize + c, n);
   }
   uint32_t firedAt(int64_t t, int64_t c) const { return laneMask<T>(s + t * stepWords, c); }
-  Vec<T> slope(Vec<T> u) const {
-    if constexpr (kUsual) return surrogate.gentleTanh(neuron.distance(u));
-    else return neuron.perVth(surrogate.derivative(neuron.distance(u)));
-  }
 
-  // The vector of channels from c on; q[t] gathers gu x.
+  // u and x of every step.
   template <class N>
-  __attribute__((always_inline)) void vector(int64_t c, N n, PerStep<T, kSteps>& u, PerStep<T, kSteps>& x, PerStep<T, kSteps>& q) const {
+  __attribute__((always_inline)) void forward(int64_t c, N n, Steps& u, Steps& x) const {
     Vec<T> v{};
     eachStep<kSteps>(steps, [&](auto t) __attribute__((always_inline)) {
       Vec<T> i = pixel.at(t, c, n);
@@ -198,14 +199,32 @@ struct PixelGradient {
       u.at[t] = neuron.charge(v, i);
       v = neuron.reset(u.at[t], firedAt(t, c));
     });
+  }
+
+  // ds/du of every step.
+  template <int kVectors>
+  __attribute__((always_inline)) void slopes(const Steps (&u)[kVectors], Steps (&d)[kVectors]) const {
+    if constexpr (kUsual) {
+      constexpr int kCount = kVectors * kSteps;
+      Vec<T> z[kCount];
+      unrolled<kCount>([&](auto k) __attribute__((always_inline)) { z[k] = neuron.distance(u[k / kSteps].at[k % kSteps]); });
+      surrogate.gentleTanh(z);
+      unrolled<kCount>([&](auto k) __attribute__((always_inline)) { d[k / kSteps].at[k % kSteps] = z[k]; });
+    } else {
+      for (int64_t t = 0; t < steps; t++) d[0].at[t] = neuron.perVth(surrogate.derivative(neuron.distance(u[0].at[t])));
+    }
+  }
+
+  // Back through time; q[t] gathers gu x.
+  template <class N>
+  __attribute__((always_inline)) void backward(int64_t c, N n, const Steps& u, const Steps& x, const Steps& d, Steps& q) const {
     const Vec<T> centre = loadLanes<T>(mean + c, n);
     Vec<T> G{}, sum{}, product{};
     eachStep<kSteps>(steps, [&](auto back) __attribute__((always_inline)) {
       const int64_t t = steps - 1 - back;
-      const Vec<T> d = slope(u.at[t]);
-      Vec<T> gu = back == 0 ? arrived(t, c, n) * d : neuron.gradient(arrived(t, c, n), G, u.at[t], firedAt(t, c), d);
+      Vec<T> gu = back == 0 ? arrived(t, c, n) * d.at[t] : neuron.gradient(arrived(t, c, n), G, u.at[t], firedAt(t, c), d.at[t]);
       G = neuron.decay * gu;
-      if (!kUsual && logit && t > 0) *logit += gu * neuron.reset(u.at[t - 1], firedAt(t - 1, c));
+      if (!kUsual && logit && t > 0) wait.logit += gu * neuron.reset(u.at[t - 1], firedAt(t - 1, c));
       if constexpr (kGated) {
         q.at[t] += gu * x.at[t];
         gu = gu * splat(factor[t]);
@@ -218,6 +237,31 @@ struct PixelGradient {
     if (sums == nullptr) return;
     storeLanes<T>(sums + c, loadLanes<T>(sums + c, n) + sum, n);
     storeLanes<T>(products + c, loadLanes<T>(products + c, n) + product, n);
+  }
+
+  template <int kVectors, class N>
+  __attribute__((always_inline)) void vectors(int64_t c, N n, Steps& q) const {
+    Steps u[kVectors], x[kVectors], d[kVectors];
+    if constexpr (!kUsual) {
+      u[0].rest(wait.u);
+      x[0].rest(wait.x);
+      d[0].rest(wait.d);
+    }
+    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) { forward(c + i * kLanes<T>, n, u[i], x[i]); });
+    slopes(u, d);
+    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) { backward(c + i * kLanes<T>, n, u[i], x[i], d[i], q); });
+  }
+
+  // All channels; q[t] gathers the sum of gu x.
+  void channels(int64_t C, Steps& q) const {
+    int64_t c = 0;
+    const auto eachWhole = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
+      constexpr int kStride = kVectors * kLanes<T>;
+      for (; c + kStride <= C; c += kStride) vectors<kVectors>(c, std::integral_constant<int, kLanes<T>>{}, q);
+    };
+    if constexpr (kSide > 1) eachWhole(std::integral_constant<int, kSide>{});
+    eachWhole(std::integral_constant<int, 1>{});
+    if (c < C) vectors<1>(c, static_cast<int>(C - c), q);
   }
 };
 
@@ -240,7 +284,8 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
   for (int64_t p = begin; p < end; p++) {
     const int64_t first = b * current.P + p, at = first * channels;
     const T k = kGated ? room.k[p - begin] : T(1);
-    PerStep<T, kSteps> u(wait.u), x(wait.x), q(wait.q);
+    PerStep<T, kSteps> q;
+    q.rest(wait.q);
     if constexpr (kGated) {
       for (int64_t t = 0; t < steps; t++) {
         room.factor[t] = room.gain[t] * k;
@@ -252,8 +297,8 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
         current.pixel(b, p), neuron, surrogate, as<uint32_t>(all.in[12]) + first * current.words,
         gsAsY ? static_cast<const void*>(as<S>(gs) + at) : as<T>(gs) + at, all.out[0].data ? as<S>(all.out[0]) + at : nullptr,
         as<T>(all.in[13]), room.factor, sums, sums ? sums + channels : nullptr, steps, pixels * current.words, pixels * channels, gsAsY,
-        all.out[6].data ? &wait.logit : nullptr};
-    eachVector<T>(channels, [&](int64_t c, auto n) __attribute__((always_inline)) { here.vector(c, n, u, x, q); });
+        wait, all.out[6].data != nullptr};
+    here.channels(channels, q);
     if constexpr (kGated) {
       Vec<T> overTime{};
       for (int64_t t = 0; t < steps; t++) {
