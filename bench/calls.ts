@@ -53,7 +53,10 @@ const sizeOf = ({ shape }: Operand): number => elements(shape);
 export const identityOf = ({ op, inputs, outputs, attributes }: Call): string =>
   JSON.stringify([op, inputs, outputs, attributes]);
 
-/** The tensors that matter, in one line: those that have at least a hundredth of the largest one's elements, and the weights. */
+/**
+ * The tensors that matter, in one line: those that have at least a hundredth of the largest one's elements, and the
+ * weights.
+ */
 export function describeCall({ inputs, outputs }: Call): string {
   const all = [...Object.values(inputs), ...Object.values(outputs)];
   const least = Math.max(...all.map(sizeOf)) / 100;

@@ -19,7 +19,10 @@ export interface Ceilings {
   vectors: string;
   /** Bytes per second by the size of the working set. */
   bandwidth: { bytes: number; copy: number; triad: number; update: number; read: number }[];
-  /** Operations per second with f32 fused multiply-adds, and with bf16 factors: on a matrix unit, else by dot products of pairs. */
+  /**
+   * Operations per second with f32 fused multiply-adds, and with bf16 factors: on a matrix unit, else by dot products
+   * of pairs.
+   */
   f32: number;
   bf16?: number;
 }
@@ -46,8 +49,8 @@ async function ofGpu(device: string): Promise<Ceilings> {
 }
 
 /**
- * Undefined where no compiler is found (CXX names one) or its program does not run, for a GPU where there is no PyTorch: then there are no
- * shares, and stderr says why.
+ * Undefined where no compiler is found (CXX names one) or its program does not run, for a GPU where there is no
+ * PyTorch: then there are no shares, and stderr says why.
  */
 export async function measureCeilings({
   device,
@@ -113,8 +116,8 @@ export interface Attainable {
 }
 
 /**
- * The least time for a call's bytes and operations, done at once. Its tensors are held by the smallest cache that they fit into, unless a
- * larger working set is given.
+ * The least time for a call's bytes and operations, done at once. Its tensors are held by the smallest cache that they
+ * fit into, unless a larger working set is given.
  */
 export function attainable(
   ceilings: Ceilings,

@@ -1,4 +1,5 @@
-// Times the convolutions of FSTA-ResNet-20 here (spikes in) and in PyTorch, where oneDNN computes them (dense activations in), in turn.
+// Times the convolutions of FSTA-ResNet-20 here (spikes in) and in PyTorch, where oneDNN computes them (dense
+// activations in), in turn.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { writeJson, writeText } from '../lib/cli/output.ts';

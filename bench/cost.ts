@@ -1,8 +1,9 @@
 // The minimal cost of a call: bytes between memory and kernel, and floating-point operations.
 //
-// Bytes: every tensor of the call crosses once, one that is updated in place twice. A kernel that reads a tensor more often pays for it.
-// FLOPs: additions, multiplications, divisions, comparisons and elementary functions count 1 each. Products count as if spikes were
-// numbers, but only those with a pixel of the picture: what lies outside of it is known to be 0.
+// Bytes: every tensor of the call crosses once, one that is updated in place twice. A kernel that reads a tensor more
+// often pays for it.
+// FLOPs: additions, multiplications, divisions, comparisons and elementary functions count 1 each. Products count as if
+// spikes were numbers, but only those with a pixel of the picture: what lies outside of it is known to be 0.
 import { elements, opTable, SpikeloomError } from '../lib/core/index.ts';
 import type { Call, Operand } from './calls.ts';
 
@@ -12,8 +13,9 @@ export interface Cost {
   /** What most bytes do: nearly all are read, or some are updated in place, or one array becomes another. */
   readonly traffic: 'read' | 'update' | 'stream';
   /**
-   * How the products are made: 'plain' with f32 fused multiply-adds; 'bf16' with factors that are bf16; else f32 factors as sums of
-   * bf16 parts on a matrix unit, where that is faster: 'bits' with spikes on one side (3 products), 'split' with f32 on both (6).
+   * How the products are made: 'plain' with f32 fused multiply-adds; 'bf16' with factors that are bf16; else f32
+   * factors as sums of bf16 parts on a matrix unit, where that is faster: 'bits' with spikes on one side (3 products),
+   * 'split' with f32 on both (6).
    */
   readonly products: 'plain' | 'bf16' | 'bits' | 'split';
 }
@@ -82,7 +84,10 @@ const matrix =
     return 2 * (elements(shape) / shape.at(-1)!) * O * F;
   };
 
-/** Two convolutions of one channel in a row are one with a larger kernel, which has to be made; `passes`: how often either is done. */
+/**
+ * Two convolutions of one channel in a row are one with a larger kernel, which has to be made; `passes`: how often
+ * either is done.
+ */
 const frequencyMap =
   (result: string, passes: number): Flops =>
   (call) => {

@@ -1,4 +1,5 @@
-// What a time step costs as their number grows: time and memory of a whole training step, each T in a process of its own.
+// What a time step costs as their number grows: time and memory of a whole training step, each T in a process of its
+// own.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
 import { placeOf, type StepOptions } from './options.ts';
 import { commandOf, type Measured, ourSide, runSide } from './peers/sides.ts';

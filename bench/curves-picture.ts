@@ -1,4 +1,5 @@
-// The test accuracies that `bench accuracy --out` wrote, as curves over the epochs: thin ones for the seeds, thick ones for their means.
+// The test accuracies that `bench accuracy --out` wrote, as curves over the epochs: thin ones for the seeds, thick ones
+// for their means.
 import type { AccuracyResult } from './accuracy.ts';
 import { MARGIN, picture, text, WIDTH } from './svg.ts';
 

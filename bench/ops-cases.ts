@@ -1,5 +1,5 @@
-// What `bench ops` times: the calls of one training step, as they are made there, and calls of the same sizes for the ops that the step
-// does without.
+// What `bench ops` times: the calls of one training step, as they are made there, and calls of the same sizes for the
+// ops that the step does without.
 import {
   backward,
   type Device,

@@ -1,4 +1,5 @@
-// Results as SVG files: a comparison that `bench peers --out` wrote as bars, one that `bench accuracy --out` wrote as curves.
+// Results as SVG files: a comparison that `bench peers --out` wrote as bars, one that `bench accuracy --out` wrote as
+// curves.
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../lib/cli/exit.ts';
 import { writeFileAtomic } from '../lib/core/atomic-file.ts';

@@ -1,4 +1,5 @@
-// A whole training step beside the machine's ceilings: the calls it makes, what they need at the least, and where the rest goes.
+// A whole training step beside the machine's ceilings: the calls it makes, what they need at the least, and where the
+// rest goes.
 import { table, writeJson, writeText } from '../lib/cli/output.ts';
 import { type Device, type RecordedStep, recordStep, SpikeloomError } from '../lib/core/index.ts';
 import { type Call, watchCalls } from './calls.ts';

@@ -1,4 +1,5 @@
-// Times whole training steps, recorded and replayed: forward pass, cross-entropy, backward pass, update, and the loss read.
+// Times whole training steps, recorded and replayed: forward pass, cross-entropy, backward pass, update, and the loss
+// read.
 import { existsSync, readFileSync } from 'node:fs';
 import { asUsage } from '../lib/cli/exit.ts';
 import { writeJson, writeText } from '../lib/cli/output.ts';
@@ -46,8 +47,8 @@ async function timeStep({ net, step }: Trained): Promise<Timing> {
 }
 
 /**
- * The peak of this process's resident memory so far. Linux counts in maxRSS the peak of the process that started this one, too, so its own
- * count (VmHWM, in KiB as well) is taken where there is one.
+ * The peak of this process's resident memory so far. Linux counts in maxRSS the peak of the process that started this
+ * one, too, so its own count (VmHWM, in KiB as well) is taken where there is one.
  */
 function peakBytes(): number {
   const file = '/proc/self/status';

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
-// Builds the addon (build/Release/spikeloom.node), the CUDA backend where nvcc is found, and the JavaScript of lib/ (dist/).
+// Builds the addon (build/Release/spikeloom.node), the CUDA backend where nvcc is found, and the JavaScript of lib/
+// (dist/).
 //   node scripts/build.mjs [--addon] [--cuda] [--js] [--emulated] [--cmake]      no part named: the first three
-// Needs Python 3, g++ and make; nothing is fetched: Node's own headers are not needed, Node-API's come with the npm packages.
+// Needs Python 3, g++ and make; nothing is fetched: Node's own headers are not needed, Node-API's come with the npm
+// packages.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -35,7 +37,10 @@ function writeIfChanged(file, text) {
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }
 
-/** A folder of Node headers for node-gyp, which would download one. An addon that speaks only Node-API needs no more than this. */
+/**
+ * A folder of Node headers for node-gyp, which would download one. An addon that speaks only Node-API needs no more
+ * than this.
+ */
 function headers() {
   const folder = join(root, 'build/node-headers');
   const include = join(folder, 'include/node');

@@ -1,4 +1,5 @@
-// Compiles C++ files of this repository one by one, those that are older than what they were made from, as the compiler lists it.
+// Compiles C++ files of this repository one by one, those that are older than what they were made from, as the compiler
+// lists it.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -35,7 +36,10 @@ function compile({ source, product, flags, compiler: own = compiler }) {
   });
 }
 
-/** Compiles the units ({ source, product, flags, compiler? }) that are not current; `script` is the file that sets the flags. */
+/**
+ * Compiles the units ({ source, product, flags, compiler? }) that are not current; `script` is the file that sets the
+ * flags.
+ */
 export async function compileStale(who, units, script) {
   const stale = units.filter(({ product }) => {
     const inputs = inputsOf(product);

@@ -1,5 +1,6 @@
-// The emulated device: the .cu files compiled by g++ into build/Release/libspikeloom_cuda_emulated.so, with every access to memory that
-// the compiler cannot prove private calling native/emulated/access.cpp. A tool for tests; docs/cuda.md says what it finds.
+// The emulated device: the .cu files compiled by g++ into build/Release/libspikeloom_cuda_emulated.so, with every
+// access to memory that the compiler cannot prove private calling native/emulated/access.cpp. A tool for tests;
+// docs/cuda.md says what it finds.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -44,7 +45,9 @@ export function buildEmulated() {
   return link('build/Release/libspikeloom_cuda_emulated.so', units, ['-shared']);
 }
 
-/** A program that runs the kernels of test/emulated, faults and their twins, and prints what the emulator found in each. */
+/**
+ * A program that runs the kernels of test/emulated, faults and their twins, and prints what the emulator found in each.
+ */
 export async function buildEmulatedCases() {
   const output = 'build/emulated/cases';
   const files = ['memory', 'order', 'tiles', 'runtime'].map((name) => `test/emulated/${name}.cu`);

@@ -1,9 +1,11 @@
 #!/usr/bin/env node
-// npm run fuzz: the native event decoders, LZ4 and the JPEG path under AddressSanitizer and UBSan on inputs that a fuzzer makes
-// (native/test/fuzz_events.cpp, fuzz_lz4.cpp, fuzz_images.cpp; libjpeg-turbo itself is the system's, without sanitizers).
+// npm run fuzz: the native event decoders, LZ4 and the JPEG path under AddressSanitizer and UBSan on inputs that a
+// fuzzer makes (native/test/fuzz_events.cpp, fuzz_lz4.cpp, fuzz_images.cpp; libjpeg-turbo itself is the system's,
+// without sanitizers).
 //   node scripts/fuzz.mjs [DECODER | lz4 | jpeg ...] [--runs N] [--plain]      none named: all; a million inputs each
-// With clang and its libFuzzer the inputs follow what the code does (Debian: apt install clang libclang-rt-14-dev); without, or with --plain, g++ and
-// a driver that changes the seeds, the same way every time. Seeds are those of test/golden. Everything lies in build/fuzz.
+// With clang and its libFuzzer the inputs follow what the code does (Debian: apt install clang libclang-rt-14-dev);
+// without, or with --plain, g++ and a driver that changes the seeds, the same way every time. Seeds are those of
+// test/golden. Everything lies in build/fuzz.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

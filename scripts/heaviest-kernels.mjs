@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Adds up the time of every kernel in a list that ncu wrote (--csv --metrics gpu__time_duration.sum), writes the sums as JSON, and prints
-// the names of the five heaviest as a regular expression.
+// Adds up the time of every kernel in a list that ncu wrote (--csv --metrics gpu__time_duration.sum), writes the sums
+// as JSON, and prints the names of the five heaviest as a regular expression.
 //   node scripts/heaviest-kernels.mjs KERNELS.csv SUMS.json
 import { readFileSync, writeFileSync } from 'node:fs';
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// npm run quickstart: installs, builds, trains a small FSTA-ResNet on the Fashion-MNIST images that ship with the project, and
-// shows the result; then the same net without FSTA, if there is time left. Minutes on two cores; needs no GPU and no network but npm's.
+// npm run quickstart: installs, builds, trains a small FSTA-ResNet on the Fashion-MNIST images that ship with the
+// project, and shows the result; then the same net without FSTA, if there is time left. Minutes on two cores; needs no
+// GPU and no network but npm's.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { build, checkNode, install, root } from './prepare.mjs';

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
-// First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs (scripts/fuzz.mjs); then the addon
-// itself in the op tables and in recorded steps. Where there is AVX512_BF16, level amx runs too, its matrix unit in software
-// (native/cpu/software_tiles.inl). Everything lies in build/sanitize.
+// First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
+// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps. Where there is AVX512_BF16, level
+// amx runs too, its matrix unit in software (native/cpu/software_tiles.inl). Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
@@ -107,7 +107,10 @@ async function opTables(native) {
   }
 }
 
-/** The variables of each run of the op tables: the best level, and the one below where the best is the matrix unit in software. */
+/**
+ * The variables of each run of the op tables: the best level, and the one below where the best is the matrix unit in
+ * software.
+ */
 function levels() {
   if (process.env.SPIKELOOM_CPU) return [{}];
   const cpuinfo = '/proc/cpuinfo';

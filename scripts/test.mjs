@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this machine, and the op
-// tables, fused layers and whole networks again on the lower ones, op tables and fused layers also on the emulated CUDA device. Ends with
-// 'N passed, N failed, N skipped'.
+// npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this
+// machine, and the op tables, fused layers and whole networks again on the lower ones, op tables and fused layers also
+// on the emulated CUDA device. Ends with 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The fastest that PyTorch makes of the 'collapsed' form: its own speed-ups, alone and together, each tried once in a short run.
+// The fastest that PyTorch makes of the 'collapsed' form: its own speed-ups, alone and together, each tried once in a
+// short run.
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import type { StepOptions } from '../options.ts';
 import { commandOf, type Measured, runSide, type Side, torchSide } from './sides.ts';
@@ -44,7 +45,10 @@ export interface Best {
 
 export type Run = (side: Side) => Promise<Measured>;
 
-/** Tries all variants with few steps and returns the fastest as a side of the comparison. A variant that fails is reported, not left out. */
+/**
+ * Tries all variants with few steps and returns the fastest as a side of the comparison. A variant that fails is
+ * reported, not left out.
+ */
 export async function findBest(
   options: StepOptions,
   python: string,

@@ -1,4 +1,5 @@
-// Our training step against PyTorch's: every run a process of its own, the sides in turn, so that a slow minute of the machine hits all.
+// Our training step against PyTorch's: every run a process of its own, the sides in turn, so that a slow minute of the
+// machine hits all.
 import { UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';

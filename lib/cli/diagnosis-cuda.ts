@@ -1,4 +1,5 @@
-// What this machine has for training on NVIDIA GPUs, and what is missing: driver, GPUs, the CUDA backend, the toolkit that builds it.
+// What this machine has for training on NVIDIA GPUs, and what is missing: driver, GPUs, the CUDA backend, the toolkit
+// that builds it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

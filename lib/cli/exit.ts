@@ -20,7 +20,9 @@ export function asUsage<R>(body: () => R): R {
   }
 }
 
-/** Errors raised on purpose say all in their message; anything else is a fault of the program, and says how to see more. */
+/**
+ * Errors raised on purpose say all in their message; anything else is a fault of the program, and says how to see more.
+ */
 export function explainError(error: unknown): { message: string; status: number } {
   if (error instanceof SpikeloomError) {
     return { message: error.message, status: error instanceof UsageError ? EXIT.usage : EXIT.failure };

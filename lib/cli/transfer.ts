@@ -1,4 +1,5 @@
-// Progress of a download, or of other work whose amount is known, on stderr: one line that is redrawn on a terminal, else a line every half minute.
+// Progress of a download, or of other work whose amount is known, on stderr: one line that is redrawn on a terminal,
+// else a line every half minute.
 import { binaryBytes } from '../nn/summary.ts';
 import { duration, type ProgressStream } from '../train/progress.ts';
 

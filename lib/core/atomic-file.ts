@@ -27,8 +27,9 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
  * a temporary file in the same folder, written, synced, renamed over `path`, and the folder synced.
  * Synchronous on purpose: nothing can change what is being saved while it is saved.
  *
- * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is not a regular file. The temporary
- * file is removed and a former file under `path` stays as it was. Errors thrown by the iterable pass through unchanged.
+ * @throws SpikeloomError if the folder is missing or read-only, the disk is full, or `path` is not a regular file. The
+ * temporary file is removed and a former file under `path` stays as it was. Errors thrown by the iterable pass through
+ * unchanged.
  */
 export function writeFileAtomic(path: string, content: FileContent, { chunkBytes = IO_CHUNK_BYTES } = {}): void {
   const place = placeOf(path);
@@ -53,8 +54,8 @@ export function writeFileAtomic(path: string, content: FileContent, { chunkBytes
 const WRITE_BYTES = 4 * 2 ** 20;
 
 /**
- * {@link writeFileAtomic} without blocking the event loop: what is saved must not change before the promise is settled. Parts are made one
- * at a time, each when the one before is written.
+ * {@link writeFileAtomic} without blocking the event loop: what is saved must not change before the promise is settled.
+ * Parts are made one at a time, each when the one before is written.
  */
 export async function writeFileAtomicAsync(
   path: string,
@@ -110,7 +111,9 @@ async function syncFolderAsync(folder: string): Promise<void> {
   }
 }
 
-/** The file itself where `path` is a link to one. A device or a pipe is refused: a renamed file would take its place. */
+/**
+ * The file itself where `path` is a link to one. A device or a pipe is refused: a renamed file would take its place.
+ */
 function placeOf(path: string): string {
   const found = statOf(path);
   if (!found) return path;
@@ -138,7 +141,10 @@ function writeFully(fd: number, bytes: Uint8Array, chunkBytes: number): void {
   }
 }
 
-/** A temporary file that was not touched for this long is a leftover of a killed write; one in progress is touched every few seconds. */
+/**
+ * A temporary file that was not touched for this long is a leftover of a killed write; one in progress is touched every
+ * few seconds.
+ */
 const STALE_MS = 10 * 60_000;
 
 /** Removes temporary files that writes of `path` have left behind when their process was killed. */
@@ -193,8 +199,8 @@ function reason(error: NodeJS.ErrnoException): string {
 }
 
 /**
- * Makes a folder and its missing parents. Parents are made one by one: Node's own recursive mkdir never returns where a parent exists
- * but nothing can be made in it (below /proc).
+ * Makes a folder and its missing parents. Parents are made one by one: Node's own recursive mkdir never returns where a
+ * parent exists but nothing can be made in it (below /proc).
  * @throws the system's error
  */
 export function makeFolders(folder: string): void {

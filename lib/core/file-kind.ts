@@ -1,4 +1,5 @@
-// What lies at a path. A path that cannot be looked at leads nowhere: below a file, through a loop of links, longer than the system allows.
+// What lies at a path. A path that cannot be looked at leads nowhere: below a file, through a loop of links, longer
+// than the system allows.
 import { type Stats, statSync } from 'node:fs';
 
 /** Undefined where there is nothing; links are followed. */

@@ -44,7 +44,9 @@ export function f16Bits(value: number): number {
   return sign | ((shifted + 0xfff + ((shifted >>> 13) & 1)) >>> 13);
 }
 
-/** The nearest whole number of one that is not negative; of two equally near the even one, as IEEE 754 and Python round. */
+/**
+ * The nearest whole number of one that is not negative; of two equally near the even one, as IEEE 754 and Python round.
+ */
 export function roundHalfEven(value: number): number {
   const low = Math.floor(value);
   const rest = value - low;

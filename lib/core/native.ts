@@ -109,7 +109,9 @@ export interface Native {
   jpegProblem(): string;
   /** [width, height]. Errors of a damaged file carry the byte as `offset`. */
   jpegSize(bytes: Uint8Array): [number, number];
-  /** Decodes, crops, scales and mirrors into `out` [3,rows,columns] from `at` on; `window` as in native/images/window.h. */
+  /**
+   * Decodes, crops, scales and mirrors into `out` [3,rows,columns] from `at` on; `window` as in native/images/window.h.
+   */
   renderJpeg(bytes: Uint8Array, window: Float64Array, out: Uint8Array, at: number): void;
   /** The same of a decoded picture, interleaved RGB. */
   renderPixels(rgb: Uint8Array, width: number, height: number, window: Float64Array, out: Uint8Array, at: number): void;

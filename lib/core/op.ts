@@ -22,8 +22,8 @@ export interface RunOptions {
   /** The real type when no input fixes it (default f32). */
   real?: RealType;
   /**
-   * Outputs that may lie where an input lies: the kernel reads and writes element by element, and the caller needs the input no more.
-   * It is done where types and sizes agree and no other tensor holds the input's memory.
+   * Outputs that may lie where an input lies: the kernel reads and writes element by element, and the caller needs the
+   * input no more. It is done where types and sizes agree and no other tensor holds the input's memory.
    */
   reuse?: Record<string, Tensor | undefined>;
 }

@@ -1,7 +1,8 @@
 import { SpikeloomError } from './errors.ts';
 
 /**
- * Refuses an option that there is not, which a slip of the pen would leave without effect, and what is not an object of options at all.
+ * Refuses an option that there is not, which a slip of the pen would leave without effect, and what is not an object of
+ * options at all.
  * @throws SpikeloomError with the options that there are
  */
 export function needOptions(of: string, options: object, known: readonly string[]): void {

@@ -102,8 +102,8 @@ export class Philox {
   }
 
   /**
-   * Standard normal by Box-Muller from two uniforms: r = sqrt(-2 ln(1 - u1)), returns r cos(2 pi u2), then r sin(2 pi u2).
-   * The second value of a pair is kept for the next call. Four words a pair.
+   * Standard normal by Box-Muller from two uniforms: r = sqrt(-2 ln(1 - u1)), returns r cos(2 pi u2), then r sin(2 pi
+   * u2). The second value of a pair is kept for the next call. Four words a pair.
    */
   normal(): number {
     if (!Number.isNaN(this.#spare)) {
@@ -117,7 +117,9 @@ export class Philox {
     return radius * Math.cos(angle);
   }
 
-  /** Uniform on the integers [0, n), 1 <= n <= 2^32, without bias: words in the incomplete last run of n are redrawn. */
+  /**
+   * Uniform on the integers [0, n), 1 <= n <= 2^32, without bias: words in the incomplete last run of n are redrawn.
+   */
   below(n: number): number {
     if (!Number.isInteger(n) || n < 1 || n > TWO_32) {
       throw new SpikeloomError(`below(n) needs an integer n from 1 to 2^32, but got ${n}`);

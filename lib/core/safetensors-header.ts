@@ -63,7 +63,10 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   return { metadata, entries };
 }
 
-/** Lay tensors out, widest elements first and then by name, and make the header's bytes, padded with spaces to a multiple of 8. */
+/**
+ * Lay tensors out, widest elements first and then by name, and make the header's bytes, padded with spaces to a
+ * multiple of 8.
+ */
 export function formatHeader(
   tensors: readonly Pick<SafetensorsEntry, 'name' | 'dtype' | 'shape'>[],
   metadata: Readonly<Record<string, string>>,
@@ -123,7 +126,10 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   return json;
 }
 
-/** Refuses what JSON.parse accepts: a key twice in one object, and nesting deeper than the format has. The text is valid JSON. */
+/**
+ * Refuses what JSON.parse accepts: a key twice in one object, and nesting deeper than the format has. The text is valid
+ * JSON.
+ */
 function checkKeys(text: string, fail: Fail): void {
   const open: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {

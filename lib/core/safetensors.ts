@@ -75,8 +75,8 @@ export function openSafetensors(path: string, { chunkBytes = IO_CHUNK_BYTES } = 
 
 /**
  * Writes tensors and metadata as one safetensors file, atomically, in an order that depends on names and element types
- * only: equal content gives equal bytes. Float32 values for BF16 and F16 are rounded to nearest even. The event loop goes on
- * meanwhile, so the arrays must not change before the promise is settled.
+ * only: equal content gives equal bytes. Float32 values for BF16 and F16 are rounded to nearest even. The event loop
+ * goes on meanwhile, so the arrays must not change before the promise is settled.
  * @throws SpikeloomError for data that does not fit its shape or element type, and when the file cannot be written
  */
 export async function writeSafetensors(

@@ -2,10 +2,10 @@
 //
 //   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool) -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
 //
-// Tensors: name, '?' optional, '!' updated in place, '?!' both, types joined by '|' ('real': f32 or f64, the same for all of a call), dimensions in
-// brackets: a letter or word stands for one size wherever it appears, a number for itself, '...N' (once in a tensor, at any place,
-// as in [T,...R]) for any number of axes, the same wherever it appears. Then, after ';', the attributes
-// (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
+// Tensors: name, '?' optional, '!' updated in place, '?!' both, types joined by '|' ('real': f32 or f64, the same for
+// all of a call), dimensions in brackets: a letter or word stands for one size wherever it appears, a number for
+// itself, '...N' (once in a tensor, at any place, as in [T,...R]) for any number of axes, the same wherever it appears.
+// Then, after ';', the attributes (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
 import { SpikeloomError } from './errors.ts';
 import { type DType, describe, type RealType, type Tensor } from './tensor.ts';
 
@@ -131,7 +131,9 @@ function bindShape(signature: Signature, spec: TensorSpec, t: Tensor, binding: B
   });
 }
 
-/** Checks the inputs of a call against the signature. Throws SpikeloomError naming the op, the tensor and both shapes. */
+/**
+ * Checks the inputs of a call against the signature. Throws SpikeloomError naming the op, the tensor and both shapes.
+ */
 export function bindInputs(signature: Signature, inputs: Record<string, Tensor | undefined>): Binding {
   const binding: Binding = { sizes: new Map(), rests: new Map(), real: undefined };
   for (const spec of signature.inputs) {
@@ -150,7 +152,9 @@ export function bindInputs(signature: Signature, inputs: Record<string, Tensor |
   return binding;
 }
 
-/** The shape of an output, from the sizes the inputs fixed and the ones the caller adds (output sizes of a convolution). */
+/**
+ * The shape of an output, from the sizes the inputs fixed and the ones the caller adds (output sizes of a convolution).
+ */
 export function outputShape(
   signature: Signature,
   spec: TensorSpec,

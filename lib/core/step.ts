@@ -19,7 +19,10 @@ import {
 export interface StepPlan {
   /** What a run of the step needs beside the tensors that existed before: workspaceBytes + resultBytes. */
   readonly peakBytes: number;
-  /** Of what is made and used up within a run. The recorded steps of a device share one workspace, as large as the largest of them. */
+  /**
+   * Of what is made and used up within a run. The recorded steps of a device share one workspace, as large as the
+   * largest of them.
+   */
   readonly workspaceBytes: number;
   /** The most bytes that live in the workspace at once: no plan could need less. */
   readonly leastBytes: number;
@@ -29,10 +32,16 @@ export interface StepPlan {
   readonly calls: number;
 }
 
-/** What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read between them. */
+/**
+ * What is recorded: a synchronous function. cut() ends a part; each part is replayed by itself, and numbers can be read
+ * between them.
+ */
 export type StepBody<R> = (cut: () => void) => R;
 
-/** The same as a generator; where it yields, the event loop may get a turn. It may yield often: a recording goes on for {@link TURN_MS} first. */
+/**
+ * The same as a generator; where it yields, the event loop may get a turn. It may yield often: a recording goes on for
+ * {@link TURN_MS} first.
+ */
 export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 
 /** How long a recording goes on before the event loop gets a turn, in ms. */
@@ -53,8 +62,9 @@ let current: Recording | undefined;
 export const isStepRecording = (): boolean => current !== undefined;
 
 /**
- * Within a step that is being recorded: calls `hook` before every replay of the part under way. It writes what changes from step to step
- * (the number of a pass, a learning rate) into tensors that existed before the recording. A net and an optimizer do so by themselves.
+ * Within a step that is being recorded: calls `hook` before every replay of the part under way. It writes what changes
+ * from step to step (the number of a pass, a learning rate) into tensors that existed before the recording. A net and
+ * an optimizer do so by themselves.
  */
 export function beforeReplay(hook: () => void): void {
   if (!current)
@@ -65,8 +75,8 @@ export function beforeReplay(hook: () => void): void {
 }
 
 /**
- * Within a step that is being recorded: a tensor made as if before the recording, so that it can be written before replays. It lives as
- * long as the step.
+ * Within a step that is being recorded: a tensor made as if before the recording, so that it can be written before
+ * replays. It lives as long as the step.
  */
 export function stepInput(make: () => Tensor): Tensor {
   if (!current)
@@ -112,7 +122,10 @@ interface Recorded<R> {
   device: Device;
 }
 
-/** Records the calls of `body`. Where that yields after a turn that was long enough, the recording is left until this generator continues. */
+/**
+ * Records the calls of `body`. Where that yields after a turn that was long enough, the recording is left until this
+ * generator continues.
+ */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
@@ -221,7 +234,8 @@ export class RecordedStep<R> implements StepPlan, Disposable {
   }
 
   /**
-   * Queues the step, or one part of it, in one call; nothing is waited for. A failure in it is reported by the next read, as for single calls.
+   * Queues the step, or one part of it, in one call; nothing is waited for. A failure in it is reported by the next
+   * read, as for single calls.
    * @param part from 0; parts are replayed in their order, with no other recorded step of the device between
    * @throws SpikeloomError for a step that was disposed, or a part out of its order
    */
@@ -237,8 +251,8 @@ export class RecordedStep<R> implements StepPlan, Disposable {
   }
 
   /**
-   * Replays the whole step, waiting for every call, and returns the seconds of each in the order of the recording: for measurements. The
-   * sum leaves out the time between the calls.
+   * Replays the whole step, waiting for every call, and returns the seconds of each in the order of the recording: for
+   * measurements. The sum leaves out the time between the calls.
    */
   async replayTimed(): Promise<Float64Array> {
     this.#needLive();
@@ -268,12 +282,13 @@ export class RecordedStep<R> implements StepPlan, Disposable {
 /**
  * Records what `body` does on a device without running any of it, plans the memory, and returns a step that replays it.
  *
- * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what it decides (in
- * JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors that the step uses stay in
- * memory until dispose(), even where they were freed meanwhile. A replay has the same bits as the calls themselves. backward() and the
- * update that uses up its gradients belong into the same step.
+ * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what
+ * it decides (in JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors
+ * that the step uses stay in memory until dispose(), even where they were freed meanwhile. A replay has the same bits
+ * as the calls themselves. backward() and the update that uses up its gradients belong into the same step.
  *
- * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body` throws; nothing is kept then
+ * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body`
+ * throws; nothing is kept then
  * @example
  * const step = recordStep(net.device, () => {
  *   const loss = crossEntropy(net(x), labels);
@@ -292,8 +307,9 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
 }
 
 /**
- * The same in turns: where `body` yields, the event loop gets a turn every few milliseconds, so that timers and servers are not kept waiting
- * while a large step is recorded. What runs in between, recordings and replays included, is not part of this step; parameters must not change.
+ * The same in turns: where `body` yields, the event loop gets a turn every few milliseconds, so that timers and servers
+ * are not kept waiting while a large step is recorded. What runs in between, recordings and replays included, is not
+ * part of this step; parameters must not change.
  *
  * @throws as {@link recordStep}, by the promise
  * @example

@@ -74,8 +74,9 @@ export function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth 
 }
 
 /**
- * Runs `body` and frees every tensor it made except those it returns (a tensor, or arrays and plain objects of tensors), which pass to
- * the scope around, if there is one. `body` is synchronous: a promise is refused, since its tensors would be freed under it.
+ * Runs `body` and frees every tensor it made except those it returns (a tensor, or arrays and plain objects of
+ * tensors), which pass to the scope around, if there is one. `body` is synchronous: a promise is refused, since its
+ * tensors would be freed under it.
  *
  * @example const loss = scope(() => { const l = crossEntropy(net(x), y); backward(l); optimizer.step(); return l; });
  */
@@ -123,7 +124,9 @@ export function closeScope(mine: Scope): void {
   for (const tensor of mine) tensor.dispose();
 }
 
-/** @internal Leaves `outermost` and the scopes in it, as if they were not there, until the returned function is called. */
+/**
+ * @internal Leaves `outermost` and the scopes in it, as if they were not there, until the returned function is called.
+ */
 export function leaveScopes(outermost: Scope): () => void {
   const left = scopes.splice(scopes.indexOf(outermost));
   return () => void scopes.push(...left);
@@ -159,7 +162,10 @@ export class Tensor implements Disposable {
     return elements(this.shape);
   }
 
-  /** A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1, bf16 as its bits). Waits for the work that makes them. */
+  /**
+   * A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1, bf16 as its bits). Waits for the
+   * work that makes them.
+   */
   async array(): Promise<HostArray> {
     return readInto(this, hostArray(this.dtype, this.size));
   }
@@ -187,8 +193,8 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * Replaces rows of the first axis, from index `first` on, by a copy of `data`: as many rows as it holds, in row-major order.
-   * For tensors of two or more axes that are too large to be written in one turn of the event loop.
+   * Replaces rows of the first axis, from index `first` on, by a copy of `data`: as many rows as it holds, in row-major
+   * order. For tensors of two or more axes that are too large to be written in one turn of the event loop.
    */
   setRows(first: number, data: HostArray): void {
     const Kind = hostArrays[this.dtype];
@@ -203,7 +209,10 @@ export class Tensor implements Disposable {
     write(this.handle, data, first);
   }
 
-  /** The same elements under another shape, sharing the memory. The storage order must not change: see reshape() in lib/ops. */
+  /**
+   * The same elements under another shape, sharing the memory. The storage order must not change: see reshape() in
+   * lib/ops.
+   */
   alias(shape: Shape): Tensor {
     try {
       return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
@@ -240,7 +249,9 @@ function hostArray(dtype: DType, size: number): HostArray {
   }
 }
 
-/** @internal Tensor.array() into an array of the same type and size; nobody may touch it before the promise is settled. */
+/**
+ * @internal Tensor.array() into an array of the same type and size; nobody may touch it before the promise is settled.
+ */
 export async function readInto(tensor: Tensor, array: HostArray): Promise<HostArray> {
   try {
     return await native().read(tensor.handle, array);
@@ -312,7 +323,8 @@ export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device())
 }
 
 /**
- * A tensor from numbers, in row-major order of `shape` (default: one axis). A Uint16Array for bf16 holds its bits; other numbers are rounded.
+ * A tensor from numbers, in row-major order of `shape` (default: one axis). A Uint16Array for bf16 holds its bits;
+ * other numbers are rounded.
  * @throws SpikeloomError when the count does not fit the shape, or the type does not hold a number
  * @example tensor([1, 2, 3, 4, 5, 6], { shape: [2, 3] })
  */

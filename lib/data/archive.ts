@@ -28,15 +28,16 @@ export interface FileTree {
   /** The regular files, sorted by path. */
   list(): FileEntry[];
   /**
-   * The whole contents of a file, of at most `maxBytes` (default 1 GiB). In a .tar.gz this reads the archive from its beginning:
-   * {@link entries} is the way through one.
+   * The whole contents of a file, of at most `maxBytes` (default 1 GiB). In a .tar.gz this reads the archive from its
+   * beginning: {@link entries} is the way through one.
    */
   read(path: string, maxBytes?: number): Promise<Uint8Array>;
   /** The same, synchronously. A .tar.gz from {@link openTree} refuses. */
   readSync(path: string, maxBytes?: number): Uint8Array;
   /**
-   * An archive in the tree as a tree of its own; to be closed before this one. What is not deflated is read in place, a deflated entry of a zip is
-   * unpacked once into a temporary file without a name, a .tar.gz (and what lies in one) into memory, at most 1 GiB.
+   * An archive in the tree as a tree of its own; to be closed before this one. What is not deflated is read in place, a
+   * deflated entry of a zip is unpacked once into a temporary file without a name, a .tar.gz (and what lies in one)
+   * into memory, at most 1 GiB.
    */
   open(path: string): Promise<FileTree>;
   /** The regular files in the archive's order (a folder's: sorted by path); memory stays bounded for every kind. */
@@ -49,9 +50,10 @@ const MAX_BYTES = 2 ** 30;
 const ZIP_BEGINNINGS = [0x04034b50, 0x06054b50, 0x06064b50];
 
 /**
- * Opens a folder, a .zip (stored or deflated, zip64), a .tar or a .tar.gz, told apart by their contents, as one tree of files.
- * Opening reads the index (a .tar.gz: passes through the archive once). Names that leave the archive, two entries of one name,
- * sizes that cannot be, truncated and damaged archives are errors; nothing is unpacked to the disk but what {@link FileTree.open} says.
+ * Opens a folder, a .zip (stored or deflated, zip64), a .tar or a .tar.gz, told apart by their contents, as one tree of
+ * files. Opening reads the index (a .tar.gz: passes through the archive once). Names that leave the archive, two
+ * entries of one name, sizes that cannot be, truncated and damaged archives are errors; nothing is unpacked to the disk
+ * but what {@link FileTree.open} says.
  * @throws DataError with the file and the byte
  * @example
  * const tree = await openTree('CIFAR10DVS.zip');

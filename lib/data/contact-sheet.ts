@@ -63,7 +63,10 @@ function fullCount(frames: readonly Float32Array[]): number {
   return counts[Math.floor(0.98 * (counts.length - 1))] ?? 1;
 }
 
-/** A frame [C,H,W]: on white, more of channel 1 (brighter) is redder, of channel 0 (darker) bluer; one channel alone is grey. */
+/**
+ * A frame [C,H,W]: on white, more of channel 1 (brighter) is redder, of channel 0 (darker) bluer; one channel alone is
+ * grey.
+ */
 function framePicture({ channels, height, width }: AnySet, values: Float32Array, full: number): Picture {
   const rgb = new Uint8Array(3 * height * width);
   const size = height * width;

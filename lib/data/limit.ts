@@ -2,8 +2,8 @@ import { SpikeloomError } from '../core/errors.ts';
 import type { AnySet } from './batch.ts';
 
 /**
- * A part of a data set, as a view of the same memory: of images the first `n` in file order, of other sets, which come class by class, `n` that
- * lie evenly spread. All where the set holds fewer.
+ * A part of a data set, as a view of the same memory: of images the first `n` in file order, of other sets, which come
+ * class by class, `n` that lie evenly spread. All where the set holds fewer.
  * @throws SpikeloomError unless n is a positive integer
  */
 export function limit<S extends AnySet>(set: S, n: number): S {

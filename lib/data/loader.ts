@@ -244,6 +244,9 @@ export function loader(set: AnySet, options: LoaderOptions): Loader {
   return new Loader(set, options);
 }
 
-/** @internal A loader whose batches are bytes where the set has a unit and their numbers are small enough; the same numbers in the same order. */
+/**
+ * @internal A loader whose batches are bytes where the set has a unit and their numbers are small enough; the same
+ * numbers in the same order.
+ */
 export const byteLoader = (set: AnySet, options: LoaderOptions): BatchFeed<Batch | ByteBatch> =>
   new Loader<Batch | ByteBatch>(set, options, true);

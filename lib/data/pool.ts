@@ -26,8 +26,8 @@ interface Waiting<Result> {
 /**
  * A fixed number of worker threads that answer jobs one for one.
  *
- * Every promise given out is settled: by the answer, or, when any thread fails or ends or the pool is closed, by an error.
- * Idle threads do not keep the process alive; `hold()` and `release()` bracket the time in which someone waits.
+ * Every promise given out is settled: by the answer, or, when any thread fails or ends or the pool is closed, by an
+ * error. Idle threads do not keep the process alive; `hold()` and `release()` bracket the time in which someone waits.
  */
 export class WorkerPool<Job, Result> {
   readonly #workers: Worker[];

@@ -1,4 +1,6 @@
-/** What labelled data sets of every kind have in common. Plain data over shared memory, so that a thread can get one. */
+/**
+ * What labelled data sets of every kind have in common. Plain data over shared memory, so that a thread can get one.
+ */
 export interface SampleSet {
   /** Selects who makes the set's batches, see batch.ts. */
   kind: string;
@@ -14,7 +16,10 @@ export interface SampleSet {
   steps?: number;
   /** Whether samples with time steps hold 0 and 1 alone: a network gets them as spikes, a bit each. */
   binary?: boolean;
-  /** What every number of a sample is a multiple of, where samples may come as bytes (see BatchSource): frames of events. */
+  /**
+   * What every number of a sample is a multiple of, where samples may come as bytes (see BatchSource): frames of
+   * events.
+   */
   unit?: number;
   /** C, of what the network sees. */
   channels: number;

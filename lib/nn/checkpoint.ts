@@ -55,7 +55,8 @@ interface Match {
 
 /**
  * Compares a network's tensors with those of a file by name, element type and shape; changes nothing.
- * Names are the released checkpoints' or our own (path and role). `num_batches_tracked`, PyTorch's count of batches, is passed over.
+ * Names are the released checkpoints' or our own (path and role). `num_batches_tracked`, PyTorch's count of batches, is
+ * passed over.
  */
 export function matchWeights(
   net: Net,
@@ -88,9 +89,11 @@ export function matchWeights(
 }
 
 /**
- * Copies weights and running statistics from a safetensors file (F64, F32, F16 or BF16) into a network, converted to its type.
+ * Copies weights and running statistics from a safetensors file (F64, F32, F16 or BF16) into a network, converted to
+ * its type.
  * @returns what was loaded and what was not
- * @throws SpikeloomError for a damaged file, and with `strict` for anything that does not match; then the network is unchanged
+ * @throws SpikeloomError for a damaged file, and with `strict` for anything that does not match; then the network is
+ * unchanged
  */
 export function loadWeights(net: Net, path: string, { strict = true, rename }: LoadOptions = {}): WeightsReport {
   const file = openSafetensors(path);

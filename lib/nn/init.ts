@@ -9,8 +9,8 @@ export function hashName(text: string): number {
 }
 
 /**
- * Fills in the start values of a parameter. They depend on seed and name alone, so adding or removing a layer does not change those of the others,
- * and are equal in f32 and f64 up to rounding.
+ * Fills in the start values of a parameter. They depend on seed and name alone, so adding or removing a layer does not
+ * change those of the others, and are equal in f32 and f64 up to rounding.
  */
 export function fillInitial(values: Float32Array | Float64Array, name: string, init: Init, seed: number): void {
   if ('constant' in init) {

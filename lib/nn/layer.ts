@@ -1,5 +1,6 @@
-// The model language: what a layer is. A layer is a plain object that survives JSON; everything that is known of its kind (how its
-// options are checked, which shape it makes, what it holds, how it computes) is in one `LayerKind` beside the function that makes it.
+// The model language: what a layer is. A layer is a plain object that survives JSON; everything that is known of its
+// kind (how its options are checked, which shape it makes, what it holds, how it computes) is in one `LayerKind` beside
+// the function that makes it.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import type { RealType, Tensor } from '../core/index.ts';
@@ -7,7 +8,9 @@ import type { RealType, Tensor } from '../core/index.ts';
 /** A layer as written in a model: made by conv2d(), norm(), lif(), ... or read from JSON. */
 export interface Layer {
   readonly kind: string;
-  /** Its name in the list around; default: the kind's short name and a number (`conv1`). Dots are allowed (`conv1.0`). */
+  /**
+   * Its name in the list around; default: the kind's short name and a number (`conv1`). Dots are allowed (`conv1.0`).
+   */
   readonly name?: string | undefined;
 }
 
@@ -87,7 +90,10 @@ export interface Run {
   readonly real: RealType;
   /** The type that the output is stored in, where it is read by convolutions in bf16. */
   readonly precision?: 'bf16' | undefined;
-  /** Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random numbers of dropout. */
+  /**
+   * Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random
+   * numbers of dropout.
+   */
   readonly counter: Tensor;
   readonly seed: number;
   readonly children: Readonly<Record<string, readonly PlannedLayer[]>>;
@@ -97,8 +103,9 @@ export interface Run {
 }
 
 /**
- * All there is to know of one kind of layer. Methods, not functions, so that a kind of one layer type fits the table of all.
- * `overTime` is 'each' where every time step is computed by itself, in the same way: then an image is computed once and repeated later.
+ * All there is to know of one kind of layer. Methods, not functions, so that a kind of one layer type fits the table of
+ * all. `overTime` is 'each' where every time step is computed by itself, in the same way: then an image is computed
+ * once and repeated later.
  */
 export interface LayerKind<L extends Layer = Layer> {
   readonly kind: L['kind'];

@@ -30,8 +30,8 @@ import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
 /**
- * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, are stored as bf16, and their factors are
- * rounded to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
+ * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, are stored as bf16, and
+ * their factors are rounded to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
  */
 export type Precision = 'fp32' | 'bf16';
 
@@ -43,8 +43,8 @@ export interface NetOptions {
   /** Of convolutions in front of neurons. Default 'fp32'; 'bf16' needs dtype 'f32'. */
   precision?: Precision | undefined;
   /**
-   * Recompute the convolutions in front of neurons in the backward pass instead of keeping their outputs: about a third less memory
-   * for about a fifth more time. The numbers stay the same. Default false.
+   * Recompute the convolutions in front of neurons in the backward pass instead of keeping their outputs: about a third
+   * less memory for about a fifth more time. The numbers stay the same. Default false.
    */
   recompute?: boolean | undefined;
   /** Default 'cpu'. */
@@ -111,8 +111,8 @@ export class Net extends Callable {
   /** Spikes per neuron layer of the last forward pass with trackFiring. The net owns the tensors until the next one. */
   firing: FiringCount[] = [];
   /**
-   * Called with the path and output of every layer as it is queued (one time step, until an image is repeated over time). Under noGrad()
-   * the output is freed soon after the call.
+   * Called with the path and output of every layer as it is queued (one time step, until an image is repeated over
+   * time). Under noGrad() the output is freed soon after the call.
    */
   onLayer: ((path: string, output: Tensor) => void) | undefined;
   /** Training passes so far. It numbers the masks of dropout: a resumed run sets it to where it was. */
@@ -181,7 +181,8 @@ export class Net extends Callable {
   }
 
   /**
-   * @param x images [B,C,H,W], shown at every time step, or frames [T,B,C,H,W]; of the net's dtype, frames also as spikes
+   * @param x images [B,C,H,W], shown at every time step, or frames [T,B,C,H,W]; of the net's dtype, frames also as
+   * spikes
    * @returns what the last layer makes: [B,...] after meanOverTime(), else [T,B,...]
    */
   forward(x: Tensor): Tensor {

@@ -26,12 +26,18 @@ export interface SummaryRow {
 export interface SummaryTotals {
   parameters: number;
   macsPerStep: number;
-  /** Of FSTA in its collapsed form (DCT, learned convolutions, time matrix); it works on all steps together, so this is its total divided by T. */
+  /**
+   * Of FSTA in its collapsed form (DCT, learned convolutions, time matrix); it works on all steps together, so this is
+   * its total divided by T.
+   */
   attentionMacsPerStep: number;
   neuronsPerStep: number;
   /** Parameters, their gradients and one momentum each; running statistics. */
   stateBytes: number;
-  /** Estimate for a batch in training: the output of every layer, which is kept until its gradient is computed. Spikes take one bit. */
+  /**
+   * Estimate for a batch in training: the output of every layer, which is kept until its gradient is computed. Spikes
+   * take one bit.
+   */
   activationBytes: number;
   /** The sum of both. */
   bytes: number;

@@ -1,5 +1,7 @@
-// The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for small images and machines.
-// Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural Networks", AAAI 2025.
+// The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for
+// small images and machines.
+// Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural
+// Networks", AAAI 2025.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { define, type Factory, type ModelOptions } from './define.ts';
@@ -17,7 +19,9 @@ import { avgPool2d, globalAvgPool } from './layers/pooling.ts';
 export interface ZooOptions {
   /** Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128, ResNet-8: 32. */
   width?: number | undefined;
-  /** FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16. */
+  /**
+   * FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16.
+   */
   reduction?: number | undefined;
   /** FSTA: side of the DCT filters, odd. Default 7. */
   basis?: number | undefined;
@@ -85,7 +89,10 @@ function resnet20({ width = 64, ...options }: ModelOptions & ZooOptions): Layer[
   ];
 }
 
-/** Ours, for small images and small machines: ResNet-20's parts, one stem layer and three blocks in place of three and eight. */
+/**
+ * Ours, for small images and small machines: ResNet-20's parts, one stem layer and three blocks in place of three and
+ * eight.
+ */
 function resnet8({ width = 32, ...options }: ModelOptions & ZooOptions): Layer[] {
   const used = parts(options);
   return [

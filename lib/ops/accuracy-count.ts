@@ -3,7 +3,8 @@ import { nativeOp, type Tensor } from '../core/index.ts';
 const count = nativeOp<'correct'>('correctCount');
 
 /**
- * How many rows have their largest number at the label; of equal ones the first is the largest. A row with a NaN does not count.
+ * How many rows have their largest number at the label; of equal ones the first is the largest. A row with a NaN does
+ * not count.
  *
  * @param logits [B,K], f32 or f64
  * @param labels classes, i32 [B]

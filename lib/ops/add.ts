@@ -5,7 +5,10 @@ const forward = nativeOp<'z'>('add');
 const fill = nativeOp<'y'>('fill');
 
 export interface AddOptions {
-  /** Type of the sum of two spike tensors (default f32); otherwise the sum has the type of the real one, or bf16 without one. */
+  /**
+   * Type of the sum of two spike tensors (default f32); otherwise the sum has the type of the real one, or bf16 without
+   * one.
+   */
   real?: RealType;
 }
 

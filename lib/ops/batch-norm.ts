@@ -21,8 +21,8 @@ export interface BatchNormOptions {
 }
 
 /**
- * y = (x - mean) / sqrt(var + eps) * gamma + beta, with mean and variance per channel over every other axis (T, B, H and W).
- * The running variance takes the unbiased variance, as in PyTorch.
+ * y = (x - mean) / sqrt(var + eps) * gamma + beta, with mean and variance per channel over every other axis (T, B, H
+ * and W). The running variance takes the unbiased variance, as in PyTorch.
  *
  * @param x [..., C, H, W]
  * @returns the shape of x

@@ -30,7 +30,8 @@ export function targetInput(labels: Tensor): { labels: Tensor } | { target: Tens
  * as PyTorch's cross_entropy with label_smoothing. It is computed in float64 whatever the type, and NaN stays NaN.
  *
  * @param logits [B,K] or [T,B,K], f32 or f64
- * @param labels classes, i32 [B], or a weight for every class, [B,K] of the logits' type (mixed labels); no gradient flows to them
+ * @param labels classes, i32 [B], or a weight for every class, [B,K] of the logits' type (mixed labels); no gradient
+ * flows to them
  * @returns [1]
  * @throws SpikeloomError for shapes and types that do not fit; at the next read for a label outside of 0..K-1
  */
@@ -51,8 +52,8 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: LossOption
 }
 
 /**
- * The TET loss without its regulariser (Deng et al., arXiv 2202.11946, eq. 9): the mean over the steps of each step's cross-entropy,
- * where crossEntropy(meanOverTime(logits), labels) is the cross-entropy of the mean.
+ * The TET loss without its regulariser (Deng et al., arXiv 2202.11946, eq. 9): the mean over the steps of each step's
+ * cross-entropy, where crossEntropy(meanOverTime(logits), labels) is the cross-entropy of the mean.
  *
  * @param logits [T,B,K], one row of logits for every step
  * @param labels as for crossEntropy()

@@ -1,6 +1,9 @@
 import { SpikeloomError } from '../core/index.ts';
 
-/** Which filters of a basis: all of them, or indices k·v + u (u the vertical frequency), one or a list in the order wanted. */
+/**
+ * Which filters of a basis: all of them, or indices k·v + u (u the vertical frequency), one or a list in the order
+ * wanted.
+ */
 export type FilterChoice = 'all' | number | readonly number[];
 
 /**

@@ -12,12 +12,13 @@ export interface DropoutOptions {
 }
 
 /**
- * y[t] = x[t] m / (1 - p), m being 0 with probability p, else 1: one mask for all time steps. gx[t] = gy[t] m / (1 - p), m drawn again from
- * the same numbers. Element e of a time step, counted with the channels last, takes draw e of philox(seed, 3, counter[0], counter[1]) of
- * lib/core/random.ts and is dropped where it is below p 2^32.
+ * y[t] = x[t] m / (1 - p), m being 0 with probability p, else 1: one mask for all time steps; gx[t] = gy[t] m / (1 - p)
+ * with m drawn again. Element e of a time step, counted with the channels last, takes draw e of
+ * philox(seed, 3, counter[0], counter[1]) of lib/core/random.ts and is dropped where it is below p 2^32.
  *
  * @param x [T, ...], real or spikes, two axes or more
- * @param counter i32[1] or i32[2] on the device (low and high word): number of the pass. It must not change until the gradient is computed
+ * @param counter i32[1] or i32[2] on the device (low and high word): number of the pass. It must not change until the
+ * gradient is computed
  * @throws SpikeloomError for p, a seed or a counter out of range
  */
 export function dropout(x: Tensor, counter: Tensor, options: DropoutOptions): Tensor {

@@ -30,7 +30,9 @@ function check(name: string, [rows, columns]: readonly [number, number], least: 
   }
 }
 
-/** An event as the number that {@link eventFrames} takes: column, row (0..32767) and polarity (0 darker, 1 brighter). */
+/**
+ * An event as the number that {@link eventFrames} takes: column, row (0..32767) and polarity (0 darker, 1 brighter).
+ */
 export const packEvent = (x: number, y: number, p: number): number => (p << 30) | (y << 15) | x;
 
 /**
@@ -43,8 +45,8 @@ export const packEvent = (x: number, y: number, p: number): number => (p << 30) 
  * Counts are whole numbers, so the frames are the same bits on every device and for any number of threads.
  *
  * @param events i32 [E], each from {@link packEvent}; negative numbers are skipped
- * @param bounds i32 [B,T+1]: where the slices of each recording begin and end among the events. Bounds that lie outside of the events or
- * fall make an empty slice
+ * @param bounds i32 [B,T+1]: where the slices of each recording begin and end among the events. Bounds that lie outside
+ * of the events or fall make an empty slice
  * @returns real [T,B,2,H,W]
  * @throws SpikeloomError where a size, the clip or the bounds are out of range
  * @example eventFrames(tensor(events, { dtype: 'i32' }), bounds, { window: [128, 128], size: [64, 64] })

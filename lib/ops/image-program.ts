@@ -2,14 +2,17 @@
 // (native/ops/take_images).
 import { SpikeloomError } from '../core/index.ts';
 
-/** Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the centre of the first pixel is (1/2, 1/2). */
+/**
+ * Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the centre of the first pixel is
+ * (1/2, 1/2).
+ */
 export type AffineMap = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
 
 export type Resample = 'nearest' | 'bilinear' | 'bicubic';
 
 /**
- * A change of an image's pixels, to the byte as Pillow's Image.transform (affine), ImageEnhance (with a factor, 1: as it is) and ImageOps
- * make it on images of mode L (one channel) and RGB (three).
+ * A change of an image's pixels, to the byte as Pillow's Image.transform (affine), ImageEnhance (with a factor, 1: as
+ * it is) and ImageOps make it on images of mode L (one channel) and RGB (three).
  */
 export type ImageChange =
   /** `fill`: the byte of every channel that comes from outside of the image. */
@@ -27,13 +30,19 @@ export type ImageChange =
 export interface ImageProgram {
   /** Of the image in its set. */
   index: number;
-  /** Corner of the window, of the image's own size, relative to the image; 0 where none is given. What lies outside is 0. */
+  /**
+   * Corner of the window, of the image's own size, relative to the image; 0 where none is given. What lies outside is
+   * 0.
+   */
   top?: number;
   left?: number;
   /** Whether the window is mirrored. */
   flip?: boolean;
   changes?: readonly ImageChange[];
-  /** Pixels that become 0: rows from `top` to below `bottom`, columns from `left` to below `right`; clipped at the edges. */
+  /**
+   * Pixels that become 0: rows from `top` to below `bottom`, columns from `left` to below `right`; clipped at the
+   * edges.
+   */
   hole?: { top: number; left: number; bottom: number; right: number };
 }
 

@@ -112,8 +112,8 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
  * triangle max(0, 1 - |z|/w)/w; rectangle 1/w for |z| < w/2.
  * The gradient also flows through the reset, unless detachReset. A NaN never fires.
  *
- * The defaults are the neuron of Yu et al., "FSTA-SNN", AAAI 2025; atan and sigmoid follow SpikingJelly (Fang et al., 2023), triangle
- * Bellec et al., 2018, rectangle Wu et al., 2018.
+ * The defaults are the neuron of Yu et al., "FSTA-SNN", AAAI 2025; atan and sigmoid follow SpikingJelly (Fang et al.,
+ * 2023), triangle Bellec et al., 2018, rectangle Wu et al., 2018.
  *
  * @param x current: real [T,B,C,H,W], [T,B,F] or [T,F]
  * @returns spikes of the shape of x, packed bits
@@ -124,7 +124,10 @@ export function lif(x: Tensor, options: LifOptions = {}): Tensor {
   return run(x, options, false, false).s;
 }
 
-/** lif() with the membrane after the last step, of the shape of x without T: pass it as v0 to continue. Both carry gradients. */
+/**
+ * lif() with the membrane after the last step, of the shape of x without T: pass it as v0 to continue. Both carry
+ * gradients.
+ */
 export function lifWithState(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
   return run(x, options, true, false) as { s: Tensor; v: Tensor };
 }
@@ -144,7 +147,10 @@ export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor 
   return lif(x, { ...options, logit });
 }
 
-/** @internal lifWithState() with the primitive of the surrogate as spike (real): differentiable, for finite differences in tests */
+/**
+ * @internal lifWithState() with the primitive of the surrogate as spike (real): differentiable, for finite differences
+ * in tests
+ */
 export function lifSmooth(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
   return run(x, options, true, true) as { s: Tensor; v: Tensor };
 }

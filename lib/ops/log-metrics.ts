@@ -11,7 +11,8 @@ export interface DeviceLog {
 }
 
 /**
- * Records the numbers of a step on the device, so that a loop reads those of many steps at once: log[next] = (loss, correct), then next + 1.
+ * Records the numbers of a step on the device, so that a loop reads those of many steps at once: log[next] = (loss,
+ * correct), then next + 1.
  *
  * @param loss [1]
  * @param correct i32 [1], as accuracyCount() gives it; a count above 2^24 is rounded in f32

@@ -5,8 +5,8 @@ const forward = nativeOp<'y' | 'index'>('maxPool2d');
 const gradient = nativeOp<'gx'>('maxPool2dGrad');
 
 /**
- * y[p,q] = largest x in the window that starts at row p*stride - padding, column q*stride - padding (PyTorch's max_pool2d); padding
- * never wins. Of equal pixels the first one, row by row, gets the whole gradient.
+ * y[p,q] = largest x in the window that starts at row p*stride - padding, column q*stride - padding (PyTorch's
+ * max_pool2d); padding never wins. Of equal pixels the first one, row by row, gets the whole gradient.
  *
  * @param x [T,B,C,H,W], real or spikes
  * @returns [T,B,C,P,Q] of the kind of x: spikes stay spikes; the sizes: pooledSize() in pool-window.ts

@@ -11,7 +11,8 @@ const labels = nativeOp<'target'>('mixLabels');
  * mixup (Zhang et al., arXiv 1710.09412) has an empty box; CutMix (Yun et al., arXiv 1905.04899) keep = 1.
  *
  * @param x images [B,C,H,W] or frames [T,B,C,H,W], real
- * @param mix (keep, share, top, left, bottom, right) of x's type, [6]; the box in pixels, its bottom row and right column left out
+ * @param mix (keep, share, top, left, bottom, right) of x's type, [6]; the box in pixels, its bottom row and right
+ * column left out
  * @returns of x's shape; gx = the same mix of gy
  * @throws SpikeloomError for other shapes
  */
@@ -25,7 +26,8 @@ export function mixImages(x: Tensor, mix: Tensor): Tensor {
 }
 
 /**
- * The targets of such a batch, as weights for every class: target[b,k] = share [k = labels[b]] + (1 - share) [k = labels[r(b)]].
+ * The targets of such a batch, as weights for every class: target[b,k] = share [k = labels[b]] + (1 - share)
+ * [k = labels[r(b)]].
  * @param set classes, i32 [B]
  * @param mix as for {@link mixImages}
  * @param classes K

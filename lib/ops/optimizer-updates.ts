@@ -1,5 +1,5 @@
-// The optimizers' updates of one parameter, in place. What changes from step to step (learning rate, bias corrections, the factor that
-// clips) is read from device tensors, so that a queued step holds no number of its own.
+// The optimizers' updates of one parameter, in place. What changes from step to step (learning rate, bias corrections,
+// the factor that clips) is read from device tensors, so that a queued step holds no number of its own.
 import { nativeOp, type Tensor } from '../core/index.ts';
 
 const sgd = nativeOp<never>('sgdUpdate');
@@ -38,8 +38,8 @@ export function sgdUpdate(hyper: Tensor, { w, g, factor, weightDecay }: Update):
 }
 
 /**
- * m = momentum m + d, w -= lr m (Nesterov: w -= lr (d + momentum m)), with d = factor g + weightDecay w; `hyper` is [lr].
- * PyTorch's SGD with dampening 0; m is 0 before the first step.
+ * m = momentum m + d, w -= lr m (Nesterov: w -= lr (d + momentum m)), with d = factor g + weightDecay w; `hyper` is
+ * [lr]. PyTorch's SGD with dampening 0; m is 0 before the first step.
  */
 export function momentumUpdate(
   hyper: Tensor,
@@ -51,8 +51,8 @@ export function momentumUpdate(
 }
 
 /**
- * AdamW (Loshchilov and Hutter, arXiv 1711.05101), decay decoupled: w = (1 - lr weightDecay) w - lr m^ / (sqrt(v^) + eps).
- * `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
+ * AdamW (Loshchilov and Hutter, arXiv 1711.05101), decay decoupled:
+ * w = (1 - lr weightDecay) w - lr m^ / (sqrt(v^) + eps). `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
  */
 export function adamwUpdate(
   hyper: Tensor,
@@ -64,8 +64,8 @@ export function adamwUpdate(
 }
 
 /**
- * LAMB (You et al., arXiv 1904.00962): r = m^ / (sqrt(v^) + eps) + weightDecay w; w -= lr q r, with q = |w| / |r|, or 1 where a norm is 0
- * or weightDecay is 0. `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
+ * LAMB (You et al., arXiv 1904.00962): r = m^ / (sqrt(v^) + eps) + weightDecay w; w -= lr q r, with q = |w| / |r|, or 1
+ * where a norm is 0 or weightDecay is 0. `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
  */
 export function lambUpdate(
   hyper: Tensor,
@@ -77,8 +77,8 @@ export function lambUpdate(
 }
 
 /**
- * The norm of all gradients taken together and the factor that clips it: min(1, limit / (norm + 1e-6)), both [1] and left on the device.
- * Sums run in float64 and in a fixed order. A norm that is NaN gives a factor that is NaN.
+ * The norm of all gradients taken together and the factor that clips it: min(1, limit / (norm + 1e-6)), both [1] and
+ * left on the device. Sums run in float64 and in a fixed order. A norm that is NaN gives a factor that is NaN.
  *
  * @param norms memory for one number per gradient, of their type
  */

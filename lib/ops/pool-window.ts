@@ -9,13 +9,15 @@ export interface PoolOptions {
   stride?: Pair;
   /** Pixels around the picture, at most half of the kernel (default 0). */
   padding?: Pair;
-  /** Let the last window hang over the end, if it starts inside the picture or the padding before it (default false). */
+  /**
+   * Let the last window hang over the end, if it starts inside the picture or the padding before it (default false).
+   */
   ceilMode?: boolean;
 }
 
 /**
- * Windows along one axis: floor((size + 2 padding - kernel) / stride) + 1; with ceilMode rounded up, less one where the last window would
- * start past the picture and its first padding (as PyTorch does).
+ * Windows along one axis: floor((size + 2 padding - kernel) / stride) + 1; with ceilMode rounded up, less one where the
+ * last window would start past the picture and its first padding (as PyTorch does).
  */
 export function pooledSize(size: number, kernel: number, stride: number, padding: number, ceilMode: boolean): number {
   if (!ceilMode) return convolvedSize(size, kernel, stride, padding);

@@ -31,9 +31,9 @@ function complete(x: Tensor, shape: Shape): number[] {
 }
 
 /**
- * The same elements, in row-major order, under another shape (one size may be -1: what is left). Memory is shared where the storage order
- * stays: leading axes come, go, split or merge, or all is one pixel or one channel. Otherwise ([T,B,C,H,W] to [T,B,C H W]) it is a copy.
- * The gradient is gy under the shape of x.
+ * The same elements, in row-major order, under another shape (one size may be -1: what is left). Memory is shared where
+ * the storage order stays: leading axes come, go, split or merge, or all is one pixel or one channel. Otherwise
+ * ([T,B,C,H,W] to [T,B,C H W]) it is a copy. The gradient is gy under the shape of x.
  *
  * @param x real or spikes; other types only where memory is shared
  * @throws SpikeloomError when the number of elements differs

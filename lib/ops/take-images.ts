@@ -15,7 +15,8 @@ export interface ImageTensors {
 }
 
 /**
- * The images of a batch from a set on the device, each by its program: cropped, mirrored, changed, a hole cut, normalized. As bytes
+ * The images of a batch from a set on the device, each by its program: cropped, mirrored, changed, a hole cut,
+ * normalized. As bytes
  *
  *     p[c,y,x'] = image[c, y + top, x'' + left],   x'' = W - 1 - x' where mirrored, 0 outside of the image
  *     p = change(p) for every change in turn, 0 inside of the hole

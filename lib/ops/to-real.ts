@@ -17,8 +17,8 @@ export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
 const bytes = nativeOp<'y'>('bytesToReal');
 
 /**
- * Bytes as numbers, y = unit x: what crosses to a device as small whole numbers, four times smaller than f32. Exact where the unit is a
- * power of two.
+ * Bytes as numbers, y = unit x: what crosses to a device as small whole numbers, four times smaller than f32. Exact
+ * where the unit is a power of two.
  *
  * @param x u8, any shape
  * @param options.unit finite; default 1
@@ -29,7 +29,10 @@ export function bytesToReal(x: Tensor, { unit = 1, real = 'f32' }: ToRealOptions
   return bytes.run({ x }, { unit }, { real }).y;
 }
 
-/** x itself, for what reads it in bf16 after an op that knows f32 only: a gradient that arrives as bf16 is passed on as f32. */
+/**
+ * x itself, for what reads it in bf16 after an op that knows f32 only: a gradient that arrives as bf16 is passed on as
+ * f32.
+ */
 export function realGradient(x: Tensor): Tensor {
   if (!needsGrad(x)) return x;
   const y = x.alias(x.shape);

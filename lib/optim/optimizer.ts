@@ -19,7 +19,10 @@ export interface NamedParameter {
   readonly tensor: Tensor;
 }
 
-/** Makes the optimizer of a network's parameters; `settings` is plain data from which optimizerFrom() makes the same again. */
+/**
+ * Makes the optimizer of a network's parameters; `settings` is plain data from which optimizerFrom() makes the same
+ * again.
+ */
 export interface OptimizerFactory {
   (parameters: readonly NamedParameter[]): Optimizer;
   readonly settings: OptimizerSettings;
@@ -31,8 +34,9 @@ interface Slot extends NamedParameter {
 }
 
 /**
- * Updates parameters by the gradients that backward() left in them. Weight decay leaves out parameters of one dimension or none.
- * The bias corrections of AdamW and LAMB count the optimizer's steps, those in which a parameter had no gradient too.
+ * Updates parameters by the gradients that backward() left in them. Weight decay leaves out parameters of one dimension
+ * or none. The bias corrections of AdamW and LAMB count the optimizer's steps, those in which a parameter had no
+ * gradient too.
  */
 export class Optimizer implements Disposable {
   readonly settings: OptimizerSettings;
@@ -73,9 +77,9 @@ export class Optimizer implements Disposable {
   }
 
   /**
-   * Makes one step and consumes the gradients: they are freed, and the parameters have none afterwards. A parameter without a
-   * gradient stays as it is. Everything is queued, nothing is waited for. In a recorded step every replay makes a step, with the learning
-   * rate of that moment.
+   * Makes one step and consumes the gradients: they are freed, and the parameters have none afterwards. A parameter
+   * without a gradient stays as it is. Everything is queued, nothing is waited for. In a recorded step every replay
+   * makes a step, with the learning rate of that moment.
    * @throws SpikeloomError when no parameter has a gradient
    */
   step(): void {
@@ -106,7 +110,10 @@ export class Optimizer implements Disposable {
     return clipFactor(gradients, norms, this.settings.clipNorm).factor;
   }
 
-  /** What the next steps depend on besides the parameters: the buffers as `BUFFER.PARAMETER` ('m.head.weight'). They stay the optimizer's. */
+  /**
+   * What the next steps depend on besides the parameters: the buffers as `BUFFER.PARAMETER` ('m.head.weight'). They
+   * stay the optimizer's.
+   */
   state(): Record<string, Tensor> {
     const named = this.slots.flatMap(({ name, buffers }) =>
       buffers.map((buffer, i) => [`${this.rule.buffers[i]}.${name}`, buffer] as const),
@@ -191,7 +198,8 @@ function factory(settings: OptimizerSettings): OptimizerFactory {
 }
 
 /**
- * Stochastic gradient descent as PyTorch has it: d = g + weightDecay w, m = momentum m + d, w -= lr m (Nesterov: lr (d + momentum m)).
+ * Stochastic gradient descent as PyTorch has it: d = g + weightDecay w, m = momentum m + d, w -= lr m (Nesterov:
+ * w -= lr (d + momentum m)).
  * Defaults: lr 0.1, momentum 0, no Nesterov, no decay, no clipping.
  *
  * @example const optimizer = sgd({ lr: 0.1, momentum: 0.9, nesterov: true })(parameters);

@@ -32,7 +32,8 @@ function agreed<V>(key: string, given: V | undefined, found: V, name: string): V
 }
 
 /**
- * The network of the settings for a data set, with start values. Under the loss 'tet' it keeps its time axis to the end.
+ * The network of the settings for a data set, with start values. Under the loss 'tet' it keeps its time axis to the
+ * end.
  * @throws SpikeloomError where settings and data differ
  */
 export function netOf(settings: Settings, data: { train: SampleFacts; test?: SampleFacts }): Net {
@@ -99,9 +100,10 @@ export interface RecipeResult {
 
 /**
  * Trains by settings in a new run folder, or continues in one.
- * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not change the numbers
- * (device, threads, workers, resident, log_every), else the state refuses them
- * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train() throws
+ * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not
+ * change the numbers (device, threads, workers, resident, log_every), else the state refuses them
+ * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train()
+ * throws
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
   const { resume, progress, signal, onPrepare, onStart, onEpoch } = options;

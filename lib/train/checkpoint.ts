@@ -88,7 +88,8 @@ async function onlyFinite(array: HostArray): Promise<boolean> {
 /**
  * Copies everything that training changes. Waits for queued work.
  * @param former a snapshot of the same net that is no longer needed: its arrays are reused
- * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth keeping
+ * @throws SpikeloomError that names the first tensor with a number that is not finite: such a state is not worth
+ * keeping
  */
 export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot): Promise<Snapshot> {
   const held = tensorsOf(net, optimizer);

@@ -9,11 +9,16 @@ export class DivergenceError extends SpikeloomError {}
 
 interface Probe {
   name: string;
-  /** The norm of the tensor: not finite where an element is not, or where elements are too large to be squared and summed. */
+  /**
+   * The norm of the tensor: not finite where an element is not, or where elements are too large to be squared and
+   * summed.
+   */
   norm: Promise<number>;
 }
 
-/** Queues the measurement of tensors of one type taken together; memory on the device is free again when this returns. */
+/**
+ * Queues the measurement of tensors of one type taken together; memory on the device is free again when this returns.
+ */
 function normOf(tensors: readonly Tensor[]): Promise<number> {
   const [{ dtype, device }] = tensors as [Tensor];
   let norm: Promise<number> | undefined;
@@ -56,8 +61,9 @@ export async function allFinite(net: Net): Promise<boolean> {
 }
 
 /**
- * The error for a network that has left the finite numbers. The forward pass of the batch is run again with every layer's output
- * looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the parameters is changed.
+ * The error for a network that has left the finite numbers. The forward pass of the batch is run again with every
+ * layer's output looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the
+ * parameters is changed.
  * @param fact where it was seen, and what: 'epoch 3, step 17 of 390: the loss must be ..., but is NaN'
  */
 export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: number): Promise<DivergenceError> {

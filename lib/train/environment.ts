@@ -54,7 +54,10 @@ function packageVersion(): string {
   }
 }
 
-/** Of the working folder, or what SPIKELOOM_COMMIT says ('HASH' or 'HASH modified'): sources that were copied have no repository. */
+/**
+ * Of the working folder, or what SPIKELOOM_COMMIT says ('HASH' or 'HASH modified'): sources that were copied have no
+ * repository.
+ */
 function gitState(folder: string): Environment['git'] {
   const [told, ...rest] = process.env.SPIKELOOM_COMMIT?.split(' ') ?? [];
   if (told) return { commit: told, modified: rest.includes('modified') };

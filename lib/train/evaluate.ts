@@ -108,7 +108,10 @@ async function* readings(steps: EvaluationSteps, batches: AsyncIterable<AnyBatch
   for (const reading of queue) yield await reading;
 }
 
-/** The evaluation over all images of a loader, or undefined when the signal ended it. The net is left in the mode it was in. */
+/**
+ * The evaluation over all images of a loader, or undefined when the signal ended it. The net is left in the mode it was
+ * in.
+ */
 export async function evaluateOver(
   net: Net,
   source: BatchFeed<AnyBatch>,
@@ -149,7 +152,8 @@ export async function evaluateOver(
 }
 
 /**
- * Accuracy, loss and firing rates of a network on a data set in file order, without augmentation, with the running statistics.
+ * Accuracy, loss and firing rates of a network on a data set in file order, without augmentation, with the running
+ * statistics.
  * @throws SpikeloomError where network and images do not fit together, and when the signal ends it
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */

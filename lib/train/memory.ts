@@ -56,7 +56,8 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
 }
 
 /**
- * Plans the training step of a network for a batch without running it. Only the optimizer's buffers are made, for a moment.
+ * Plans the training step of a network for a batch without running it. Only the optimizer's buffers are made, for a
+ * moment.
  * @throws SpikeloomError where network and loss do not fit together
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
@@ -89,7 +90,9 @@ export function freeBytes(device: Device): number {
   return (device.memory()?.freeBytes ?? freemem()) + bytesReserved - bytesInUse;
 }
 
-/** The largest batch, up to `most`, whose training step takes no more than so many bytes by its plan; 0 where none does. */
+/**
+ * The largest batch, up to `most`, whose training step takes no more than so many bytes by its plan; 0 where none does.
+ */
 export function largestBatch(
   net: Net,
   optimizer: Optimizer,

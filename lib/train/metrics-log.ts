@@ -7,9 +7,10 @@ import { native } from '../core/native.ts';
 export type MetricsRecord = Record<string, unknown>;
 
 /**
- * An append-only file of JSON records, one a line. A record counts once its newline is written: what a crash left of
- * an unfinished last line is cut off on opening, so a new record never joins it. An open file is locked: until it is closed, or its
- * process ends in whatever way, nobody else opens it to write, and no two runs are trained in one folder.
+ * An append-only file of JSON records, one a line. A record counts once its newline is written: what a crash left of an
+ * unfinished last line is cut off on opening, so a new record never joins it. An open file is locked: until it is
+ * closed, or its process ends in whatever way, nobody else opens it to write, and no two runs are trained in one
+ * folder.
  */
 export class MetricsLog {
   readonly path: string;

@@ -1,6 +1,7 @@
 /**
- * The known dotted key that an unknown one was probably meant to be: by edit distance of the whole keys or of their last
- * names, without regard to case, `_` and `-`. Undefined if none is near: more than a third of the letters would change.
+ * The known dotted key that an unknown one was probably meant to be: by edit distance of the whole keys or of their
+ * last names, without regard to case, `_` and `-`. Undefined if none is near: more than a third of the letters would
+ * change.
  */
 export function nearestKey(given: string, known: readonly string[]): string | undefined {
   if (given.length > 64) return undefined;

@@ -27,8 +27,8 @@ interface Found {
 }
 
 /**
- * Reads a recipe (YAML 1.2) and applies `key=value` overrides; of two for one key the later wins. A recipe that begins with `extends: FILE`
- * (a path relative to its own folder) takes the keys that it does not set from that file.
+ * Reads a recipe (YAML 1.2) and applies `key=value` overrides; of two for one key the later wins. A recipe that begins
+ * with `extends: FILE` (a path relative to its own folder) takes the keys that it does not set from that file.
  * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value
  */
 export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {

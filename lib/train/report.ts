@@ -88,7 +88,8 @@ export function reportOf(run: RunRecord): ReportPage {
 }
 
 /**
- * Writes report.html and metrics.csv into the folder of a run, or the report alone to another place; the folder may be read-only then.
+ * Writes report.html and metrics.csv into the folder of a run, or the report alone to another place; the folder may be
+ * read-only then.
  * @returns the report's file
  * @throws SpikeloomError where the folder is not one of a run, is damaged, or cannot be written to
  * @example writeReport('runs/quickstart-0001') // 'runs/quickstart-0001/report.html'
@@ -101,7 +102,9 @@ export function writeReport(folder: string, out?: string): string {
   return file;
 }
 
-/** {@link writeReport} beside other work: the event loop has a turn between the parts, and does not wait for the disk. */
+/**
+ * {@link writeReport} beside other work: the event loop has a turn between the parts, and does not wait for the disk.
+ */
 async function writeReportInTurns(folder: string): Promise<void> {
   await nextTurn(); // an epoch has just ended, with work of its own
   const run = readRun(folder);

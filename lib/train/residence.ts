@@ -11,8 +11,8 @@ import type { AnyBatch } from './step-inputs.ts';
 export const RESIDENCES = ['auto', 'on', 'off'] as const;
 
 /**
- * Whether images are kept on the device ('on'), or cross as bytes with every batch ('off'). 'auto': on a device with memory of its own (a
- * GPU), if they take at most a quarter of what is free there.
+ * Whether images are kept on the device ('on'), or cross as bytes with every batch ('off'). 'auto': on a device with
+ * memory of its own (a GPU), if they take at most a quarter of what is free there.
  */
 export type Residence = (typeof RESIDENCES)[number];
 

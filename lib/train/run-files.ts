@@ -15,8 +15,8 @@ export type RunFiles = Pick<RunFolder, 'paths' | 'metrics'>;
 export const hasState = ({ state }: RunPaths): boolean => existsSync(state);
 
 /**
- * The files of a run in a folder of its own, made where it is missing. A new run leaves its environment, its model and its settings
- * there (environment.json, data.json, model.json, training.json).
+ * The files of a run in a folder of its own, made where it is missing. A new run leaves its environment, its model and
+ * its settings there (environment.json, data.json, model.json, training.json).
  */
 export function openFiles(folder: string, net: Net, course: Course, resume: boolean): RunFiles {
   const paths = runPaths(folder);

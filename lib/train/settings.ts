@@ -1,5 +1,5 @@
-// The settings of a training run: what a recipe (YAML) and `key=value` on the command line may say. This file is the one
-// place of every key's type, default, unit and meaning; help texts and error messages are made from it.
+// The settings of a training run: what a recipe (YAML) and `key=value` on the command line may say. This file is the
+// one place of every key's type, default, unit and meaning; help texts and error messages are made from it.
 // It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
 import { z } from 'zod';
 import { MOST_THREADS } from '../core/device.ts';

@@ -25,7 +25,10 @@ const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
 /** A batch that the host has made. */
 type HostBatch = BatchIndices & Pick<Batch, 'labels'> & Pick<AnyBatch, 'mix'> & Pick<BatchArrays, 'images' | 'unit'>;
 
-/** The type in which images are transferred: spikes, a bit each, where they are 0 and 1 and not mixed; bytes where they are multiples of a unit. */
+/**
+ * The type in which images are transferred: spikes, a bit each, where they are 0 and 1 and not mixed; bytes where they
+ * are multiples of a unit.
+ */
 const crossingType = (
   { binary, mix, unit }: Pick<HostBatch, 'unit'> & { binary: boolean; mix?: unknown },
   dtype: RealType,
@@ -67,7 +70,10 @@ export interface PlannedBatch {
   mix?: boolean | undefined;
 }
 
-/** What a recorded step reads: tensors that are there before it and hold one batch after the other, all of one size and one origin. */
+/**
+ * What a recorded step reads: tensors that are there before it and hold one batch after the other, all of one size and
+ * one origin.
+ */
 export interface StepInputs extends Disposable {
   write(batch: AnyBatch): void;
   /** The batch as the step reads it. Called while the step is recorded. */

@@ -54,8 +54,8 @@ export class StepLog implements Disposable {
   }
 
   /**
-   * The numbers of the steps queued so far that were not read yet, in their order. Queues the read at once: what comes behind does not
-   * change them. A read that fails leaves them to the next one.
+   * The numbers of the steps queued so far that were not read yet, in their order. Queues the read at once: what comes
+   * behind does not change them. A read that fails leaves them to the next one.
    */
   async read(): Promise<LoggedStep[]> {
     const steps = this.#unread.splice(0);

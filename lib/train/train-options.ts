@@ -33,18 +33,20 @@ export interface TrainOptions {
   mix?: Partial<MixSettings> | undefined;
   /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number | undefined;
-  /** Whether the images are kept on the network's device, see {@link Residence}; the bits are the same. Default 'auto'. */
+  /**
+   * Whether the images are kept on the network's device, see {@link Residence}; the bits are the same. Default 'auto'.
+   */
   resident?: Residence | undefined;
   /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
   clipNorm?: number | undefined;
   /**
-   * Whether steps are recorded once per batch size and replayed, with a plan of their memory; else every call is queued each time, as always where
-   * net.onLayer is set. The bits are the same. Default true.
+   * Whether steps are recorded once per batch size and replayed, with a plan of their memory; else every call is queued
+   * each time, as always where net.onLayer is set. The bits are the same. Default true.
    */
   record?: boolean | undefined;
   /**
-   * Steps between two reads of the training loss and accuracy from the device, which collects them, 1 to 200; the sums are the same.
-   * Default 1 on the CPU, 10 on a GPU, which would pause for every read.
+   * Steps between two reads of the training loss and accuracy from the device, which collects them, 1 to 200; the sums
+   * are the same. Default 1 on the CPU, 10 on a GPU, which would pause for every read.
    */
   logEvery?: number | undefined;
   /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */

@@ -31,7 +31,9 @@ import { type QueuedStep, TrainingSteps } from './training-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
 
-/** Steps queued after the one that is waited for: the device always has work, and stops soon where the run is to stop. */
+/**
+ * Steps queued after the one that is waited for: the device always has work, and stops soon where the run is to stop.
+ */
 const AHEAD = 1;
 
 /** A training run: iterate over it to make it go. One iteration, one run. */
@@ -276,7 +278,9 @@ export class Run implements AsyncIterable<EpochReport> {
     return report;
   }
 
-  /** Weights, then metrics, then the state: whatever a crash leaves undone, resuming from the former state does again. */
+  /**
+   * Weights, then metrics, then the state: whatever a crash leaves undone, resuming from the former state does again.
+   */
   async #record(report: EpochReport, optimizer: Optimizer): Promise<void> {
     const { epoch, accuracy } = report;
     const next = { ...startPosition(), epoch: epoch + 1, best: report.best ? { epoch, accuracy } : this.best };
@@ -335,10 +339,11 @@ export class Run implements AsyncIterable<EpochReport> {
 }
 
 /**
- * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over.
- * With a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was interrupted,
- * even within an epoch, continues from its state to the same bits as one that was not.
- * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss that is not finite
+ * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over. With
+ * a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was
+ * interrupted, even within an epoch, continues from its state to the same bits as one that was not.
+ * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss
+ * that is not finite
  * @example
  * const run = train(net, { data: fashionMnist('datasets/fashion-mnist-small'), epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
  * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);

@@ -50,7 +50,10 @@ export function* forwardPass(
   return { loss, correct: accuracyCount(logits, labels) };
 }
 
-/** Queues forward and backward pass of a batch call by call, whatever the loss; the gradients lie in the parameters afterwards. */
+/**
+ * Queues forward and backward pass of a batch call by call, whatever the loss; the gradients lie in the parameters
+ * afterwards.
+ */
 export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
@@ -65,7 +68,8 @@ export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings
 export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 
 /**
- * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see needFinite()).
+ * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see
+ * needFinite()).
  * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
 export function trainingStep(
@@ -87,7 +91,10 @@ export function trainingStep(
   };
 }
 
-/** Steps that are recorded once for every kind of batch that comes from a loader (its size; bytes or not), and replayed from then on. */
+/**
+ * Steps that are recorded once for every kind of batch that comes from a loader (its size; bytes or not), and replayed
+ * from then on.
+ */
 export class RecordedSteps<R> implements Disposable {
   readonly #net: Net;
   readonly #body: StepOf<R>;
@@ -138,8 +145,10 @@ export interface QueuedStep<B = AnyBatch> {
   /** The net's count of passes before it. */
   passes: number;
   /**
-   * Resolves when the step is done: with the numbers of all steps that were not read before, or with none where it is not yet time to read.
-   * @throws NotFiniteError (by the promise) for a loss that is not finite: nothing is updated by it then, nor by any step behind it
+   * Resolves when the step is done: with the numbers of all steps that were not read before, or with none where it is
+   * not yet time to read.
+   * @throws NotFiniteError (by the promise) for a loss that is not finite: nothing is updated by it then, nor by any
+   * step behind it
    */
   done: Promise<LoggedStep[]>;
 }
@@ -152,8 +161,8 @@ export interface StepsOptions {
 }
 
 /**
- * The training steps of a network, recorded; where layers are watched as they run (net.onLayer), the calls are queued one by
- * one. The bits are the same.
+ * The training steps of a network, recorded; where layers are watched as they run (net.onLayer), the calls are queued
+ * one by one. The bits are the same.
  */
 export class TrainingSteps implements Disposable {
   readonly #net: Net;
@@ -189,8 +198,8 @@ export class TrainingSteps implements Disposable {
   }
 
   /**
-   * Queues the passes of a step once more, call by call, with the same masks of dropout and no update: the gradients lie in the
-   * parameters afterwards. The recorded steps are freed before.
+   * Queues the passes of a step once more, call by call, with the same masks of dropout and no update: the gradients
+   * lie in the parameters afterwards. The recorded steps are freed before.
    */
   repeat({ batch, passes }: QueuedStep): Promise<StepNumbers> {
     this.dispose();

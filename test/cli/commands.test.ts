@@ -52,7 +52,8 @@ describe('spikeloom', function () {
     const sum = (key: string) => layers.reduce((n: number, layer: Record<string, number>) => n + layer[key]!, 0);
     expect(sum('parameters')).to.equal(facts.parameters);
     expect(sum('macs')).to.equal(facts.macs_per_step);
-    // 19 neuron layers with an FSTA each: 49 DCT filters and their mix on every pixel once for all T, and the T x T matrix
+    // 19 neuron layers with an FSTA each: 49 DCT filters and their mix on every pixel once for all T, and the T x T
+    // matrix
     const pixels = 3 * 32 ** 2 + 4 * 16 ** 2 + 4 * 8 ** 2 + 4 * 4 ** 2 + 4 * 2 ** 2;
     const perPixel = 2 * 49 * 49;
     expect(facts.attention_macs_per_step).to.equal((perPixel * pixels) / 2 + 19 * 2);

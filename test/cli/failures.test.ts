@@ -1,4 +1,5 @@
-// What goes wrong around a command: the place it writes to, another process at the same run, and what programs read of its errors.
+// What goes wrong around a command: the place it writes to, another process at the same run, and what programs read of
+// its errors.
 import { spawn, spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -53,7 +53,8 @@ function item(name: string, x: number[], w: number[], options: Options = {}, rat
 
 const same = { padding: 1 };
 
-// Channels that tensor cores take, at pixels that fill none of their tiles: 8 at a time, blocks of 32, more outputs than one block.
+// Channels that tensor cores take, at pixels that fill none of their tiles: 8 at a time, blocks of 32, more outputs
+// than one block.
 const tensorCores = [
   item('spikes, 64 to 72 channels', [1, 3, 64, 5, 3], [72, 64, 3, 3], same, 0.3, true),
   item('spikes, 96 to 64 channels, stride 2', [1, 2, 96, 5, 7], [64, 96, 3, 3], { stride: 2, padding: 1 }, 0.2),

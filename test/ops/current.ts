@@ -1,5 +1,6 @@
-// fire() against the ops it replaces, each of which has a table of its own: forward through a twin in plain TypeScript, gradients through
-// the tape. A hard spike has no finite differences, so the gradients are compared with those of the composition (test/unit/current).
+// fire() against the ops it replaces, each of which has a table of its own: forward through a twin in plain TypeScript,
+// gradients through the tape. A hard spike has no finite differences, so the gradients are compared with those of the
+// composition (test/unit/current).
 
 import { fused, type Layer, layerInputs, layerName } from '../support/current.ts';
 import { type HostInputs, type HostTensor, host, type OpTable } from '../support/op-table.ts';

@@ -171,7 +171,10 @@ const stepped = (shape: readonly number[]): HostTensor => {
   return host(shape, x.data.map(Math.round));
 };
 
-/** Few different numbers, so that most maxima are shared: the first one, row by row, is the one. No finite differences here. */
+/**
+ * Few different numbers, so that most maxima are shared: the first one, row by row, is the one. No finite differences
+ * here.
+ */
 export const ties: OpTable = {
   name: 'fstaStats with ties',
   natives: [],

@@ -7,7 +7,10 @@ import { type HostInputs, host, noise, type OpCase, type OpTable, spikes } from 
 
 type Axes = [number, number, number, number, number];
 
-/** Calls body(output position, [position in x, or -1 in the padding]) for every window, without what hangs over the padding's end. */
+/**
+ * Calls body(output position, [position in x, or -1 in the padding]) for every window, without what hangs over the
+ * padding's end.
+ */
 function windows({ x }: HostInputs, options: PoolOptions, body: (pixels: number[]) => number): [number[], number[]] {
   const [T, B, C, H, W] = x!.shape as Axes;
   const [kh, kw] = pair(options.kernel);

@@ -1,5 +1,5 @@
-// Windows, mirrors, holes and simple changes beside a twin; what every change does to a byte is compared with Pillow's pictures in
-// test/unit/image-changes.test.ts.
+// Windows, mirrors, holes and simple changes beside a twin; what every change does to a byte is compared with Pillow's
+// pictures in test/unit/image-changes.test.ts.
 import { encodePrograms, type ImageChange, type ImageProgram, takeImages, takeLabels } from '../../lib/ops/index.ts';
 import { type HostTensor, host, noise, type OpCase, type OpTable } from '../support/op-table.ts';
 

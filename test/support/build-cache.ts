@@ -1,7 +1,8 @@
-// A process that makes a cache of the same recording N times, and may read it back: killed or watched by event-cache.test.ts.
+// A process that makes a cache of the same recording N times, and may read it back: killed or watched by
+// event-cache.test.ts.
 //   build-cache.ts FILE RECORDINGS EVENTS [read]
-// It says 'N done' after every 50 recordings and at last how many MiB it has taken since it began, at most; what loading its sources took
-// is not in it.
+// It says 'N done' after every 50 recordings and at last how many MiB it has taken since it began, at most; what
+// loading its sources took is not in it.
 import {
   buildEventCache,
   type CacheItem,

@@ -1,4 +1,5 @@
-// A thread that reads a cache over and over, whatever happens to the file, and counts in shared memory: [whole, refused, wrong].
+// A thread that reads a cache over and over, whatever happens to the file, and counts in shared memory: [whole,
+// refused, wrong].
 import { workerData } from 'node:worker_threads';
 import { type EventCache, RecordingFile } from '../../lib/data/events/cache.ts';
 import { DataError } from '../../lib/data/files.ts';

@@ -1,4 +1,5 @@
-// Small recordings in the published formats, by a writer that shares nothing with the readers, and data sets of them as folders.
+// Small recordings in the published formats, by a writer that shares nothing with the readers, and data sets of them as
+// folders.
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -40,7 +41,9 @@ export function fortyBit({ count, x, y, p, t }: Events): Buffer {
   return bytes;
 }
 
-/** AEDAT 2.0 of a DVS128: address (darker, 127 - column, 127 - row from bit 0 on) and time, big-endian, 32 bits each. */
+/**
+ * AEDAT 2.0 of a DVS128: address (darker, 127 - column, 127 - row from bit 0 on) and time, big-endian, 32 bits each.
+ */
 export function aedat2({ count, x, y, p, t }: Events): Buffer {
   const events = Buffer.alloc(8 * count);
   for (let i = 0; i < count; i++) {

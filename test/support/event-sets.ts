@@ -19,7 +19,10 @@ export const CIFAR10_CLASSES = [
   'truck',
 ];
 
-/** A small CIFAR10-DVS: three recordings of each class, number 103 of which comes before 99 by name and below 100 is for tests by 'tet'. */
+/**
+ * A small CIFAR10-DVS: three recordings of each class, number 103 of which comes before 99 by name and below 100 is for
+ * tests by 'tet'.
+ */
 export function writeCifar10Dvs(root: string): void {
   for (const [c, label] of CIFAR10_CLASSES.entries()) {
     for (const [i, number] of [0, 103, 99].entries()) {

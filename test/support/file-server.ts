@@ -8,8 +8,8 @@ export interface Served {
   /** Whether it knows Range; default true. */
   ranges?: boolean;
   /**
-   * Break the connection after so many bytes of a body, for each request in turn; then serve whole ones. What a busy client has not taken
-   * by then is lost to it.
+   * Break the connection after so many bytes of a body, for each request in turn; then serve whole ones. What a busy
+   * client has not taken by then is lost to it.
    */
   cuts?: number[];
   /** Answers in place of the file. */

@@ -1,5 +1,5 @@
-// A process that reads a cache from a mapping, and then: is sent SIGBUS, meets one of its own (a library that makes it), or handles the signal
-// itself. Watched by event-cache-mapped.test.ts.
+// A process that reads a cache from a mapping, and then: is sent SIGBUS, meets one of its own (a library that makes
+// it), or handles the signal itself. Watched by event-cache-mapped.test.ts.
 //   map-cache.ts FILE sent|met|handled [LIBRARY]
 import { once } from 'node:events';
 import { truncateSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// A program for test/unit/memory-limit.test.ts: does one thing with so many MiB left to the process (Linux), and prints how it ended.
+// A program for test/unit/memory-limit.test.ts: does one thing with so many MiB left to the process (Linux), and prints
+// how it ended.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { device, tensor, zeros } from '../../lib/core/index.ts';

@@ -1,4 +1,5 @@
-// The tests that a table gives on a GPU, or on the emulated one: its results beside those of the CPU. An op without a CUDA kernel is pending.
+// The tests that a table gives on a GPU, or on the emulated one: its results beside those of the CPU. An op without a
+// CUDA kernel is pending.
 import { expect } from 'chai';
 import { device, type RealType } from '../../lib/core/index.ts';
 import { native } from '../../lib/core/native.ts';

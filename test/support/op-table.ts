@@ -1,4 +1,5 @@
-// One table per op gives all of its tests, on every device: see describeOp(). A table is a plain object, so benchmarks can read it too.
+// One table per op gives all of its tests, on every device: see describeOp(). A table is a plain object, so benchmarks
+// can read it too.
 import { expect } from 'chai';
 import { backward, device, type RealType, type Shape, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 
@@ -31,7 +32,10 @@ export interface OpTable {
   twin(inputs: HostInputs, options: Record<string, unknown>): HostTensor[];
   /** Inputs to differentiate; each gradient is compared with finite differences of the function itself in f64. */
   gradients?: string[];
-  /** For functions whose forward is not differentiable (a neuron): the smooth function whose gradient is the one under test. */
+  /**
+   * For functions whose forward is not differentiable (a neuron): the smooth function whose gradient is the one under
+   * test.
+   */
   smooth?: (inputs: Tensors, options: Record<string, unknown>) => Tensor[];
   /** Relative to the largest element. */
   tolerance?: { f32?: number; f64?: number; difference?: number };

@@ -19,8 +19,8 @@ export function buildFolder(): string {
 }
 
 /**
- * Runs `code` in a Node of its own that looks for its build in `folder`, with these settings beside those that are there; what it gives
- * to answer() comes back.
+ * Runs `code` in a Node of its own that looks for its build in `folder`, with these settings beside those that are
+ * there; what it gives to answer() comes back.
  */
 export async function inNode(folder: string, code: string, settings: Record<string, string> = {}): Promise<unknown> {
   const program = `

@@ -1,4 +1,5 @@
-// node --import tsx test/support/read-sparse.ts FILE: streams a recording, then tries to read it whole, and prints what came of both.
+// node --import tsx test/support/read-sparse.ts FILE: streams a recording, then tries to read it whole, and prints what
+// came of both.
 import { readEvents, streamEvents } from '../../lib/data/index.ts';
 
 const file = process.argv[2]!;

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 const FOLDERS = [process.env.SPIKELOOM_TEST_DATA, fileURLToPath(new URL('../../../shared/data', import.meta.url))];
 
 /**
- * The folder of a data set: as it lies in SPIKELOOM_TEST_DATA or in shared/data beside the repository, or unpacked from there, once, into the
- * system's folder of temporary files.
+ * The folder of a data set: as it lies in SPIKELOOM_TEST_DATA or in shared/data beside the repository, or unpacked from
+ * there, once, into the system's folder of temporary files.
  * @returns undefined where there is none
  */
 export function realData(name: string): string | undefined {

@@ -1,5 +1,5 @@
-// docs/support.md: which native op has kernels for which types where, and what of it has run on which hardware. From the addon, the
-// sources, the op tables and the committed results; nothing is kept by hand.
+// docs/support.md: which native op has kernels for which types where, and what of it has run on which hardware. From
+// the addon, the sources, the op tables and the committed results; nothing is kept by hand.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,10 @@ function files(folder: string, ending: RegExp): string[] {
 
 const text = (path: string): string => readFileSync(join(root, path), 'utf8');
 
-/** Ops whose kernels the CUDA library registers; a registration is for f32 (with bf16 at rest, where the signature has it) and f64. */
+/**
+ * Ops whose kernels the CUDA library registers; a registration is for f32 (with bf16 at rest, where the signature has
+ * it) and f64.
+ */
 export function cudaOps(): Set<string> {
   const names = new Map<string, string>();
   for (const path of files('native/ops', /\.h$/)) {
@@ -44,7 +47,10 @@ interface HardwareRun {
   tables: { suites: Record<string, { passed: number; failed: number }> };
 }
 
-/** Results of the op tables on a GPU that were committed, by op: where all of an op's tables passed, the GPU and the day. */
+/**
+ * Results of the op tables on a GPU that were committed, by op: where all of an op's tables passed, the GPU and the
+ * day.
+ */
 function hardwareRuns(tables: readonly OpTable[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const path of files('bench/results', /^\d{4}-\d\d-\d\d-tables-.*\.json$/).sort()) {

@@ -1,5 +1,6 @@
-// A whole network on a CUDA device follows the CPU: losses, parameters and running statistics over some steps of training, every way a
-// step can be run. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one that the host plays.
+// A whole network on a CUDA device follows the CPU: losses, parameters and running statistics over some steps of
+// training, every way a step can be run. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one
+// that the host plays.
 import { expect } from 'chai';
 import { cudaBackend, device } from '../../lib/core/index.ts';
 import { loader } from '../../lib/data/loader.ts';

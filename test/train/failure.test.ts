@@ -21,7 +21,10 @@ const tiny = define('tiny', ({ classes }) => [
 ]);
 const makeNet = () => tiny({ steps: 2, channels: 3, size: [6, 5], classes: 4 });
 
-/** Trains until the pass of this number, where `failure` comes. @returns the error, and how many epochs were reported */
+/**
+ * Trains until the pass of this number, where `failure` comes.
+ * @returns the error, and how many epochs were reported
+ */
 async function fail(failure: Error, pass: number, options: Partial<TrainOptions> = {}, isLost = false) {
   using net = makeNet();
   let passes = 0;

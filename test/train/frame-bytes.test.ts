@@ -1,5 +1,5 @@
-// Frames of events cross to the device as bytes where they can: the same batches, the same training, to the bit. On the CPU, and on a CUDA
-// device where there is one.
+// Frames of events cross to the device as bytes where they can: the same batches, the same training, to the bit. On the
+// CPU, and on a CUDA device where there is one.
 import { expect } from 'chai';
 import { cudaBackend, type RealType } from '../../lib/core/index.ts';
 import type { EventSet, EventSplits } from '../../lib/data/event-sets/event-set.ts';

@@ -1,5 +1,5 @@
-// The numbers of training steps gather on the device: how often they are read changes none of them. On the CPU, and on a CUDA device where
-// there is one.
+// The numbers of training steps gather on the device: how often they are read changes none of them. On the CPU, and on
+// a CUDA device where there is one.
 import { expect } from 'chai';
 import { cudaBackend, device, NotFiniteError, SpikeloomError, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';

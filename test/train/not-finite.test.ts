@@ -1,5 +1,5 @@
-// A loss that is not finite ends a run, and the weights stay those of the last step whose loss was, whatever was queued and whenever. On the
-// CPU, and on a CUDA device where there is one.
+// A loss that is not finite ends a run, and the weights stay those of the last step whose loss was, whatever was queued
+// and whenever. On the CPU, and on a CUDA device where there is one.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { cudaBackend, NotFiniteError, SpikeloomError } from '../../lib/core/index.ts';

@@ -1,5 +1,5 @@
-// Images that rest on the device: the batches, the runs and what is kept of them have the bits of the host's way. On the CPU, and on a
-// CUDA device where there is one.
+// Images that rest on the device: the batches, the runs and what is kept of them have the bits of the host's way. On
+// the CPU, and on a CUDA device where there is one.
 import { expect } from 'chai';
 import { cudaBackend, device, type RealType, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';

@@ -67,8 +67,8 @@ const usual: Partial<TrainOptions> = {
 };
 
 /**
- * Options that abort a run when its n-th training step is counted. One more is on its way then, and is finished, unless the epoch has no
- * more.
+ * Options that abort a run when its n-th training step is counted. One more is on its way then, and is finished, unless
+ * the epoch has no more.
  */
 function abortAfter(steps: number): Pick<TrainOptions, 'signal' | 'progress'> {
   const controller = new AbortController();

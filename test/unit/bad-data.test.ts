@@ -1,5 +1,5 @@
-// A label that is none of the classes, a number that is not finite: said at the next read, and no weights are changed before, on every device. CUDA is pending where
-// there is no such device.
+// A label that is none of the classes, a number that is not finite: said at the next read, and no weights are changed
+// before, on every device. CUDA is pending where there is no such device.
 import { expect } from 'chai';
 import { cudaBackend, device, NotFiniteError, SpikeloomError, type Tensor, tensor } from '../../lib/core/index.ts';
 import { accuracyCount } from '../../lib/ops/accuracy-count.ts';

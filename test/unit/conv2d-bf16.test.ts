@@ -1,5 +1,5 @@
-// conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded factors, on the CPU and
-// on a CUDA device (pending where there is none).
+// conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded
+// factors, on the CPU and on a CUDA device (pending where there is none).
 import { expect } from 'chai';
 import { backward, cudaBackend, device, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';

@@ -1,5 +1,6 @@
-// Sums of one term in f32, where nothing else hides what a product loses: a spike gives its weight to the bit, and a product of two numbers
-// keeps 21 bits, on matrix units (which multiply parts of 8 bits) as elsewhere. On the CPU and on a CUDA device (pending without one).
+// Sums of one term in f32, where nothing else hides what a product loses: a spike gives its weight to the bit, and a
+// product of two numbers keeps 21 bits, on matrix units (which multiply parts of 8 bits) as elsewhere. On the CPU and
+// on a CUDA device (pending without one).
 import { expect } from 'chai';
 import { backward, cudaBackend, scope } from '../../lib/core/index.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
@@ -11,7 +12,10 @@ const AREA = SIZE * SIZE;
 const w = noise([O, C, 1, 1], 5);
 const gy = noise([N, O, SIZE, SIZE], 9);
 
-/** A tensor [N, channels, SIZE, SIZE] that is `value` at one channel of each pixel, another one at every pixel, and 0 elsewhere. */
+/**
+ * A tensor [N, channels, SIZE, SIZE] that is `value` at one channel of each pixel, another one at every pixel, and 0
+ * elsewhere.
+ */
 function oneChannel(channels: number, kind: HostTensor['kind'], value: (pixel: number) => number): HostTensor {
   const data = new Float64Array(N * channels * AREA);
   for (let pixel = 0; pixel < N * AREA; pixel++) data[place(pixel, pixel % channels, channels)] = value(pixel);

@@ -1,5 +1,6 @@
-// A CUDA device as a whole: what is written arrives, memory that does not suffice is told with what would, numbers that do not exist are
-// refused. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one that the host plays.
+// A CUDA device as a whole: what is written arrives, memory that does not suffice is told with what would, numbers that
+// do not exist are refused. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one that the host
+// plays.
 import { expect } from 'chai';
 import {
   cudaBackend,

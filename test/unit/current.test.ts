@@ -1,5 +1,5 @@
-// The fused layer's gradients against those of the ops it replaces on the CPU, and bf16 against f32, on every device. CUDA is pending where
-// there is no such device.
+// The fused layer's gradients against those of the ops it replaces on the CPU, and bf16 against f32, on every device.
+// CUDA is pending where there is no such device.
 import { expect } from 'chai';
 import {
   backward,

@@ -1,5 +1,5 @@
-// What a device may offer beyond the least: recorded parts run as one, reads that are waited for later, a clock, and its own end. A library
-// made for the test offers all of it.
+// What a device may offer beyond the least: recorded parts run as one, reads that are waited for later, a clock, and
+// its own end. A library made for the test offers all of it.
 import { rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { buildBackend, buildFolder, compiler, inNode } from '../support/own-build.ts';

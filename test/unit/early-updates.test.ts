@@ -1,4 +1,5 @@
-// In a recorded step an update runs as soon as its gradient is whole, if the device does not run updates in rows: less memory, the same bits.
+// In a recorded step an update runs as soon as its gradient is whole, if the device does not run updates in rows: less
+// memory, the same bits.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {

@@ -1,4 +1,5 @@
-// The emulated device as device('cuda'): how it is chosen, what it says of itself, what a tensor gets. Pending where it is not built.
+// The emulated device as device('cuda'): how it is chosen, what it says of itself, what a tensor gets. Pending where it
+// is not built.
 
 import { existsSync } from 'node:fs';
 import { expect } from 'chai';

@@ -1,4 +1,5 @@
-// A cache that is cut while it is mapped is an error of its reader, and of nobody else; any other SIGBUS is what it was.
+// A cache that is cut while it is mapped is an error of its reader, and of nobody else; any other SIGBUS is what it
+// was.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';

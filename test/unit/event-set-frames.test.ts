@@ -1,4 +1,5 @@
-// Frames of event sets: the same for any number of threads, of recordings of any size, cropped, clipped, and into a network.
+// Frames of event sets: the same for any number of threads, of recordings of any size, cropped, clipped, and into a
+// network.
 import { expect } from 'chai';
 import { scope, tensor } from '../../lib/core/index.ts';
 import type { EventSet } from '../../lib/data/event-sets/event-set.ts';

@@ -1,4 +1,5 @@
-// Data sets of recordings: found in folders and archives, kept in a cache, split by name. What their frames hold: event-set-frames.test.ts.
+// Data sets of recordings: found in folders and archives, kept in a cache, split by name. What their frames hold:
+// event-set-frames.test.ts.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

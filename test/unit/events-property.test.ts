@@ -1,4 +1,5 @@
-// Recordings that nobody wrote: cut anywhere, bits flipped, bytes drawn at random. Each is read or refused with a DataError; pieces never matter.
+// Recordings that nobody wrote: cut anywhere, bits flipped, bytes drawn at random. Each is read or refused with a
+// DataError; pieces never matter.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -204,7 +205,8 @@ describe('recordings that nobody wrote', () => {
   });
 
   it('LZ4 and Zstandard that promise much take no more memory than a packet may have', () => {
-    // An LZ4 match of 64 MiB and more from some hundred kilobytes; a Zstandard window of 2 GiB; a row of repeated bytes.
+    // An LZ4 match of 64 MiB and more from some hundred kilobytes; a Zstandard window of 2 GiB; a row of repeated
+    // bytes.
     const lz4 = Buffer.concat([
       Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0, 0, 0, 0, 0, 0x1f, 65, 1, 0]),
       Buffer.alloc(300_000, 255),

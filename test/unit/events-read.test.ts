@@ -1,5 +1,6 @@
-// Recordings of event cameras against what two independent programs say is in them: a writer of small files from the published formats
-// (test/golden/events/write.py) and other readers on genuine recordings (test/golden/events/genuine.py).
+// Recordings of event cameras against what two independent programs say is in them: a writer of small files from the
+// published formats (test/golden/events/write.py) and other readers on genuine recordings
+// (test/golden/events/genuine.py).
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// takeImages() against pictures that Pillow made (test/golden/image-changes), byte for byte, on the CPU and on a CUDA device where there is one.
+// takeImages() against pictures that Pillow made (test/golden/image-changes), byte for byte, on the CPU and on a CUDA
+// device where there is one.
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { cudaBackend, type Device, device, scope, tensor } from '../../lib/core/index.ts';

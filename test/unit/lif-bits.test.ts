@@ -1,4 +1,5 @@
-// The neuron has the same bits on the CPU and on CUDA: spikes, membranes and gradients, in f32. Pending where there is no such device.
+// The neuron has the same bits on the CPU and on CUDA: spikes, membranes and gradients, in f32. Pending where there is
+// no such device.
 import { expect } from 'chai';
 import { backward, cudaBackend, device, scope, type Tensor } from '../../lib/core/index.ts';
 import { type LifOptions, lif, lifWithState, surrogates } from '../../lib/ops/lif.ts';

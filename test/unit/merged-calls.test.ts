@@ -1,5 +1,5 @@
-// Rows of optimizer updates as one kernel, on a CUDA device: the bits of the calls one by one. Pending where there is no such device;
-// SPIKELOOM_CUDA=emulated takes the one that the host plays.
+// Rows of optimizer updates as one kernel, on a CUDA device: the bits of the calls one by one. Pending where there is
+// no such device; SPIKELOOM_CUDA=emulated takes the one that the host plays.
 import { expect } from 'chai';
 import { cudaBackend, device, nativeOp, recordStep, type Tensor, tensor } from '../../lib/core/index.ts';
 import { adamw, lamb, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';

@@ -1,4 +1,5 @@
-// Convolution, norm, residual sum, attention and neurons as one, beside the same layers one by one: equal spikes, loss, gradients, statistics.
+// Convolution, norm, residual sum, attention and neurons as one, beside the same layers one by one: equal spikes, loss,
+// gradients, statistics.
 import { expect } from 'chai';
 import { backward, noGrad, planStep, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { firingGroup } from '../../lib/nn/fused.ts';

@@ -85,7 +85,8 @@ describe('networks', () => {
       expect([...(await one!.array())]).to.deep.equal([...(await two!.array())]);
     }
     const running = async (net: Net) => Promise.all(net.buffers().map(async ({ tensor: t }) => [...(await t.array())]));
-    // an image's moments are taken over its one step, those of frames over all: the same sums, but not in the same order
+    // an image's moments are taken over its one step, those of frames over all: the same sums, but not in the same
+    // order
     const [ofImage, ofFrames] = [(await running(a)).flat(), (await running(b)).flat()];
     expect(ofImage.length).to.equal(ofFrames.length);
     ofImage.forEach((value, i) => {

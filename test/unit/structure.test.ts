@@ -1,4 +1,5 @@
-// Imports run one way: lib core <- ops <- nn <- {optim, data} <- train <- cli, native core <- {cpu, cuda} <- ops; native/events and native/images stand alone.
+// Imports run one way: lib core <- ops <- nn <- {optim, data} <- train <- cli, native core <- {cpu, cuda} <- ops;
+// native/events and native/images stand alone.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

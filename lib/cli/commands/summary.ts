@@ -43,7 +43,10 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
   });
 }
 
-/** What training takes of the memory, planned on the CPU; a line that says why not where that cannot be, as without the addon. */
+/**
+ * What training takes of the memory, planned on the CPU; a line that says why not where that cannot be, as without the
+ * addon.
+ */
 async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<TrainingMemory | string> {
   const { netOf, optimizerOf } = await import('../../train/assemble.ts');
   const { factsOf } = await import('../../train/data-sets.ts');

@@ -14,7 +14,10 @@ export interface LifCheck {
   onEdge: number;
 }
 
-/** Spikes must be equal one by one; the gradient of x is compared. In float32 neurons on the brink are left out and counted. */
+/**
+ * Spikes must be equal one by one; the gradient of x is compared. In float32 neurons on the brink are left out and
+ * counted.
+ */
 export async function checkLif(
   fixture: Fixture,
   dtype: RealType,

@@ -3,7 +3,10 @@
 /** One output or gradient of a fixture. */
 export interface Comparison {
   name: string;
-  /** |computed - expected| / |expected| over all elements (Euclidean norms); |computed - expected| where expected counts as 0. */
+  /**
+   * |computed - expected| / |expected| over all elements (Euclidean norms); |computed - expected| where expected counts
+   * as 0.
+   */
   error: number;
   /** Whether `error` is the absolute one. */
   absolute: boolean;
@@ -40,8 +43,9 @@ export function compare(
 }
 
 /**
- * What is no more than rounding beside the gradients of the whole network: some are 0 in exact arithmetic (such as that of a weight on
- * channel means behind batch norm, for a batch of one), and two programs that round differently agree on no digit of them.
+ * What is no more than rounding beside the gradients of the whole network: some are 0 in exact arithmetic (such as that
+ * of a weight on channel means behind batch norm, for a batch of one), and two programs that round differently agree on
+ * no digit of them.
  */
 export function negligibleBeside(gradients: Iterable<Numbers>): number {
   let size = 0;

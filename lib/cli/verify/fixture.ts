@@ -27,7 +27,9 @@ const network = {
   width: size(4096),
 };
 
-/** What `config` must hold, by kind of fixture. Unknown keys are refused: they would mean something that is not checked. */
+/**
+ * What `config` must hold, by kind of fixture. Unknown keys are refused: they would mean something that is not checked.
+ */
 const configs = {
   lif: z.strictObject({
     decay: z.number().min(0).max(1),
@@ -48,7 +50,10 @@ const configs = {
 export type FixtureKind = keyof typeof configs;
 export type Config<K extends FixtureKind> = z.output<(typeof configs)[K]>;
 
-/** An open fixture. Every tensor that is asked for is checked; {@link Fixture.refuseOthers} finds those that nobody asked for. */
+/**
+ * An open fixture. Every tensor that is asked for is checked; {@link Fixture.refuseOthers} finds those that nobody
+ * asked for.
+ */
 export class Fixture {
   readonly path: string;
   readonly kind: FixtureKind;
@@ -56,7 +61,10 @@ export class Fixture {
   readonly #file: SafetensorsFile;
   readonly #used = new Set<string>();
 
-  /** @throws SpikeloomError for a damaged file, one that is not a fixture, and a kind or configuration that cannot be checked */
+  /**
+   * @throws SpikeloomError for a damaged file, one that is not a fixture, and a kind or configuration that cannot be
+   * checked
+   */
   constructor(path: string) {
     this.path = path;
     this.#file = openSafetensors(path);

@@ -15,8 +15,8 @@ const BLOCK = 512;
 const MAX_EXTENDED = 1 << 20;
 
 /**
- * Walks a tar archive (POSIX.1-1988 ustar, POSIX.1-2001 pax, GNU long names and sizes), header by header. The driver answers
- * `read` with that many bytes and passes over `skip` bytes, so that the same walk serves files and streams.
+ * Walks a tar archive (POSIX.1-1988 ustar, POSIX.1-2001 pax, GNU long names and sizes), header by header. The driver
+ * answers `read` with that many bytes and passes over `skip` bytes, so that the same walk serves files and streams.
  * @throws DataError at damaged headers; the driver notices the end of the bytes
  */
 export function* walkTar(file: string): Generator<TarRequest, void, Buffer> {

@@ -182,8 +182,9 @@ function contentStart(source: ByteSource, { path, offset, packedSize }: ZipEntry
 }
 
 /**
- * The bytes of an entry as a source of their own: in place where they are stored, else unpacked once, piece by piece, into a temporary file that
- * is unlinked before the first byte is written, so that nothing is left behind however the process ends.
+ * The bytes of an entry as a source of their own: in place where they are stored, else unpacked once, piece by piece,
+ * into a temporary file that is unlinked before the first byte is written, so that nothing is left behind however the
+ * process ends.
  */
 export async function openZipEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSource> {
   const file = join(source.file, entry.path);

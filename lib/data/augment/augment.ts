@@ -21,7 +21,9 @@ export interface Augmentation {
   /** Horizontal flip with probability 1/2. */
   flip: boolean;
   changes?: ChangeDrawer;
-  /** Side of a square hole of zeros around a random pixel, clipped at the edges (DeVries and Taylor, "Cutout", 2017). */
+  /**
+   * Side of a square hole of zeros around a random pixel, clipped at the edges (DeVries and Taylor, "Cutout", 2017).
+   */
   cutout?: number;
 }
 
@@ -93,7 +95,10 @@ export function drawPrograms(
 /** Words of a program of an augmentation. */
 export const wordsOf = ({ changes }: Augmentation): number => programWords(changes?.most ?? 0);
 
-/** The programs of a batch, i32 [B,L]. @param isBrought whether only the batch's own images were uploaded, image i of the batch at i */
+/**
+ * The programs of a batch, i32 [B,L].
+ * @param isBrought whether only the batch's own images were uploaded, image i of the batch at i
+ */
 export function batchPrograms(
   kind: Augmentation,
   draw: (index: number) => ImageProgram,

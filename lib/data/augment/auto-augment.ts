@@ -1,5 +1,6 @@
-// AutoAugment's policy for CIFAR-10 (Cubuk et al., "AutoAugment: Learning Augmentation Policies from Data", CVPR 2019, appendix), with the
-// operations as the PyTorch port that spiking networks are trained with has them (DeepVoltaire/AutoAugment).
+// AutoAugment's policy for CIFAR-10 (Cubuk et al., "AutoAugment: Learning Augmentation Policies from Data", CVPR 2019,
+// appendix), with the operations as the PyTorch port that spiking networks are trained with has them
+// (DeepVoltaire/AutoAugment).
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';

@@ -27,8 +27,9 @@ const ERASED = [0.001, 0.11] as const;
 const POINTS = 31;
 
 /**
- * Draws what happens to a sample: one of identity, shear along x by up to 0.3 rad, a shift along x or y by up to 5 pixels (towards 0 in
- * whole ones), a rotation by up to 30 degrees, and a square of 0.001 to 0.11 of the area set to 0; equally likely, magnitudes on 31 points.
+ * Draws what happens to a sample: one of identity, shear along x by up to 0.3 rad, a shift along x or y by up to 5
+ * pixels (towards 0 in whole ones), a rotation by up to 30 degrees, and a square of 0.001 to 0.11 of the area set to 0;
+ * equally likely, magnitudes on 31 points.
  */
 export function drawChange(draws: Philox, { height, width }: Pick<FrameGeometry, 'height' | 'width'>): FrameChange {
   const kind = draws.below(6);
@@ -45,7 +46,10 @@ export function drawChange(draws: Philox, { height, width }: Pick<FrameGeometry,
   return { kind: 'erase', top: draws.below(height - side + 1), left: draws.below(width - side + 1), side };
 }
 
-/** Maps output pixels to their place in the input, both measured from the centre: x' = a x + b y + c, y' = d x + e y + f. */
+/**
+ * Maps output pixels to their place in the input, both measured from the centre: x' = a x + b y + c, y' = d x + e
+ * y + f.
+ */
 function inverseMap(change: FrameChange): [number, number, number, number, number, number] {
   if (change.kind === 'shear') return [1, Math.tan(change.angle), 0, 0, 1, 0];
   if (change.kind === 'translate') return [1, 0, -change.x, 0, 1, -change.y];
@@ -55,8 +59,9 @@ function inverseMap(change: FrameChange): [number, number, number, number, numbe
 }
 
 /**
- * For every pixel of a changed frame [H,W] the pixel of the frame before that it shows (the nearest one), or -1 for 0. Rotations by positive angles
- * are counter-clockwise; a shear by angle moves row y, from the centre down, by -y tan(angle).
+ * For every pixel of a changed frame [H,W] the pixel of the frame before that it shows (the nearest one), or -1 for 0.
+ * Rotations by positive angles are counter-clockwise; a shear by angle moves row y, from the centre down, by -y
+ * tan(angle).
  */
 export function sourcePixels(change: FrameChange, height: number, width: number): Int32Array {
   const [a, b, c, d, e, f] = inverseMap(change);
@@ -96,8 +101,9 @@ function mirrored(pixels: Int32Array, width: number): Int32Array {
 export type FrameAugmenter = (frames: Float32Array, job: BatchJob) => void;
 
 /**
- * The augmentation of CIFAR10-DVS ('published'): with probability 1/2 the whole batch is mirrored, then every sample is changed as
- * {@link drawChange} says. The mirroring is a pure function of (seed, epoch, batch), the change of (seed, epoch, sample).
+ * The augmentation of CIFAR10-DVS ('published'): with probability 1/2 the whole batch is mirrored, then every sample is
+ * changed as {@link drawChange} says. The mirroring is a pure function of (seed, epoch, batch), the change of (seed,
+ * epoch, sample).
  * @throws SpikeloomError for an augmentation that is not defined for the set
  */
 export function frameAugmenter(

@@ -3,13 +3,16 @@ import { needOptions } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 
 /**
- * How batches are mixed with themselves in reversed order (see mixImages()): mixup (Zhang et al., arXiv 1710.09412), CutMix (Yun et al.,
- * arXiv 1905.04899), or a draw between them, once for a batch, as timm's Mixup in its mode 'batch'.
+ * How batches are mixed with themselves in reversed order (see mixImages()): mixup (Zhang et al., arXiv 1710.09412),
+ * CutMix (Yun et al., arXiv 1905.04899), or a draw between them, once for a batch, as timm's Mixup in its mode 'batch'.
  */
 export interface MixSettings {
   /** Mixup's share of the own image is drawn from Beta(mixup, mixup); 0: no mixup. */
   mixup: number;
-  /** CutMix's share of the own image, before the box is cut to the picture, is drawn from Beta(cutmix, cutmix); 0: no CutMix. */
+  /**
+   * CutMix's share of the own image, before the box is cut to the picture, is drawn from Beta(cutmix, cutmix); 0: no
+   * CutMix.
+   */
   cutmix: number;
   /** Probability that a batch is mixed. */
   p: number;
@@ -28,7 +31,10 @@ export interface MixedBatch {
   width: number;
 }
 
-/** Settings with their defaults; undefined where nothing is ever mixed. @throws SpikeloomError for numbers out of range */
+/**
+ * Settings with their defaults; undefined where nothing is ever mixed.
+ * @throws SpikeloomError for numbers out of range
+ */
 export function mixSettings(given: Partial<MixSettings> | undefined): MixSettings | undefined {
   if (given) needOptions('mix', given, Object.keys(MIX_DEFAULTS));
   const chosen = Object.entries(given ?? {}).filter(([, value]) => value !== undefined);
@@ -42,7 +48,10 @@ export function mixSettings(given: Partial<MixSettings> | undefined): MixSetting
   return settings.p > 0 && settings.mixup + settings.cutmix > 0 ? settings : undefined;
 }
 
-/** Gamma(shape, 1) by Marsaglia and Tsang ("A simple method for generating gamma variables", 2000); below 1 by way of shape + 1. */
+/**
+ * Gamma(shape, 1) by Marsaglia and Tsang ("A simple method for generating gamma variables", 2000); below 1 by way of
+ * shape + 1.
+ */
 function gamma(draws: Philox, shape: number): number {
   if (shape < 1) return gamma(draws, shape + 1) * (1 - draws.uniform()) ** (1 / shape);
   const d = shape - 1 / 3;
@@ -59,7 +68,9 @@ function symmetricBeta(draws: Philox, alpha: number): number {
   return a + b > 0 ? a / (a + b) : Number(draws.below(2)); // both underflow for a tiny alpha: then it is 0 or 1
 }
 
-/** A box of the share 1 - lambda of the picture around a point of it, cut to the picture: [top, left, bottom, right]. */
+/**
+ * A box of the share 1 - lambda of the picture around a point of it, cut to the picture: [top, left, bottom, right].
+ */
 function box(draws: Philox, lambda: number, height: number, width: number): [number, number, number, number] {
   const ratio = Math.sqrt(1 - lambda);
   const halves = [Math.floor(height * ratio) >> 1, Math.floor(width * ratio) >> 1] as const;

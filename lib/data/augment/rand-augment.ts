@@ -42,8 +42,9 @@ const factorOf = ({ level, sign }: RandomLevel): number => Math.max(0.1, 1 + sig
 const tenths = (level: number, most: number): number => Math.trunc((level / 10) * most);
 
 /**
- * The operations whose strength grows with the level ("increasing", Cubuk et al., "RandAugment", 2020, in timm's form): rotation to 30
- * degrees, shear to 0.3, translation to 0.45 of the size, factors 1 +- 0.9 (at least 0.1), 4 to 0 bits, thresholds 256 to 0, additions to 110.
+ * The operations whose strength grows with the level ("increasing", Cubuk et al., "RandAugment", 2020, in timm's form):
+ * rotation to 30 degrees, shear to 0.3, translation to 0.45 of the size, factors 1 +- 0.9 (at least 0.1), 4 to 0 bits,
+ * thresholds 256 to 0, additions to 110.
  */
 export const RAND_AUGMENT: Readonly<Record<string, (at: RandomLevel) => ImageChange>> = {
   autoContrast: () => ({ kind: 'autoContrast' }),
@@ -66,8 +67,8 @@ export const RAND_AUGMENT: Readonly<Record<string, (at: RandomLevel) => ImageCha
 const OPERATIONS = Object.values(RAND_AUGMENT);
 
 /**
- * RandAugment: `count` operations of {@link RAND_AUGMENT}, drawn with replacement, each done with its probability at a level drawn from
- * N(magnitude, std). The defaults are 'rand-m5-mstd0.5-inc1'.
+ * RandAugment: `count` operations of {@link RAND_AUGMENT}, drawn with replacement, each done with its probability at a
+ * level drawn from N(magnitude, std). The defaults are 'rand-m5-mstd0.5-inc1'.
  * @example const changes = randAugment({ magnitude: 9 }).draw(philox(seed, 7, epoch, index), [224, 224]);
  */
 export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
@@ -93,7 +94,8 @@ export interface ColorJitterOptions {
 }
 
 /**
- * Colour jitter: brightness, contrast and saturation times random factors, in random order (as torchvision's ColorJitter without hue).
+ * Colour jitter: brightness, contrast and saturation times random factors, in random order (as torchvision's
+ * ColorJitter without hue).
  * @example const changes = colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4 }).draw(draws);
  */
 export function colorJitter({ brightness = 0, contrast = 0, saturation = 0 }: ColorJitterOptions): ChangeDrawer {

@@ -29,9 +29,10 @@ const PLAN: RecordingsPlan = {
 };
 
 /**
- * CIFAR10-DVS (Li et al., 2017; 10,000 recordings of a DVS128, 128x128, AEDAT 2.0) as T frames: ten folders of .aedat files or the ten .zip
- * archives below `root`. Splits: 'fsta', the first 90 % of every class in lexicographic order of the file names for training (of 1000: all
- * but 91 to 99 and 909 to 999); 'tet', the numbers 0 to 99 of every class for tests.
+ * CIFAR10-DVS (Li et al., 2017; 10,000 recordings of a DVS128, 128x128, AEDAT 2.0) as T frames: ten folders of .aedat
+ * files or the ten .zip archives below `root`. Splits: 'fsta', the first 90 % of every class in lexicographic order of
+ * the file names for training (of 1000: all but 91 to 99 and 909 to 999); 'tet', the numbers 0 to 99 of every class for
+ * tests.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await cifar10Dvs('datasets/cifar10-dvs', { steps: 10, size: [64, 64], split: 'fsta' });
  */

@@ -95,8 +95,9 @@ async function openTrials(root: string, sources: Sources): Promise<RecordingSour
 }
 
 /**
- * DVS128 Gesture (Amir et al., 2017; 29 persons, 11 gestures, 1,176 + 288 samples, 128x128, AEDAT 3.1) as T frames: the folder DvsGesture,
- * or DvsGesture.tar.gz, in `root`. A sample is an interval of a recording, start <= t < end, as its label file says.
+ * DVS128 Gesture (Amir et al., 2017; 29 persons, 11 gestures, 1,176 + 288 samples, 128x128, AEDAT 3.1) as T frames: the
+ * folder DvsGesture, or DvsGesture.tar.gz, in `root`. A sample is an interval of a recording, start <= t < end, as its
+ * label file says.
  * Split: 'official', by person, as the lists in the archive say.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await dvs128Gesture('datasets/dvs128-gesture', { steps: 16 });

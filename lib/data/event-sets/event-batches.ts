@@ -102,7 +102,10 @@ async function batchFrames(set: EventSet, indices: Int32Array): Promise<Float32A
   return images;
 }
 
-/** Makes batches of frames [T,B,2,H,W]: counts, as the set's frames say; as bytes where that is wanted and no number is too large for one. */
+/**
+ * Makes batches of frames [T,B,2,H,W]: counts, as the set's frames say; as bytes where that is wanted and no number is
+ * too large for one.
+ */
 export function eventBatches({ set, seed, augment, asBytes = false }: BatchSource<EventSet>): BatchMaker {
   const augmented = frameAugmenter(set, augment, seed);
   return async (job) => {

@@ -13,7 +13,10 @@ export interface FrameShape {
   normalise: boolean;
 }
 
-/** Labelled recordings of an event camera, seen as T frames of two channels (darker, brighter). They lie in a cache file. */
+/**
+ * Labelled recordings of an event camera, seen as T frames of two channels (darker, brighter). They lie in a cache
+ * file.
+ */
 export interface EventSet extends SampleSet {
   kind: 'events';
   steps: number;
@@ -21,7 +24,10 @@ export interface EventSet extends SampleSet {
   cache: { file: string; id: string };
   /** Sensor size in pixels. */
   sensor: { width: number; height: number };
-  /** Where every recording of the cache lies [recordings, 6]: offset, bytes, events, CRC-32, first and last time in microseconds. */
+  /**
+   * Where every recording of the cache lies [recordings, 6]: offset, bytes, events, CRC-32, first and last time in
+   * microseconds.
+   */
   recordings: Float64Array<SharedArrayBuffer>;
   /** How a recording is cut into frames; `window`: microseconds of a frame, where `by` is 'window'. */
   binning: { by: BinningRule; window: number };

@@ -21,8 +21,8 @@ const PLAN: RecordingsPlan = {
 };
 
 /**
- * N-Caltech101 (Orchard et al., 2015; 8,709 recordings in 101 classes, up to 240x180) as T frames. There is no official split; 'fsta' takes
- * the first 90 % of every class in lexicographic order of the file names for training.
+ * N-Caltech101 (Orchard et al., 2015; 8,709 recordings in 101 classes, up to 240x180) as T frames. There is no official
+ * split; 'fsta' takes the first 90 % of every class in lexicographic order of the file names for training.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train } = await nCaltech101('datasets/ncaltech101', { steps: 10, size: [48, 64] });
  */

@@ -20,7 +20,8 @@ const PLAN: RecordingsPlan = {
 };
 
 /**
- * N-CARS (Sironi et al., 2018; 15,422 + 8,607 recordings of 100 ms, up to 120x100, Prophesee DAT) as T frames. Split: 'official'.
+ * N-CARS (Sironi et al., 2018; 15,422 + 8,607 recordings of 100 ms, up to 120x100, Prophesee DAT) as T frames. Split:
+ * 'official'.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await nCars('datasets/ncars', { steps: 10, size: [50, 60] });
  */

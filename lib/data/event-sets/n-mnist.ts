@@ -86,8 +86,9 @@ function openListed(folder: string, options: EventSetOptions): Promise<EventSpli
 }
 
 /**
- * N-MNIST (Orchard et al., 2015; 60,000 + 10,000 recordings, 34x34) as T frames: the folders Train and Test or their .zip archives below
- * `root`; or the subset of SLAYER's example, N.bs2 files with lists of 1000 and 100 of them, in `root` or `root`/nmnist-bs2.
+ * N-MNIST (Orchard et al., 2015; 60,000 + 10,000 recordings, 34x34) as T frames: the folders Train and Test or their
+ * .zip archives below `root`; or the subset of SLAYER's example, N.bs2 files with lists of 1000 and 100 of them, in
+ * `root` or `root`/nmnist-bs2.
  * Split: 'official'.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await nMnist('datasets/nmnist', { steps: 10 });

@@ -1,4 +1,5 @@
-// From the original files to the two halves of a data set: the cache, built where it is missing or was made from other files, and the split.
+// From the original files to the two halves of a data set: the cache, built where it is missing or was made from other
+// files, and the split.
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
@@ -25,7 +26,10 @@ export interface EventSetOptions {
   steps: number;
   /** H and W of the frames (default: of what is counted), bilinear. */
   size?: readonly [number, number];
-  /** H and W of the sensor's middle part that is counted (default: the whole sensor); larger than the sensor pads with 0. */
+  /**
+   * H and W of the sensor's middle part that is counted (default: the whole sensor); larger than the sensor pads with
+   * 0.
+   */
   crop?: readonly [number, number];
   /** Which samples are for training, by name (default: the set's first way). */
   split?: string;
@@ -116,7 +120,10 @@ async function makeCache(file: string, plan: EventSetPlan, options: EventSetOpti
   }
 }
 
-/** Whether a cache was made from these files. Where only their times have changed, contents are compared, and a match renews the stamp. */
+/**
+ * Whether a cache was made from these files. Where only their times have changed, contents are compared, and a match
+ * renews the stamp.
+ */
 async function isOf({ source, file, id }: EventCache, origins: Origins, signal?: AbortSignal): Promise<boolean> {
   const { listing, stamp } = origins;
   if (source.listing !== listing) return false;

@@ -44,8 +44,9 @@ async function* itemsOf(files: string[]): AsyncGenerator<CacheItem> {
 }
 
 /**
- * Spiking Heidelberg Digits (Cramer et al., 2020; 8,156 + 2,264 recordings of 700 units, 20 classes) as T frames [T,B,2,1,700]: shd_train.h5
- * and shd_test.h5 in `root`, or their .zip. All spikes lie in the second channel. Split: 'official'.
+ * Spiking Heidelberg Digits (Cramer et al., 2020; 8,156 + 2,264 recordings of 700 units, 20 classes) as T frames
+ * [T,B,2,1,700]: shd_train.h5 and shd_test.h5 in `root`, or their .zip. All spikes lie in the second channel. Split:
+ * 'official'.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
  * @example const { train, test } = await shd('datasets/shd', { steps: 100, binning: 'window', window: 10_000 });
  */

@@ -32,7 +32,8 @@ export class Sources {
   readonly #remedy: string;
 
   /**
-   * Looks through a folder, and for `archives` in it; where neither is there, every archive in it may hold them, and `root` may be one, too.
+   * Looks through a folder, and for `archives` in it; where neither is there, every archive in it may hold them, and
+   * `root` may be one, too.
    * @param nameOf what the file at a path is called in splits; undefined for a file that is none of the set's
    * @throws DataError where there is nothing
    */
@@ -56,7 +57,10 @@ export class Sources {
     this.#remedy = remedy;
   }
 
-  /** Opens folder and archives, and archives in those archives. @throws DataError where they are damaged, or have none of the set's files */
+  /**
+   * Opens folder and archives, and archives in those archives.
+   * @throws DataError where they are damaged, or have none of the set's files
+   */
   async open(): Promise<OpenSources> {
     const trees: Tree[] = [];
     const known = new Set<string>();

@@ -23,7 +23,10 @@ export function nameSplit(name: string, { train, test }: SplitNames): SplitName 
 /** Sorted by code units: the same order everywhere, and 'lexicographic file order' where splits speak of it. */
 export const inOrder = (names: Iterable<string>): string[] => [...names].sort((a, b) => (a < b ? -1 : 1));
 
-/** The first 90 % (rounded up) of every class for training, in lexicographic order of the names; a class is the part in front of the '/'. */
+/**
+ * The first 90 % (rounded up) of every class for training, in lexicographic order of the names; a class is the part in
+ * front of the '/'.
+ */
 export function firstNineTenths(names: readonly string[]): SplitNames {
   const classes = new Map<string, string[]>();
   for (const name of inOrder(names)) {

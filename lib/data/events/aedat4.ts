@@ -1,5 +1,5 @@
-// The container of AEDAT 4.0 (iniVation, DV): a FlatBuffers header with an XML description of the streams, then packets of one stream each,
-// compressed as a whole. The events of a packet are decoded natively (native/events/aedat4.cpp).
+// The container of AEDAT 4.0 (iniVation, DV): a FlatBuffers header with an XML description of the streams, then packets
+// of one stream each, compressed as a whole. The events of a packet are decoded natively (native/events/aedat4.cpp).
 import { DataError } from '../files.ts';
 import { CompressionError, unpackLz4, unpackZstd } from './compression.ts';
 import { type EventBlock, type EventFeed, FlatFeed } from './decoder.ts';
@@ -61,7 +61,10 @@ class Table {
   }
 }
 
-/** Attributes by their path of nodes: 'outInfo/0/typeIdentifier'. Long names and values are ignored, which bounds the time. */
+/**
+ * Attributes by their path of nodes: 'outInfo/0/typeIdentifier'. Long names and values are ignored, which bounds the
+ * time.
+ */
 function attributes(xml: string): Map<string, string> {
   const found = new Map<string, string>();
   const nodes: string[] = [];

@@ -5,9 +5,9 @@
 //     index: f64 [N, 6] offset, bytes, events, CRC-32, first and last time; i32 [N] class; names, one a line
 //     u64 offset and length of the index, u64 N, SHA-256 of header, index and these three numbers, 'SLEVENTS'
 //
-// All little-endian. It is written once from beginning to end, atomically; only the stamp, which no checksum covers, may be renewed: it is
-// a shortcut, and one that is torn or wrong costs a look at the source's contents. Recordings are read from a mapping of the file that
-// outlives its being cut (native/core/mapped_file.h).
+// All little-endian. It is written once from beginning to end, atomically; only the stamp, which no checksum covers,
+// may be renewed: it is a shortcut, and one that is torn or wrong costs a look at the source's contents. Recordings are
+// read from a mapping of the file that outlives its being cut (native/core/mapped_file.h).
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -110,8 +110,8 @@ function checkItem({ name, label }: CacheItem, classes: string[], seen: Set<stri
 }
 
 /**
- * The file in parts, each to be used before the next one is asked for: they share the same memory, that of one recording, one part and the
- * index, so that nothing is left to the garbage collector.
+ * The file in parts, each to be used before the next one is asked for: they share the same memory, that of one
+ * recording, one part and the index, so that nothing is left to the garbage collector.
  */
 async function* cacheParts(content: CacheContent, items: AsyncIterable<CacheItem>, options: BuildOptions) {
   const header = headerOf(content);
@@ -246,7 +246,10 @@ function readHeader(fd: number, file: string, end: number): Header {
   }
 }
 
-/** Every recording lies between header and index and has bytes for its events; so no number of the index can lead a reader astray. */
+/**
+ * Every recording lies between header and index and has bytes for its events; so no number of the index can lead a
+ * reader astray.
+ */
 function checkTable(cache: EventCache, start: number, end: number): void {
   const least = leastBytes(cache);
   for (let i = 0; i < cache.labels.length; i++) {
@@ -298,7 +301,10 @@ export function openEventCache(file: string): EventCache | undefined {
   }
 }
 
-/** Marks a cache as made from files with that stamp. A cache that cannot be written to stays as it is; the next open compares contents again. */
+/**
+ * Marks a cache as made from files with that stamp. A cache that cannot be written to stays as it is; the next open
+ * compares contents again.
+ */
 export function renewStamp({ file, id }: Pick<EventCache, 'file' | 'id'>, stamp: string): void {
   let fd: number | undefined;
   try {

@@ -65,7 +65,9 @@ export function unpackLz4(bytes: Uint8Array, room: Uint8Array<ArrayBuffer>, most
   }
 }
 
-/** Walks a Zstandard frame (RFC 8878) to see that it is one, ends with the data, and needs no more memory than `most`. */
+/**
+ * Walks a Zstandard frame (RFC 8878) to see that it is one, ends with the data, and needs no more memory than `most`.
+ */
 function checkZstd(input: Input, most: number): void {
   if (input.u32() !== ZSTD_MAGIC) throw new CompressionError('a Zstandard frame begins with 28 b5 2f fd');
   const flags = input.u8();

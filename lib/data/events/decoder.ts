@@ -1,4 +1,5 @@
-// Bytes of a recording to events by the native decoders: blocks to decode into, and the feed that keeps the state between pieces.
+// Bytes of a recording to events by the native decoders: blocks to decode into, and the feed that keeps the state
+// between pieces.
 import { native } from '../../core/native.ts';
 import { DataError } from '../files.ts';
 import type { Events } from './events.ts';
@@ -54,8 +55,8 @@ export class EventBlock {
 /** Takes the bytes of a recording in pieces; what it leaves over must begin the next piece. */
 export interface EventFeed {
   /**
-   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room, with about how many
-   * bytes were used: continue when it has.
+   * Decodes bytes that lie at `offset` of the file into the block. Yields where the block has no room, with about how
+   * many bytes were used: continue when it has.
    * @returns the bytes that were used
    */
   push(bytes: Uint8Array, offset: number, block: EventBlock): Generator<number, number>;

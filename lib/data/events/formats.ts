@@ -5,9 +5,9 @@ import { openAedat4, type Packets } from './aedat4.ts';
 
 /**
  * Formats of recordings, and data sets that read one of them their own way:
- * 'nmnist' (40-bit events, 34x34), 'ncaltech101' (the same, 240x180), 'aedat2' (AEDAT 2.0 of a DVS128, 128x128, as jAER shows it),
- * 'cifar10-dvs' (the same with the camera turned upright), 'aedat3' (AEDAT 3.1), 'aedat4' (AEDAT 4.0), 'dat' (Prophesee DAT 2),
- * 'evt2' and 'evt3' (Prophesee RAW).
+ * 'nmnist' (40-bit events, 34x34), 'ncaltech101' (the same, 240x180), 'aedat2' (AEDAT 2.0 of a DVS128, 128x128, as jAER
+ * shows it), 'cifar10-dvs' (the same with the camera turned upright), 'aedat3' (AEDAT 3.1), 'aedat4' (AEDAT 4.0), 'dat'
+ * (Prophesee DAT 2), 'evt2' and 'evt3' (Prophesee RAW).
  */
 export type EventFormat = (typeof EVENT_FORMATS)[number];
 
@@ -81,7 +81,10 @@ const SENSORS: [name: RegExp, size: SensorSize][] = [
 const sensorNamed = (text: string | undefined): SensorSize | undefined =>
   text === undefined ? undefined : SENSORS.find(([name]) => name.test(text))?.[1];
 
-/** The lines that begin with `mark`, decoded as Latin-1, and the byte after them. `last` matches a line that ends the header. */
+/**
+ * The lines that begin with `mark`, decoded as Latin-1, and the byte after them. `last` matches a line that ends the
+ * header.
+ */
 function textHeader(head: Uint8Array, mark: number, last: RegExp, file: string): { lines: string[]; end: number } {
   const lines: string[] = [];
   let at = 0;

@@ -15,8 +15,10 @@ const CLASSES = 11;
 const MAX_BYTES = 2 ** 20;
 
 /**
- * Reads the labels of a recording of DVS128 Gesture (A. Amir et al., 2017): userNN_LIGHT_labels.csv beside userNN_LIGHT.aedat.
- * @throws DataError with file and byte offset if it is missing or a line is not a class from 1 to 11 and two times in order
+ * Reads the labels of a recording of DVS128 Gesture (A. Amir et al., 2017): userNN_LIGHT_labels.csv beside
+ * userNN_LIGHT.aedat.
+ * @throws DataError with file and byte offset if it is missing or a line is not a class from 1 to 11 and two times in
+ * order
  * @example readGestureLabels('user01_natural_labels.csv')[0] // { label: 0, start: 53036986, end: 59508469 }
  */
 export function readGestureLabels(file: string): GestureLabel[] {

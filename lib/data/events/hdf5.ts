@@ -125,8 +125,9 @@ function shdEvents(
 }
 
 /**
- * The recordings of the Spiking Heidelberg Digits (B. Cramer et al., 2020; shd_train.h5, shd_test.h5), in the order of the file, some hundred in
- * memory at a time. A unit is a column of a sensor of 700x1, every polarity is 1, times are rounded to microseconds.
+ * The recordings of the Spiking Heidelberg Digits (B. Cramer et al., 2020; shd_train.h5, shd_test.h5), in the order of
+ * the file, some hundred in memory at a time. A unit is a column of a sensor of 700x1, every polarity is 1, times are
+ * rounded to microseconds.
  * @throws DataError if the file is missing, damaged or of another layout
  * @example for await (const { events, label } of readShd('shd_train.h5')) console.log(label, events.count);
  */
@@ -175,8 +176,8 @@ function members({ type, compound_type: compound }: Metadata, path: string, file
 }
 
 /**
- * A recording in an HDF5 file: a dataset of one axis whose elements have the members x, y, p and t (or ts, timestamp), as AERTB and Prophesee write
- * them. Times that are floats are seconds, integers are microseconds.
+ * A recording in an HDF5 file: a dataset of one axis whose elements have the members x, y, p and t (or ts, timestamp),
+ * as AERTB and Prophesee write them. Times that are floats are seconds, integers are microseconds.
  * @param path of the dataset in the file: '0/00004', 'CD/events'
  * @throws DataError if the file is missing, damaged or of another layout, or an event lies outside of the sensor
  * @example await readHdf5Events('nmnist.h5', '0/00004', { width: 34, height: 34 })

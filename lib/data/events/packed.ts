@@ -3,7 +3,8 @@
 //     its time since the one before, in microseconds: zigzag (0, -1, 1, -2, ...), LEB128 (7 bits a byte, low ones first)
 //     its address, in ceil((xBits + yBits + 1) / 8) bytes, low ones first: polarity, then column, then row
 //
-// with xBits and yBits as many as the sensor's largest column and row need: 3 to 4 bytes an event where the file has 5 to 8.
+// with xBits and yBits as many as the sensor's largest column and row need: 3 to 4 bytes an event where the file has 5
+// to 8.
 import { SpikeloomError } from '../../core/errors.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
@@ -73,7 +74,10 @@ export function packRecording(events: Events, sensor: SensorSize, room = new Uin
   return { bytes: bytes.subarray(0, at), count, first, last };
 }
 
-/** A zigzag number that needs more than one byte, from `at` on: [step, offset after it]; an offset of -1 where it never ends. */
+/**
+ * A zigzag number that needs more than one byte, from `at` on: [step, offset after it]; an offset of -1 where it never
+ * ends.
+ */
 function longStep(bytes: Uint8Array, at: number): [number, number] {
   let value = 0;
   let scale = 1;
@@ -96,8 +100,8 @@ export interface UnpackTarget {
 }
 
 /**
- * Unpacks a recording, and cuts it into slices that end at `edges` (see sliceEdges(); without edges, bounds are left alone). What lies
- * past the last edge is not unpacked.
+ * Unpacks a recording, and cuts it into slices that end at `edges` (see sliceEdges(); without edges, bounds are left
+ * alone). What lies past the last edge is not unpacked.
  * @returns whether the bytes were those of `count` events
  */
 export function unpackRecording(

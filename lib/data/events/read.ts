@@ -49,7 +49,10 @@ function finish(feed: EventFeed, left: number, end: number, file: string, option
   throw new DataError(file, `the recording is cut off within an event or a packet; ${remedy}`, { offset: end });
 }
 
-/** A block with room for all events of a file; where their size varies, for its beginning, from which the rest is estimated. */
+/**
+ * A block with room for all events of a file; where their size varies, for its beginning, from which the rest is
+ * estimated.
+ */
 function blockFor({ start, bytesPerEvent }: Recording, bytes: number, file: string): EventBlock {
   const events = Math.ceil(Math.max(0, bytes - start) / (bytesPerEvent === 1 ? 64 : bytesPerEvent));
   try {
@@ -105,8 +108,10 @@ export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?:
 
 /**
  * Reads a whole recording of an event camera; the format is told from content and extension, or given.
- * Formats: N-MNIST and N-Caltech101 (.bin, .bs2), AEDAT 2.0, 3.1 and 4.0, Prophesee DAT and RAW (EVT 2.0, EVT 3.0); docs/data.md has them all.
- * @throws DataError with file and byte offset if the file is missing, damaged, cut off, too large for memory or of another format
+ * Formats: N-MNIST and N-Caltech101 (.bin, .bs2), AEDAT 2.0, 3.1 and 4.0, Prophesee DAT and RAW (EVT 2.0, EVT 3.0);
+ * docs/data.md has them all.
+ * @throws DataError with file and byte offset if the file is missing, damaged, cut off, too large for memory or of
+ * another format
  * @example const { count, x, y, p, t } = readEvents('user01_natural.aedat');
  */
 export function readEvents(file: string, options: EventOptions = {}): Events {
@@ -138,8 +143,8 @@ export function readEvents(file: string, options: EventOptions = {}): Events {
 }
 
 /**
- * Reads a recording in blocks of up to `chunk` events (2^18 without it), in order, with memory for some blocks however large the file is.
- * Errors are those of {@link readEvents}, thrown where reading gets to them.
+ * Reads a recording in blocks of up to `chunk` events (2^18 without it), in order, with memory for some blocks however
+ * large the file is. Errors are those of {@link readEvents}, thrown where reading gets to them.
  * @example for await (const { count, t } of streamEvents('traffic.raw', { chunk: 100_000 })) console.log(count, t[0]);
  */
 export async function* streamEvents(

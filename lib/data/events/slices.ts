@@ -6,7 +6,7 @@ import type { Events } from './events.ts';
 /**
  * How a recording is cut into T slices of events in the order of the file:
  *
- * * 'count': floor(N / T) events each, the last one takes the rest (SpikingJelly's 'number', and what FSTA-SNN is trained on)
+ * * 'count': floor(N / T) events each, the last one takes the rest (SpikingJelly's 'number'; FSTA-SNN is trained on it)
  * * 'duration': the time from the first event to the last in T equal spans
  * * 'window': spans of `window` microseconds from the first event on; what comes after the T-th is left out
  *
@@ -28,7 +28,9 @@ export interface SliceOptions {
 /** Most slices of a recording: more are a mistake in the window's unit. */
 const MOST_STEPS = 2 ** 20;
 
-/** @internal Ends of T slices in microseconds, of a recording from `first` to `last`; none where the rule counts events. */
+/**
+ * @internal Ends of T slices in microseconds, of a recording from `first` to `last`; none where the rule counts events.
+ */
 export function sliceEdges(by: BinningRule, steps: number, window: number, first: number, last: number): Float64Array {
   if (by === 'count') return new Float64Array(0);
   if (by === 'window') return Float64Array.from({ length: steps }, (_, k) => first + (k + 1) * window);
@@ -59,7 +61,8 @@ export function checkBinning(by: BinningRule, window: number | undefined): void 
 }
 
 /**
- * The bounds of a recording's slices [T+1]: slice t has the events bounds[t] to bounds[t+1] - 1. See {@link BinningRule}.
+ * The bounds of a recording's slices [T+1]: slice t has the events bounds[t] to bounds[t+1] - 1. See
+ * {@link BinningRule}.
  * @throws SpikeloomError where steps or window are missing or out of range
  * @example eventSlices(readEvents('00002.bin'), { by: 'count', steps: 10 })
  */

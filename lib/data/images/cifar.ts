@@ -8,8 +8,8 @@ import { pickledArray, unpickle } from './pickle.ts';
 
 /**
  * The binary CIFAR formats (Krizhevsky, 2009; https://www.cs.toronto.edu/~kriz/cifar.html): records of fixed length,
- * the labels (CIFAR-10: class; CIFAR-100: coarse class, fine class) and 3072 pixels, planes R, G, B of 32x32. The Python form
- * has the same in pickled dictionaries: 'data', an array [N,3072], and a list of classes.
+ * the labels (CIFAR-10: class; CIFAR-100: coarse class, fine class) and 3072 pixels, planes R, G, B of 32x32. The
+ * Python form has the same in pickled dictionaries: 'data', an array [N,3072], and a list of classes.
  */
 interface Format {
   traits: Pick<ImageSet, 'name' | 'classes' | 'mean' | 'std'>;
@@ -220,7 +220,8 @@ function inArchive({ traits, binary, python }: Format, archive: string): [Files,
 
 /**
  * CIFAR-10, 50,000 + 10,000 images in 10 classes.
- * @param root the folder of data_batch_1..5.bin and test_batch.bin, or of the Python version's files, or of either's .tar.gz, or that file
+ * @param root the folder of data_batch_1..5.bin and test_batch.bin, or of the Python version's files, or of either's
+ * .tar.gz, or that file
  * @throws DataError with file and byte
  * @example cifar10('cifar-10-python.tar.gz').train.count
  */
@@ -230,7 +231,8 @@ export function cifar10(root: string): ImageSplits {
 
 /**
  * CIFAR-100, 50,000 + 10,000 images with the 100 fine labels.
- * @param root the folder of train.bin and test.bin, or of the Python version's files, or of either's .tar.gz, or that file
+ * @param root the folder of train.bin and test.bin, or of the Python version's files, or of either's .tar.gz, or that
+ * file
  * @throws DataError with file and byte
  */
 export function cifar100(root: string): ImageSplits {

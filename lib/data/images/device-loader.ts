@@ -1,4 +1,5 @@
-// Batches that are augmented and normalized on a device, from a set that is resident there or from bytes that are uploaded with each batch.
+// Batches that are augmented and normalized on a device, from a set that is resident there or from bytes that are
+// uploaded with each batch.
 import type { Device, RealType } from '../../core/index.ts';
 import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from '../augment/augment.ts';
 import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from '../loader.ts';
@@ -24,8 +25,9 @@ export interface DevicePlace {
 }
 
 /**
- * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a program of some words,
- * and where the set is not resident its pixels as bytes, a quarter of the size of real numbers. No thread is needed.
+ * A {@link Loader} whose batches are made on a device: the same ones in the same order, to the bit. An image is a
+ * program of some words, and where the set is not resident its pixels as bytes, a quarter of the size of real numbers.
+ * No thread is needed.
  */
 export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
   /** Nobody waits for these batches. */

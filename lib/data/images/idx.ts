@@ -4,8 +4,8 @@ import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 
 /**
- * The idx format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist): bytes 0 0 type rank, then `rank` sizes as
- * big-endian uint32, then the values, the last dimension running fastest. Only type 8 (unsigned byte) is read.
+ * The idx format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist): bytes 0 0 type rank, then `rank` sizes
+ * as big-endian uint32, then the values, the last dimension running fastest. Only type 8 (unsigned byte) is read.
  */
 export interface IdxArray {
   shape: number[];

@@ -38,8 +38,9 @@ const MAX_STEPS = 2 ** 22;
 const MARK = Symbol('mark');
 
 /**
- * Reads a pickle of protocol 2 or 3 that holds dictionaries, lists, tuples, numbers, strings and numpy arrays of unsigned bytes, as CIFAR's
- * Python files do. It builds plain data; every global but numpy's array and dtype and Python 3's encoding of byte strings is refused.
+ * Reads a pickle of protocol 2 or 3 that holds dictionaries, lists, tuples, numbers, strings and numpy arrays of
+ * unsigned bytes, as CIFAR's Python files do. It builds plain data; every global but numpy's array and dtype and Python
+ * 3's encoding of byte strings is refused.
  * @throws DataError with file and byte
  * @example unpickle('data_batch_1', bytes) as Map<string, PickleValue>
  */

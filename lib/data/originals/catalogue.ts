@@ -1,5 +1,5 @@
-// The data sets that there are readers for, as their owners distribute them: page, licence, files, and the forms in which they may lie in a
-// folder. Nothing here downloads anything; see check.ts and fetch.ts.
+// The data sets that there are readers for, as their owners distribute them: page, licence, files, and the forms in
+// which they may lie in a folder. Nothing here downloads anything; see check.ts and fetch.ts.
 import {
   CIFAR10_BATCHES,
   CIFAR10_BINARY,

@@ -12,8 +12,8 @@ import { CATALOGUE, type CatalogueEntry, type FilesLayout, type KnownFile, type 
 import { digestContent, digestFile, isOriginal } from './digest.ts';
 
 /**
- * 'original': has the known hash. 'differs': can be read, and has another one. 'present': no hash is known. 'damaged': cannot be read, or is
- * cut off.
+ * 'original': has the known hash. 'differs': can be read, and has another one. 'present': no hash is known. 'damaged':
+ * cannot be read, or is cut off.
  */
 export type FileState = 'original' | 'differs' | 'present' | 'damaged' | 'missing';
 
@@ -81,7 +81,10 @@ async function placesIn(root: string): Promise<string[]> {
   return [root, ...(inside.length > MAX_SUBFOLDERS ? [] : inside.filter(isFolder))];
 }
 
-/** Which of these places may be a layout's folder. @param anyName whether the folder may have another name than the layout's or the set's */
+/**
+ * Which of these places may be a layout's folder.
+ * @param anyName whether the folder may have another name than the layout's or the set's
+ */
 function candidates(places: readonly string[], set: string, folder: string, anyName: boolean): string[] {
   if (folder === '' || anyName)
     return [...new Set([...places, ...places.map((place) => join(place, folder))])].filter(isFolder);
@@ -204,7 +207,10 @@ async function checkTree(set: CatalogueEntry, layout: TreeLayout, folder: string
   };
 }
 
-/** How well files fit a data set that shares its file names with another one: by hashes, then by the name of their folder. */
+/**
+ * How well files fit a data set that shares its file names with another one: by hashes, then by the name of their
+ * folder.
+ */
 function fit({ set, files, folder }: Finding): number {
   const originals = files.filter(({ state }) => state === 'original').length;
   return 1000 * originals + (resolve(folder).includes(set.name) ? set.name.length : 0);

@@ -175,8 +175,8 @@ async function fetchPart(file: string, known: KnownFile, url: string, options: F
 }
 
 /**
- * Downloads a file into a folder under its own name. It arrives as NAME.part, which another call continues as long as the file on the server
- * is the same, and gets its name when it is complete and has the hash on record.
+ * Downloads a file into a folder under its own name. It arrives as NAME.part, which another call continues as long as
+ * the file on the server is the same, and gets its name when it is complete and has the hash on record.
  * @param url where it comes from; default: the public address on record
  * @returns 'there' where the file was there already, as it should be
  * @throws SpikeloomError for what a server, a hash or the disk refuses; what has arrived is kept unless it is wrong

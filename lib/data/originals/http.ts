@@ -54,7 +54,8 @@ function send(url: URL, { resume, signal, idleMs = IDLE_MS }: Request): Promise<
 
 /**
  * Asks for a file. The body is for the caller to read or to destroy.
- * @throws ConnectionError where a server cannot be reached; SpikeloomError for other answers, too many redirects, or one to plain http
+ * @throws ConnectionError where a server cannot be reached; SpikeloomError for other answers, too many redirects, or
+ * one to plain http
  */
 export async function getFile(address: string, request: Request = {}): Promise<Answer> {
   let url = httpAddress(address);

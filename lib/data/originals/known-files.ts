@@ -1,9 +1,10 @@
 // Files of data sets as their owners distribute them: sizes, hashes and addresses.
 //
-// Where the hashes come from: CIFAR: the owner's page (archives), torchvision (files of the Python version), torchvision-ruby and
-// rai-project/dldataset (files of the binary version). MNIST, Fashion-MNIST: torchvision (.gz), published lists of the unpacked files'
-// MD5, which the unpacked originals have. ImageNet: the page behind its login, as torchvision has them. CIFAR10-DVS, DVS128 Gesture,
-// N-MNIST, N-Caltech101, SHD: SpikingJelly and tonic. N-CARS: tonic.
+// Where the hashes come from: CIFAR: the owner's page (archives), torchvision (files of the Python version),
+// torchvision-ruby and rai-project/dldataset (files of the binary version). MNIST, Fashion-MNIST: torchvision (.gz),
+// published lists of the unpacked files' MD5, which the unpacked originals have. ImageNet: the page behind its login,
+// as torchvision has them. CIFAR10-DVS, DVS128 Gesture, N-MNIST, N-Caltech101, SHD: SpikingJelly and tonic. N-CARS:
+// tonic.
 
 /** A file as it is distributed. */
 export interface KnownFile {

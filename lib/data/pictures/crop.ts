@@ -14,9 +14,9 @@ export interface Box {
 const TRIES = 10;
 
 /**
- * A random crop (Szegedy et al., "Going deeper with convolutions", 2015, as torchvision draws it): a share of the area uniform in `scale`, a
- * ratio width / height whose logarithm is uniform in `ratio`, then a place; up to ten draws until it fits, else the largest middle part whose
- * ratio is allowed.
+ * A random crop (Szegedy et al., "Going deeper with convolutions", 2015, as torchvision draws it): a share of the area
+ * uniform in `scale`, a ratio width / height whose logarithm is uniform in `ratio`, then a place; up to ten draws until
+ * it fits, else the largest middle part whose ratio is allowed.
  */
 export function randomCrop(
   width: number,

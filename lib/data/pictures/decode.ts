@@ -12,8 +12,9 @@ export interface OpenPicture {
 const MAX_PIXELS = 1e8;
 
 /**
- * Opens a picture from a file's bytes: JPEG by libjpeg-turbo in the addon where it is found (only what the window needs is decoded), anything
- * else by sharp. The file's orientation and colour profile mean nothing here, as nothing to Pillow.
+ * Opens a picture from a file's bytes: JPEG by libjpeg-turbo in the addon where it is found (only what the window needs
+ * is decoded), anything else by sharp. The file's orientation and colour profile mean nothing here, as nothing to
+ * Pillow.
  * @param file for messages
  * @throws DataError where it cannot be decoded, with the byte where that is known; render() may throw one too
  */
@@ -38,7 +39,10 @@ function explained<T>(file: string, body: () => T): T {
   }
 }
 
-/** Opens a picture of any format that sharp knows. @param jpegProblem where it is a JPEG file: why the addon does not decode it */
+/**
+ * Opens a picture of any format that sharp knows.
+ * @param jpegProblem where it is a JPEG file: why the addon does not decode it
+ */
 export async function openBySharp(file: string, bytes: Buffer, jpegProblem: string | undefined): Promise<OpenPicture> {
   const sharp = await loadSharp(file, jpegProblem);
   try {

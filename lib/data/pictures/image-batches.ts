@@ -16,9 +16,10 @@ import { FileReader, fileName } from './packed-files.ts';
 const MAX_SKIPS = 100;
 
 /**
- * Makes the batches of pictures in files. Without augmentation: the short side scaled to `resize`, the middle cut out. 'basic': a random
- * crop scaled to H x W, mirrored with probability 1/2; 'published': the same, then RandAugment (magnitude 5, standard deviation 0.5). Then
- * (p / 255 - mean) / std. A sample's draws depend on (seed, epoch, index) alone.
+ * Makes the batches of pictures in files. Without augmentation: the short side scaled to `resize`, the middle cut out.
+ * 'basic': a random crop scaled to H x W, mirrored with probability 1/2; 'published': the same, then RandAugment
+ * (magnitude 5, standard deviation 0.5). Then (p / 255 - mean) / std. A sample's draws depend on (seed, epoch, index)
+ * alone.
  */
 export function pictureBatches({
   set,
@@ -67,7 +68,9 @@ export function pictureBatches({
   };
 }
 
-/** Renders a sample, or with 'skip' the first one after it that can be decoded; returns its index and its random stream. */
+/**
+ * Renders a sample, or with 'skip' the first one after it that can be decoded; returns its index and its random stream.
+ */
 async function firstSound(
   set: ImageFiles,
   index: number,

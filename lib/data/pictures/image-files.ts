@@ -38,7 +38,10 @@ export interface ImageFilesOptions {
   /** Share of the area and width / height of random crops (defaults 0.08 to 1 and 3/4 to 4/3). */
   scale?: readonly [number, number];
   ratio?: readonly [number, number];
-  /** What a picture that cannot be decoded does: end the epoch with an error (default), or be replaced by the next one and counted. */
+  /**
+   * What a picture that cannot be decoded does: end the epoch with an error (default), or be replaced by the next one
+   * and counted.
+   */
   broken?: 'error' | 'skip';
   mean?: number[];
   std?: number[];
@@ -88,9 +91,9 @@ export function imageFiles(
 }
 
 /**
- * Pictures in class folders, as ImageNet has them: root/{train,val}/CLASS/*.JPEG (also valid or test for val; png, webp, tiff and gif too;
- * folders below a class count for it). Classes are the folders of train in the order of their names, samples in that order and by name.
- * Only names are read here.
+ * Pictures in class folders, as ImageNet has them: root/{train,val}/CLASS/*.JPEG (also valid or test for val; png,
+ * webp, tiff and gif too; folders below a class count for it). Classes are the folders of train in the order of their
+ * names, samples in that order and by name. Only names are read here.
  * @throws DataError where a half, a class or every picture of a class is missing
  * @example
  * const { train } = imageFolder('imagenet', { interpolation: 'bicubic' });

@@ -3,8 +3,8 @@ import { type ByteSource, fileSource } from '../archive/source.ts';
 import { DataError, readDataFile } from '../files.ts';
 
 /**
- * Where the files of a set's samples lie: plain data over shared memory, so that a million names are one block of bytes and a thread is
- * given them without a copy.
+ * Where the files of a set's samples lie: plain data over shared memory, so that a million names are one block of bytes
+ * and a thread is given them without a copy.
  */
 export interface PackedFiles {
   /** Folders or tar archives. */

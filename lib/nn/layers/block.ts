@@ -11,7 +11,10 @@ import { residual } from './residual.ts';
 export interface BlockOptions {
   /** Of the first convolution and of the shortcut. Default 1. */
   stride?: number;
-  /** Where the shape changes: average pool (rounding up, padding not counted), then 1x1 convolution; or 1x1 convolution with stride. Default 'pooled'. */
+  /**
+   * Where the shape changes: average pool (rounding up, padding not counted), then 1x1 convolution; or 1x1 convolution
+   * with stride. Default 'pooled'.
+   */
   shortcut?: 'pooled' | 'strided';
   /** Attention before every neuron layer. Default fsta(). */
   attention?: Layer | 'none';
@@ -43,8 +46,8 @@ function shortcutOf(channels: number, stride: number, kind: 'pooled' | 'strided'
 }
 
 /**
- * A residual block: h = N(BN(conv3x3 x)), y = N(BN(conv3x3 h) + r), N attention and neurons, r = x where shapes agree and stride is 1,
- * else BN(conv1x1(...x)). The identity adds the spikes of the block before to the current.
+ * A residual block: h = N(BN(conv3x3 x)), y = N(BN(conv3x3 h) + r), N attention and neurons, r = x where shapes agree
+ * and stride is 1, else BN(conv1x1(...x)). The identity adds the spikes of the block before to the current.
  * @example ...block(128, { stride: 2, name: 'down' })
  */
 export function block(channels: number, options: BlockOptions & { name: string }): Layer[] {

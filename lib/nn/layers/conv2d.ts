@@ -26,8 +26,8 @@ type Checked = z.output<typeof schema>;
 
 /**
  * Convolution of every time step: y[t,b,o] = sum_c w[o,c] (*) x[t,b,c] (+ bias[o]), square kernel, zero padding.
- * [C,H,W] -> [channels,P,Q], P = floor((H + 2 padding - kernel) / stride) + 1. Weights start normal with standard deviation
- * sqrt(2 / (kernel^2 channels)), biases at 0.
+ * [C,H,W] -> [channels,P,Q], P = floor((H + 2 padding - kernel) / stride) + 1. Weights start normal with standard
+ * deviation sqrt(2 / (kernel^2 channels)), biases at 0.
  * @example conv2d(64, { kernel: 3 })
  */
 export const conv2d = (channels: number, options: Options<typeof schema, 'channels'>): Conv2dLayer => ({

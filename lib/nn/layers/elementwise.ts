@@ -19,7 +19,10 @@ export type MeanOverTimeLayer = z.input<typeof meanSchema>;
 /** y = max(x, 0). */
 export const relu = (options: Options<typeof reluSchema> = {}): ReluLayer => ({ kind: 'relu', ...options });
 
-/** While training, each element is zero with probability p, one draw for all time steps, and the others are divided by 1 - p. */
+/**
+ * While training, each element is zero with probability p, one draw for all time steps, and the others are divided by
+ * 1 - p.
+ */
 export const dropout = (p: number, options: Options<typeof dropoutSchema, 'p'> = {}): DropoutLayer => ({
   kind: 'dropout',
   p,

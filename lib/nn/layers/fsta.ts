@@ -20,7 +20,10 @@ const MIX = 7;
 const index = integer(0, MAX_BASIS * MAX_BASIS - 1);
 
 const schema = layerSchema('fsta', {
-  /** 1: one convolution turns the K frequency maps into one; r > 1: two of them with floor(K / r) maps and a relu between. */
+  /**
+   * 1: one convolution turns the K frequency maps into one; r > 1: two of them with floor(K / r) maps and a relu
+   * between.
+   */
   reduction: integer(1, MAX_BASIS * MAX_BASIS).default(1),
   /** Side of the DCT filters in pixels, odd. */
   basis: integer(1, MAX_BASIS)
@@ -50,8 +53,9 @@ type Checked = z.output<typeof schema>;
 
 /**
  * Frequency-based spatial-temporal attention on the current x, before the neurons:
- * y = x (1 + a[t,b]) (m + n + n G[b,h,w]) / 2, a = sigmoid(Wt z), G = sigmoid(mix(D (*) sum_c mean_t x (1 + a))). The shape stays.
- * It looks at all time steps, so Wt fixes T. Start: alpha = beta = n = 0.5, m = 0.6, Wt and the convolutions uniform in +-1/sqrt(inputs).
+ * y = x (1 + a[t,b]) (m + n + n G[b,h,w]) / 2, a = sigmoid(Wt z), G = sigmoid(mix(D (*) sum_c mean_t x (1 + a))). The
+ * shape stays. It looks at all time steps, so Wt fixes T. Start: alpha = beta = n = 0.5, m = 0.6, Wt and the
+ * convolutions uniform in +-1/sqrt(inputs).
  *
  * Source: Yu, Zhang, Wang, Xu, "FSTA-SNN", AAAI 2025.
  */

@@ -12,8 +12,9 @@ const schema = layerSchema('norm', {
 export type NormLayer = z.input<typeof schema>;
 
 /**
- * Batch normalisation per channel with statistics over T, B, H and W: y = gamma (x - mean) / sqrt(var + eps) + beta. In evaluation
- * the running statistics take the place of mean and var. gamma (`weight`) starts at 1, beta (`bias`) at 0. The shape stays.
+ * Batch normalisation per channel with statistics over T, B, H and W: y = gamma (x - mean) / sqrt(var + eps) + beta. In
+ * evaluation the running statistics take the place of mean and var. gamma (`weight`) starts at 1, beta (`bias`) at 0.
+ * The shape stays.
  */
 export const norm = (options: Options<typeof schema> = {}): NormLayer => ({ kind: 'norm', ...options });
 
