@@ -1,4 +1,6 @@
 // FSTA's spatial gate, shared by the kernels that apply it: G = sigmoid(F) is the open share of a pixel, k = (m + n + n G) / 2 its factor.
+// Over time a step has the factor 1 + a. Of its gradients, with r[b,p] = sum over t and c of gy x (1 + a): gF = r n/2 G (1 - G), and r adds r/2 to gm and
+// r/2 (1 + G) to gn; in double.
 #pragma once
 #include "core/surrogate.h"
 
@@ -14,5 +16,21 @@ template <class T>
 SPIKELOOM_HD T gateFactor(T m, T n, T open) {
   return (m + n + n * open) / T(2);
 }
+
+template <class T>
+SPIKELOOM_HD T gateGain(T a) {
+  return T(1) + a;
+}
+
+SPIKELOOM_HD double mapSlope(double r, double n, double open) { return r * n / 2 * open * (1 - open); }
+
+struct GateSums {
+  double m = 0, n = 0;
+
+  SPIKELOOM_HD void add(double r, double open) {
+    m += r / 2;
+    n += r / 2 * (1 + open);
+  }
+};
 
 }  // namespace spikeloom

@@ -33,11 +33,14 @@ struct LifNeuron {
   }
 };
 
+// A decay that is learned, and the logit's gradient out of the decay's.
+SPIKELOOM_HD double decayOf(double logit) { return 1 / (1 + std::exp(-logit)); }
+SPIKELOOM_HD double logitGradient(double gdecay, double decay) { return gdecay * decay * (1 - decay); }
+
 // The decay of a step: the attribute, or sigmoid(logit) where a logit was given.
 inline double decayOf(const TensorView& logit, double decay, bool isDouble) {
   if (logit.data == nullptr) return decay;
-  const double l = isDouble ? *as<double>(logit) : static_cast<double>(*as<float>(logit));
-  return 1 / (1 + std::exp(-l));
+  return decayOf(isDouble ? *as<double>(logit) : static_cast<double>(*as<float>(logit)));
 }
 
 }  // namespace spikeloom

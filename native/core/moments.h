@@ -1,6 +1,8 @@
 // Mean and variance from parts: a part holds the count, mean and squared deviations from that mean of its own elements, and parts are
 // merged in order, in double. No sum of squares of the values themselves is ever taken, so a large mean costs no digits.
 #pragma once
+#include <cmath>
+
 #include "core/host_device.h"
 
 namespace spikeloom {
@@ -20,6 +22,12 @@ struct Moments {
     if (n > 0) add(n, shift + sum / n, square - sum * sum / n);
   }
   SPIKELOOM_HD double variance() const { return squares > 0 ? squares / count : 0; }
+  SPIKELOOM_HD double unbiased() const { return count > 1 ? squares / (count - 1) : squares; }
 };
+
+SPIKELOOM_HD double inverseDeviation(double variance, double eps) { return 1.0 / std::sqrt(variance + eps); }
+
+// What a running statistic becomes.
+SPIKELOOM_HD double runningValue(double running, double now, double momentum) { return (1 - momentum) * running + momentum * now; }
 
 }  // namespace spikeloom

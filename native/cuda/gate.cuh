@@ -21,7 +21,7 @@ struct GateIn {
   // G of pixel i of all images.
   __device__ __forceinline__ T open(uint32_t i) const { return a ? openShare(F[i]) : T(0); }
   __device__ __forceinline__ T factor(T open) const { return a ? gateFactor(*m, *n, open) : T(1); }
-  __device__ __forceinline__ T gain(uint32_t tb) const { return a ? T(1) + a[tb] : T(1); }
+  __device__ __forceinline__ T gain(uint32_t tb) const { return a ? gateGain(a[tb]) : T(1); }
 };
 
 // Null where it is not wanted.
@@ -78,17 +78,14 @@ __device__ inline void writeSum(double value, double* to) {
 }
 
 // What a thread keeps of r, which is summed over its pixels.
-struct GateScalars {
-  double m = 0, n = 0;
-
+struct GateScalars : GateSums {
   // overTime: the thread's sum of q (1 + a) at pixel i, of which G is `open`. All threads of the group call it.
   template <class T, int N>
   __device__ __forceinline__ void add(const PixelTiles<N>& tiles, const PixelPlace<N>& at, uint32_t i, bool used, T overTime, T open, T* allR) {
     const double r = static_cast<double>(groupSum(overTime, tiles.group));
     if (at.slot != 0 || !used) return;
     if (allR) allR[static_cast<int64_t>(at.tile) * tiles.pixels() + i] = static_cast<T>(r);
-    m += r / 2;
-    n += r / 2 * (1 + static_cast<double>(open));
+    GateSums::add(r, static_cast<double>(open));
   }
 };
 
@@ -103,7 +100,7 @@ struct MapGradient {
     double sum = 0;
     for (int64_t tile = 0; tile < tiles; tile++) sum += static_cast<double>(r[tile * pixels + i]);
     const double open = static_cast<double>(openShare(F[i]));
-    gF[i] = static_cast<T>(sum * static_cast<double>(*n) / 2 * open * (1 - open));
+    gF[i] = static_cast<T>(mapSlope(sum, static_cast<double>(*n), open));
   }
 };
 
@@ -133,8 +130,7 @@ __global__ void gateTotalsKernel(const double* parts, int64_t blocks, int64_t wi
   for (int64_t k = threadIdx.x; k < blocks; k += kThreads) sum += parts[k * width + width - kGateTotals + which];
   const double total = blockSum(sum, shared);
   if (threadIdx.x != 0) return;
-  const double decay = which == 2 ? learnedDecay(logit) : 0;
-  *to = static_cast<T>(which == 2 ? total * decay * (1 - decay) : total);
+  *to = static_cast<T>(which == 2 ? logitGradient(total, learnedDecay(logit)) : total);
 }
 
 // How many doubles and numbers of T the parts take.

@@ -1,7 +1,7 @@
 // What AdamW and LAMB share: the moments m and v of the gradients, for calls (w!, m!, v!, g, hyper, factor?; beta1, beta2, eps, weightDecay)
-// with hyper = [lr, 1 - beta1^n, 1 - beta2^n]. The same as cpu/gradient_moments.inl.
+// with hyper = [lr, 1 - beta1^n, 1 - beta2^n].
 #pragma once
-#include "cuda/kernel.h"
+#include "cuda/update_rules.cuh"
 
 namespace spikeloom::cuda {
 
@@ -27,18 +27,18 @@ struct GradientMoments {
         rest2(static_cast<T>(1 - call.attributes[1])),
         eps(static_cast<T>(call.attributes[2])) {}
 
-  // m^ / (sqrt(v^) + eps)
-  __device__ T step(T mean, T square) const { return mean * (1 / hyper[1]) / (sqrt(square * (1 / hyper[2])) + eps); }
-  __device__ T stepAt(int64_t i) const { return step(m[i], v[i]); }
+  __device__ MomentsRule<T> rule() const {
+    return {factor ? *factor : T(1), beta1, beta2, rest1, rest2, eps, 1 / hyper[1], 1 / hyper[2]};
+  }
+  __device__ T stepAt(int64_t i) const { return rule().step(m[i], v[i]); }
 
-  // Takes the gradient into both moments and returns step().
+  // Takes the gradient into both moments and returns the step.
   __device__ T update(int64_t i) const {
-    const T d = (factor ? *factor : T(1)) * g[i];
-    const T mean = beta1 * m[i] + rest1 * d;
-    const T square = beta2 * v[i] + rest2 * d * d;
+    const MomentsRule<T> own = rule();
+    const T mean = own.mean(m[i], g[i]), square = own.square(v[i], g[i]);
     m[i] = mean;
     v[i] = square;
-    return step(mean, square);
+    return own.step(mean, square);
   }
 };
 

@@ -10,7 +10,7 @@ namespace spikeloom::cuda {
 // sigmoid(logit), the decay that was learned.
 template <class T>
 __device__ __forceinline__ double learnedDecay(const T* logit) {
-  return 1 / (1 + exp(-static_cast<double>(*logit)));
+  return decayOf(static_cast<double>(*logit));
 }
 
 template <class T>

@@ -14,7 +14,7 @@ void adamwUpdate(const Call& call) {
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
     forVectors<T>(begin, end, [moments, stay](int64_t i, auto at) {
       const Vec<T> step = moments.update(i, at);
-      at.store(moments.w + i, stay * at.load(moments.w + i) - moments.lr * step);
+      at.store(moments.w + i, adamwWeight(at.load(moments.w + i), step, stay, moments.lr));
     });
   });
 }

@@ -15,7 +15,7 @@ struct AdamwUpdate {
     if (*moments.isStopped) return;
     const T lr = moments.hyper[0], stay = static_cast<T>(1 - static_cast<double>(lr) * weightDecay);
     const T w = moments.w[i];
-    moments.w[i] = stay * w - lr * moments.update(i);
+    moments.w[i] = adamwWeight(w, moments.update(i), stay, lr);
   }
 };
 

@@ -6,6 +6,7 @@
 //   gradient    gbeta = sum(gy), ggamma = sum(gy*xhat); training: gx = gamma*invStd*(gy - gbeta/n - xhat*ggamma/n),
 //               evaluation: gx = gamma*invStd*gy
 #pragma once
+#include "core/moments.h"
 
 namespace spikeloom {
 
@@ -21,5 +22,17 @@ inline constexpr char kBatchNormEval[] =
 inline constexpr char kBatchNormEvalGrad[] =
     "batchNormEvalGrad(gy:real[...N,C,H,W], x:real[...N,C,H,W], gamma:real[C], mean:real[C], invStd:real[C])"
     " -> gx:real[...N,C,H,W], ggamma:real[C], gbeta:real[C]";
+
+// xhat of an element.
+template <class T>
+SPIKELOOM_HD T normalised(T x, T mean, T invStd) {
+  return (x - mean) * invStd;
+}
+
+// gx of an element; `share` is 1/n in training, else 0.
+template <class T>
+SPIKELOOM_HD T normGradient(T gy, T xhat, T gamma, T invStd, T ggamma, T gbeta, T share) {
+  return gamma * invStd * (gy - share * (gbeta + xhat * ggamma));
+}
 
 }  // namespace spikeloom

@@ -50,24 +50,19 @@ void batchNorm(const Call& call) {
     chunkMoments(x + first * C, n - first < kChunk ? n - first : kChunk, C, moments + k * 2 * C);
   });
   for (int64_t c = 0; c < C; c++) {
-    double count = 0, average = 0, square = 0;
+    Moments all;
     for (int64_t k = 0; k < chunks; k++) {
       const double added = static_cast<double>(n - k * kChunk < kChunk ? n - k * kChunk : kChunk);
-      const double delta = static_cast<double>(moments[k * 2 * C + c]) / added - average;
-      const double total = count + added;
-      average += delta * (added / total);
-      square += static_cast<double>(moments[(k * 2 + 1) * C + c]) + delta * delta * (count * added / total);
-      count = total;
+      all.add(added, static_cast<double>(moments[k * 2 * C + c]) / added, static_cast<double>(moments[(k * 2 + 1) * C + c]));
     }
-    mean[c] = static_cast<T>(average);
-    invStd[c] = static_cast<T>(1.0 / std::sqrt(square / count + eps));
-    const double unbiased = n > 1 ? square / (count - 1) : square;
-    runningMean[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * average);
-    runningVar[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningVar[c]) + momentum * unbiased);
+    mean[c] = static_cast<T>(all.mean);
+    invStd[c] = static_cast<T>(inverseDeviation(all.squares / all.count, eps));
+    runningMean[c] = static_cast<T>(runningValue(static_cast<double>(runningMean[c]), all.mean, momentum));
+    runningVar[c] = static_cast<T>(runningValue(static_cast<double>(runningVar[c]), all.unbiased(), momentum));
   }
   parallelRange(call, n, kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; p++) {
-      for (int64_t c = 0; c < C; c++) y[p * C + c] = (x[p * C + c] - mean[c]) * invStd[c] * gamma[c] + beta[c];
+      for (int64_t c = 0; c < C; c++) y[p * C + c] = normalised(x[p * C + c], mean[c], invStd[c]) * gamma[c] + beta[c];
     }
   });
 }
@@ -83,10 +78,10 @@ void batchNormEval(const Call& call) {
   T* y = as<T>(call.tensors[5]);
   T* invStd = as<T>(call.tensors[6]);
   const int64_t C = channels(view);
-  for (int64_t c = 0; c < C; c++) invStd[c] = static_cast<T>(1.0 / std::sqrt(static_cast<double>(variance[c]) + call.attributes[0]));
+  for (int64_t c = 0; c < C; c++) invStd[c] = static_cast<T>(inverseDeviation(static_cast<double>(variance[c]), call.attributes[0]));
   parallelRange(call, pixels(view), kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; p++) {
-      for (int64_t c = 0; c < C; c++) y[p * C + c] = (x[p * C + c] - mean[c]) * invStd[c] * gamma[c] + beta[c];
+      for (int64_t c = 0; c < C; c++) y[p * C + c] = normalised(x[p * C + c], mean[c], invStd[c]) * gamma[c] + beta[c];
     }
   });
 }
@@ -113,7 +108,7 @@ void gradient(const Call& call) {
     for (int64_t p = k * kChunk; p < end; p++) {
       for (int64_t c = 0; c < C; c++) {
         sum[c] += gy[p * C + c];
-        product[c] += gy[p * C + c] * ((x[p * C + c] - mean[c]) * invStd[c]);
+        product[c] += gy[p * C + c] * normalised(x[p * C + c], mean[c], invStd[c]);
       }
     }
   });
@@ -130,8 +125,8 @@ void gradient(const Call& call) {
   parallelRange(call, n, kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; p++) {
       for (int64_t c = 0; c < C; c++) {
-        const T normalised = (x[p * C + c] - mean[c]) * invStd[c];
-        gx[p * C + c] = gamma[c] * invStd[c] * (gy[p * C + c] - share * (gbeta[c] + normalised * ggamma[c]));
+        const T xhat = normalised(x[p * C + c], mean[c], invStd[c]);
+        gx[p * C + c] = normGradient(gy[p * C + c], xhat, gamma[c], invStd[c], ggamma[c], gbeta[c], share);
       }
     }
   });

@@ -13,10 +13,9 @@ struct Statistics {
 
   __device__ void operator()(int64_t c, const Moments& m) const {
     mean[c] = static_cast<T>(m.mean);
-    invStd[c] = static_cast<T>(1.0 / sqrt(m.squares / m.count + eps));
-    const double unbiased = m.count > 1 ? m.squares / (m.count - 1) : m.squares;
-    runningMean[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * m.mean);
-    runningVar[c] = static_cast<T>((1 - momentum) * static_cast<double>(runningVar[c]) + momentum * unbiased);
+    invStd[c] = static_cast<T>(inverseDeviation(m.squares / m.count, eps));
+    runningMean[c] = static_cast<T>(runningValue(static_cast<double>(runningMean[c]), m.mean, momentum));
+    runningVar[c] = static_cast<T>(runningValue(static_cast<double>(runningVar[c]), m.unbiased(), momentum));
   }
 };
 
@@ -26,7 +25,7 @@ struct InvStd {
   T* invStd;
   double eps;
 
-  __device__ void operator()(int64_t c) const { invStd[c] = static_cast<T>(1.0 / sqrt(static_cast<double>(variance[c]) + eps)); }
+  __device__ void operator()(int64_t c) const { invStd[c] = static_cast<T>(inverseDeviation(static_cast<double>(variance[c]), eps)); }
 };
 
 // Element i is the i-th group of V channels.
@@ -41,7 +40,7 @@ struct Normalise {
     T values[V];
     loadMany<V>(x + i * V, values);
 #pragma unroll
-    for (int j = 0; j < V; j++) values[j] = (values[j] - mean[c + j]) * invStd[c + j] * gamma[c + j] + beta[c + j];
+    for (int j = 0; j < V; j++) values[j] = normalised(values[j], mean[c + j], invStd[c + j]) * gamma[c + j] + beta[c + j];
     storeMany<V>(y + i * V, values);
   }
 };
@@ -84,7 +83,7 @@ struct GradientSums {
 #pragma unroll
     for (int j = 0; j < V; j++) {
       sums[0][j] += g[j];
-      sums[1][j] += g[j] * ((values[j] - mean[c + j]) * invStd[c + j]);
+      sums[1][j] += g[j] * normalised(values[j], mean[c + j], invStd[c + j]);
     }
   }
 };
@@ -115,8 +114,7 @@ struct InputGradient {
 #pragma unroll
     for (int j = 0; j < V; j++) {
       const int64_t c = first + j;
-      const T normalised = (values[j] - mean[c]) * invStd[c];
-      g[j] = gamma[c] * invStd[c] * (g[j] - share * (gbeta[c] + normalised * ggamma[c]));
+      g[j] = normGradient(g[j], normalised(values[j], mean[c], invStd[c]), gamma[c], invStd[c], ggamma[c], gbeta[c], share);
     }
     storeMany<V>(gx + i * V, g);
   }

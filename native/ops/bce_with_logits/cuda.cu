@@ -21,8 +21,7 @@ struct AddLosses {
   ClassTargets<T> target;
 
   __device__ void operator()(int64_t i, double (&sums)[1]) const {
-    const double v = static_cast<double>(x[i]);
-    sums[0] += (v > 0 ? v : 0) - v * at(target, i) + log1p(exp(-fabs(v)));
+    sums[0] += bceLoss(static_cast<double>(x[i]), at(target, i));
   }
 };
 
@@ -34,8 +33,7 @@ struct Gradient {
   double count;
 
   __device__ void operator()(int64_t i) const {
-    const double v = static_cast<double>(x[i]), e = exp(-fabs(v));
-    gx[i] = static_cast<T>(static_cast<double>(*gloss) / count * ((v >= 0 ? 1 : e) / (1 + e) - at(target, i)));
+    gx[i] = static_cast<T>(static_cast<double>(*gloss) / count * bceSlope(static_cast<double>(x[i]), at(target, i)));
   }
 };
 

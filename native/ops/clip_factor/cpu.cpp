@@ -32,9 +32,8 @@ template <class T>
 void clipFactor(const Call& call) {
   const T* norms = as<T>(call.tensors[0]);
   const double norm = std::sqrt(sumSquares(0, count(call.tensors[0]), [&](int64_t i) { return norms[i]; }));
-  const double factor = call.attributes[0] / (norm + 1e-6);
   as<T>(call.tensors[1])[0] = static_cast<T>(norm);
-  as<T>(call.tensors[2])[0] = static_cast<T>(factor >= 1 ? 1.0 : factor);
+  as<T>(call.tensors[2])[0] = static_cast<T>(clipFactorOf(norm, call.attributes[0]));
 }
 
 SPIKELOOM_KERNEL(kGradNorm, gradNorm)

@@ -26,9 +26,9 @@ struct StoreFactor {
   double limit;
 
   __device__ void operator()(int64_t, const double (&sums)[1]) const {
-    const double all = sqrt(sums[0]), share = limit / (all + 1e-6);
+    const double all = sqrt(sums[0]);
     *norm = static_cast<T>(all);
-    *factor = static_cast<T>(share >= 1 ? 1.0 : share);
+    *factor = static_cast<T>(clipFactorOf(all, limit));
   }
 };
 

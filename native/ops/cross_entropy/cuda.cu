@@ -30,13 +30,14 @@ __global__ void crossEntropyKernel(const T* x, ClassTargets<T> target, int64_t r
   double sum = 0;
   for (int64_t k = lane; k < K; k += 32) sum += exp(static_cast<double>(x[k]) - largest);
   const double logSum = log(warpSum(sum));
-  for (int64_t k = lane; p && k < K; k += 32) p[row * K + k] = static_cast<T>(exp(static_cast<double>(x[k]) - largest - logSum));
+  const auto lossOf = [=](int64_t k) { return negativeLogShare(static_cast<double>(x[k]), largest, logSum); };
+  for (int64_t k = lane; p && k < K; k += 32) p[row * K + k] = static_cast<T>(exp(-lossOf(k)));
   double loss = 0;
   if (!target.soft && target.share == 0) {
     const int32_t label = target.labels[b];
-    if (label >= 0 && label < K) loss = logSum - (static_cast<double>(x[label]) - largest);
+    if (label >= 0 && label < K) loss = lossOf(label);
   } else {
-    for (int64_t k = lane; k < K; k += 32) loss += target.at(b, k) * (logSum - (static_cast<double>(x[k]) - largest));
+    for (int64_t k = lane; k < K; k += 32) loss += target.at(b, k) * lossOf(k);
     loss = warpSum(loss);
   }
   if (lane == 0) losses[row] = loss;
@@ -74,7 +75,7 @@ __global__ void crossEntropyGradKernel(const T* gloss, const T* p, ClassTargets<
     weight = warpSum(weight);
   }
   for (int64_t k = lane; k < K; k += 32) {
-    gx[row * K + k] = static_cast<T>(scale * (static_cast<double>(p[row * K + k]) * weight - target.at(b, k)));
+    gx[row * K + k] = static_cast<T>(crossEntropySlope(scale, static_cast<double>(p[row * K + k]), weight, target.at(b, k)));
   }
 }
 

@@ -67,7 +67,7 @@ void fireAll(const Call& call, const C& current, const LifNeuron<T, false, kSoft
     const Room<T> room(call, thread, blocks.size, steps);
     if constexpr (kGated) {
       gate.open(b * current.P + begin, end - begin, room.G, room.k);
-      for (int64_t t = 0; t < steps; t++) room.gain[t] = T(1) + gate.a[t * current.B + b];
+      for (int64_t t = 0; t < steps; t++) room.gain[t] = gateGain(gate.a[t * current.B + b]);
     }
     for (int64_t p = begin; p < end; p++) {
       const auto pixel = current.pixel(b, p);
@@ -276,11 +276,11 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
   if (sums) std::fill(sums, sums + 2 * channels, T(0));
   if constexpr (kGated) {
     all.gate.open(b * current.P + begin, end - begin, room.G, room.k);
-    for (int64_t t = 0; t < steps; t++) room.gain[t] = T(1) + all.gate.a[t * current.B + b];
+    for (int64_t t = 0; t < steps; t++) room.gain[t] = gateGain(all.gate.a[t * current.B + b]);
   }
   const TensorView& gs = all.in[11];
   const bool gsAsY = gs.dtype == all.in[0].dtype;
-  double gm = 0, gn = 0;
+  GateSums gates;
   for (int64_t p = begin; p < end; p++) {
     const int64_t first = b * current.P + p, at = first * channels;
     const T k = kGated ? room.k[p - begin] : T(1);
@@ -306,15 +306,14 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
         overTime += q.at[t] * room.gain[t];
       }
       const double r = static_cast<double>(sumLanes<T>(overTime)), open = static_cast<double>(room.G[p - begin]);
-      if (all.gF) all.gF[first] = static_cast<T>(r * static_cast<double>(all.gate.n) / 2 * open * (1 - open));
-      gm += r / 2;
-      gn += r / 2 * (1 + open);
+      if (all.gF) all.gF[first] = static_cast<T>(mapSlope(r, static_cast<double>(all.gate.n), open));
+      gates.add(r, open);
     }
   }
   double* part = all.parts + task * all.width;
   for (int64_t t = 0; t < steps; t++) part[t] = static_cast<double>(sumLanes<T>(wait.ga[t]));
-  part[steps] = gm;
-  part[steps + 1] = gn;
+  part[steps] = gates.m;
+  part[steps + 1] = gates.n;
   part[steps + 2] = static_cast<double>(sumLanes<T>(wait.logit));
 }
 
@@ -342,8 +341,7 @@ void mergeFireGradient(const Call& call, const FireGradient<T>& all, const Block
   if (out[4].data) *as<T>(out[4]) = static_cast<T>(totals[0]);
   if (out[5].data) *as<T>(out[5]) = static_cast<T>(totals[1]);
   if (out[6].data == nullptr) return;
-  const double decay = decayOf(all.in[10], 0, sizeof(T) == 8);
-  *as<T>(out[6]) = static_cast<T>(totals[2] * decay * (1 - decay));
+  *as<T>(out[6]) = static_cast<T>(logitGradient(totals[2], decayOf(all.in[10], 0, sizeof(T) == 8)));
 }
 
 template <class T, bool kGated, bool kSoft, int kSteps, class S, Residual kResidual>

@@ -152,11 +152,11 @@ void run(const Call& call) {
   const Line<T> line{room, room + C, room + 2 * C};
   const double share = all.training ? 1.0 / static_cast<double>(all.ySteps * all.B * all.P) : 0;
   for (int64_t c = 0; c < C; c++) {
-    const double invStd = static_cast<double>(all.invStd[c]), steep = static_cast<double>(all.gamma[c]) * invStd;
-    const double lean = -steep * share * invStd * static_cast<double>(all.ggamma[c]);
-    line.slope[c] = static_cast<T>(steep);
-    line.tilt[c] = static_cast<T>(lean);
-    line.level[c] = static_cast<T>(-steep * share * static_cast<double>(all.gbeta[c]) - lean * static_cast<double>(all.mean[c]));
+    const GradientLine made(static_cast<double>(all.gamma[c]), static_cast<double>(all.mean[c]), static_cast<double>(all.invStd[c]),
+                            static_cast<double>(all.ggamma[c]), static_cast<double>(all.gbeta[c]), share);
+    line.slope[c] = static_cast<T>(made.slope);
+    line.tilt[c] = static_cast<T>(made.tilt);
+    line.level[c] = static_cast<T>(made.level);
   }
   parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
     const auto write = [&]<bool kParts, bool kShared>() { writeBlock<T, S, kParts, kShared>(call, thread, all, blocks, task, line); };

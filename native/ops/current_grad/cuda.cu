@@ -103,14 +103,14 @@ struct FinishSums {
   __device__ void operator()(int64_t c, const double (&found)[2]) const {
     const double sum = found[0] + (all.sums ? static_cast<double>(all.sums[c]) : 0);
     const double product = found[1] + (all.sums ? static_cast<double>(all.sums[C + c]) : 0);
-    const double invStd = static_cast<double>(all.invStd[c]), steep = static_cast<double>(all.gamma[c]) * invStd;
     all.gbeta[c] = static_cast<T>(sum);
-    all.ggamma[c] = static_cast<T>(product * invStd);
+    all.ggamma[c] = static_cast<T>(product * static_cast<double>(all.invStd[c]));
     if (!line.slope) return;
-    const double lean = -steep * share * invStd * static_cast<double>(all.ggamma[c]);
-    line.slope[c] = static_cast<T>(steep);
-    line.tilt[c] = static_cast<T>(lean);
-    line.level[c] = static_cast<T>(-steep * share * static_cast<double>(all.gbeta[c]) - lean * static_cast<double>(all.mean[c]));
+    const GradientLine made(static_cast<double>(all.gamma[c]), static_cast<double>(all.mean[c]), static_cast<double>(all.invStd[c]),
+                            static_cast<double>(all.ggamma[c]), static_cast<double>(all.gbeta[c]), share);
+    line.slope[c] = static_cast<T>(made.slope);
+    line.tilt[c] = static_cast<T>(made.tilt);
+    line.level[c] = static_cast<T>(made.level);
   }
 };
 

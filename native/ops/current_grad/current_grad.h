@@ -17,6 +17,14 @@ inline constexpr char kCurrentGrad[] =
     " gmean?:real[T,B], gpeak?:real[T,B], gplane?:real[T,B,1,H,W], argmax?:i32[T,B,C]; training:bool)"
     " -> gy?:real|bf16[Y,B,C,H,W], ggamma:real[C], gbeta:real[C], gx?:real|bf16[T,B,C,H,W]";
 
+// What gy is made of in a channel: gy = slope (sum of gx) + tilt y + level; `share` is 1 / n in training, else 0.
+struct GradientLine {
+  double slope, tilt, level;
+
+  SPIKELOOM_HD GradientLine(double gamma, double mean, double invStd, double ggamma, double gbeta, double share)
+      : slope(gamma * invStd), tilt(-slope * share * invStd * ggamma), level(-slope * share * gbeta - tilt * mean) {}
+};
+
 // The tensors of a call; S is the type in which g, y, gy and gx rest. What was not given is null.
 template <class T, class S>
 struct CurrentGradTensors {

@@ -12,9 +12,8 @@ void levelCounts(const int32_t* counts, int64_t n, int32_t clip, bool isNormalis
   if (isNormalised) {
     for (int64_t i = 0; i < n; i++) most = std::max(most, counts[i]);
   }
-  const int32_t limit = clip > 0 ? clip : std::numeric_limits<int32_t>::max();
-  const T scale = most > 0 ? static_cast<T>(std::min(most, limit)) : 1;
-  for (int64_t i = 0; i < n; i++) out[i] = static_cast<T>(std::min(counts[i], limit)) / scale;
+  const EventLevels<T> levels(clip, most);
+  for (int64_t i = 0; i < n; i++) out[i] = levels.of(counts[i]);
 }
 
 // [rows,columns,2] to [H,W,2].

@@ -47,14 +47,14 @@ struct ResizeFrames {
   const int32_t *counts, *most;  // most: null where frames are not normalised
   T* y;
   int64_t rows, columns, H, W;
-  int32_t limit;
+  int32_t clip;
 
   __device__ void operator()(int64_t i) const {
     const int64_t p = i % 2, x = i / 2 % W, row = i / 2 / W % H, frame = i / 2 / W / H;
     const int32_t* from = counts + frame * rows * columns * 2 + p;
     const EventTap down = eventTap(row, rows, H), across = eventTap(x, columns, W);
-    const T scale = most && most[frame] > 0 ? static_cast<T>(min(most[frame], limit)) : 1;
-    const auto level = [&](int64_t r, int64_t c) { return static_cast<T>(min(from[(r * columns + c) * 2], limit)) / scale; };
+    const EventLevels<T> levels(clip, most ? most[frame] : 0);
+    const auto level = [&](int64_t r, int64_t c) { return levels.of(from[(r * columns + c) * 2]); };
     y[i] = eventBlend(level(down.first, across.first), level(down.first, across.second), level(down.second, across.first),
                       level(down.second, across.second), static_cast<T>(down.share), static_cast<T>(across.share));
   }
@@ -74,9 +74,8 @@ void eventFrames(const Call& call) {
   launch(call, countEventsKernel, frames * kParts, f, counts);
   const bool isNormalised = a[5] != 0;
   if (isNormalised) launch(call, largestCountKernel, frames, static_cast<const int32_t*>(counts), size, most);
-  const int32_t clip = static_cast<int32_t>(a[4]);
   forEach(call, count(out), ResizeFrames<T>{counts, isNormalised ? most : nullptr, as<T>(out), window.rows, window.columns, out.dims[3], out.dims[4],
-                                            clip > 0 ? clip : 0x7fffffff});
+                                            static_cast<int32_t>(a[4])});
 }
 
 SPIKELOOM_CUDA_KERNEL(kEventFrames, eventFrames)

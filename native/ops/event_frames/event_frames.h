@@ -36,6 +36,17 @@ SPIKELOOM_HD EventSlice eventSlice(const int32_t* bounds, int64_t slice, int64_t
   return begin >= 0 && begin < end && end <= events ? EventSlice{begin, end} : EventSlice{0, 0};
 }
 
+// A frame's counts as numbers: min(n, limit), as parts of `most` of them where that is not 0.
+template <class T>
+struct EventLevels {
+  int32_t limit;
+  T scale;
+
+  SPIKELOOM_HD EventLevels(int32_t clip, int32_t most) : limit(clip > 0 ? clip : 0x7fffffff), scale(most > 0 ? static_cast<T>(cut(most)) : T(1)) {}
+  SPIKELOOM_HD int32_t cut(int32_t n) const { return n < limit ? n : limit; }
+  SPIKELOOM_HD T of(int32_t n) const { return static_cast<T>(cut(n)) / scale; }
+};
+
 // The two lines that a line of the output lies between, and the share of the second one.
 struct EventTap {
   int64_t first, second;

@@ -41,7 +41,7 @@ void fstaGate(const Call& call) {
       const int64_t first = ((t * s.B + b) * blocks.P + begin) * s.C;
       const T* x = as<T>(call.tensors[0]) + first;
       T* y = as<T>(call.tensors[5]) + first;
-      const T gain = T(1) + a[t * s.B + b];
+      const T gain = gateGain(a[t * s.B + b]);
       for (int64_t i = 0; i < size; i++) {
         const T k = gain * gateFactor(m, n, G[i]);
         for (int64_t c = i * s.C; c < (i + 1) * s.C; c++) y[c] = x[c] * k;
@@ -87,7 +87,7 @@ void gateBlockGrad(const Call& call, const Blocks& blocks, int64_t task, int thr
     const T* x = as<T>(call.tensors[1]) + first;
     T* gx = as<T>(call.tensors[6]);
     if (gx) gx += first;
-    const T gain = T(1) + a[t * s.B + b];
+    const T gain = gateGain(a[t * s.B + b]);
     double ga = 0;
     for (int64_t i = 0; i < size; i++) {
       const T k = gateFactor(m, n, G[i]);
@@ -97,15 +97,14 @@ void gateBlockGrad(const Call& call, const Blocks& blocks, int64_t task, int thr
     }
     parts[t] = ga;
   }
-  double gm = 0, gn = 0;
+  GateSums sums;
   for (int64_t i = 0; i < size; i++) {
     const double open = static_cast<double>(G[i]);
-    gF[i] = static_cast<T>(r[i] * static_cast<double>(n) / 2 * open * (1 - open));
-    gm += r[i] / 2;
-    gn += r[i] / 2 * (1 + open);
+    gF[i] = static_cast<T>(mapSlope(r[i], static_cast<double>(n), open));
+    sums.add(r[i], open);
   }
-  parts[s.T] = gm;
-  parts[s.T + 1] = gn;
+  parts[s.T] = sums.m;
+  parts[s.T + 1] = sums.n;
 }
 
 template <class T>

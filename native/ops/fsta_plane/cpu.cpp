@@ -14,7 +14,7 @@ void fstaPlane(const Call& call) {
     T* S = as<T>(call.tensors[2]) + b * P;
     for (int64_t t = 0; t < s.T; t++) {
       const T* plane = as<T>(call.tensors[0]) + (t * s.B + b) * P;
-      const T gain = (T(1) + a[t * s.B + b]) / static_cast<T>(s.T);
+      const T gain = planeShare(a[t * s.B + b], s.T);
       for (int64_t p = 0; p < P; p++) S[p] = t == 0 ? plane[p] * gain : S[p] + plane[p] * gain;
     }
   });
@@ -29,7 +29,7 @@ void fstaPlaneGrad(const Call& call) {
     const T* gS = as<T>(call.tensors[0]) + tb % s.B * P;
     const T* plane = as<T>(call.tensors[1]) + tb * P;
     T* gplane = as<T>(call.tensors[3]) + tb * P;
-    const T gain = (T(1) + a[tb]) / static_cast<T>(s.T);
+    const T gain = planeShare(a[tb], s.T);
     double sum = 0;
     for (int64_t p = 0; p < P; p++) {
       gplane[p] = gS[p] * gain;

@@ -17,7 +17,7 @@ struct WeightedMean {
     const int64_t b = i / P;
     T sum = 0;
     for (int64_t t = 0; t < steps; t++) {
-      const T gain = (T(1) + a[t * B + b]) / static_cast<T>(steps);
+      const T gain = planeShare(a[t * B + b], steps);
       const T term = plane[t * B * P + i] * gain;
       sum = t == 0 ? term : sum + term;
     }
@@ -32,7 +32,7 @@ __global__ void planeGradKernel(const T* gS, const T* plane, const T* a, T* gpla
   gS += tb % B * P;
   plane += tb * P;
   gplane += tb * P;
-  const T gain = (T(1) + a[tb]) / static_cast<T>(steps);
+  const T gain = planeShare(a[tb], steps);
   double sum = 0;
   for (int64_t p = threadIdx.x; p < P; p += kThreads) {
     const T g = gS[p];

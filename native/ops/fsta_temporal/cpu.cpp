@@ -18,10 +18,10 @@ void fstaTemporal(const Call& call) {
     for (int64_t b = 0; b < B; b++) {
       double sum = 0;
       for (int64_t s = 0; s < steps; s++) {
-        const double z = alpha * static_cast<double>(mean[s * B + b]) + beta * static_cast<double>(peak[s * B + b]);
+        const double z = temporalInput(alpha, static_cast<double>(mean[s * B + b]), beta, static_cast<double>(peak[s * B + b]));
         sum += static_cast<double>(weight[t * steps + s]) * z;
       }
-      a[t * B + b] = static_cast<T>(1.0 / (1.0 + std::exp(-sum)));
+      a[t * B + b] = static_cast<T>(temporalGate(sum));
     }
   }
 }
@@ -38,10 +38,7 @@ void fstaTemporalGrad(const Call& call) {
   const int64_t steps = call.tensors[0].dims[0], B = call.tensors[0].dims[1], n = steps * B;
 
   double* d = scratch<double>(call, 0, 0, n);
-  for (int64_t i = 0; i < n; i++) {
-    const double open = static_cast<double>(a[i]);
-    d[i] = static_cast<double>(ga[i]) * open * (1.0 - open);
-  }
+  for (int64_t i = 0; i < n; i++) d[i] = temporalSlope(static_cast<double>(ga[i]), static_cast<double>(a[i]));
   double galpha = 0, gbeta = 0;
   for (int64_t s = 0; s < steps; s++) {
     for (int64_t b = 0; b < B; b++) {
@@ -60,7 +57,7 @@ void fstaTemporalGrad(const Call& call) {
     for (int64_t s = 0; s < steps; s++) {
       double sum = 0;
       for (int64_t b = 0; b < B; b++) {
-        const double z = alpha * static_cast<double>(mean[s * B + b]) + beta * static_cast<double>(peak[s * B + b]);
+        const double z = temporalInput(alpha, static_cast<double>(mean[s * B + b]), beta, static_cast<double>(peak[s * B + b]));
         sum += d[t * B + b] * z;
       }
       as<T>(call.tensors[11])[t * steps + s] = static_cast<T>(sum);

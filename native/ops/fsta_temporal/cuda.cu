@@ -18,7 +18,7 @@ struct Mixed {
       : mean(as<T>(v[0])), peak(as<T>(v[1])), alpha(as<T>(v[2])), beta(as<T>(v[3])), weight(as<T>(v[4])), steps(v[0].dims[0]), B(v[0].dims[1]) {}
 
   __device__ double z(int64_t i) const {
-    return static_cast<double>(*alpha) * static_cast<double>(mean[i]) + static_cast<double>(*beta) * static_cast<double>(peak[i]);
+    return temporalInput(static_cast<double>(*alpha), static_cast<double>(mean[i]), static_cast<double>(*beta), static_cast<double>(peak[i]));
   }
   __device__ double weightOf(int64_t t, int64_t s) const { return static_cast<double>(weight[t * steps + s]); }
 };
@@ -32,7 +32,7 @@ struct TemporalGate {
     const int64_t t = i / in.B, b = i % in.B;
     double sum = 0;
     for (int64_t s = 0; s < in.steps; s++) sum += in.weightOf(t, s) * in.z(s * in.B + b);
-    a[i] = static_cast<T>(1.0 / (1.0 + exp(-sum)));
+    a[i] = static_cast<T>(temporalGate(sum));
   }
 };
 
@@ -42,10 +42,7 @@ struct TemporalGradient {
   Mixed<T> in;
   T *gmean, *gpeak, *galpha, *gbeta, *gweight;
 
-  __device__ double d(int64_t i) const {
-    const double open = static_cast<double>(a[i]);
-    return static_cast<double>(ga[i]) * open * (1.0 - open);
-  }
+  __device__ double d(int64_t i) const { return temporalSlope(static_cast<double>(ga[i]), static_cast<double>(a[i])); }
   // All threads of a block call these.
   __device__ void ofStatistics(double* shared) const {
     double alphas = 0, betas = 0;

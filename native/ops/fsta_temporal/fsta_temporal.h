@@ -7,6 +7,9 @@
 //   gmean = alpha gz;  gpeak = beta gz;  galpha = sum gz mean;  gbeta = sum gz peak;  gweight[t,s] = sum over b of d[t,b] z[s,b].
 // All sums are kept in f64.
 #pragma once
+#include <cmath>
+
+#include "core/host_device.h"
 
 namespace spikeloom {
 
@@ -15,5 +18,12 @@ inline constexpr char kFstaTemporal[] =
 inline constexpr char kFstaTemporalGrad[] =
     "fstaTemporalGrad(ga:real[T,B], a:real[T,B], mean:real[T,B], peak:real[T,B], alpha:real[1], beta:real[1], weight:real[T,T]) -> "
     "gmean:real[T,B], gpeak:real[T,B], galpha:real[1], gbeta:real[1], gweight:real[T,T]";
+
+SPIKELOOM_HD double temporalInput(double alpha, double mean, double beta, double peak) { return alpha * mean + beta * peak; }
+
+SPIKELOOM_HD double temporalGate(double sum) { return 1.0 / (1.0 + std::exp(-sum)); }
+
+// d of one element.
+SPIKELOOM_HD double temporalSlope(double ga, double a) { return ga * a * (1.0 - a); }
 
 }  // namespace spikeloom

@@ -11,15 +11,6 @@
 
 constexpr int64_t kLambTask = 16384, kLambBlock = 512;
 
-inline double lambRatio(const double* squares, int64_t tasks) {
-  double w = 0, r = 0;
-  for (int64_t task = 0; task < tasks; task++) {
-    w += squares[2 * task];
-    r += squares[2 * task + 1];
-  }
-  return w > 0 && r > 0 ? std::sqrt(w) / std::sqrt(r) : 1.0;
-}
-
 // The moments of one task; squares += the squares of its w and r.
 template <class T>
 void lambMoments(const GradientMoments<T>& moments, T decay, int64_t begin, int64_t end, double* squares) {
@@ -27,7 +18,7 @@ void lambMoments(const GradientMoments<T>& moments, T decay, int64_t begin, int6
   for (int64_t first = begin; first < end; first += kLambBlock) {
     const int64_t stop = std::min(end, first + kLambBlock);
     forVectors<T>(first, stop, [moments, decay, to = &r[0], first](int64_t i, auto at) {
-      at.store(to + (i - first), moments.update(i, at) + decay * at.load(moments.w + i));
+      at.store(to + (i - first), lambDirection(at.load(moments.w + i), moments.update(i, at), decay));
     });
     squares[0] += sumSquares(first, stop, [w = moments.w](int64_t i) { return w[i]; });
     squares[1] += sumSquares(0, stop - first, [&r](int64_t i) { return r[i]; });
@@ -38,7 +29,6 @@ template <class T>
 void lambUpdate(const Call& call) {
   const GradientMoments<T> moments(call);
   const T decay = static_cast<T>(call.attributes[3]);
-  const bool trust = call.attributes[3] != 0;
   const int64_t n = count(call.tensors[0]);
   const int64_t tasks = (n + kLambTask - 1) / kLambTask;
   double* squares = scratch<double>(call, 0, 0, 2 * tasks);
@@ -46,11 +36,16 @@ void lambUpdate(const Call& call) {
   parallelRange(call, n, kLambTask, [&](int64_t begin, int64_t end) {
     lambMoments(moments, decay, begin, end, squares + 2 * (begin / kLambTask));
   });
-  const T rate = static_cast<T>(static_cast<double>(moments.lr) * (trust ? lambRatio(squares, tasks) : 1.0));
+  double ww = 0, rr = 0;
+  for (int64_t task = 0; task < tasks; task++) {
+    ww += squares[2 * task];
+    rr += squares[2 * task + 1];
+  }
+  const T rate = static_cast<T>(lambRate(static_cast<double>(moments.lr), ww, rr, call.attributes[3] != 0));
   parallelRange(call, n, kLambTask, [&](int64_t begin, int64_t end) {
     forVectors<T>(begin, end, [moments, decay, rate](int64_t i, auto at) {
       const Vec<T> w = at.load(moments.w + i);
-      at.store(moments.w + i, w - rate * (moments.stepAt(i, at) + decay * w));
+      at.store(moments.w + i, lambWeight(w, lambDirection(w, moments.stepAt(i, at), decay), rate));
     });
   });
 }

@@ -15,7 +15,7 @@ struct LambMoments {
 
   __device__ void operator()(int64_t i, double (&sums)[2]) const {
     if (*moments.isStopped) return;
-    const T w = moments.w[i], r = moments.update(i) + decay * w;
+    const T w = moments.w[i], r = lambDirection(w, moments.update(i), decay);
     sums[0] += static_cast<double>(w) * static_cast<double>(w);
     sums[1] += static_cast<double>(r) * static_cast<double>(r);
   }
@@ -28,8 +28,7 @@ struct LambRate {
   bool trust;
 
   __device__ void operator()(int64_t, const double (&squares)[2]) const {
-    const bool scaled = trust && squares[0] > 0 && squares[1] > 0;
-    *rate = static_cast<T>(static_cast<double>(hyper[0]) * (scaled ? sqrt(squares[0]) / sqrt(squares[1]) : 1.0));
+    *rate = static_cast<T>(lambRate(static_cast<double>(hyper[0]), squares[0], squares[1], trust));
   }
 };
 
@@ -42,7 +41,7 @@ struct LambWeights {
   __device__ void operator()(int64_t i) const {
     if (*moments.isStopped) return;
     const T w = moments.w[i];
-    moments.w[i] = w - *rate * (moments.stepAt(i) + decay * w);
+    moments.w[i] = lambWeight(w, lambDirection(w, moments.stepAt(i), decay), *rate);
   }
 };
 

@@ -274,8 +274,7 @@ struct LifGradient {
     if (sums == nullptr) return;
     double total = 0;
     for (int64_t i = 0; i < g.tasks(); i++) total += sums[i];
-    const double decay = decayOf(call.tensors[5], 0, sizeof(T) == 8);
-    *glogit = static_cast<T>(total * decay * (1 - decay));
+    *glogit = static_cast<T>(logitGradient(total, decayOf(call.tensors[5], 0, sizeof(T) == 8)));
   }
 };
 

@@ -72,8 +72,7 @@ struct PutLogit {
 
   __device__ void operator()(int64_t, const double (&sums)[1]) const {
     if (!glogit) return;
-    const double decay = learnedDecay(logit);
-    *glogit = static_cast<T>(sums[0] * decay * (1 - decay));
+    *glogit = static_cast<T>(logitGradient(sums[0], learnedDecay(logit)));
   }
 };
 

@@ -6,9 +6,7 @@
 //
 // var is biased; count is the number of values per channel, those of a repeated step counted T times.
 #pragma once
-#include <cmath>
-
-#include "core/host_device.h"
+#include "core/moments.h"
 
 namespace spikeloom {
 
@@ -24,11 +22,8 @@ struct ChannelAffine {
   double invStd, scale, shift;
 
   SPIKELOOM_HD ChannelAffine(double mean, double var, double gamma, double beta, double eps)
-      : invStd(1.0 / std::sqrt(var + eps)), scale(gamma * invStd), shift(beta - mean * scale) {}
+      : invStd(inverseDeviation(var, eps)), scale(gamma * invStd), shift(beta - mean * scale) {}
 };
-
-// What a running statistic becomes.
-SPIKELOOM_HD double runningValue(double running, double now, double momentum) { return (1 - momentum) * running + momentum * now; }
 
 SPIKELOOM_HD double unbiasedVariance(double var, double count) { return var * (count > 1 ? count / (count - 1) : 1); }
 

@@ -10,7 +10,7 @@ void relu(const Call& call) {
   const T* x = as<T>(call.tensors[0]);
   T* y = as<T>(call.tensors[1]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) y[i] = x[i] > 0 ? x[i] : T(0);
+    for (int64_t i = begin; i < end; i++) y[i] = wherePositive(x[i], x[i]);
   });
 }
 
@@ -20,7 +20,7 @@ void reluGrad(const Call& call) {
   const T* y = as<T>(call.tensors[1]);
   T* gx = as<T>(call.tensors[2]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) gx[i] = y[i] > 0 ? gy[i] : T(0);
+    for (int64_t i = begin; i < end; i++) gx[i] = wherePositive(y[i], gy[i]);
   });
 }
 

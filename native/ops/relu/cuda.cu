@@ -10,7 +10,7 @@ struct Relu {
   const T* x;
   T* y;
 
-  __device__ void operator()(int64_t i) const { y[i] = x[i] > 0 ? x[i] : T(0); }
+  __device__ void operator()(int64_t i) const { y[i] = wherePositive(x[i], x[i]); }
 };
 
 template <class T>
@@ -18,7 +18,7 @@ struct ReluGrad {
   const T *gy, *y;
   T* gx;
 
-  __device__ void operator()(int64_t i) const { gx[i] = y[i] > 0 ? gy[i] : T(0); }
+  __device__ void operator()(int64_t i) const { gx[i] = wherePositive(y[i], gy[i]); }
 };
 
 template <class T>

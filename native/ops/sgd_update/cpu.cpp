@@ -5,18 +5,23 @@
 
 #include "cpu/level_begin.inl"
 #include "cpu/elementwise.inl"
+#include "core/update_rules.inl"
+
+// From hyper, factor and the decay.
+template <class T>
+SgdRule<T> sgdRule(const TensorView* hyper, double decay) {
+  return {as<T>(hyper[0])[0], hyper[1].data ? as<T>(hyper[1])[0] : T(1), static_cast<T>(decay)};
+}
 
 template <class T>
 void sgdUpdate(const Call& call) {
   T* w = as<T>(call.tensors[0]);
   const T* g = as<T>(call.tensors[1]);
-  const T lr = as<T>(call.tensors[2])[0];
-  const T factor = call.tensors[3].data ? as<T>(call.tensors[3])[0] : T(1);
-  const T decay = static_cast<T>(call.attributes[0]);
+  const SgdRule<T> sgd = sgdRule<T>(call.tensors + 2, call.attributes[0]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
     forVectors<T>(begin, end, [=](int64_t i, auto at) {
       const Vec<T> x = at.load(w + i);
-      at.store(w + i, x - lr * (factor * at.load(g + i) + decay * x));
+      at.store(w + i, sgd.weight(x, sgd.direction(x, at.load(g + i))));
     });
   });
 }
@@ -26,18 +31,14 @@ void momentumUpdate(const Call& call) {
   T* w = as<T>(call.tensors[0]);
   T* m = as<T>(call.tensors[1]);
   const T* g = as<T>(call.tensors[2]);
-  const T lr = as<T>(call.tensors[3])[0];
-  const T factor = call.tensors[4].data ? as<T>(call.tensors[4])[0] : T(1);
-  const T momentum = static_cast<T>(call.attributes[0]);
-  const bool nesterov = call.attributes[1] != 0;
-  const T decay = static_cast<T>(call.attributes[2]);
+  const SgdRule<T> sgd = sgdRule<T>(call.tensors + 3, call.attributes[2]);
+  const MomentumRule<T> momentum{static_cast<T>(call.attributes[0]), call.attributes[1] != 0};
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
     forVectors<T>(begin, end, [=](int64_t i, auto at) {
       const Vec<T> x = at.load(w + i);
-      const Vec<T> d = factor * at.load(g + i) + decay * x;
-      const Vec<T> next = momentum * at.load(m + i) + d;
+      const Vec<T> d = sgd.direction(x, at.load(g + i)), next = momentum.next(at.load(m + i), d);
       at.store(m + i, next);
-      at.store(w + i, x - lr * (nesterov ? d + momentum * next : next));
+      at.store(w + i, sgd.weight(x, momentum.direction(next, d)));
     });
   });
 }

@@ -1,5 +1,6 @@
 // Every tensor is read once, the weights and the momentum are written once.
 #include "cuda/elementwise.cuh"
+#include "cuda/update_rules.cuh"
 #include "ops/sgd_update/sgd_update.h"
 
 namespace spikeloom::cuda {
@@ -14,8 +15,8 @@ struct SgdUpdate {
 
   __device__ void operator()(int64_t i) const {
     if (*isStopped) return;
-    const T x = w[i];
-    w[i] = x - hyper[0] * ((factor ? *factor : T(1)) * g[i] + decay * x);
+    const SgdRule<T> sgd{hyper[0], factor ? *factor : T(1), decay};
+    w[i] = sgd.weight(w[i], sgd.direction(w[i], g[i]));
   }
 };
 
@@ -24,15 +25,15 @@ struct MomentumUpdate {
   T *w, *m;
   const T *g, *hyper, *factor;
   const int32_t* isStopped;
-  T momentum, decay;
-  bool nesterov;
+  MomentumRule<T> momentum;
+  T decay;
 
   __device__ void operator()(int64_t i) const {
     if (*isStopped) return;
-    const T x = w[i], d = (factor ? *factor : T(1)) * g[i] + decay * x;
-    const T next = momentum * m[i] + d;
+    const SgdRule<T> sgd{hyper[0], factor ? *factor : T(1), decay};
+    const T x = w[i], d = sgd.direction(x, g[i]), next = momentum.next(m[i], d);
     m[i] = next;
-    w[i] = x - hyper[0] * (nesterov ? d + momentum * next : next);
+    w[i] = sgd.weight(x, momentum.direction(next, d));
   }
 };
 
@@ -46,7 +47,7 @@ template <class T>
 MomentumUpdate<T> momentumBody(const Call& call) {
   const TensorView* t = call.tensors;
   const double* a = call.attributes;
-  return {as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), as<T>(t[4]), contextOf(call).isStopped, static_cast<T>(a[0]), static_cast<T>(a[2]), a[1] != 0};
+  return {as<T>(t[0]), as<T>(t[1]), as<T>(t[2]), as<T>(t[3]), as<T>(t[4]), contextOf(call).isStopped, {static_cast<T>(a[0]), a[1] != 0}, static_cast<T>(a[2])};
 }
 
 template <class T>

@@ -10,10 +10,7 @@ void sigmoid(const Call& call) {
   const T* x = as<T>(call.tensors[0]);
   T* y = as<T>(call.tensors[1]);
   parallelRange(call, count(call.tensors[0]), 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const T e = std::exp(x[i] < 0 ? x[i] : -x[i]);
-      y[i] = (x[i] < 0 ? e : T(1)) / (T(1) + e);
-    }
+    for (int64_t i = begin; i < end; i++) y[i] = sigmoidOf(x[i]);
   });
 }
 
@@ -23,7 +20,7 @@ void sigmoidGrad(const Call& call) {
   const T* y = as<T>(call.tensors[1]);
   T* gx = as<T>(call.tensors[2]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) gx[i] = gy[i] * y[i] * (T(1) - y[i]);
+    for (int64_t i = begin; i < end; i++) gx[i] = sigmoidGradient(gy[i], y[i]);
   });
 }
 

@@ -10,10 +10,7 @@ struct Sigmoid {
   const T* x;
   T* y;
 
-  __device__ void operator()(int64_t i) const {
-    const T value = x[i], e = exp(value < 0 ? value : -value);
-    y[i] = (value < 0 ? e : T(1)) / (T(1) + e);
-  }
+  __device__ void operator()(int64_t i) const { y[i] = sigmoidOf(x[i]); }
 };
 
 template <class T>
@@ -21,7 +18,7 @@ struct SigmoidGrad {
   const T *gy, *y;
   T* gx;
 
-  __device__ void operator()(int64_t i) const { gx[i] = gy[i] * y[i] * (T(1) - y[i]); }
+  __device__ void operator()(int64_t i) const { gx[i] = sigmoidGradient(gy[i], y[i]); }
 };
 
 template <class T>
