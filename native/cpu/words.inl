@@ -18,16 +18,16 @@ __attribute__((always_inline)) inline __m512 addProduct(__m512 sum, __m512i a, _
 struct TileSums {
   __m512 rows[kTileRows][2];
 
-  // Rows of 32 floats.
-  __attribute__((always_inline)) void loadFrom(const float* from) {
+  // Rows of 32 floats, `step` apart.
+  __attribute__((always_inline)) void loadFrom(const float* from, int64_t step) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kTileRows; r++) rows[r][0] = _mm512_loadu_ps(from + r * 32), rows[r][1] = _mm512_loadu_ps(from + r * 32 + 16);
+    for (int r = 0; r < kTileRows; r++) rows[r][0] = _mm512_loadu_ps(from + r * step), rows[r][1] = _mm512_loadu_ps(from + r * step + 16);
   }
-  __attribute__((always_inline)) void storeTo(float* to) const {
+  __attribute__((always_inline)) void storeTo(float* to, int64_t step) const {
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; r++) {
-      _mm512_storeu_ps(to + r * 32, rows[r][0]);
-      _mm512_storeu_ps(to + r * 32 + 16, rows[r][1]);
+      _mm512_storeu_ps(to + r * step, rows[r][0]);
+      _mm512_storeu_ps(to + r * step + 16, rows[r][1]);
     }
   }
   __attribute__((always_inline)) void clear() {
@@ -35,14 +35,14 @@ struct TileSums {
     for (int r = 0; r < kTileRows; r++) rows[r][0] = rows[r][1] = _mm512_setzero_ps();
   }
 
-  // Steps lie aStep words apart in a, and follow each other in b.
+  // Rows lie aRow and steps aStep words apart in a; steps follow each other in b.
   template <class F>
-  __attribute__((always_inline)) void add(const uint32_t* a, int64_t aStep, const uint32_t* b, int64_t steps) {
+  __attribute__((always_inline)) void add(const uint32_t* a, int64_t aRow, int64_t aStep, const uint32_t* b, int64_t steps) {
     for (int64_t k = 0; k < steps; k++, a += aStep, b += 32) {
       const __m512i low = _mm512_loadu_si512(b), high = _mm512_loadu_si512(b + 16);
 #pragma GCC unroll 8
       for (int r = 0; r < kTileRows; r++) {
-        const __m512i x = _mm512_set1_epi32(static_cast<int>(a[r]));
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(a[r * aRow]));
         rows[r][0] = addProduct<F>(rows[r][0], x, low);
         rows[r][1] = addProduct<F>(rows[r][1], x, high);
       }
@@ -68,7 +68,7 @@ inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
   return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second)), 16));
 }
 
-// A part of a picture as words: a group of 32 images side by side, for every pixel inside the window. Lanes without an image are 0.
+// A part of a picture as words: a group of up to 32 images, for every pixel inside the window. Lanes without an image are 0.
 template <class F>
 struct WordWindow {
   const TensorView* view;  // [N...,C,H,W] at rest channels-last: spike, bf16 or f32
@@ -82,17 +82,21 @@ struct WordWindow {
   int64_t pixels() const { return (h1 - h0) * (w1 - w0); }
   int64_t index(int64_t h, int64_t w) const { return (h - h0) * (w1 - w0) + (w - w0); }
 
-  // Sums over channels: [pixel][words of channels][32 images].
+  // Sums over channels: [image][pixel][words of channels]. Images lie an odd number of cache lines apart, each in sets of its own.
   int64_t channelWords() const { return (C + kPerWord<F> - 1) / kPerWord<F>; }
-  int64_t size() const { return pixels() * channelWords() * kLanesPerGroup; }
-  const uint32_t* pixel(int64_t h, int64_t w) const { return data + index(h, w) * channelWords() * kLanesPerGroup; }
+  int64_t imageStep() const { return ((pixels() * channelWords() + 15) / 16 | 1) * 16; }
+  int64_t size() const { return rows() * imageStep(); }
+  const uint32_t* pixel(int64_t image, int64_t h, int64_t w) const { return data + image * imageStep() + index(h, w) * channelWords(); }
 
   void fillRows() const {
-    eachPixel([&](int64_t pixel, int64_t at) {
-      uint32_t* to = data + at * channelWords() * kLanesPerGroup;
-      if (view->dtype == DType::spike) turnSpikes(pixel, to);
-      else turnNumbers(pixel, to);
-    });
+    for (int64_t image = 0; image < rows(); image++) {
+      uint32_t* to = data + image * imageStep();
+      if (image >= lanes) {
+        __builtin_memset(to, 0, static_cast<size_t>(imageStep()) * 4);
+        continue;
+      }
+      for (int64_t h = h0; h < h1; h++, to += (w1 - w0) * channelWords()) copyPixels(((n0 + image) * H + h) * W + w0, w1 - w0, to);
+    }
   }
 
   // Sums over images: [block of kBlock channels][pixel][words of images][kBlock channels].
@@ -137,35 +141,34 @@ struct WordWindow {
     }
   }
 
-  // A word of bits is 32 channels of an image: its lowest bits choose a word out of a table, then it is shifted.
-  void turnSpikes(int64_t pixel, uint32_t* to) const {
-    const int64_t blocks = spikeWords(C), step = H * W * blocks;
-    const __m512i table = kPerWord<F> == 1 ? _mm512_set1_epi64(0x3f80000000000000)
-                                           : _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x3f80, 0x3f800000, 0x3f803f80));
-    for (int64_t b = 0; b < blocks; b++) {
-      alignas(64) uint32_t bits[32] = {};
-      const uint32_t* from = as<uint32_t>(*view) + pixel * blocks + b;
-      for (int64_t lane = 0; lane < lanes; lane++) bits[lane] = from[lane * step];
-      __m512i low = _mm512_load_si512(bits), high = _mm512_load_si512(bits + 16);
-      const int64_t all = channelWords() - b * (32 / kPerWord<F>), n = all < 32 / kPerWord<F> ? all : 32 / kPerWord<F>;
-      for (int64_t k = 0; k < n; k++, to += kLanesPerGroup) {
-        _mm512_storeu_si512(to, _mm512_permutexvar_epi32(low, table));
-        _mm512_storeu_si512(to + 16, _mm512_permutexvar_epi32(high, table));
-        low = _mm512_srli_epi32(low, kPerWord<F>), high = _mm512_srli_epi32(high, kPerWord<F>);
+  // Whole tiles of images.
+  int64_t rows() const { return (lanes + kTileRows - 1) / kTileRows * kTileRows; }
+
+  void copyPixels(int64_t pixel, int64_t n, uint32_t* to) const {
+    if (view->dtype == DType::spike) return unpackPixels(pixel, n, to);
+    const bool asItRests = view->dtype == (kPerWord<F> == 1 ? DType::f32 : DType::bf16) && C % kPerWord<F> == 0;
+    if (asItRests) {
+      __builtin_memcpy(to, as<F>(*view) + pixel * C, static_cast<size_t>(n * C) * sizeof(F));
+      return;
+    }
+    for (int64_t i = 0; i < n; i++, pixel++, to += channelWords()) {
+      for (int64_t k = 0; k < channelWords(); k += 16) {
+        _mm512_mask_storeu_epi32(to + k, firstLanes(channelWords() - k), along(pixel * C + k * kPerWord<F>, C - k * kPerWord<F>));
       }
     }
   }
 
-  void turnNumbers(int64_t pixel, uint32_t* to) const {
-    for (int64_t k = 0; k < channelWords(); k += 16) {
-      for (int64_t half = 0; half < 2; half++) {
-        __m512i rows[16];
-        for (int64_t i = 0; i < 16; i++) {
-          const int64_t lane = half * 16 + i;
-          rows[i] = lane < lanes ? along((pixel + lane * H * W) * C + k * kPerWord<F>, C - k * kPerWord<F>) : _mm512_setzero_si512();
+  void unpackPixels(int64_t pixel, int64_t n, uint32_t* to) const {
+    const uint32_t* bits = as<uint32_t>(*view) + pixel * spikeWords(C);
+    for (int64_t i = 0; i < n; i++, to += channelWords()) {
+      for (int64_t k = 0; k < channelWords(); k += 32 / kPerWord<F>, bits++) {
+        const __mmask16 low = firstLanes(channelWords() - k), high = firstLanes(channelWords() - k - 16);
+        if constexpr (kPerWord<F> == 1) {
+          _mm512_mask_storeu_epi32(to + k, low, _mm512_maskz_set1_epi32(static_cast<__mmask16>(*bits), 0x3f800000));
+          _mm512_mask_storeu_epi32(to + k + 16, high, _mm512_maskz_set1_epi32(static_cast<__mmask16>(*bits >> 16), 0x3f800000));
+        } else {
+          _mm512_mask_storeu_epi32(to + k, low, spikeRow(*bits));
         }
-        transpose16(rows);
-        for (int64_t i = 0; i < 16 && k + i < channelWords(); i++) _mm512_storeu_si512(to + (k + i) * kLanesPerGroup + half * 16, rows[i]);
       }
     }
   }

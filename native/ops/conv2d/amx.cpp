@@ -89,7 +89,7 @@ struct TilePanels {
     const int n = static_cast<int>(p.g.C - c < 32 ? p.g.C - c : 32);
     for (int pair = 0; pair < 16; pair++) {
       const auto load = [&](int64_t output) {
-        return output < p.g.O ? SplitRow(w + (output * taps + tap) * p.g.C + c, n) : SplitRow(__m512{}, __m512{});
+        return output < p.g.O ? SplitRow(w + (output * taps + p.element(tap)) * p.g.C + c, n) : SplitRow(__m512{}, __m512{});
       };
       SplitRow a = load(o + 2 * pair), b = load(o + 2 * pair + 1);
       for (int i = 0; i < parts; i++) {
@@ -109,6 +109,7 @@ struct TileWay {
   using Window = TileWindow;
   using Panels = TilePanels;
   using Use = TileUse;
+  static constexpr int64_t kImages = kLanesPerGroup, kRun = 1;
   const TileProduct& p;
 
   int64_t columnSize() const { return p.weightParts * p.taps() * p.steps() * 2 * kTile; }
@@ -127,11 +128,11 @@ struct TileWay {
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, p.sourceParts, nullptr};
   }
 
-  void sums(const TileWindow& window, const TilePanels& panels, int64_t column, Reads::OfPixel pixel, float* to) const {
+  void sums(const TileWindow& window, const TilePanels& panels, int64_t column, int64_t, Reads::OfPixel pixel, float* to) const {
     clearSums();
     for (const Read& read : pixel) {
       addTileProducts<PA, PB>(window.data + window.offset(read.h, read.w), 2 * kTile, window.partSize(), panels.at(column, read.tap),
-                              2 * kTile, panels.partSize(), p.steps());
+                              2 * kTile, panels.partSize(), read.n * p.steps());
     }
     storeSums(to);
   }

@@ -7,22 +7,26 @@
 // all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
 // task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
 //
-// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels.
+// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels
+// for kImages images. Sums of kRun pixels, if there are as many in a row, go home together.
 constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
 
-// All pixels of a window for 32 output channels; `sums` is room for a pixel's.
+// All pixels of a window for 32 output channels; `sums` is room for those that go home together.
 template <class Way>
-void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const typename Way::Panels& panels,
-              int64_t column, float* sums) {
+void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const Reads& reads,
+              const typename Way::Panels& panels, int64_t column, float* sums) {
   const Job::Area a = job.area(index);
-  const Reads reads(job.p, a);
   Job::Channels channels(job, index, column);
   [[maybe_unused]] const typename Way::Use use;
-  int64_t pixel = 0;
-  for (int64_t t = a.t0; t < a.t1; t++) {
-    for (int64_t u = a.u0; u < a.u1; u++) {
-      way.sums(window, panels, column, reads.of(pixel++), sums);
-      channels.put(sums, a.lanes, job.pixel(a.n0, t, u), job.p.targetH * job.p.targetW);
+  for (int64_t lane = 0; lane < a.lanes; lane += Way::kImages) {
+    int64_t pixel = 0;
+    for (int64_t t = a.t0; t < a.t1; t++) {
+      for (int64_t u = a.u0; u < a.u1; u += Way::kRun) {
+        const int64_t run = job.least(Way::kRun, a.u1 - u);
+        for (int64_t i = 0; i < run; i++) way.sums(window, panels, column, lane, reads.of(pixel++), sums + i * 32);
+        channels.put(sums, job.least(Way::kImages, a.lanes - lane), Way::kRun * 32, run, job.pixel(a.n0 + lane, t, u),
+                     job.p.targetH * job.p.targetW);
+      }
     }
   }
   channels.close();
@@ -31,11 +35,13 @@ void runBlock(const Way& way, const Job& job, int64_t index, const typename Way:
 template <class Way>
 void runWindows(const Way& way, const Job& job, const typename Way::Panels& panels) {
   parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
-    typename Way::Window window = way.window(job, job.area(index));
+    const Job::Area area = job.area(index);
+    const Reads reads(job.p, area);
+    typename Way::Window window = way.window(job, area);
     window.data = scratch<typename Way::Item>(job.call, thread, 0, window.size());
     window.fillRows();
-    float* sums = scratch<float>(job.call, thread, 1, 1024);
-    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, panels, column, sums);
+    float* sums = scratch<float>(job.call, thread, 1, Way::kImages * Way::kRun * 32);
+    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, reads, panels, column, sums);
   });
 }
 
@@ -44,9 +50,11 @@ template <class Way>
 void runColumns(const Way& way, const Job& job, const typename Way::Panels* panels) {
   using Item = typename Way::Item;
   std::vector<typename Way::Window> windows;
+  std::vector<Reads> reads;
   int64_t size = 0;
   for (int64_t i = 0; i < job.tasks.windows(); i++) {
     windows.push_back(way.window(job, job.area(i)));
+    reads.emplace_back(job.p, job.area(i));
     size += windows.back().size();
   }
   Item* data = scratch<Item>(job.call, 0, 3, size);
@@ -56,7 +64,8 @@ void runColumns(const Way& way, const Job& job, const typename Way::Panels* pane
   }
   parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
   const auto run = [&](int64_t window, const typename Way::Panels& weights, int64_t column, int thread) {
-    runBlock(way, job, window, windows[static_cast<size_t>(window)], weights, column, scratch<float>(job.call, thread, 1, 1024));
+    const auto i = static_cast<size_t>(window);
+    runBlock(way, job, window, windows[i], reads[i], weights, column, scratch<float>(job.call, thread, 1, Way::kImages * Way::kRun * 32));
   };
   if (panels) {
     parallelFor(job.call, job.tasks.windows() * job.p.columns(), [&](int64_t task, int thread) {

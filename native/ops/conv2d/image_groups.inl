@@ -20,18 +20,8 @@ struct Product {
   int64_t sourceRow(int64_t t, int64_t i) const { return source(t, i, g.sh, g.ph, sourceH); }
   int64_t sourceColumn(int64_t t, int64_t j) const { return source(t, j, g.sw, g.pw, sourceW); }
 
-  // body(source row, source column, tap) for the kernel elements that meet the picture, always in the same order.
-  template <class F>
-  void eachSource(int64_t t, int64_t u, F&& body) const {
-    for (int64_t i = 0; i < g.kh; i++) {
-      const int64_t h = sourceRow(t, i);
-      if (h < 0) continue;
-      for (int64_t j = 0; j < g.kw; j++) {
-        const int64_t w = sourceColumn(u, j);
-        if (w >= 0) body(h, w, i * g.kw + j);
-      }
-    }
-  }
+  // Taps are kernel elements in the order in which they meet source columns from left to right: of the gradient each row backwards.
+  int64_t element(int64_t tap) const { return isGradient ? tap / g.kw * g.kw + g.kw - 1 - tap % g.kw : tap; }
 
   // How many source pixels a window of so many target pixels reads.
   int64_t pixelsRead(int64_t rows, int64_t columns) const {
@@ -119,22 +109,11 @@ struct Job {
       if (job.bias) low_ = halfPart(job.bias + first_, count_), high_ = halfPart(job.bias + first_ + 16, count_ - 16);
     }
 
-    // n rows of 32 sums, the first for the pixel `pixel` (counted over all images), the others `step` pixels apart.
-    void put(const float* sums, int64_t n, int64_t pixel, int64_t step) {
-      __m512 sum[2] = {}, square[2] = {};
-      for (int64_t i = 0; i < n; i++, sums += 32, pixel += step) {
-        const int64_t at = pixel * job_.p.targetC + first_;
-        __m512 low = _mm512_add_ps(_mm512_loadu_ps(sums), low_), high = _mm512_add_ps(_mm512_loadu_ps(sums + 16), high_);
-        if (job_.added.data) add(at, &low, &high);
-        store(at, low, high);
-        if (!job_.parts) continue;
-        if (pixels_ == 0 && i == 0) shift_[0] = low, shift_[1] = high;
-        const __m512 d0 = _mm512_sub_ps(low, shift_[0]), d1 = _mm512_sub_ps(high, shift_[1]);
-        sum[0] = _mm512_add_ps(sum[0], d0), sum[1] = _mm512_add_ps(sum[1], d1);
-        square[0] = _mm512_fmadd_ps(d0, d0, square[0]), square[1] = _mm512_fmadd_ps(d1, d1, square[1]);
-      }
-      pixels_ += n;
-      for (int i = 0; i < 2; i++) sum_[i] = _mm512_add_ps(sum_[i], sum[i]), square_[i] = _mm512_add_ps(square_[i], square[i]);
+    // Rows of 32 sums of `images` images, `sumStep` floats and `imageStep` pixels apart: of each image n rows that follow each other, for
+    // the pixels from `pixel` on (counted over all images).
+    void put(const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
+      if (job_.target.dtype == DType::bf16) putRows(as<Bf16>(job_.target), sums, images, sumStep, n, pixel, imageStep);
+      else putRows(as<float>(job_.target), sums, images, sumStep, n, pixel, imageStep);
     }
 
     void close() const {
@@ -149,8 +128,40 @@ struct Job {
     }
 
    private:
+    template <class S>
+    void putRows(S* target, const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
+      const int64_t targetC = job_.p.targetC;
+      __m512 sum[2] = {}, square[2] = {};
+      for (int64_t image = 0; image < images; image++) {
+        for (int64_t i = 0; i < n; i++) {
+          const float* from = sums + image * sumStep + i * 32;
+          const int64_t at = (pixel + image * imageStep + i) * targetC + first_;
+          __m512 low = _mm512_add_ps(_mm512_loadu_ps(from), low_), high = _mm512_add_ps(_mm512_loadu_ps(from + 16), high_);
+          if (job_.added.data) add(at, &low, &high);
+          putRow(target + at, low, high);
+          if (!job_.parts) continue;
+          if (pixels_ == 0 && image == 0 && i == 0) shift_[0] = low, shift_[1] = high;
+          const __m512 d0 = _mm512_sub_ps(low, shift_[0]), d1 = _mm512_sub_ps(high, shift_[1]);
+          sum[0] = _mm512_add_ps(sum[0], d0), sum[1] = _mm512_add_ps(sum[1], d1);
+          square[0] = _mm512_fmadd_ps(d0, d0, square[0]), square[1] = _mm512_fmadd_ps(d1, d1, square[1]);
+        }
+      }
+      pixels_ += images * n;
+      for (int i = 0; i < 2; i++) sum_[i] = _mm512_add_ps(sum_[i], sum[i]), square_[i] = _mm512_add_ps(square_[i], square[i]);
+    }
+
     static void putHalf(float* to, __m512 v, int n) {
       if (n > 0) _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1), v);
+    }
+
+    void putRow(float* to, __m512 low, __m512 high) const {
+      putHalf(to, low, count_);
+      putHalf(to + 16, high, count_ - 16);
+    }
+
+    void putRow(Bf16* to, __m512 low, __m512 high) const {
+      const __m512i row = _mm512_inserti64x4(_mm512_castsi256_si512(nearestBf16(low)), nearestBf16(high), 1);
+      _mm512_mask_storeu_epi16(to, static_cast<__mmask32>(count_ == 32 ? ~0u : (1u << count_) - 1), row);
     }
 
     template <class S>
@@ -162,16 +173,6 @@ struct Job {
     void add(int64_t at, __m512* low, __m512* high) const {
       if (job_.added.dtype == DType::bf16) addHalves(as<Bf16>(job_.added) + at, low, high);
       else addHalves(as<float>(job_.added) + at, low, high);
-    }
-
-    void store(int64_t at, __m512 low, __m512 high) const {
-      if (job_.target.dtype == DType::bf16) {
-        const __m512i row = _mm512_inserti64x4(_mm512_castsi256_si512(nearestBf16(low)), nearestBf16(high), 1);
-        _mm512_mask_storeu_epi16(as<Bf16>(job_.target) + at, static_cast<__mmask32>(count_ == 32 ? ~0u : (1u << count_) - 1), row);
-      } else {
-        putHalf(as<float>(job_.target) + at, low, count_);
-        putHalf(as<float>(job_.target) + at + 16, high, count_ - 16);
-      }
     }
 
     const Job& job_;
@@ -188,21 +189,29 @@ struct Job {
   }
 };
 
-// A source pixel that a target pixel reads, and the kernel element it meets.
+// Source pixels that a target pixel reads, n in a row from h, w on, and the first of as many taps that they meet.
 struct Read {
-  int64_t h, w, tap;
+  int64_t h, w, tap, n;
 };
 
 // What the target pixels of an area read, pixel after pixel, row after row.
 class Reads {
  public:
   Reads(const Product& p, const Job::Area& a) {
-    for (int64_t t = a.t0; t < a.t1; t++) {
-      for (int64_t u = a.u0; u < a.u1; u++) {
-        p.eachSource(t, u, [&](int64_t h, int64_t w, int64_t tap) { all_.push_back({h, w, tap}); });
-        ends_.push_back(all_.size());
+    std::vector<Read> columns;  // of each target column, for any row: w, tap within the row, n
+    std::vector<size_t> ends;
+    for (int64_t u = a.u0; u < a.u1; u++) {
+      const size_t first = columns.size();
+      for (int64_t tap = 0; tap < p.g.kw; tap++) {
+        const int64_t w = p.sourceColumn(u, p.element(tap));
+        if (w < 0) continue;
+        Read* last = columns.size() > first ? &columns.back() : nullptr;
+        if (last && last->w + last->n == w && last->tap + last->n == tap) last->n++;
+        else columns.push_back({0, w, tap, 1});
       }
+      ends.push_back(columns.size());
     }
+    for (int64_t t = a.t0; t < a.t1; t++) addRow(p, t, columns, ends);
   }
 
   struct OfPixel {
@@ -217,6 +226,21 @@ class Reads {
   }
 
  private:
+  void addRow(const Product& p, int64_t t, const std::vector<Read>& columns, const std::vector<size_t>& ends) {
+    std::vector<Read> rows;
+    for (int64_t i = 0; i < p.g.kh; i++) {
+      if (const int64_t h = p.sourceRow(t, i); h >= 0) rows.push_back({h, 0, i * p.g.kw, 0});
+    }
+    size_t first = 0;
+    for (const size_t end : ends) {
+      for (const Read& row : rows) {
+        for (size_t k = first; k < end; k++) all_.push_back({row.h, columns[k].w, row.tap + columns[k].tap, columns[k].n});
+      }
+      first = end;
+      ends_.push_back(all_.size());
+    }
+  }
+
   std::vector<Read> all_;
   std::vector<size_t> ends_;
 };

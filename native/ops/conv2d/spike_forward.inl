@@ -26,6 +26,7 @@ struct SpikeForward {
     return bits + ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages;
   }
 
+  // Rows of pixels or parts of one, so that an image's pixels of a window follow each other.
   static Tasks tasks(const Product& p) {
     const int64_t columns = p.targetW < kSpikePixels ? p.targetW : kSpikePixels;
     return Tasks(p, kSpikePixels / columns, columns, kSpikeImages);
@@ -48,21 +49,23 @@ struct SpikeForward {
     });
   }
 
-  static constexpr int64_t kAhead = 256;  // weights
+  static constexpr int64_t kAhead = 512;  // weights
 
   // [tap][four channels][4 outputs][16 sums] for outputs o .. o+3.
   void makeTables(int64_t o, float* tables) const {
-    const float* w = as<float>(job.call.tensors[1]);
-    for (int64_t tap = 0; tap < p.taps(); tap++) {
+    const int64_t step = p.taps() * p.sourceC;
+    const float* rows = as<float>(job.call.tensors[1]) + o * step;
+    const int64_t there = job.least(kSubsetRows, p.targetC - o);
+    for (int64_t tap = 0; tap < p.taps(); tap++, rows += p.sourceC) {
       for (int64_t c = 0; c < p.sourceC; c += 16) {
+        const int64_t left = p.sourceC - c, fours = job.least(4, (left + kSubsetBits - 1) / kSubsetBits);
         for (int64_t r = 0; r < kSubsetRows; r++) {
-          const int64_t there = o + r < p.targetC ? p.sourceC - c : 0;
-          const float* from = w + ((o + r) * p.taps() + tap) * p.sourceC + c;
-          const __m512 weights = loadRounded(from, there, rounded);
+          const float* from = rows + r * step + c;
+          const __m512 weights = loadRounded(from, r < there ? left : 0, rounded);
           __builtin_prefetch(from + kAhead);
-          float* to = tables + (tap * groupsOfFour() + c / kSubsetBits) * kSubsetTable + r * 16;
-          storeSubsetSums(weights, static_cast<int>(job.least(4, groupsOfFour() - c / kSubsetBits)), to, kSubsetTable);
+          storeSubsetSums(weights, static_cast<int>(fours), tables + r * 16, kSubsetTable);
         }
+        tables += fours * kSubsetTable;
       }
     }
   }
@@ -77,8 +80,10 @@ struct SpikeForward {
       for (const Read& read : reads.of(pixel)) {
         const uint32_t* from = place(group, read.h, read.w);
         const float* table = tables + read.tap * tapTables;
-        for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
-        if (rest > 0) tile.add(table, from, rest);
+        for (int64_t i = 0; i < read.n; i++) {
+          for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
+          if (rest > 0) tile.add(table, from, rest), from += kSpikeImages, table += rest * kSubsetTable;
+        }
       }
       tile.storeTo(to, kSpikeImages);
     }
@@ -107,14 +112,9 @@ struct SpikeForward {
       withVectors(a.lanes, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, reads, tables, sums + o * kSpikeImages); });
     }
     float* turned = sums + kSpikePixels * kSums;
-    const int64_t width = a.u1 - a.u0;
     for (int64_t i = 0; i < reads.pixels(); i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);
     Job::Channels channels(job, window, column);
-    for (int64_t lane = 0; lane < a.lanes; lane++) {
-      for (int64_t t = a.t0; t < a.t1; t++) {
-        channels.put(turned + lane * kStep + (t - a.t0) * width * 32, width, job.pixel(a.n0 + lane, t, a.u0), 1);
-      }
-    }
+    channels.put(turned, a.lanes, kStep, reads.pixels(), job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
     channels.close();
   }
 };

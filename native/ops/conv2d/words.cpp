@@ -78,7 +78,7 @@ struct WordPanels {
   void packOutputs(const float* w, int64_t tap, int64_t k, int64_t column) const {
     const int64_t c = column * 32;
     uint32_t* to = place(tap, k, column);
-    const auto row = [&](int64_t o) { return o < p.g.O ? w + (o * taps + tap) * p.g.C + c : nullptr; };
+    const auto row = [&](int64_t o) { return o < p.g.O ? w + (o * taps + p.element(tap)) * p.g.C + c : nullptr; };
     for (int64_t r = k; r < k + 16 && r < words; r++, to += 32) {
       const float* a = row(r * kPerWord<F>);
       for (int64_t i = 0; i < kPerWord<F>; i++) {
@@ -98,19 +98,26 @@ struct WordWay {
   using Window = WordWindow<F>;
   using Panels = WordPanels<F>;
   struct Use {};
+  static constexpr int64_t kImages = kTileRows, kRun = 8;
   const Product& p;
 
   int64_t words() const { return (p.sourceC + kPerWord<F> - 1) / kPerWord<F>; }
   int64_t columnSize() const { return p.taps() * words() * 32; }
   Panels panels(uint32_t* to, int64_t firstColumn) const { return Panels(p, to, firstColumn); }
 
+  // Windows of 8 images reach far, so that few pixels are laid out twice; of 32 where there are few of those (small pictures).
   Tasks tasks() const {
+    const Tasks few = tasks(kLanesPerGroup);
+    return few.areFew() ? few : tasks(kImages);
+  }
+
+  Tasks tasks(int64_t images) const {
     int64_t rows = p.targetH, columns = p.targetW;
-    while (rows * columns > 1 && (rows * columns > 256 || p.pixelsRead(rows, columns) * words() * kLanesPerGroup * 4 > kWindowBytes)) {
+    while (rows * columns > 1 && (rows * columns > 256 || p.pixelsRead(rows, columns) * words() * images * 4 > kWindowBytes)) {
       int64_t& longer = rows >= columns ? rows : columns;
       longer = (longer + 1) / 2;
     }
-    return Tasks(p, rows, columns);
+    return Tasks(p, rows, columns, images);
   }
 
   Window window(const Job& job, const Job::Area& a) const {
@@ -119,15 +126,14 @@ struct WordWay {
   }
 
   // A function of its own: the tile takes most registers.
-  __attribute__((noinline)) void sums(const Window& window, const Panels& panels, int64_t column, Reads::OfPixel pixel, float* to) const {
-    for (int64_t lane = 0; lane < window.lanes; lane += kTileRows) {
-      TileSums tile;
-      tile.clear();
-      for (const Read& read : pixel) {
-        tile.add<F>(window.pixel(read.h, read.w) + lane, kLanesPerGroup, panels.at(column, read.tap), words());
-      }
-      tile.storeTo(to + lane * 32);
+  __attribute__((noinline)) void sums(const Window& window, const Panels& panels, int64_t column, int64_t image, Reads::OfPixel pixel,
+                                      float* to) const {
+    TileSums tile;
+    tile.clear();
+    for (const Read& read : pixel) {
+      tile.add<F>(window.pixel(image, read.h, read.w), window.imageStep(), 1, panels.at(column, read.tap), read.n * words());
     }
+    tile.storeTo(to, kRun * 32);
   }
 };
 

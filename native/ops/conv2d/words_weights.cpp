@@ -94,7 +94,7 @@ struct WordGradient {
       const uint32_t* x = pair.x.template block<32>(input, h, q0 * g.sw + j);
       const int64_t runs = isRow ? 1 : q1 - q0, length = isRow ? steps * (q1 - q0) : steps;
       for (int64_t run = 0; run < runs; run++) {
-        tile.template add<F>(gy + run * WordWindow<F>::kImageWords * kTileRows, kTileRows,
+        tile.template add<F>(gy + run * WordWindow<F>::kImageWords * kTileRows, 1, kTileRows,
                              x + run * g.sw * WordWindow<F>::kImageWords * 32, length);
       }
     }
@@ -149,9 +149,9 @@ struct WordGradient {
         for (int64_t block = 0; block < blocks(); block++) {
           for (int64_t tap = 0; tap < taps(); tap++, at += kSums) {
             TileSums tile;
-            tile.loadFrom(at);
+            tile.loadFrom(at, 32);
             addWindow(tile, pair, block / outputs(), block % outputs(), tap);
-            tile.storeTo(at);
+            tile.storeTo(at, 32);
           }
         }
       }
@@ -163,7 +163,7 @@ struct WordGradient {
         for (int64_t i = 0; i < kSums; i += 16) _mm512_storeu_ps(first + i, _mm512_add_ps(_mm512_loadu_ps(first + i), _mm512_loadu_ps(more + i)));
       }
       TileSums tile;
-      tile.loadFrom(first);
+      tile.loadFrom(first, 32);
       const int64_t block = task / taps();
       put(tile, block / outputs(), block % outputs(), task % taps());
     });
