@@ -38,7 +38,7 @@ export function quoted(text: string): string {
 type Colour = 'green' | 'red' | 'yellow';
 const CODES = { red: 31, green: 32, yellow: 33 } as const;
 
-/** Text in colour where stdout is a terminal and NO_COLOR is not set. */
+/** Text in color where stdout is a terminal and NO_COLOR is not set. */
 export function coloured(text: string, colour: Colour): string {
   const plain = !process.stdout.isTTY || process.env.NO_COLOR || process.env.TERM === 'dumb';
   return plain ? text : `\x1b[${CODES[colour]}m${text}\x1b[0m`;

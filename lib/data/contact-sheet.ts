@@ -22,7 +22,7 @@ export interface Sheet extends Picture {
 
 /** A batch as a loader makes it. */
 export interface ShownBatch {
-  /** Normalised pixels [B,C,H,W], or frames [T,B,C,H,W] where the set has steps. */
+  /** Normalized pixels [B,C,H,W], or frames [T,B,C,H,W] where the set has steps. */
   images: Float32Array;
   labels: Int32Array;
 }
@@ -65,7 +65,7 @@ function fullCount(frames: readonly Float32Array[]): number {
 
 /**
  * A frame [C,H,W]: on white, more of channel 1 (brighter) is redder, of channel 0 (darker) bluer; one channel alone is
- * grey.
+ * gray.
  */
 function framePicture({ channels, height, width }: AnySet, values: Float32Array, full: number): Picture {
   const rgb = new Uint8Array(3 * height * width);

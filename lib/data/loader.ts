@@ -12,16 +12,17 @@ import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-
 export interface LoaderOptions {
   /** B, images per batch. */
   batch: number;
-  /** Seed of shuffling and augmentation, an integer from 0 to 2^53 - 1. */
+  /** Of shuffling and augmentation, an integer from 0 to 2^53 - 1. Default 0. */
   seed?: number;
-  /** Draw a new order every epoch; otherwise file order. */
+  /** Whether every epoch has an order of its own; otherwise file order. Default false. */
   shuffle?: boolean;
+  /** Random changes of the samples. Default 'none'. */
   augment?: AugmentName;
-  /** Threads that make batches; 0 makes them in the calling thread. */
+  /** Threads that make batches; 0: the calling thread. Default 1. */
   workers?: number;
-  /** Leave out the last batch of an epoch where it is smaller than `batch`. */
+  /** Whether the last batch of an epoch is left out where it is smaller than `batch`. Default false. */
   dropLast?: boolean;
-  /** Batches made ahead of the consumer, at most (with workers); at least `workers` keeps every thread busy. */
+  /** Batches made ahead of the consumer, at most (with workers); `workers` or more keep every thread busy. Default 2. */
   prefetch?: number;
 }
 
@@ -42,7 +43,7 @@ export interface BatchIndices {
 }
 
 export interface Batch extends BatchIndices {
-  /** Normalised pixels, of the batch's shape; the consumer's own. */
+  /** Normalized pixels, of the batch's shape; the consumer's own. */
   images: Float32Array<ArrayBuffer>;
   /** Classes [B]. */
   labels: Int32Array<ArrayBuffer>;
@@ -235,7 +236,7 @@ function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
 }
 
 /**
- * Makes a loader: seeded shuffling, augmentation and normalisation, off the event loop where `workers` > 0.
+ * Makes a loader: seeded shuffling, augmentation and normalization, off the event loop where `workers` > 0.
  * @example
  * const batches = loader(fashionMnist('datasets/fashion-mnist-small').train, { batch: 64, seed: 1, shuffle: true });
  * for await (const batch of batches.epoch(0)) console.log(batch.index, batch.shape);

@@ -13,7 +13,7 @@ function chunk(name: string, content: Uint8Array): Buffer {
 }
 
 /**
- * A PNG file of 8-bit colours.
+ * A PNG file of 8-bit colors.
  * @param rgb pixels [H,W,3], 0..255
  */
 export function encodePng(rgb: Uint8Array, width: number, height: number): Buffer {

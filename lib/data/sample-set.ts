@@ -1,5 +1,5 @@
 /**
- * What labelled data sets of every kind have in common. Plain data over shared memory, so that a thread can get one.
+ * What labeled data sets of every kind have in common. Plain data over shared memory, so that a thread can get one.
  */
 export interface SampleSet {
   /** Selects who makes the set's batches, see batch.ts. */
@@ -55,7 +55,7 @@ export interface BatchJob {
   indices: Int32Array<ArrayBuffer>;
 }
 
-/** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalised; and classes [B]. */
+/** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B]. */
 export interface BatchArrays {
   /** Bytes: multiples of `unit`. */
   images: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;

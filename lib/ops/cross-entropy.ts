@@ -52,7 +52,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: LossOption
 }
 
 /**
- * The TET loss without its regulariser (Deng et al., arXiv 2202.11946, eq. 9): the mean over the steps of each step's
+ * The TET loss without its regularizer (Deng et al., arXiv 2202.11946, eq. 9): the mean over the steps of each step's
  * cross-entropy, where crossEntropy(meanOverTime(logits), labels) is the cross-entropy of the mean.
  *
  * @param logits [T,B,K], one row of logits for every step

@@ -3,7 +3,7 @@
 import { SpikeloomError } from '../core/index.ts';
 
 /**
- * Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the centre of the first pixel is
+ * Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the center of the first pixel is
  * (1/2, 1/2).
  */
 export type AffineMap = readonly [a: number, b: number, c: number, d: number, e: number, f: number];

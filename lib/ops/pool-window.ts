@@ -5,7 +5,7 @@ import { convolvedSize, type Pair, pair } from './conv2d.ts';
 export interface PoolOptions {
   /** Size of the window. */
   kernel: Pair;
-  /** Distance of neighbouring windows (default: the kernel's size). */
+  /** Distance of neighboring windows (default: the kernel's size). */
   stride?: Pair;
   /** Pixels around the picture, at most half of the kernel (default 0). */
   padding?: Pair;

@@ -24,7 +24,7 @@ function lastName(key: string): string {
   return key.slice(key.lastIndexOf('.') + 1);
 }
 
-/** The least number of letters inserted, removed, replaced or swapped with their neighbour. */
+/** The least number of letters inserted, removed, replaced or swapped with their neighbor. */
 function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

@@ -4,7 +4,7 @@ export interface Series {
   name: string;
   /** By epoch; null: nothing is known. */
   values: readonly (number | null)[];
-  /** A CSS colour; default: the next of the page's own. */
+  /** A CSS color; default: the next of the page's own. */
   colour?: string;
   /** Index of a value to be marked. */
   mark?: number | undefined;

@@ -9,7 +9,7 @@ import { lifTwin } from './lif.ts';
 
 const eps = 1e-5;
 
-/** Normalised y, repeated over the steps, and the running statistics after it. */
+/** Normalized y, repeated over the steps, and the running statistics after it. */
 function normTwin(y: HostTensor, t: HostInputs, prefix: string, steps: number, training: boolean) {
   const [held, B, C, H, W] = y.shape as [number, number, number, number, number];
   const plane = H * W;

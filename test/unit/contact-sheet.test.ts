@@ -1,4 +1,4 @@
-// Samples as pictures: every pixel where it belongs, in the colour it had.
+// Samples as pictures: every pixel where it belongs, in the color it had.
 import { expect } from 'chai';
 import type { AnySet } from '../../lib/data/batch.ts';
 import { contactSheet, type Sheet } from '../../lib/data/contact-sheet.ts';

@@ -58,7 +58,7 @@ describe('mixing a batch', () => {
       );
     }
     // E[(1 - lambda) (1 - r/4)^2] over uniform lambda, r = sqrt(1 - lambda): what a box keeps of its side where its
-    // centre is anywhere
+    // center is anywhere
     expect(mean(all.map(boxShare))).to.be.closeTo(1 / 2 - 1 / 5 + 1 / 48, 0.02);
     const centres = all
       .filter((mix) => boxShare(mix) < 0.05 && boxShare(mix) > 0)

@@ -107,7 +107,7 @@ describe('lif', () => {
     using s = lif(x);
     backward(s, gy);
     expect([...(await read(s))]).to.deep.equal([0, 1, 0, 1, 0, 0, 1, 0]);
-    // The digits of the example carry single precision: neighbouring numbers near 7.28 are 4.8e-7 apart. The fixtures
+    // The digits of the example carry single precision: neighboring numbers near 7.28 are 4.8e-7 apart. The fixtures
     // are sharper.
     const expected = [1.3223368, 1.6423794, 3.6655824, 3.4670275, 1.8203736, 7.2814943, 6.267133, 7.4062499];
     expect(difference(await read(x.grad!), Float64Array.from(expected))).to.be.below(2 ** -24);

@@ -10,7 +10,7 @@ export const translate = (x: number, y: number): AffineMap => [1, 0, x, 0, 1, y]
 
 const rounded = (x: number): number => Number(x.toFixed(15));
 
-/** Counter-clockwise around the centre of an image of H x W, as Image.rotate: with 15 decimals. */
+/** Counter-clockwise around the center of an image of H x W, as Image.rotate: with 15 decimals. */
 export function rotate(degrees: number, [H, W]: readonly [number, number]): AffineMap {
   const angle = -((((degrees % 360) + 360) % 360) * (Math.PI / 180));
   const [a, b, d, e] = [Math.cos(angle), Math.sin(angle), -Math.sin(angle), Math.cos(angle)].map(rounded) as [

@@ -115,7 +115,7 @@ export function batchPrograms(
   return words;
 }
 
-/** Normalised value of every pixel value, [C,256]: (p / 255 - mean[c]) / std[c], rounded once to float32. */
+/** Normalized value of every pixel value, [C,256]: (p / 255 - mean[c]) / std[c], rounded once to float32. */
 export function normaliseTable(mean: number[], std: number[]): Float32Array {
   return Float32Array.from({ length: mean.length * 256 }, (_, i) => {
     const c = i >> 8;

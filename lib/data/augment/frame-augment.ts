@@ -60,7 +60,7 @@ function inverseMap(change: FrameChange): [number, number, number, number, numbe
 
 /**
  * For every pixel of a changed frame [H,W] the pixel of the frame before that it shows (the nearest one), or -1 for 0.
- * Rotations by positive angles are counter-clockwise; a shear by angle moves row y, from the centre down, by -y
+ * Rotations by positive angles are counter-clockwise; a shear by angle moves row y, from the center down, by -y
  * tan(angle).
  */
 export function sourcePixels(change: FrameChange, height: number, width: number): Int32Array {

@@ -1,4 +1,4 @@
-// RandAugment and colour jitter for ImageNet, as the recipes that name them draw them.
+// RandAugment and color jitter for ImageNet, as the recipes that name them draw them.
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
@@ -94,7 +94,7 @@ export interface ColorJitterOptions {
 }
 
 /**
- * Colour jitter: brightness, contrast and saturation times random factors, in random order (as torchvision's
+ * Color jitter: brightness, contrast and saturation times random factors, in random order (as torchvision's
  * ColorJitter without hue).
  * @example const changes = colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4 }).draw(draws);
  */

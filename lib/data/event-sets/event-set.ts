@@ -14,7 +14,7 @@ export interface FrameShape {
 }
 
 /**
- * Labelled recordings of an event camera, seen as T frames of two channels (darker, brighter). They lie in a cache
+ * Labeled recordings of an event camera, seen as T frames of two channels (darker, brighter). They lie in a cache
  * file.
  */
 export interface EventSet extends SampleSet {

@@ -8,7 +8,7 @@ function axisUnit(from: number, to: number): number | undefined {
 }
 
 /**
- * What every number of a set's frames is a whole multiple of; undefined where it is not known (they are normalised, or
+ * What every number of a set's frames is a whole multiple of; undefined where it is not known (they are normalized, or
  * brought to a size whose pixels do not lie between two others of the sensor).
  * @param size H and W of the frames
  */

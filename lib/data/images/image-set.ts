@@ -1,7 +1,7 @@
 import { SpikeloomError } from '../../core/errors.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
 
-/** Labelled images in shared memory, so that loader threads read them without a copy. */
+/** Labeled images in shared memory, so that loader threads read them without a copy. */
 export interface ImageSet extends SampleSet {
   kind: 'images';
   /** Pixels [N,C,H,W], 0..255. */

@@ -5,7 +5,7 @@ import { loaderDevice } from '../loader-device.ts';
 import type { ImageSet } from './image-set.ts';
 
 /**
- * Pixels [B,C,H,W] augmented by their programs and normalised, on the thread's {@link loaderDevice}.
+ * Pixels [B,C,H,W] augmented by their programs and normalized, on the thread's {@link loaderDevice}.
  * @param words [B,L], see encodePrograms()
  */
 export async function runPrograms(

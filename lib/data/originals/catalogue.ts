@@ -1,4 +1,4 @@
-// The data sets that there are readers for, as their owners distribute them: page, licence, files, and the forms in
+// The data sets that there are readers for, as their owners distribute them: page, license, files, and the forms in
 // which they may lie in a folder. Nothing here downloads anything; see check.ts and fetch.ts.
 import {
   CIFAR10_BATCHES,

@@ -13,7 +13,7 @@ const MAX_PIXELS = 1e8;
 
 /**
  * Opens a picture from a file's bytes: JPEG by libjpeg-turbo in the addon where it is found (only what the window needs
- * is decoded), anything else by sharp. The file's orientation and colour profile mean nothing here, as nothing to
+ * is decoded), anything else by sharp. The file's orientation and color profile mean nothing here, as nothing to
  * Pillow.
  * @param file for messages
  * @throws DataError where it cannot be decoded, with the byte where that is known; render() may throw one too

@@ -7,7 +7,7 @@ import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
 import { type PackedFiles, type PlacedFile, packFiles } from './packed-files.ts';
 
-/** Labelled pictures that stay in their files; a batch decodes its own. */
+/** Labeled pictures that stay in their files; a batch decodes its own. */
 export interface ImageFiles extends SampleSet {
   kind: 'image-files';
   files: PackedFiles;
@@ -32,7 +32,7 @@ export interface ImageFilesOptions {
   name?: string;
   /** H and W of what the network sees (default 224). */
   size?: number;
-  /** Short side before the centre crop (default 8/7 of size: 256 for 224). */
+  /** Short side before the center crop (default 8/7 of size: 256 for 224). */
   resize?: number;
   interpolation?: Interpolation;
   /** Share of the area and width / height of random crops (defaults 0.08 to 1 and 3/4 to 4/3). */

@@ -12,7 +12,7 @@ const schema = layerSchema('norm', {
 export type NormLayer = z.input<typeof schema>;
 
 /**
- * Batch normalisation per channel with statistics over T, B, H and W: y = gamma (x - mean) / sqrt(var + eps) + beta. In
+ * Batch normalization per channel with statistics over T, B, H and W: y = gamma (x - mean) / sqrt(var + eps) + beta. In
  * evaluation the running statistics take the place of mean and var. gamma (`weight`) starts at 1, beta (`bias`) at 0.
  * The shape stays.
  */
