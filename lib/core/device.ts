@@ -10,6 +10,7 @@ export const MOST_THREADS = 256;
 /** As many threads as the machine runs at once, where nothing else is said. */
 export const usualThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
 
+/** Where tensors lie and ops run, in one queue: the CPU's cores, or one GPU. See {@link device}. */
 export class Device {
   /** @internal use device() */
   constructor(

@@ -135,11 +135,18 @@ export function leaveScopes(outermost: Scope): () => void {
 // ---- tensors
 
 export interface TensorOptions {
+  /** Default: one axis. */
   shape?: Shape;
+  /** Default: 'f64' for a Float64Array, 'i32' for an Int32Array, else 'f32'. */
   dtype?: DType;
+  /** Default: the CPU. */
   device?: Device;
 }
 
+/**
+ * A handle of memory on a device, with a type and a shape. What is queued for it may not be computed yet: array() and
+ * item() wait for it. Made by tensor(), zeros(), empty() and every op; scope(), keep() and dispose() say how long it lives.
+ */
 export class Tensor implements Disposable {
   /** Whether backward() computes the derivative of the loss with respect to this tensor. */
   requiresGrad = false;
@@ -313,7 +320,10 @@ function hostNumbers(data: HostArray | readonly number[], dtype: DType): HostArr
   return made;
 }
 
-/** Memory without content. */
+/**
+ * A tensor whose elements are not set yet.
+ * @throws SpikeloomError for a shape or a dtype that there is not; OutOfMemoryError where the device has no room
+ */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
   needDtype(dtype);
   if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
@@ -343,6 +353,7 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
   return made;
 }
 
+/** A tensor of zeros. @throws SpikeloomError as {@link empty} */
 export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
   const made = empty(shape, dtype, on);
   write(made.handle);

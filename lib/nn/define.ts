@@ -8,6 +8,7 @@ import { type ImageSize, ModelPlan } from './plan.ts';
 export interface ModelOptions {
   /** Time steps T. */
   steps: number;
+  /** Channels, height and width of an image or frame. */
   input: ImageSize;
   /** Outputs of the network. */
   classes: number;
@@ -15,6 +16,7 @@ export interface ModelOptions {
 
 /** Other ways to say the input, in place of `input` or parts of it. */
 export interface InputOptions {
+  /** Channels of an image or frame. */
   channels?: number | undefined;
   /** Height and width in pixels; one number for both. */
   size?: number | readonly [height: number, width: number] | undefined;

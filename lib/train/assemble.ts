@@ -143,6 +143,7 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
 export interface EvaluateRunOptions {
   /** Default 'best'. */
   weights?: 'best' | 'last' | undefined;
+  /** Ends the evaluation early. */
   signal?: AbortSignal | undefined;
 }
 

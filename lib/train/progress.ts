@@ -7,18 +7,23 @@ export interface ProgressStream {
 }
 
 export interface ProgressOptions {
-  /** Epochs of the whole run, and updates in each. */
+  /** Epochs of the whole run. */
   epochs: number;
+  /** Updates in an epoch. */
   steps: number;
-  /** When a run is resumed: the epoch it continues with, and the updates already done in that epoch. */
+  /** When a run is resumed: the epoch it continues with. Default 0. */
   startEpoch?: number;
+  /** When a run is resumed: the updates already done in that epoch. Default 0. */
   startStep?: number;
+  /** Default: process.stderr. */
   stream?: ProgressStream;
-  /** Milliseconds; only differences count. */
+  /** Milliseconds; only differences count. Default: performance.now(). */
   clock?: () => number;
+  /** Where NO_COLOR and TERM are looked up. Default: process.env. */
   env?: Readonly<Record<string, string | undefined>>;
-  /** Least time between two drawings of the bar, and between two lines where there is no terminal, in ms. */
+  /** Least time between two drawings of the bar, in ms. Default 100. */
   redrawMs?: number;
+  /** Least time between two lines where there is no terminal, in ms. Default 30,000. */
   quietMs?: number;
 }
 

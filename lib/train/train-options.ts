@@ -15,6 +15,7 @@ import type { RunFiles } from './run-files.ts';
 import { MOST_LOGGED, usualLogEvery } from './step-log.ts';
 
 export interface TrainOptions {
+  /** What is trained on, and tested on after every epoch. */
   data: AnySplits;
   /** Passes over the training images. Default: all epochs of the schedule. */
   epochs?: number | undefined;
@@ -28,6 +29,7 @@ export interface TrainOptions {
   loss?: Partial<LossSettings> | undefined;
   /** Of the images' order and augmentation. Default: the net's. */
   seed?: number | undefined;
+  /** Random changes of the training samples. Default 'none'. */
   augment?: AugmentName | undefined;
   /** Whether batches are mixed with themselves: mixup, CutMix. Default: not. */
   mix?: Partial<MixSettings> | undefined;
@@ -49,10 +51,11 @@ export interface TrainOptions {
    * are the same. Default 1 on the CPU, 10 on a GPU, which would pause for every read.
    */
   logEvery?: number | undefined;
-  /** A folder for this run's files, made where missing; or files made by createRun(). Neither: nothing is saved. */
+  /** A folder for this run's files, made where missing. Without it and `run` nothing is saved. */
   out?: string | undefined;
+  /** In place of `out`: a folder that createRun() or openRun() gave. */
   run?: RunFiles | undefined;
-  /** Continue from the state in that folder. */
+  /** Continues from the state in that folder. Default false. */
   resume?: boolean | undefined;
   /** true: a progress bar on stderr. Your own Progress is left for you to close. */
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;

@@ -155,6 +155,7 @@ export interface QueuedStep<B = AnyBatch> {
 
 export interface StepsOptions {
   loss: LossSettings;
+  /** Whether steps are recorded and replayed; else every call is queued each time. */
   record: boolean;
   /** The numbers are read once in so many steps, 1 to MOST_LOGGED. Default 1. */
   logEvery?: number;

@@ -76,6 +76,7 @@ export function readZipSync(source: ByteSource, entry: ZipEntry): Buffer {
   }
 }
 
+/** {@link readZipSync} without blocking the event loop. */
 export async function readZip(source: ByteSource, entry: ZipEntry): Promise<Buffer> {
   const packed = await source.read(contentStart(source, entry), entry.packedSize);
   try {

@@ -88,8 +88,11 @@ export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
 
 /** Largest change of every factor: drawn from max(0, 1 - change) to 1 + change; 0: unchanged. */
 export interface ColorJitterOptions {
+  /** Factors are uniform in [max(0, 1 - brightness), 1 + brightness]; 0 (the default) changes nothing. */
   brightness?: number;
+  /** Likewise. */
   contrast?: number;
+  /** Likewise. */
   saturation?: number;
 }
 

@@ -18,6 +18,7 @@ export const BINNING_RULES: readonly BinningRule[] = ['count', 'duration', 'wind
 
 /** Options of {@link eventSlices}. */
 export interface SliceOptions {
+  /** The rule. */
   by: BinningRule;
   /** T; with 'window' as many as the recording fills where it is not given. */
   steps?: number;

@@ -19,6 +19,7 @@ export interface FetchOptions {
   tries?: number;
   /** Pause before another try, in ms; doubled each time. Default 1000. */
   pauseMs?: number;
+  /** The connection is given up when nothing arrives for this long, in ms. Default 60,000. */
   idleMs?: number;
 }
 

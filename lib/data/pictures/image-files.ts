@@ -17,11 +17,13 @@ export interface ImageFiles extends SampleSet {
   std: number[];
   /** Pixels of the short side before the middle is cut out, where nothing is augmented. */
   resize: number;
+  /** How pictures are scaled. */
   interpolation: Interpolation;
   /** Least and most area of a random crop, as a share of the picture. */
   scale: readonly [number, number];
   /** Least and most width / height of a random crop. */
   ratio: readonly [number, number];
+  /** What a picture that cannot be decoded does: end the epoch with an error, or be replaced by the next one. */
   broken: 'error' | 'skip';
 }
 
@@ -34,16 +36,20 @@ export interface ImageFilesOptions {
   size?: number;
   /** Short side before the center crop (default 8/7 of size: 256 for 224). */
   resize?: number;
+  /** How pictures are scaled (default 'bilinear'). */
   interpolation?: Interpolation;
-  /** Share of the area and width / height of random crops (defaults 0.08 to 1 and 3/4 to 4/3). */
+  /** Least and most area of a random crop, as a share of the picture (default 0.08 to 1). */
   scale?: readonly [number, number];
+  /** Least and most width / height of a random crop (default 3/4 to 4/3). */
   ratio?: readonly [number, number];
   /**
    * What a picture that cannot be decoded does: end the epoch with an error (default), or be replaced by the next one
    * and counted.
    */
   broken?: 'error' | 'skip';
+  /** Mean of every channel [3], in units where 255 is 1 (default: ImageNet's). */
   mean?: number[];
+  /** Standard deviation of every channel [3], in units where 255 is 1 (default: ImageNet's). */
   std?: number[];
 }
 
