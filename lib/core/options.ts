@@ -1,9 +1,10 @@
 import { SpikeloomError } from './errors.ts';
 
 /**
- * Refuses an option that there is not, which a slip of the pen would leave without effect, and what is not an object of
- * options at all.
- * @throws SpikeloomError with the options that there are
+ * Refuses unknown options: a misspelled one would have no effect, and nobody would notice. Refuses anything but an object,
+ * too.
+ * @param of what the options are of, for the message
+ * @throws SpikeloomError that names the unknown options and the known ones
  */
 export function needOptions(of: string, options: object, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null) {

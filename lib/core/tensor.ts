@@ -145,7 +145,8 @@ export interface TensorOptions {
 
 /**
  * A handle of memory on a device, with a type and a shape. What is queued for it may not be computed yet: array() and
- * item() wait for it. Made by tensor(), zeros(), empty() and every op; scope(), keep() and dispose() say how long it lives.
+ * item() wait for it. Made by tensor(), zeros(), empty() and every op; scope(), keep() and dispose() say how long it
+ * lives.
  */
 export class Tensor implements Disposable {
   /** Whether backward() computes the derivative of the loss with respect to this tensor. */
