@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // Builds the addon (build/Release/spikeloom.node), the CUDA backend where nvcc is found, and the JavaScript of lib/
 // (dist/).
-//   node scripts/build.mjs [--addon] [--cuda] [--js] [--emulated] [--cmake]      no part named: the first three
+//   node scripts/build.mjs [--addon] [--cuda] [--js] [--emulated] [--cmake]
+// No part named: the first three; the first two where the package is installed, which has its dist/ already.
 // Needs Python 3, g++ and make; nothing is fetched: Node's own headers are not needed, Node-API's come with the npm
 // packages.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -118,6 +119,7 @@ function isNewer(product, files) {
 }
 
 export function buildJs() {
+  rmSync(join(root, 'dist'), { recursive: true, force: true }); // what files of former names left
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   const main = join(root, 'dist/cli/main.js');
   if (existsSync(main)) chmodSync(main, 0o755);
@@ -136,10 +138,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     console.log(['nvcc', ...cudaArguments(named[1])].join(' '));
     process.exit(0);
   }
+  const usual = ['--addon', '--cuda', ...(existsSync(join(root, 'tsconfig.build.json')) ? ['--js'] : [])];
   const unknown = named.find((name) => !(name in parts));
   try {
     if (unknown) throw new Error(`unknown part '${unknown}'; known: ${Object.keys(parts).join(', ')}`);
-    for (const part of named.length > 0 ? named : ['--addon', '--cuda', '--js']) await parts[part]();
+    for (const part of named.length > 0 ? named : usual) await parts[part]();
   } catch (error) {
     console.error(`build: ${error.message}`);
     process.exitCode = 1;

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { builtCudaLibrary, cudaBackend } from '../core/device.ts';
+import { buildCommand } from '../core/native.ts';
 
 export interface CudaFacts {
   /** 0: cannot be used, and `reason` says why. */
@@ -74,9 +75,9 @@ export function adviseCuda({ score, gpus, driver, library, toolkit, reason }: Cu
   }
   if (library === null && toolkit === null) {
     steps.push(
-      "put a libspikeloom_cuda.so that was built elsewhere into build/Release, or install the CUDA toolkit for nvcc and run 'npm run build:cuda'",
+      `put a libspikeloom_cuda.so that was built elsewhere into build/Release, or install the CUDA toolkit for nvcc and run '${buildCommand('build:cuda')}'`,
     );
-  } else if (library === null) steps.push("run 'npm run build:cuda'");
+  } else if (library === null) steps.push(`run '${buildCommand('build:cuda')}'`);
   else if (driver === null) steps.push('nothing else: the library is there and needs no toolkit');
   else steps.push(`the library is there and needs no toolkit, but says: ${reason}`);
   return steps.join('; then ');

@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isFile } from '../core/file-kind.ts';
 import { backward, scope, tensor, zeros } from '../core/index.ts';
-import { type Native, native } from '../core/native.ts';
+import { buildCommand, type Native, native } from '../core/native.ts';
 import { model } from '../nn/index.ts';
 import { crossEntropy } from '../ops/cross-entropy.ts';
 import { sgd } from '../optim/index.ts';
@@ -59,7 +59,7 @@ interface DataSet {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const TOOLS = {
-  nvcc: "the CUDA backend ('npm run build:cuda')",
+  nvcc: `the CUDA backend ('${buildCommand('build:cuda')}')`,
   cmake: "the second way to build the addon ('npm run build:cmake')",
 };
 

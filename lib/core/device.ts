@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nativeError, SpikeloomError } from './errors.ts';
-import { type BackendInfo, buildFolders, type MemoryStats, native } from './native.ts';
+import { type BackendInfo, buildCommand, buildFolders, type MemoryStats, native } from './native.ts';
 
 /** The CPU stream has no more. */
 export const MOST_THREADS = 256;
@@ -74,13 +74,17 @@ let cuda: BackendInfo | undefined;
 function cudaLibrary(): { file: string; build: string; where: string } {
   const chosen = process.env.SPIKELOOM_CUDA ?? '';
   if (chosen === 'emulated')
-    return { file: 'libspikeloom_cuda_emulated.so', build: `'npm run build:emulated' makes it`, where: '' };
+    return { file: 'libspikeloom_cuda_emulated.so', build: `'${buildCommand('build:emulated')}' makes it`, where: '' };
   if (chosen !== '') {
     throw new SpikeloomError(
       `SPIKELOOM_CUDA is '${chosen}': it is 'emulated' (the host in place of a GPU, for tests) or not set`,
     );
   }
-  return { file: 'libspikeloom_cuda.so', build: `'npm run build:cuda' makes it`, where: ' where nvcc is found' };
+  return {
+    file: 'libspikeloom_cuda.so',
+    build: `'${buildCommand('build:cuda')}' makes it`,
+    where: ' where nvcc is found',
+  };
 }
 
 const findBuilt = (file: string): string | undefined =>

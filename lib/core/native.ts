@@ -130,6 +130,10 @@ export function buildFolders(): string[] {
   return chosen ? [`${resolve(chosen)}/`] : folders;
 }
 
+/** The command that runs one of the package's scripts, in its own folder or in a project that has it installed. */
+export const buildCommand = (script: string, here = import.meta.url): string =>
+  /[/\\]node_modules[/\\]/.test(here) ? `npm explore spikeloom -- npm run ${script}` : `npm run ${script}`;
+
 function loadNative(): Native {
   const require = createRequire(import.meta.url);
   const tried: string[] = [];
@@ -149,7 +153,7 @@ function loadNative(): Native {
     }
   }
   throw new SpikeloomError(
-    `the native addon could not be loaded. Tried:\n${tried.join('\n')}\nBuild it with 'npm run build' (needs Python 3, g++ and make).`,
+    `the native addon could not be loaded. Tried:\n${tried.join('\n')}\nBuild it with '${buildCommand('build')}' (needs Python 3, g++ and make).`,
   );
 }
 

@@ -1,7 +1,7 @@
 // Native ops as functions of named tensors and numbers.
 import { device } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
-import { native } from './native.ts';
+import { buildCommand, native } from './native.ts';
 import {
   type AttributeSpec,
   bindInputs,
@@ -57,7 +57,8 @@ export class NativeOp<Output extends string = string> {
   private bind() {
     if (this.bound) return this.bound;
     const found = opTable().get(this.name);
-    if (!found) throw new SpikeloomError(`the addon has no op '${this.name}'; build it again with 'npm run build'`);
+    if (!found)
+      throw new SpikeloomError(`the addon has no op '${this.name}'; build it again with '${buildCommand('build')}'`);
     const { signature, index } = found;
     this.bound = { signature, call: native().bind(index, signature.inputs.length + signature.outputs.length) };
     return this.bound;
