@@ -21,12 +21,14 @@ export function asUsage<R>(body: () => R): R {
 }
 
 /**
- * Errors raised on purpose say all in their message; anything else is a fault of the program, and says how to see more.
+ * The message and the exit status of an error. Those thrown on purpose say all in their message, and so do those of the system, such as a
+ * folder where a file is written. Anything else is a fault of the program: its message says how to see more.
  */
 export function explainError(error: unknown): { message: string; status: number } {
   if (error instanceof SpikeloomError) {
     return { message: error.message, status: error instanceof UsageError ? EXIT.usage : EXIT.failure };
   }
+  if (error instanceof Error && 'syscall' in error) return { message: error.message, status: EXIT.failure };
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const more = process.env.SPIKELOOM_DEBUG === '1' ? stack : 'Set SPIKELOOM_DEBUG=1 to see where this happened.';
   return { message: `${message}\n${more}`, status: EXIT.failure };

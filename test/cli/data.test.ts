@@ -1,5 +1,5 @@
 // spikeloom data: check, fetch, show.
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { expect } from 'chai';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { testFolder } from '../support/image-sets.ts';
@@ -83,6 +83,16 @@ describe('spikeloom data fetch', function () {
     expect(wrong.status).to.equal(1);
     expect(wrong.stderr).to.match(/must have the MD5 f3252aeb598ac776c1b526422d90eecb, but has/);
     expect(readdirSync(folder.path('my data/shd'))).to.deep.equal([]);
+  });
+
+  it('says what the system refuses, and no more', async () => {
+    server.files['shd_train.h5.zip'] = { content: Buffer.from('not it') };
+    const part = folder.path('my data/shd/shd_train.h5.zip.part');
+    mkdirSync(part, { recursive: true });
+    const { status, stderr } = await fetchShd();
+    rmSync(part, { recursive: true });
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/^spikeloom: EISDIR: .*shd_train\.h5\.zip\.part'\n$/);
   });
 
   it('keeps what has arrived at Ctrl-C and says how to go on', async () => {
