@@ -12,6 +12,15 @@ export async function failure(promise: Promise<unknown>): Promise<Error> {
   throw new Error('nothing was refused');
 }
 
+/**
+ * The message of the {@link SpikeloomError} that a promise is rejected with; anything else is a failure of the test.
+ */
+export async function refusal(promise: Promise<unknown>): Promise<string> {
+  const error = await failure(promise);
+  expect(error, String(error.stack)).to.be.instanceOf(SpikeloomError);
+  return error.message;
+}
+
 /** The {@link DataError} that is thrown; anything else is a failure of the test. */
 export function dataErrorOf(body: () => unknown): DataError {
   try {

@@ -34,6 +34,7 @@ import { resolveSettings } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { type Run, train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
+import { refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 const data = { train: randomSet('cifar10', [9, 3, 5, 7]), test: randomSet('cifar10', [5, 3, 5, 7]) };
@@ -76,16 +77,6 @@ async function begun(out: string): Promise<void> {
   const run = train(net, { ...usual, out, signal: controller.signal });
   for await (const _ of run) controller.abort();
   net.dispose();
-}
-
-async function failure(work: () => Promise<unknown>): Promise<string> {
-  try {
-    await work();
-  } catch (error) {
-    expect(error, String((error as Error).stack)).to.be.instanceOf(SpikeloomError);
-    return (error as Error).message;
-  }
-  throw new Error('it should have failed');
 }
 
 /** All files below a folder, with their content. */
@@ -143,7 +134,7 @@ describe('training on bad input', function () {
     it('before the start: nothing is trained, and with room the same folder serves', async () => {
       const out = join(disk, 'run');
       fill(0);
-      expect(await failure(() => go(out))).to.match(/cannot write .*: the disk is full/);
+      expect(await refusal(go(out))).to.match(/cannot write .*: the disk is full/);
       expect(content(out)).to.deep.equal({ [runPaths(out).metrics]: '' });
       rmSync(join(disk, 'filler'));
       expect(await go(out)).to.equal(3);
@@ -242,12 +233,12 @@ describe('training on bad input', function () {
     const out = join(root, 'other');
     await begun(out);
     const before = content(out);
-    expect(await failure(() => go(out, { resume: true }, 6))).to.match(/these differ:\n {2}model: .* then, .* now/);
+    expect(await refusal(go(out, { resume: true }, 6))).to.match(/these differ:\n {2}model: .* then, .* now/);
     expect(content(out)).to.deep.equal(before);
     const { folder } = await trainRecipe(recipe('name=resumed'));
     const files = content(folder);
     const wider = recipe('name=resumed', 'model.width=3', 'epochs=2');
-    expect(await failure(() => trainRecipe(wider, { resume: folder }))).to.match(/model: .* then, .* now/);
+    expect(await refusal(trainRecipe(wider, { resume: folder }))).to.match(/model: .* then, .* now/);
     expect(content(folder)).to.deep.equal(files);
   });
 
@@ -271,12 +262,12 @@ describe('training on bad input', function () {
     for (const [name, damage] of Object.entries(damages)) {
       writeFileSync(state, damage(Buffer.from(sound)));
       const before = content(out);
-      expect(await failure(() => go(out, { resume: true })), name).to.contain(state);
+      expect(await refusal(go(out, { resume: true })), name).to.contain(state);
       expect(content(out), name).to.deep.equal(before);
     }
     rmSync(state);
     mkdirSync(state);
-    expect(await failure(() => go(out, { resume: true })), 'a folder').to.contain(state);
+    expect(await refusal(go(out, { resume: true })), 'a folder').to.contain(state);
     rmSync(state, { recursive: true });
     writeFileSync(state, sound);
     expect(await go(out, { resume: true })).to.equal(2);
@@ -285,14 +276,14 @@ describe('training on bad input', function () {
   it('a missing data folder: the folder is named, and no run is made', async () => {
     const out = join(root, 'no-data');
     const missing = join(root, 'nowhere');
-    const message = await failure(() => trainRecipe(recipe(`out=${out}`, `data.root=${missing}`)));
+    const message = await refusal(trainRecipe(recipe(`out=${out}`, `data.root=${missing}`)));
     expect(message).to.contain(missing).and.contain('no such folder');
     expect(existsSync(out)).to.equal(false);
   });
 
   it('an augmentation that the data has not: no run is made', async () => {
     const out = join(root, 'no-augmentation');
-    const message = await failure(() => trainRecipe(recipe(`out=${out}`, 'data.augment=published')));
+    const message = await refusal(trainRecipe(recipe(`out=${out}`, 'data.augment=published')));
     expect(message).to.contain("no published augmentation is defined for 'fashion-mnist'");
     expect(existsSync(out)).to.equal(false);
   });
@@ -307,10 +298,8 @@ describe('training on bad input', function () {
       if (epochs++ > 0) continue;
       const before = content(out);
       for (const resume of [false, true]) {
-        const message = await failure(async () => {
-          for await (const _ of resume ? train(other, { ...usual, out, resume }) : second);
-        });
-        expect(message).to.contain(`the run in ${out} is under way`);
+        const refused = resume ? train(other, { ...usual, out, resume }) : second;
+        expect(await refusal(refused[Symbol.asyncIterator]().next())).to.contain(`the run in ${out} is under way`);
       }
       expect(content(out)).to.deep.equal(before);
     }
@@ -323,8 +312,8 @@ describe('training on bad input', function () {
     it(`out=${place} is refused at once`, async function () {
       if (process.platform !== 'linux') this.skip();
       const started = performance.now();
-      expect(await failure(() => trainRecipe(recipe(`out=${place}`)))).to.contain('cannot make the folder');
-      expect(await failure(() => go(place))).to.contain('cannot make the folder');
+      expect(await refusal(trainRecipe(recipe(`out=${place}`)))).to.contain('cannot make the folder');
+      expect(await refusal(go(place))).to.contain('cannot make the folder');
       expect(performance.now() - started).to.be.below(10_000);
     });
   }

@@ -10,12 +10,12 @@ import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../li
 import { encodePrograms } from '../../lib/ops/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
-import { Progress } from '../../lib/train/progress.ts';
 import type { Residence } from '../../lib/train/residence.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import type { AnyBatch } from '../../lib/train/step-inputs.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
+import { abortAfter } from '../support/abort-after.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 import { tinyNet } from '../support/tiny-net.ts';
 
@@ -26,19 +26,6 @@ interface Outcome {
   reports: Record<string, unknown>[];
   weights: Record<string, string>;
   interrupted: boolean;
-}
-
-/** Options that abort a run at the end of its n-th training step. */
-function abortAfter(steps: number): Pick<TrainOptions, 'signal' | 'progress'> {
-  const controller = new AbortController();
-  class Counting extends Progress {
-    #seen = 0;
-    override step(): void {
-      if (++this.#seen === steps) controller.abort();
-    }
-    override epoch(): void {}
-  }
-  return { signal: controller.signal, progress: new Counting({ epochs: 1, steps: 1 }) };
 }
 
 async function trained(on: string, out: string, options: Partial<TrainOptions>, dtype?: RealType): Promise<Outcome> {

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { SpikeloomError } from '../../lib/core/errors.ts';
 import { evaluateRun, netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
+import { refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 const root = fileURLToPath(new URL('../../datasets/fashion-mnist-small', import.meta.url));
@@ -25,16 +25,6 @@ const settingsOf = (...overrides: string[]) =>
     },
     overrides,
   );
-
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-  } catch (error) {
-    expect(error).to.be.instanceOf(SpikeloomError);
-    return (error as Error).message;
-  }
-  throw new Error('it should have failed');
-}
 
 describe('trainRecipe()', function () {
   this.timeout(60_000);
@@ -61,22 +51,22 @@ describe('trainRecipe()', function () {
     expect(evaluation.firingRates).to.deep.equal(last.firingRates);
     expect((await evaluateRun(first.folder)).accuracy).to.equal(second.best!.accuracy);
     const changed = settingsOf(`out=${out}`, 'optimizer.lr=0.01');
-    expect(await failure(trainRecipe(changed, { resume: first.folder }))).to.match(
+    expect(await refusal(trainRecipe(changed, { resume: first.folder }))).to.match(
       /optimizer: .*0\.05.*then.*0\.01.*now/,
     );
   });
 
   it('says both values where model and data differ, and makes no folder for it', async () => {
-    const message = await failure(trainRecipe(settingsOf(`out=${out}/none`, 'model.classes=7')));
+    const message = await refusal(trainRecipe(settingsOf(`out=${out}/none`, 'model.classes=7')));
     expect(message).to.match(/model\.classes.* 7 .*10/);
-    expect(await failure(trainRecipe(settingsOf('model.size=32')))).to.match(/32,32.*28,28/);
-    expect(await failure(evaluateRun(join(out, 'none')))).to.contain('no run folder');
-    expect(await failure(trainRecipe(undefined))).to.contain('settings');
+    expect(await refusal(trainRecipe(settingsOf('model.size=32')))).to.match(/32,32.*28,28/);
+    expect(await refusal(evaluateRun(join(out, 'none')))).to.contain('no run folder');
+    expect(await refusal(trainRecipe(undefined))).to.contain('settings');
   });
 
   it('names the weights that are not there yet', async () => {
     const { folder } = await trainRecipe(settingsOf(`out=${out}`, 'name=early'), { signal: AbortSignal.abort() });
-    expect(await failure(evaluateRun(folder))).to.equal(
+    expect(await refusal(evaluateRun(folder))).to.equal(
       `${runPaths(folder).best} is not there: weights are written after every epoch; go on with the run`,
     );
   });

@@ -11,10 +11,11 @@ import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
-import { Progress } from '../../lib/train/progress.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
 import type { EpochReport, TrainOptions } from '../../lib/train/train-options.ts';
+import { abortAfter } from '../support/abort-after.ts';
+import { refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
 import { noise } from '../support/op-table.ts';
 
@@ -65,22 +66,6 @@ const usual: Partial<TrainOptions> = {
   workers: 0,
   seed: 11,
 };
-
-/**
- * Options that abort a run when its n-th training step is counted. One more is on its way then, and is finished, unless
- * the epoch has no more.
- */
-function abortAfter(steps: number): Pick<TrainOptions, 'signal' | 'progress'> {
-  const controller = new AbortController();
-  class Counting extends Progress {
-    #seen = 0;
-    override step(): void {
-      if (++this.#seen === steps) controller.abort();
-    }
-    override epoch(): void {}
-  }
-  return { signal: controller.signal, progress: new Counting({ epochs: 1, steps: 1 }) };
-}
 
 /** A net with a parameter that becomes NaN in the second forward pass in training, before its layer is reached. */
 function poisoned(parameter: string): Net {
@@ -249,10 +234,10 @@ describe('train()', function () {
     const out = folder();
     await go(makeNet(), { out, ...abortAfter(8) });
     const saved = { state: readFileSync(runPaths(out).state), last: readFileSync(runPaths(out).last) };
-    const inTheHead = await failure(go(poisoned('linear1.weight'), { out, resume: true }));
+    const inTheHead = await refusal(go(poisoned('linear1.weight'), { out, resume: true }));
     expect(inTheHead).to.match(/^epoch 2, step 5 of 6: the loss must be a finite number, but is NaN/);
     expect(inTheHead).to.contain("the output of layer 'linear1'").and.to.contain("the parameter 'linear1.weight'");
-    const behindSpikes = await failure(go(poisoned('conv2.weight'), { out, resume: true }));
+    const behindSpikes = await refusal(go(poisoned('conv2.weight'), { out, resume: true }));
     expect(behindSpikes).to.match(/^epoch 2: parameters and running statistics must stay finite/);
     expect(behindSpikes).to.match(/the output of layer '\w+', and the parameter/);
     expect(readFileSync(runPaths(out).state)).to.deep.equal(saved.state);
@@ -261,7 +246,7 @@ describe('train()', function () {
 
   it('stops when a step too large made the numbers overflow', async () => {
     const net = makeNet();
-    const error = await failure(go(net, { optimizer: sgd({ lr: 3e38 }), schedule: undefined, epochs: 2 }));
+    const error = await refusal(go(net, { optimizer: sgd({ lr: 3e38 }), schedule: undefined, epochs: 2 }));
     expect(error).to.match(/^epoch 1, step \d of 6: .* The first that is not finite: the output of layer '\w+'/);
     expect(error).to.contain('3e+38');
     net.dispose();
@@ -281,12 +266,12 @@ describe('train()', function () {
     const out = folder();
     await go(makeNet(), { out, epochs: 1 });
     const net = makeNet();
-    expect(await failure(go(net, { out, epochs: 1, resume: true, batch: 5 }))).to.match(/batch: 4 then, 5 now/);
+    expect(await refusal(go(net, { out, epochs: 1, resume: true, batch: 5 }))).to.match(/batch: 4 then, 5 now/);
     expect(() => train(net, { data, ...usual, out })).to.throw(/needs a folder of its own/);
     expect(() => train(net, { data, ...usual, out: folder(), resume: true })).to.throw(/is not there/);
     expect(() => train(net, { data, ...usual, resume: true })).to.throw(/give the folder/);
     truncateSync(runPaths(out).state, 1000);
-    expect(await failure(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
+    expect(await refusal(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
     net.dispose();
   });
 
@@ -329,7 +314,7 @@ describe('train()', function () {
       for await (const { loss } of run) losses.push(loss);
       expect(losses.at(-1)).to.be.below(losses[0]!);
       expect(run.waitShare).to.be.within(0, 1);
-      expect(await failure(run[Symbol.asyncIterator]().next())).to.match(/iterated over once/);
+      expect(await refusal(run[Symbol.asyncIterator]().next())).to.match(/iterated over once/);
       const { accuracy, firingRate } = await evaluate(net, data.test, { batch: 3, loss: kind, workers: 0 });
       expect(accuracy).to.be.within(0, 1);
       expect(firingRate).to.be.within(0, 1);
@@ -338,13 +323,3 @@ describe('train()', function () {
     });
   }
 });
-
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-  } catch (error) {
-    expect(error).to.be.instanceOf(SpikeloomError);
-    return (error as Error).message;
-  }
-  throw new Error('it should have failed');
-}

@@ -5,12 +5,7 @@ import { expect } from 'chai';
 import { type AccuracyResult, accuracyCommand, spread } from '../../bench/accuracy.ts';
 import { drawCurves } from '../../bench/curves-picture.ts';
 import { pictureCommand } from '../../bench/picture.ts';
-
-const failure = (promise: Promise<unknown>): Promise<Error> =>
-  promise.then(
-    () => expect.fail('nothing was thrown'),
-    (error: Error) => error,
-  );
+import { failure } from '../support/failure.ts';
 
 const small = ['model.width=4', 'epochs=2', 'data.train_limit=48', 'data.test_limit=20', 'batch=16'];
 
