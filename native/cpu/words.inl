@@ -68,6 +68,11 @@ inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
   return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second)), 16));
 }
 
+// Pixels whose channels are kh x kw pixels of a picture with few channels, and 0 outside of it.
+struct Patches {
+  int64_t C, H, W, kh, kw, sh, sw, ph, pw;  // the picture's; C: 0 for none
+};
+
 // A part of a picture as words: a group of up to 32 images, for every pixel inside the window. Lanes without an image are 0.
 template <class F>
 struct WordWindow {
@@ -76,6 +81,7 @@ struct WordWindow {
   int64_t n0, lanes;       // images n0 <= n < n0 + lanes, at most 32
   int64_t h0, h1, w0, w1;  // pixels, inside the picture
   uint32_t* data;
+  Patches patches{};
 
   static constexpr int64_t kImageWords = kLanesPerGroup / kPerWord<F>;
 
@@ -111,10 +117,10 @@ struct WordWindow {
 
   template <int kBlock>
   void fillBlocks() const {
-    eachPixel([&](int64_t pixel, int64_t at) {
+    eachPixel([&](int64_t h, int64_t w, int64_t at) {
       for (int64_t i = 0; i < kImageWords; i++) {
         for (int64_t c = 0; c < C; c += 16) {
-          const __m512i words = imageWords(pixel, i * kPerWord<F>, c);
+          const __m512i words = imageWords((n0 * H + h) * W + w, h, w, i * kPerWord<F>, c);
           uint32_t* to = data + ((c / kBlock * pixels() + at) * kImageWords + i) * kBlock + c % kBlock;
           if constexpr (kBlock >= 16) {
             _mm512_storeu_si512(to, words);
@@ -132,12 +138,12 @@ struct WordWindow {
   }
 
  private:
-  // body(the pixel's index in the tensor of image n0, its index in the window) for every pixel.
+  // body(row, column, index in the window) for every pixel.
   template <class B>
   void eachPixel(B&& body) const {
     int64_t at = 0;
     for (int64_t h = h0; h < h1; h++) {
-      for (int64_t w = w0; w < w1; w++, at++) body((n0 * H + h) * W + w, at);
+      for (int64_t w = w0; w < w1; w++, at++) body(h, w, at);
     }
   }
 
@@ -179,23 +185,48 @@ struct WordWindow {
     return wordsAlong<F>(as<float>(*view) + at, n);
   }
 
-  // 16 channels from c on of the images of one word, the first of which is `lane`.
-  __m512i imageWords(int64_t pixel, int64_t lane, int64_t c) const {
-    const __m512i first = image(pixel, lane, c);
+  // 16 channels from c on of the images of one word, the first of which is `lane`; pixel: h, w of image n0.
+  __m512i imageWords(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
+    const __m512i first = image(pixel, h, w, lane, c);
     if constexpr (kPerWord<F> == 1) return first;
-    else return _mm512_or_si512(first, _mm512_slli_epi32(image(pixel, lane + 1, c), 16));
+    else return _mm512_or_si512(first, _mm512_slli_epi32(image(pixel, h, w, lane + 1, c), 16));
   }
 
-  __m512i image(int64_t pixel, int64_t lane, int64_t c) const {
+  __m512i image(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
     if (lane >= lanes) return _mm512_setzero_si512();
+    if (patches.C > 0) return patch(n0 + lane, h, w, c);
     const int64_t from = pixel + lane * H * W;
-    const __mmask16 there = firstLanes(C - c);
     if (view->dtype == DType::spike) {
       const uint32_t mask = as<uint32_t>(*view)[from * spikeWords(C) + c / 32] >> (c & 16);
       return _mm512_maskz_set1_epi32(static_cast<__mmask16>(mask), kPerWord<F> == 1 ? 0x3f800000 : 0x3f80);
     }
-    if (view->dtype == DType::bf16) return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, as<Bf16>(*view) + from * C + c));
-    const __m512 values = _mm512_maskz_loadu_ps(there, as<float>(*view) + from * C + c);
+    return numbers(from * C + c, firstLanes(C - c));
+  }
+
+  __m512i patch(int64_t n, int64_t p, int64_t q, int64_t c) const {
+    const Patches& of = patches;
+    const int64_t row = of.kw * of.C, w = q * of.sw - of.pw;
+    const int64_t begin = w < 0 ? -w * of.C : 0, end = of.W - w < of.kw ? (of.W - w) * of.C : row;
+    __m512i all = _mm512_setzero_si512();
+    for (int64_t i = c / row; i < of.kh && i * row < c + 16; i++) {
+      const int64_t h = p * of.sh - of.ph + i, lane = i * row - c;
+      if (h < 0 || h >= of.H) continue;
+      const __mmask16 inside = firstLanes(lane + end) & ~firstLanes(lane + begin);
+      all = _mm512_or_si512(all, numbers(((n * of.H + h) * of.W + w) * of.C - lane, inside));
+    }
+    return all;
+  }
+
+  static constexpr int64_t kAhead = 4;  // pixels: the rows of 32 images are more streams than a processor foresees
+
+  // 16 numbers from element `at` on as first factors of words; 0 where they are not wanted.
+  __m512i numbers(int64_t at, __mmask16 wanted) const {
+    if (view->dtype == DType::bf16) {
+      __builtin_prefetch(as<Bf16>(*view) + at + kAhead * C);
+      return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(wanted, as<Bf16>(*view) + at));
+    }
+    __builtin_prefetch(as<float>(*view) + at + kAhead * C);
+    const __m512 values = _mm512_maskz_loadu_ps(wanted, as<float>(*view) + at);
     if constexpr (kPerWord<F> == 1) return (__m512i)values;
     else return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values));
   }

@@ -5,7 +5,8 @@
 //
 // Both sides are laid out once per window of pixels and serve all taps. Where all windows together are small (small pictures) they are
 // laid out first and a task owns 8 x 32 weights. Else a task goes through its slice of the windows and adds to sums of its own; the
-// slices' sums are added in order. How the work is cut depends on the shapes alone.
+// slices' sums are added in order. How the work is cut depends on the shapes alone. Of a picture with few channels (the stem) all kernel
+// elements are channels of one: gw[o, tap, c] of 3x3 kernels and 3 channels is that of a 1x1 convolution of 27.
 #define SPIKELOOM_FILE "ops/conv2d/words_weights.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"
@@ -27,6 +28,9 @@ constexpr int64_t kSums = kTileRows * 32;
 
 #include "ops/conv2d/spike_weights.inl"
 
+// Whether kernel elements become channels: those of the picture would leave most of a vector empty.
+bool isThin(const Geometry& g) { return g.C < 8; }
+
 template <class F>
 struct WordGradient {
   // gy's pixels of a window, and x's pixels that they meet.
@@ -44,9 +48,14 @@ struct WordGradient {
 
   const Call& call;
   Geometry g;
+  Patches patches{};
   int64_t groups, rows, columns, rowTasks, columnTasks;  // windows: rows x columns pixels of gy of a group of 32 images
 
-  explicit WordGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
+  WordGradient(const Call& c, const Geometry& geometry) : call(c), g(geometry) {
+    if (isThin(g)) {
+      patches = {g.C, g.H, g.W, g.kh, g.kw, g.sh, g.sw, g.ph, g.pw};
+      g = {g.N, g.kh * g.kw * g.C, g.P, g.Q, g.O, g.P, g.Q, 1, 1, 1, 1, 0, 0};
+    }
     groups = ceilDivide(g.N, kLanesPerGroup);
     rows = g.P, columns = g.Q;
     while (rows * columns > 1 && windowWords() * 4 > kWindowBytes) {
@@ -75,7 +84,7 @@ struct WordGradient {
     const auto inside = [](int64_t at, int64_t first, int64_t size) { return at < first ? first : least(at, size); };
     const int64_t h0 = inside(p0 * g.sh - g.ph, 0, g.H), h1 = inside((p1 - 1) * g.sh - g.ph + g.kh, h0, g.H);
     const int64_t w0 = inside(q0 * g.sw - g.pw, 0, g.W), w1 = inside((q1 - 1) * g.sw - g.pw + g.kw, w0, g.W);
-    return {{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, w0, w1, nullptr},
+    return {{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, w0, w1, nullptr, patches},
             {&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, q0, q1, nullptr}};
   }
 
@@ -179,10 +188,11 @@ template <class T>
 void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
-  if (g.N < 4 || g.C < 8 || g.O < kTileRows) return runLower(kConv2dGradW, call);
+  const bool few = isThin(g) && (x.dtype == DType::spike || g.kh * g.kw * g.C < 8);
+  if (g.N < 4 || few || g.O < kTileRows) return runLower(kConv2dGradW, call);
   if (paysTables(g, x, isRounded(gy, x))) return spikeGradient(call);
-  if (isRounded(gy, x)) WordGradient<Bf16>(call).run();
-  else WordGradient<float>(call).run();
+  if (isRounded(gy, x)) WordGradient<Bf16>(call, g).run();
+  else WordGradient<float>(call, g).run();
   if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
 }
 
