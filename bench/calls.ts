@@ -22,7 +22,7 @@ export interface Arguments {
   readonly options: RunOptions;
 }
 
-type Note = (call: Call, made: Arguments) => void;
+type Note = (call: Call, made: Arguments, outputs: Readonly<Record<string, Tensor>>) => void;
 
 const operands = (tensors: Record<string, Tensor | undefined>): Record<string, Operand> =>
   Object.fromEntries(
@@ -35,7 +35,7 @@ export function watchCalls<R>(work: () => R, note: Note): R {
   NativeOp.prototype.run = function (this: NativeOp, inputs, attributes = {}, options = {}) {
     const outputs = run.call(this, inputs, attributes, options);
     const call = { op: this.name, inputs: operands(inputs), outputs: operands(outputs), attributes };
-    note(call, { inputs, attributes, options });
+    note(call, { inputs, attributes, options }, outputs);
     return outputs;
   };
   try {

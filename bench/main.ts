@@ -9,6 +9,7 @@ import type { AccuracyOptions } from './accuracy.ts';
 import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
 import type { DataBenchOptions } from './data.ts';
+import type { GradientsOptions } from './gradients.ts';
 import type { LatenessOptions } from './lateness.ts';
 import type { OpsOptions } from './ops.ts';
 import { addStepOptions, precisionOption, type StepOptions } from './options.ts';
@@ -48,6 +49,17 @@ function addAccuracy(program: Command): void {
     .requiredOption('--vary <key=values>', 'the setting and its values, e.g. model.attention=fsta,none');
   addOutput(command).action(async (recipe: string, overrides: string[], options: AccuracyOptions) =>
     (await import('./accuracy.ts')).accuracyCommand(recipe, overrides, options),
+  );
+}
+
+function addGradients(program: Command): void {
+  const command = program
+    .command('gradients')
+    .description('train a recipe in fp32 and in bf16 and report the range of the gradients of activations')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2");
+  addOutput(command).action(async (recipe: string, overrides: string[], options: GradientsOptions) =>
+    (await import('./gradients.ts')).gradientsCommand(recipe, overrides, options),
   );
 }
 
@@ -110,6 +122,7 @@ function makeProgram(): Command {
     .action(async (options: StepOptions & { json?: boolean }) => (await import('./step.ts')).stepCommand(options));
   addPeers(program);
   addAccuracy(program);
+  addGradients(program);
   addConvolutions(program);
   addData(program);
   addLateness(program);
