@@ -21,8 +21,9 @@ export function asUsage<R>(body: () => R): R {
 }
 
 /**
- * The message and the exit status of an error. Those thrown on purpose say all in their message, and so do those of the system, such as a
- * folder where a file is written. Anything else is a fault of the program: its message says how to see more.
+ * The message and the exit status of an error. Those thrown on purpose say all in their message, and so do those of the
+ * system, such as a folder where a file is written. Anything else is a fault of the program: its message says how to
+ * see more.
  */
 export function explainError(error: unknown): { message: string; status: number } {
   if (error instanceof SpikeloomError) {

@@ -1,8 +1,8 @@
 import { SpikeloomError } from './errors.ts';
 
 /**
- * Refuses unknown options: a misspelled one would have no effect, and nobody would notice. Refuses anything but an object,
- * too.
+ * Refuses unknown options: a misspelled one would have no effect, and nobody would notice. Refuses anything but an
+ * object, too.
  * @param of what the options are of, for the message
  * @throws SpikeloomError that names the unknown options and the known ones
  */

@@ -22,7 +22,9 @@ export interface LoaderOptions {
   workers?: number;
   /** Whether the last batch of an epoch is left out where it is smaller than `batch`. Default false. */
   dropLast?: boolean;
-  /** Batches made ahead of the consumer, at most (with workers); `workers` or more keep every thread busy. Default 2. */
+  /**
+   * Batches made ahead of the consumer, at most (with workers); `workers` or more keep every thread busy. Default 2.
+   */
   prefetch?: number;
 }
 

@@ -1,4 +1,5 @@
-// What README.md and docs/ promise: commands, options, scripts and files that they name are there, and the README's program runs.
+// What README.md and docs/ promise: commands, options, scripts and files that they name are there, and the README's
+// program runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

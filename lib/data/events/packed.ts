@@ -1,6 +1,6 @@
 // A recording as bytes for the cache: events in order, each as
 //
-//     its time since the one before, in microseconds: zigzag (0, -1, 1, -2, ...), LEB128 (7 bits a byte, low ones first)
+//     its time since the one before, in microseconds: zigzag (0, -1, 1, -2, ...), LEB128 (7 bits a byte, low first)
 //     its address, in ceil((xBits + yBits + 1) / 8) bytes, low ones first: polarity, then column, then row
 //
 // with xBits and yBits as many as the sensor's largest column and row need: 3 to 4 bytes an event where the file has 5
