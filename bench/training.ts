@@ -27,7 +27,8 @@ export function prepareTraining(options: StepOptions): Training {
   const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
   const drawn = philox(seed, IMAGES);
   const count = shape.reduce((n, d) => n * d, 1);
-  const pixels = (dtype === 'f64' ? new Float64Array(count) : new Float32Array(count)).map(() => drawn.normal());
+  const pixels = dtype === 'f64' ? new Float64Array(count) : new Float32Array(count);
+  for (let i = 0; i < count; i++) pixels[i] = drawn.normal();
   const x = keep(tensor(pixels, { shape, dtype, device: net.device }));
   const numbers = Int32Array.from({ length: batch }, (_, i) => i % classes);
   const labels = keep(tensor(numbers, { device: net.device }));

@@ -16,7 +16,17 @@ export {
   type StepTurns,
   stepInput,
 } from './step.ts';
-export { backward, backwardInTurns, isRecording, needsGrad, noGrad, noGradInTurns, record } from './tape.ts';
+export {
+  backward,
+  backwardInTurns,
+  forBackward,
+  isRecording,
+  needsGrad,
+  noGrad,
+  noGradInTurns,
+  recomputeForBackward,
+  record,
+} from './tape.ts';
 export {
   type DType,
   describe,

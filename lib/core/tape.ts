@@ -62,6 +62,32 @@ export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backwa
   }
 }
 
+/** Tensors that the backward pass recomputes. */
+const recomputed = new WeakMap<Tensor, { again: () => Tensor; made?: Tensor | undefined }>();
+
+/**
+ * Makes gradients that ask for `t` by {@link forBackward} recompute it instead of keeping it since the forward pass: a recorded step holds
+ * no memory for it between the two passes. For what is cheap to compute for its size. A tensor that is not on the tape stays as it is.
+ * @param again makes t once more, to the same bits
+ */
+export function recomputeForBackward(t: Tensor, again: () => Tensor): void {
+  if (t.node) recomputed.set(t, { again });
+}
+
+/** `t` for a gradient: itself, or recomputed at the first call and freed when backward() reaches the node that made t. */
+export function forBackward(t: Tensor): Tensor {
+  const held = recomputed.get(t);
+  if (!held) return t;
+  held.made ??= keep(noGrad(held.again));
+  return held.made;
+}
+
+function dropRecomputed(t: Tensor): void {
+  const held = recomputed.get(t);
+  held?.made?.dispose();
+  if (held) held.made = undefined;
+}
+
 function reachable(from: Tensor): Node[] {
   const found = new Set<Node>();
   const open = [from.node];
@@ -164,6 +190,7 @@ function walk(node: Node, arrived: Map<Tensor, Tensor>): void {
     throw new SpikeloomError('backward() reached a part of the graph that was walked before; compute it again');
   const grads = node.outputs.map((output) => arrived.get(output));
   node.done = true;
+  for (const output of node.outputs) dropRecomputed(output);
   if (grads.every((grad) => grad === undefined)) return;
   const results = gradientsOf(node, grads, arrived);
   node.inputs.forEach((input, i) => {

@@ -1,4 +1,4 @@
-import { nativeOp, type RealType, record, type Tensor } from '../core/index.ts';
+import { nativeOp, type RealType, recomputeForBackward, record, type Tensor } from '../core/index.ts';
 import { type PoolOptions, poolWindow } from './pool-window.ts';
 
 const forward = nativeOp<'y'>('avgPool2d');
@@ -26,12 +26,14 @@ export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
   const { attributes, dims, inputDims } = poolWindow('avgPool2d', x, options);
   const own = x.dtype === 'spike' ? undefined : x.dtype;
   const all = { ...attributes, countIncludePad };
-  const { y } = forward.run({ x }, all, { dims, types: { y: precision ?? own ?? real } });
+  const pooled = () => forward.run({ x }, all, { dims, types: { y: precision ?? own ?? real } }).y;
+  const y = pooled();
   record([y], [x], ([gy]) => [
     gradient.run({ gy }, all, {
       dims: inputDims,
       types: { gx: own ?? precision ?? (gy!.dtype === 'f64' ? 'f64' : 'f32') },
     }).gx,
   ]);
+  if (x.dtype === 'spike') recomputeForBackward(y, pooled); // bits take less memory than their means
   return y;
 }

@@ -1,4 +1,12 @@
-import { nativeOp, noGrad, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import {
+  forBackward,
+  nativeOp,
+  type RealType,
+  recomputeForBackward,
+  record,
+  SpikeloomError,
+  type Tensor,
+} from '../core/index.ts';
 
 const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
 const gradX = nativeOp<'gx'>('conv2dGradX');
@@ -74,7 +82,11 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
       ? gradX.run({ gy, w, add }, attributes, { dims: source, types: { gx: gradientType }, reuse: { gx: add } })
       : {};
     if (!needW && !needBias) return [gx];
-    const { gw, gb } = gradW.run({ gy, x }, attributes, { dims: kernel, want: needBias ? ['gb'] : [], real });
+    const { gw, gb } = gradW.run({ gy, x: forBackward(x) }, attributes, {
+      dims: kernel,
+      want: needBias ? ['gb'] : [],
+      real,
+    });
     return [gx, gw, gb];
   });
   return made;
@@ -94,14 +106,16 @@ export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tenso
 }
 
 /**
- * conv2d() and the moments of its output, from the same pass over y: what batch normalization needs. `again` recomputes y, to the same
- * bits.
+ * conv2d() and the moments of its output, from the same pass over y: what batch normalization needs.
+ *
+ * @param options with `recompute`: gradients recompute y instead of keeping it, to the same bits
  */
 export function conv2dWithMoments(
   x: Tensor,
   w: Tensor,
-  options: Conv2dOptions = {},
-): { y: Tensor; moments: ChannelMoments; again: () => Tensor } {
+  options: Conv2dOptions & { recompute?: boolean } = {},
+): { y: Tensor; moments: ChannelMoments } {
   const { y, mean, var: variance } = run(x, w, options, true);
-  return { y, moments: { mean, var: variance }, again: () => noGrad(() => conv2d(x, w, options)) };
+  if (options.recompute) recomputeForBackward(y, () => conv2d(forBackward(x), w, options));
+  return { y, moments: { mean, var: variance } };
 }

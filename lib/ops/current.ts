@@ -2,10 +2,9 @@
 import {
   type DType,
   describe,
+  forBackward,
   isRecording,
-  keep,
   nativeOp,
-  noGrad,
   type RealType,
   record,
   SpikeloomError,
@@ -30,11 +29,6 @@ const currentGradient = nativeOp<'gy' | 'ggamma' | 'gbeta' | 'gx'>('currentGrad'
 export interface Normalised {
   /** [T,B,C,H,W], or [1,B,C,H,W]: then its only step is every step. Real or bf16. */
   y: Tensor;
-  /**
-   * Recomputes y, to the same bits. The backward pass then uses it, and a recorded step holds no memory of y's size between the two
-   * passes.
-   */
-  again?: (() => Tensor) | undefined;
   /** Mean and biased variance of y per channel, where they are known (see conv2dWithMoments); else they are computed. */
   moments?: ChannelMoments | undefined;
   norm: BatchNormOptions;
@@ -52,8 +46,6 @@ export interface FireOptions extends Omit<Normalised, 'y'> {
 
 interface Affine {
   y: Tensor;
-  /** y in the backward pass. */
-  back: Held;
   norm: BatchNormOptions;
   mean: Tensor;
   scale: Tensor;
@@ -65,33 +57,12 @@ const fail = (message: string): never => {
   throw new SpikeloomError(`fire: ${message}`);
 };
 
-/** y itself, or y recomputed at the first get() and freed by drop(). */
-interface Held {
-  get(): Tensor;
-  drop(): void;
-}
-
-function heldBy({ y, again }: Normalised): Held {
-  let made: Tensor | undefined;
-  const get = () => {
-    if (!again) return y;
-    made ??= keep(noGrad(again));
-    return made;
-  };
-  const drop = () => {
-    made?.dispose();
-    made = undefined;
-  };
-  return { get, drop };
-}
-
 function affineOf(given: Normalised, steps: number): Affine {
   const { y, moments: known, norm } = given;
-  const back = heldBy(given);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = norm;
   if (!norm.training) {
     const made = affineEval.run({ gamma, beta, runningMean, runningVar }, { eps });
-    return { y, back, norm, mean: runningMean, ...made };
+    return { y, norm, mean: runningMean, ...made };
   }
   const count = (y.size / gamma.size) * (steps / y.shape[0]!);
   if (y.size === gamma.size) {
@@ -99,7 +70,7 @@ function affineOf(given: Normalised, steps: number): Affine {
   }
   const { mean, var: variance } = known ?? moments.run({ y }, {}, { real: gamma.dtype as RealType });
   const inputs = { mean, var: variance, gamma, beta, runningMean, runningVar };
-  return { y, back, norm, mean, ...affine.run(inputs, { eps, momentum, count }) };
+  return { y, norm, mean, ...affine.run(inputs, { eps, momentum, count }) };
 }
 
 function checkSteps(name: string, t: Tensor, steps: number): void {
@@ -166,8 +137,8 @@ function normGradient(
   want: string[],
   isLast: boolean,
 ) {
-  const { back, norm, mean, invStd } = from;
-  const y = back.get();
+  const { norm, mean, invStd } = from;
+  const y = forBackward(from.y);
   const types = { gy: y.dtype, gx: y.dtype };
   const reuse = { gy: isLast ? g : undefined };
   return currentGradient.run(
@@ -198,8 +169,6 @@ function enterCurrent(source: Source, withStats: boolean): Current {
         second && needs.slice(4).some(Boolean)
           ? normGradient(second, gx!, {}, needs[4] ? ['gy'] : [], true)
           : undefined;
-      first.back.drop();
-      second?.back.drop();
       return [made.gy, made.ggamma, made.gbeta, gx, other?.gy, other?.ggamma, other?.gbeta];
     },
   );
@@ -246,14 +215,13 @@ export function fire(y: Tensor, options: FireOptions): Tensor {
   const { a, F, m, n } = gate;
   record([s], [current.x, current.sums, a, F, m, n, logit], ([gs], needs) => {
     const names = ['g', 'sums', 'ga', 'gF', 'gm', 'gn', 'glogit'] as const;
-    const { first, second } = source;
-    const again = { y: first.back.get(), r: second?.back.get() ?? source.inputs.r };
+    const { y, r } = source.inputs;
+    const read = { y: forBackward(y!), r: r && forBackward(r) };
     const made = gradient.run(
-      { ...inputs, ...again, gs, s, mean: first.mean },
+      { ...inputs, ...read, gs, s, mean: source.first.mean },
       { ...shared, detachReset, ...slope },
       { types: { g: source.storage }, want: names.filter((_, i) => needs[i]), reuse: { g: gs } },
     );
-    if (!needs[0]) for (const from of [first, second]) from?.back.drop();
     return names.map((name) => made[name]);
   });
   return s;

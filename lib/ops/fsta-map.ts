@@ -1,4 +1,4 @@
-import { nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { forBackward, nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const forward = nativeOp<'F'>('fstaMap');
 const gradient = nativeOp<'gS' | 'gw'>('fstaMapGrad');
@@ -38,7 +38,7 @@ export function fstaMap(S: Tensor, basis: Tensor, w: Tensor): Tensor {
   const { F } = forward.run({ S, basis, w });
   record([F], [S, w], ([gF], needs) => {
     const want = ['gS', 'gw'].filter((_, i) => needs[i]);
-    const g = gradient.run({ gF, S, basis, w }, {}, { want });
+    const g = gradient.run({ gF, S: forBackward(S), basis, w }, {}, { want });
     return [g.gS, g.gw];
   });
   return F;

@@ -1,4 +1,4 @@
-import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import { keep, nativeOp, recomputeForBackward, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
 import { checkSquare, fstaMap } from './fsta-map.ts';
@@ -55,11 +55,13 @@ export function fstaTemporal(mean: Tensor, peak: Tensor, alpha: Tensor, beta: Te
 
 /** The map that FSTA filters: S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b]); plane [T,B,1,H,W], a [T,B], S [B,1,H,W]. */
 export function fstaPlane(sums: Tensor, a: Tensor): Tensor {
-  const { S } = plane.run({ plane: sums, a });
+  const sum = () => plane.run({ plane: sums, a }).S;
+  const S = sum();
   record([S], [sums, a], ([gS]) => {
     const g = planeGrad.run({ gS, plane: sums, a });
     return [g.gplane, g.ga];
   });
+  recomputeForBackward(S, sum);
   return S;
 }
 

@@ -54,6 +54,7 @@ Napi::Value endRecording(const Napi::CallbackInfo& info) {
   const bool dry = info[0].ToBoolean();
   recorderOf(engine);
   const std::unique_ptr<Recorder> recorder = std::move(engine.recorder);
+  if (!dry) trimHeap();  // of what making and recording a network took
   Recording recording;
   Status status{};
   int64_t program = 0;

@@ -4,14 +4,14 @@ namespace spikeloom {
 
 Arena::~Arena() { releaseIdle(); }
 
-// Four classes per power of two from 256 bytes on: at most a fifth of a block is unused.
+// Eight classes per power of two from 256 bytes on: at most a ninth of a block is unused, and nothing of 9 2^k numbers (3x3 weights).
 size_t Arena::sizeClass(size_t bytes) {
   constexpr size_t kSmallest = 256;
   if (bytes <= kSmallest) return kSmallest;
   size_t power = kSmallest;
   while (power * 2 < bytes) power *= 2;
-  const size_t quarter = power / 4;
-  return power + (bytes - power + quarter - 1) / quarter * quarter;
+  const size_t eighth = power / 8;
+  return power + (bytes - power + eighth - 1) / eighth * eighth;
 }
 
 size_t Arena::blockOf(size_t bytes) const { return backend_->isWatched ? bytes : sizeClass(bytes); }

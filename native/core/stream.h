@@ -110,7 +110,7 @@ class Stream {
   std::atomic<int64_t> capturesRun_ = 0, callsMerged_ = 0;
   std::string captureProblem_;
   // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
-  static constexpr size_t kKeptBytes = size_t{4} << 20;
+  static constexpr size_t kKeptBytes = size_t{1} << 20;
   HostBytes rest_;
   std::mutex mutex_;
   std::condition_variable work_, room_;

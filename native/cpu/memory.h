@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace spikeloom {
 
@@ -29,6 +32,13 @@ inline void* allocatePages(size_t bytes) {
   if (posix_memalign(&data, alignment, (bytes + unit - 1) / unit * unit) != 0) return nullptr;
   askForLargePages(data, large);
   return data;
+}
+
+// Gives back to the system what was freed and lies idle in the heap.
+inline void trimHeap() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace spikeloom

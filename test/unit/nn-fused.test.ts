@@ -1,7 +1,7 @@
 // Convolution, norm, residual sum, attention and neurons as one, beside the same layers one by one: equal spikes, loss,
 // gradients, statistics.
 import { expect } from 'chai';
-import { backward, noGrad, planStep, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, empty, noGrad, planStep, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { firingGroup } from '../../lib/nn/fused.ts';
 import {
   conv2d,
@@ -115,9 +115,9 @@ describe('fused layers in a network', () => {
     const results: Outcome[] = [];
     const planned: number[] = [];
     for (const recompute of [false, true]) {
-      const net = nets['ResNet-20, T = 2']!({ dtype: 'f64', seed: 5, recompute });
+      const net = model('fsta-resnet20')({ ...input(2), width: 12, dtype: 'f64', seed: 5, recompute });
       results.push(await outcome(net, images(), labels()));
-      const [x, y] = [images(), labels()];
+      const [x, y] = [empty([64, 3, 16, 16], 'f64'), empty([64], 'i32')];
       const step = planStep(net.device, () => {
         const loss = crossEntropy(net(x), y);
         backward(loss);

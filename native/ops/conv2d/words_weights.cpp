@@ -22,7 +22,7 @@
 #include "ops/conv2d/bias_gradient.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;    // words of a window, x and gy together
-constexpr int64_t kResidentBytes = 8 << 20;  // words of all windows, where they are laid out first
+constexpr int64_t kResidentBytes = 4 << 20;  // words of all windows, where they are laid out first
 constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 constexpr int64_t kSums = kTileRows * 32;
 

@@ -15,7 +15,7 @@ void checkArena() {
     size_t last = 0;
     for (size_t bytes = 1; bytes < 40000; bytes += 37) {
       const size_t size = Arena::sizeClass(bytes);
-      check(size >= bytes && size >= last && (bytes <= 256 || size * 4 <= bytes * 5), "size class of " + std::to_string(bytes));
+      check(size >= bytes && size >= last && (bytes <= 256 || size * 8 <= bytes * 9), "size class of " + std::to_string(bytes));
       check(Arena::sizeClass(size) == size, "a class is its own class: " + std::to_string(size));
       last = size;
     }
