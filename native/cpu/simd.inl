@@ -159,25 +159,35 @@ inline Vec<float> loadPartAs(const Bf16* p, int n) {
 #endif
 }
 
-#if SPIKELOOM_LEVEL_NOW >= 2
 // Rounded as toBf16() of core/bf16.h does.
-inline __m256i roundToBf16(Vec<float> v) {
 #if SPIKELOOM_LEVEL_NOW >= 3
-  return (__m256i)_mm512_cvtneps_pbh((__m512)v);
-#else
+inline __m256i roundToBf16(Vec<float> v) { return (__m256i)_mm512_cvtneps_pbh((__m512)v); }
+#elif SPIKELOOM_LEVEL_NOW == 2
+inline __m256i roundToBf16(Vec<float> v) {
   const __m512i bits = (__m512i)v;
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
   const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
-#endif
+}
+#elif SPIKELOOM_LEVEL_NOW == 1
+inline __m128i roundToBf16(Vec<float> v) {
+  const __m256i bits = (__m256i)v;
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i kept = (__m256i)_mm256_blendv_ps((__m256)rounded, (__m256)quiet, _mm256_cmp_ps((__m256)v, (__m256)v, _CMP_UNORD_Q));
+  const __m256i high = _mm256_srli_epi32(kept, 16);
+  return _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
 }
 #endif
 
 inline void storeAs(Bf16* p, Vec<float> v) {
 #if SPIKELOOM_LEVEL_NOW >= 2
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), roundToBf16(v));
+#elif SPIKELOOM_LEVEL_NOW == 1
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), roundToBf16(v));
 #else
   for (int i = 0; i < kLanes<float>; i++) p[i] = toBf16(v[i]);
 #endif
