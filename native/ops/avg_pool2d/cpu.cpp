@@ -8,6 +8,18 @@
 #include "cpu/level_begin.inl"
 #include "cpu/lane_masks.inl"
 
+// Division by a number of pixels: by a product where that has the same bits.
+template <class T>
+struct Divisor {
+  T by;
+  bool isPower;
+
+  explicit Divisor(int64_t pixels) : by(static_cast<T>(pixels)), isPower((pixels & (pixels - 1)) == 0) {
+    if (isPower) by = T(1) / by;
+  }
+  Vec<T> operator()(Vec<T> x) const { return isPower ? x * splat(by) : x / splat(by); }
+};
+
 // y from what at(pixel, c, n) reads: the n channels from c on of a pixel of the picture.
 template <class T, class Y, class F>
 void average(const Call& call, const PoolWindow& s, Y* y, F&& at) {
@@ -18,13 +30,13 @@ void average(const Call& call, const PoolWindow& s, Y* y, F&& at) {
     for (int64_t q = 0; q < s.w.places; q++) {
       Y* out = y + (task * s.w.places + q) * s.C;
       const PoolSpan columns = s.w.inside(q);
-      const Vec<T> divisor = splat(static_cast<T>(avgPoolDivisor(s, p, q, counted)));
-      eachVector<T>(s.C, [&](int64_t c, int lanes) {
+      const Divisor<T> mean(avgPoolDivisor(s, p, q, counted));
+      eachVector<T>(s.C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
         Vec<T> sum{};
         for (int64_t h = rows.begin; h < rows.end; h++) {
           for (int64_t w = columns.begin; w < columns.end; w++) sum += at((n * s.h.size + h) * s.w.size + w, c, lanes);
         }
-        storeLanes<T>(out + c, sum / divisor, lanes);
+        storeLanes<T>(out + c, mean(sum), lanes);
       });
     }
   });
@@ -48,23 +60,33 @@ void avgPool2d(const Call& call) {
   });
 }
 
+// A window that holds a pixel: its gradient and what that is divided by.
+template <class T, class G>
+struct Share {
+  const G* gy;
+  Divisor<T> mean;
+};
+
 template <class T, class G, class X>
 void spread(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
   const bool counted = call.attributes[6] != 0;
-  parallelFor(call, s.N * s.h.size, [=](int64_t task, int) {
+  const int64_t most = std::min(s.h.places, s.h.kernel) * std::min(s.w.places, s.w.kernel);
+  parallelFor(call, s.N * s.h.size, [=](int64_t task, int thread) {
+    Share<T, G>* const shares = scratch<Share<T, G>>(call, thread, 0, most);
     const int64_t n = task / s.h.size, h = task % s.h.size;
     const PoolSpan rows = s.h.covering(h);
     for (int64_t w = 0; w < s.w.size; w++) {
-      X* out = gx + (task * s.w.size + w) * s.C;
       const PoolSpan columns = s.w.covering(w);
-      eachVector<T>(s.C, [&](int64_t c, int lanes) {
-        Vec<T> sum{};
-        for (int64_t p = rows.begin; p < rows.end; p++) {
-          for (int64_t q = columns.begin; q < columns.end; q++) {
-            const G* from = gy + ((n * s.h.places + p) * s.w.places + q) * s.C + c;
-            sum += loadLanes<T>(from, lanes) / splat(static_cast<T>(avgPoolDivisor(s, p, q, counted)));
-          }
+      Share<T, G>* end = shares;
+      for (int64_t p = rows.begin; p < rows.end; p++) {
+        for (int64_t q = columns.begin; q < columns.end; q++) {
+          *end++ = {gy + ((n * s.h.places + p) * s.w.places + q) * s.C, Divisor<T>(avgPoolDivisor(s, p, q, counted))};
         }
+      }
+      X* out = gx + (task * s.w.size + w) * s.C;
+      eachVector<T>(s.C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+        Vec<T> sum{};
+        for (const Share<T, G>* share = shares; share != end; share++) sum += share->mean(loadLanes<T>(share->gy + c, lanes));
         storeLanes<T>(out + c, sum, lanes);
       });
     }
