@@ -1,12 +1,14 @@
 // The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two vectors of images, so
 // borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out anew for it, [channel][h][w][image],
 // with zeros left and right; groups of images follow each other, so that this copy stays small.
-// Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once. S and gF are read once, and from their copies n times per row.
+// Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once, K axis by axis: first the sums over the columns inside, then over the
+// rows. S and gF are read once, and from their copies n times per row.
 #define SPIKELOOM_FILE "ops/fsta_map/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/fsta_map/fsta_map.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
 
 constexpr int kTile = 4;  // pixels, or taps, whose sums stay in registers
 
@@ -20,7 +22,7 @@ struct MapSizes {
   int64_t padding() const { return std::max<int64_t>(kTile - 1, std::max(k, q) / 2); }
 };
 
-// The kernels of one pair of channels: n x n numbers for each class of rows and columns.
+// The kernels of one pair of channels, n x n numbers for each class: [channel][class of rows][y][class of columns][x].
 template <class N>
 struct ClassKernels {
   BorderClasses rows, columns;
@@ -30,10 +32,11 @@ struct ClassKernels {
   ClassKernels(int64_t H, int64_t W, int64_t outer, int64_t n_, N* data_)
       : rows(H, outer / 2), columns(W, outer / 2), n(n_), data(data_) {}
 
-  int64_t classes() const { return rows.count * columns.count; }
-  int64_t channelStep() const { return classes() * n * n; }
-  N* at(int64_t channel, int64_t row, int64_t column) const {
-    return data + channel * channelStep() + (row * columns.count + column) * n * n;
+  int64_t rowSize() const { return columns.count * n; }
+  int64_t channelStep() const { return rows.count * n * rowSize(); }
+  // Row y of the kernels of all classes of columns.
+  N* row(int64_t channel, int64_t rowClass, int64_t y) const {
+    return data + channel * channelStep() + (rowClass * n + y) * rowSize();
   }
 };
 
@@ -76,35 +79,63 @@ int64_t mostLanes(int64_t B) {
   return B > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
 }
 
+// out[i] = sum over r of row r's element i; rows are `stride` numbers apart.
+template <class T>
+void addRows(const T* rows, int64_t count, int64_t stride, int64_t size, T* out) {
+  eachVector<T>(size, [=](int64_t i, auto n) {
+    Vec<T> sum{};
+    for (int64_t r = 0; r < count; r++) sum += loadLanes<T>(rows + r * stride + i, n);
+    storeLanes<T>(out + i, sum, n);
+  });
+}
+
+// out[i] = sum over r of factors[r] matrix[r][i].
+template <class T>
+void multiplyRows(const T* factors, const T* matrix, int64_t count, int64_t size, T* out) {
+  constexpr int kSide = 4;
+  for (int64_t i = 0; i < size; i += kSide * kLanes<T>) {
+    Vec<T> sum[kSide] = {};
+    int n[kSide];
+    for (int v = 0; v < kSide; v++) n[v] = static_cast<int>(std::clamp<int64_t>(size - i - v * kLanes<T>, 0, kLanes<T>));
+    for (int64_t r = 0; r < count; r++) {
+      const Vec<T> factor = splat(factors[r]);
+      for (int v = 0; v < kSide; v++) sum[v] = mulAdd(factor, loadLanes<T>(matrix + r * size + i + v * kLanes<T>, n[v]), sum[v]);
+    }
+    for (int v = 0; v < kSide; v++) storeLanes<T>(out + i + v * kLanes<T>, sum[v], n[v]);
+  }
+}
+
 // M[o,d,e], row by row of d.
 template <class T>
 void mixFilters(const Call& call, const MapSizes& s, const T* basis, const T* w, T* mixed) {
   const int64_t inner = s.k * s.k;
-  parallelFor(call, s.O * s.q * s.q, [&](int64_t od, int) {
-    T* M = mixed + od * inner;
-    std::fill_n(M, inner, T(0));
-    for (int64_t i = 0; i < s.K; i++) {
-      const T weight = w[od * s.K + i];
-      for (int64_t e = 0; e < inner; e++) M[e] += weight * basis[i * inner + e];
-    }
+  parallelRange(call, s.O * s.q * s.q, s.q, [=](int64_t begin, int64_t end) {
+    for (int64_t od = begin; od < end; od++) multiplyRows(w + od * s.K, basis, s.K, inner, mixed + od * inner);
   });
 }
 
-// K[class,f] = sum over d inside of element(channel, d, f-d), for `channels` channels.
-template <class T, class F>
-void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kernels, F&& element) {
-  const int64_t n = kernels.n, outer = 2 * kernels.rows.reach + 1, inner = n - outer + 1;
-  parallelFor(call, channels * kernels.classes(), [&](int64_t task, int) {
-    const int64_t channel = task / kernels.classes(), in = task % kernels.classes();
-    const int64_t row = in / kernels.columns.count, column = in % kernels.columns.count;
-    T* K = kernels.at(channel, row, column);
-    std::fill_n(K, n * n, T(0));
-    for (int64_t y = kernels.rows.firstInside(row); y < kernels.rows.endInside(row); y++) {
-      for (int64_t x = kernels.columns.firstInside(column); x < kernels.columns.endInside(column); x++) {
-        for (int64_t i = 0; i < inner; i++) {
-          for (int64_t j = 0; j < inner; j++) K[(y + i) * n + x + j] += element(channel, y * outer + x, i * inner + j);
-        }
+// K[class,f] = sum over d inside of M[d,f-d] for `channels` channels of M. sums[y][i][class of columns][x]: over the columns alone.
+template <class T>
+void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kernels, const T* mixed, T* sums) {
+  const int64_t n = kernels.n, outer = 2 * kernels.rows.reach + 1, inner = n - outer + 1, size = kernels.rowSize();
+  parallelFor(call, channels * outer, [&](int64_t task, int thread) {
+    T* shifted = scratch<T>(call, thread, 0, outer * n);
+    for (int64_t i = 0; i < inner; i++) {
+      std::fill_n(shifted, outer * n, T(0));
+      for (int64_t x = 0; x < outer; x++) std::copy_n(mixed + ((task * outer + x) * inner + i) * inner, inner, shifted + x * (n + 1));
+      T* to = sums + (task * inner + i) * size;
+      for (int64_t c = 0; c < kernels.columns.count; c++) {
+        const int64_t first = kernels.columns.firstInside(c);
+        addRows(shifted + first * n, kernels.columns.endInside(c) - first, n, n, to + c * n);
       }
+    }
+  });
+  parallelFor(call, channels * kernels.rows.count, [&](int64_t task, int) {
+    const int64_t row = task % kernels.rows.count, channel = task / kernels.rows.count;
+    for (int64_t f = 0; f < n; f++) {
+      const int64_t first = std::max(kernels.rows.firstInside(row), f - inner + 1), end = std::min(kernels.rows.endInside(row), f + 1);
+      const T* from = sums + ((channel * outer + first) * inner + f - first) * size;
+      addRows(from, end - first, (inner - 1) * size, size, kernels.row(channel, row, f));
     }
   });
 }
@@ -113,16 +144,16 @@ void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kern
 template <class T, int N, int NV>
 void mapTile(const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t firstKernel, int64_t h, int64_t w, T* out) {
   constexpr int L = kLanes<T>;
-  const int64_t n = kernels.n, R = n / 2, row = kernels.rows.of(h);
+  const int64_t n = kernels.n, R = n / 2, step = kernels.rowSize();
   const int64_t y0 = std::max<int64_t>(0, R - h), y1 = std::min(n, R + in.H - h);
   const int64_t x0 = std::max<int64_t>(0, R - (w + N - 1)), x1 = std::min(n, R + in.W - w);
   Vec<T> acc[N][NV] = {};
   for (int64_t channel = 0; channel < in.channels; channel++) {
     const T* K[N];
-    for (int m = 0; m < N; m++) K[m] = kernels.at(firstKernel + channel, row, kernels.columns.of(w + m));
+    for (int m = 0; m < N; m++) K[m] = kernels.row(firstKernel + channel, kernels.rows.of(h), 0) + kernels.columns.of(w + m) * n;
     for (int64_t y = y0; y < y1; y++) {
       const T* pixel = in.row(channel, h + y - R) + (w + x0 - R) * (NV * L);
-      for (int64_t f = y * n + x0; f < y * n + x1; f++, pixel += NV * L) {
+      for (int64_t f = y * step + x0; f < y * step + x1; f++, pixel += NV * L) {
         for (int m = 0; m < N; m++) {
           const Vec<T> k = splat(K[m][f]);
           for (int v = 0; v < NV; v++) acc[m][v] = mulAdd(k, load(pixel + (m * NV + v) * L), acc[m][v]);
@@ -224,39 +255,48 @@ void addKernelGradients(const Call& call, const ImageGroup<T>& gF, const ImageGr
       for (int64_t i = 0; i < sums; i++) {
         Vec<T> v = load(sum + i * lanes);
         if (lanes > kLanes<T>) v += load(sum + i * lanes + kLanes<T>);
-        kernels.at(channel, row, i / n)[y * n + i % n] += static_cast<double>(sumLanes<T>(v));
+        kernels.row(channel, row, y)[i] += static_cast<double>(sumLanes<T>(v));
       }
     }
   });
 }
 
-// gw[o,d] from gM[o,d], which is gathered from the classes with d inside.
+struct ClassSpan {
+  int64_t begin, end;
+};
+
+// The classes for which offset d is inside; they follow each other.
+inline ClassSpan classesWith(const BorderClasses& axis, int64_t d) {
+  int64_t begin = 0, end = axis.count;
+  while (begin < end && d < axis.firstInside(begin)) begin++;
+  while (begin < end && d >= axis.endInside(end - 1)) end--;
+  return {begin, end};
+}
+
+// gw[o,d] from gM[o,d], which is gathered from the classes with d inside: over the rows, then over the columns.
 template <class T>
 void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double>& gK, const T* basis, T* gw) {
-  const int64_t inner = s.k * s.k, outer = s.q * s.q;
+  const int64_t inner = s.k * s.k, size = gK.rowSize();
   double* transposed = scratch<double>(call, 0, 1, inner * s.K);
   for (int64_t i = 0; i < s.K; i++) {
     for (int64_t e = 0; e < inner; e++) transposed[e * s.K + i] = static_cast<double>(basis[i * inner + e]);
   }
-  parallelFor(call, s.O * outer, [&](int64_t od, int thread) {
-    const int64_t y = od % outer / s.q, x = od % s.q;
-    double* gM = scratch<double>(call, thread, 0, inner + s.K);
-    double* sums = gM + inner;
-    std::fill_n(gM, inner + s.K, 0.0);
-    for (int64_t row = 0; row < gK.rows.count; row++) {
-      if (y < gK.rows.firstInside(row) || y >= gK.rows.endInside(row)) continue;
-      for (int64_t column = 0; column < gK.columns.count; column++) {
-        if (x < gK.columns.firstInside(column) || x >= gK.columns.endInside(column)) continue;
-        const double* g = gK.at(od / outer, row, column) + y * gK.n + x;
-        for (int64_t i = 0; i < s.k; i++) {
-          for (int64_t j = 0; j < s.k; j++) gM[i * s.k + j] += g[i * gK.n + j];
-        }
+  parallelFor(call, s.O * s.q, [&](int64_t task, int thread) {
+    const int64_t y = task % s.q, channel = task / s.q;
+    double* gM = scratch<double>(call, thread, 0, s.q * inner + size + s.K);
+    double *over = gM + s.q * inner, *sums = over + size;
+    const ClassSpan rows = classesWith(gK.rows, y);
+    for (int64_t i = 0; i < s.k; i++) {
+      addRows(gK.row(channel, rows.begin, y + i), rows.end - rows.begin, gK.n * size, size, over);
+      for (int64_t x = 0; x < s.q; x++) {
+        const ClassSpan columns = classesWith(gK.columns, x);
+        addRows(over + columns.begin * gK.n + x, columns.end - columns.begin, gK.n, s.k, gM + x * inner + i * s.k);
       }
     }
-    for (int64_t e = 0; e < inner; e++) {
-      for (int64_t i = 0; i < s.K; i++) sums[i] += gM[e] * transposed[e * s.K + i];
+    for (int64_t x = 0; x < s.q; x++) {
+      multiplyRows(gM + x * inner, transposed, inner, s.K, sums);
+      std::transform(sums, sums + s.K, gw + (task * s.q + x) * s.K, [](double sum) { return static_cast<T>(sum); });
     }
-    for (int64_t i = 0; i < s.K; i++) gw[od * s.K + i] = static_cast<T>(sums[i]);
   });
 }
 
@@ -265,10 +305,10 @@ void fstaMap(const Call& call) {
   const MapSizes s(call.tensors[3], call.tensors[1], call.tensors[2]);
   const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
   ClassKernels<T> kernels(s.H, s.W, s.q, s.n(), nullptr);
-  T* mixed = scratch<T>(call, 0, 3, mixedSize + s.O * kernels.channelStep());
+  T* mixed = scratch<T>(call, 0, 3, mixedSize + s.O * (kernels.channelStep() + s.q * s.k * kernels.rowSize()));
   kernels.data = mixed + mixedSize;
   mixFilters(call, s, as<T>(call.tensors[1]), as<T>(call.tensors[2]), mixed);
-  makeKernels(call, s.O, kernels, [&](int64_t o, int64_t d, int64_t e) { return mixed[(o * outer + d) * inner + e]; });
+  makeKernels(call, s.O, kernels, mixed, kernels.data + s.O * kernels.channelStep());
   ImageGroup<T> S{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
   S.data = scratch<T>(call, 0, 1, S.size());
   forImageGroups<T>(s.B, [&](int64_t first, int64_t images, int vectors) {
@@ -286,14 +326,19 @@ void fstaMapGrad(const Call& call) {
   const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
   ClassKernels<T> kernels(s.H, s.W, s.k, s.n(), nullptr);
   ClassKernels<double> gK(s.H, s.W, s.q, s.n(), nullptr);
-  gK.data = scratch<double>(call, 0, 3, s.O * gK.channelStep() + mixedSize + s.O * kernels.channelStep());
-  std::fill_n(gK.data, s.O * gK.channelStep(), 0.0);
+  const int64_t gradients = s.O * gK.channelStep(), sumsSize = s.O * s.q * s.k * kernels.rowSize();
+  gK.data = scratch<double>(call, 0, 3, gradients + 2 * mixedSize + s.O * kernels.channelStep() + sumsSize);
+  std::fill_n(gK.data, gradients, 0.0);
   if (gS.data) {
-    T* mixed = reinterpret_cast<T*>(gK.data + s.O * gK.channelStep());
-    kernels.data = mixed + mixedSize;
+    T *mixed = reinterpret_cast<T*>(gK.data + gradients), *turned = mixed + mixedSize;
+    kernels.data = turned + mixedSize;
     mixFilters(call, s, basis, as<T>(call.tensors[3]), mixed);
-    makeKernels(call, s.O, kernels,
-                [&](int64_t o, int64_t d, int64_t e) { return mixed[(o * outer + outer - 1 - e) * inner + inner - 1 - d]; });
+    parallelFor(call, s.O * inner, [=](int64_t task, int) {
+      const int64_t d = task % inner;
+      const T* from = mixed + task / inner * outer * inner;
+      for (int64_t e = 0; e < outer; e++) turned[task * outer + e] = from[(outer - 1 - e) * inner + inner - 1 - d];
+    });
+    makeKernels(call, s.O, kernels, turned, kernels.data + s.O * kernels.channelStep());
   }
   ImageGroup<T> maps{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
   ImageGroup<T> grads = maps;
