@@ -61,8 +61,8 @@ describe('spikeloom train and eval', function () {
     );
     expect([there!.status, here!.status], there!.stderr).to.deep.equal([0, 0]);
     const images = `${(((64 + 30) * (28 * 28 + 4) + 2 * 256 * 4) / 1024).toFixed(1)} KiB`;
-    expect(there!.stdout).to.match(new RegExp(`, a step [\\d.]+ MiB, images ${images}\n`));
-    expect(here!.stdout).to.match(/, a step [\d.]+ MiB, images [\d.]+ KiB\n/); // a batch of each
+    expect(there!.stdout).to.match(new RegExp(`, a step [\\d.]+ KiB, images ${images}\n`));
+    expect(here!.stdout).to.match(/, a step [\d.]+ KiB, images [\d.]+ KiB\n/); // a batch of each
     expect(weights(outs[0]!).equals(weights(outs[1]!))).to.equal(true);
   });
 

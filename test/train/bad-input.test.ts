@@ -108,7 +108,8 @@ describe('training on bad input', function () {
     before(function () {
       disk = join(root, 'disk');
       mkdirSync(disk);
-      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
+      // A run's environment holds the command line, which may name every test.
+      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', disk]);
       if (mounted.status !== 0) {
         disk = '';
         this.skip(); // only an administrator mounts
