@@ -4,7 +4,18 @@ import type { EventSet } from '../../lib/data/event-sets/event-set.ts';
 import { COLUMNS } from '../../lib/data/events/cache.ts';
 import { eventSlices } from '../../lib/data/events/slices.ts';
 import { type Events, loader } from '../../lib/data/index.ts';
+import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { aedat2, someEvents, writeTree } from './event-files.ts';
+
+/** A small network for frames of any size. */
+export const frameNet = define('frames', ({ classes }) => [
+  conv2d(4, { kernel: 3, stride: 2 }),
+  norm(),
+  lif(),
+  globalAvgPool(),
+  linear(classes),
+  meanOverTime(),
+]);
 
 export const CIFAR10_CLASSES = [
   'airplane',

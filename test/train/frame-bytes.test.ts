@@ -6,23 +6,14 @@ import type { EventSet, EventSplits } from '../../lib/data/event-sets/event-set.
 import { frameBytes, frameUnit } from '../../lib/data/event-sets/frame-bytes.ts';
 import { cifar10Dvs, type EventSetOptions, type Events, loader, nMnist } from '../../lib/data/index.ts';
 import { type Batch, type ByteBatch, byteLoader, type LoaderOptions } from '../../lib/data/loader.ts';
-import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { testDevices } from '../support/devices.ts';
 import { aedat2, fortyBit, someEvents, writeTree } from '../support/event-files.ts';
+import { frameNet } from '../support/event-sets.ts';
 import { testFolder } from '../support/image-sets.ts';
-
-const small = define('small', ({ classes }) => [
-  conv2d(4, { kernel: 3, stride: 2 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
 
 /** A recording whose first events, so many of them, are all at one pixel in the middle. */
 function withHotPixel(recording: Events, hot: number): Events {
@@ -144,7 +135,7 @@ describe('frames as bytes', function () {
   for (const on of testDevices) {
     const learn = async (data: EventSplits, dtype: RealType, options: Partial<TrainOptions>) => {
       const { channels, height, width, classes, steps } = data.train;
-      using net = small({
+      using net = frameNet({
         steps,
         channels,
         size: [height, width],
@@ -198,7 +189,7 @@ describe('frames as bytes', function () {
 
   it('are bytes in the plan of a step, beside the numbers they become', async () => {
     const { train: some } = await digits();
-    using net = small({ steps: T, channels: 2, size: [34, 34], classes: 3, seed: 2 });
+    using net = frameNet({ steps: T, channels: 2, size: [34, 34], classes: 3, seed: 2 });
     const frames = T * 64 * 2 * 34 * 34;
     const planned = (unit: number | undefined) => trainingMemory(net, { batch: 64, steps: T, unit }).leastStepBytes;
     expect(planned(some.unit) - planned(undefined)).to.be.within(0.5 * frames, 1.1 * frames);

@@ -4,20 +4,10 @@ import { expect } from 'chai';
 import { scope, tensor } from '../../lib/core/index.ts';
 import type { EventSet } from '../../lib/data/event-sets/event-set.ts';
 import { cifar10Dvs, type EventSetOptions, limit, loader, nMnist } from '../../lib/data/index.ts';
-import { conv2d, define, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
-import { counted, countsOf, framesOf, labelsOf, writeCifar10Dvs } from '../support/event-sets.ts';
+import { counted, countsOf, frameNet, framesOf, labelsOf, writeCifar10Dvs } from '../support/event-sets.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { realData } from '../support/real-data.ts';
-
-const small = define('small', ({ classes }) => [
-  conv2d(4, { kernel: 3, stride: 2 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
 
 const STEPS: EventSetOptions = { steps: 3 };
 
@@ -108,7 +98,7 @@ describe('N-MNIST as it is distributed', () => {
     const sum = (set: EventSet) => countsOf(set).reduce((a, b) => a + b, 0);
     expect([train.count, test.count, sum(train), sum(test)]).to.deep.equal([1000, 100, 4_133_231, 385_596]);
     const { steps, channels, height, width, classes } = train;
-    const net = small({ steps, input: { channels, height, width }, classes: classes.length, seed: 1 });
+    const net = frameNet({ steps, input: { channels, height, width }, classes: classes.length, seed: 1 });
     const feed = loader(test, { batch: 32, workers: 1 });
     let events = 0;
     for await (const batch of feed.epoch(0)) {
