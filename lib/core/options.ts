@@ -1,17 +1,36 @@
 import { SpikeloomError } from './errors.ts';
+import { nearestKey } from './nearest-key.ts';
 
 /**
  * Refuses unknown options: a misspelled one would have no effect, and nobody would notice. Refuses anything but an
  * object, too.
  * @param of what the options are of, for the message
- * @throws SpikeloomError that names the unknown options and the known ones
+ * @param known an object with every option as a key, such as their defaults; the compiler counts them
+ * @throws SpikeloomError that names the unknown options, the known ones and what was probably meant
  */
-export function needOptions(of: string, options: object, known: readonly string[]): void {
+export function needOptions<O extends object>(of: string, options: O, known: Readonly<Record<keyof O, unknown>>): void {
   if (typeof options !== 'object' || options === null) {
-    throw new SpikeloomError(`the options of ${of} are an object of ${known.join(', ')}, not ${String(options)}`);
+    throw new SpikeloomError(
+      `the options of ${of} are an object of ${Object.keys(known).join(', ')}, not ${String(options)}`,
+    );
   }
-  const unknown = Object.keys(options).filter((key) => !known.includes(key));
-  if (unknown.length > 0) {
-    throw new SpikeloomError(`${of} has no option ${unknown.join(', ')}; it has ${known.join(', ')}`);
-  }
+  const unknown = Object.keys(options).filter((key) => !Object.hasOwn(known, key));
+  if (unknown.length === 0) return;
+  const names = Object.keys(known);
+  throw new SpikeloomError(
+    `${of} has no option ${unknown.join(', ')}; it has ${names.join(', ')}${didYouMean(unknown, names)}`,
+  );
+}
+
+/** A hint for the first unknown key that is near to a known one; empty where none is. */
+export function didYouMean(unknown: readonly string[], known: readonly string[]): string {
+  const near = unknown.map((key) => nearestKey(key, known)).find((key) => key !== undefined);
+  return near === undefined ? '' : `; did you mean '${near}'?`;
+}
+
+/** The options that are given: one that is undefined counts as not given. */
+export function given<O extends object>(options: O): { [K in keyof O]: Exclude<O[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof given<O>
+  >;
 }

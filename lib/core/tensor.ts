@@ -3,6 +3,7 @@ import { type Device, device } from './device.ts';
 import { nativeError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 import { bf16Bits, bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
+import { needOptions } from './options.ts';
 import type { Node } from './tape.ts';
 
 /** The order is the addon's numbering. */
@@ -340,6 +341,7 @@ export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device())
  * @example tensor([1, 2, 3, 4, 5, 6], { shape: [2, 3] })
  */
 export function tensor(data: HostArray | readonly number[], options: TensorOptions = {}): Tensor {
+  needOptions('tensor()', options, { shape: true, dtype: true, device: true });
   const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
   if (!Array.isArray(data) && !ArrayBuffer.isView(data)) {
     throw new SpikeloomError(`a tensor is made of an array of numbers, not of ${String(data)}`);

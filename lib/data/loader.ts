@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
-import { needOptions } from '../core/options.ts';
+import { given, needOptions } from '../core/options.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
@@ -132,7 +132,9 @@ export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B>
    * @throws SpikeloomError from the iterator if a thread fails or the loader is closed meanwhile
    * @example for await (const { images, labels, shape } of loader.epoch(0)) ...
    */
-  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<B> {
+  epoch(epoch: number, options: { startBatch?: number } = {}): AsyncIterableIterator<B> {
+    needOptions('epoch()', options, { startBatch: true });
+    const { startBatch = 0 } = options;
     return this.#iterate(epoch, this.indices(epoch, startBatch), startBatch);
   }
 
@@ -227,9 +229,8 @@ function checkCount(name: string, value: number, least: number, most: number): v
 }
 
 function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
-  needOptions('a loader', options, ['batch', ...Object.keys(DEFAULTS)]);
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const all = { ...DEFAULTS, ...Object.fromEntries(given) } as Required<LoaderOptions>;
+  needOptions('a loader', options, { batch: true, ...DEFAULTS });
+  const all: Required<LoaderOptions> = { ...DEFAULTS, ...given(options) };
   checkCount('batch', all.batch, 1, 2 ** 20);
   checkCount('seed', all.seed, 0, Number.MAX_SAFE_INTEGER);
   checkCount('workers', all.workers, 0, 64);

@@ -1,6 +1,7 @@
 // Weights in safetensors files under the names of the released checkpoints.
 import { SpikeloomError } from '../core/errors.ts';
 import { describe, type HostArray, type RealType, type Shape } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import {
   openSafetensors,
   type SafetensorsFile,
@@ -61,8 +62,10 @@ interface Match {
 export function matchWeights(
   net: Net,
   entries: ReadonlyMap<string, Entry>,
-  { rename = (name) => name }: Pick<LoadOptions, 'rename'> = {},
+  options: Pick<LoadOptions, 'rename'> = {},
 ): Match {
+  needOptions('matchWeights()', options, { rename: true });
+  const { rename = (name: string) => name } = options;
   const wanted = [...net.parameters(), ...net.buffers()];
   const released = releasedNames(net.plan);
   const byName = new Map(wanted.flatMap((t) => [[t.name, t] as const, [released.get(t.name)!, t] as const]));
@@ -95,7 +98,9 @@ export function matchWeights(
  * @throws SpikeloomError for a damaged file, and with `strict` for anything that does not match; then the network is
  * unchanged
  */
-export function loadWeights(net: Net, path: string, { strict = true, rename }: LoadOptions = {}): WeightsReport {
+export function loadWeights(net: Net, path: string, options: LoadOptions = {}): WeightsReport {
+  needOptions('loadWeights()', options, { strict: true, rename: true });
+  const { strict = true, rename } = options;
   const file = openSafetensors(path);
   try {
     const { report, pairs } = matchWeights(net, file.entries, { rename });

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
+import { needOptions } from '../core/options.ts';
 import { integer, type Layer, schemaProblems } from './layer.ts';
-import { Net, type NetOptions } from './net.ts';
+import { NET_DEFAULTS, Net, type NetOptions } from './net.ts';
 import { type ImageSize, ModelPlan } from './plan.ts';
 
 /** What every model is made for. */
@@ -35,8 +36,8 @@ export interface Factory<Own = object> {
 export interface DefineSettings {
   /** What holds where the caller says nothing. Default: 2 steps, 3x32x32, 10 classes. */
   defaults?: Partial<ModelOptions>;
-  /** The design's own options with their defaults; given one, unknown options are errors. */
-  own?: z.ZodObject;
+  /** The design's own options: their names, or a schema with their defaults. Others are refused. Default: none. */
+  own?: readonly string[] | z.ZodObject;
 }
 
 const pixels = integer(1, 65_536);
@@ -50,7 +51,7 @@ const common = {
     .optional(),
 };
 const commonSchema = z.object(common);
-const netOptions = ['seed', 'dtype', 'precision', 'recompute', 'device'];
+const isOfNet = (key: string): boolean => Object.hasOwn(NET_DEFAULTS, key);
 
 /**
  * Names a design: a function from options to layers. Shapes are checked when a network is made.
@@ -63,25 +64,36 @@ const netOptions = ['seed', 'dtype', 'precision', 'recompute', 'device'];
 export function define<Own extends object = object>(
   model: string,
   build: (options: ModelOptions & Own) => readonly Layer[],
-  { defaults = {}, own }: DefineSettings = {},
+  settings: DefineSettings = {},
 ): Factory<Own> {
+  needOptions('define()', settings, { defaults: true, own: true });
+  const { defaults = {} } = settings;
+  needOptions(`'defaults' of ${model}`, defaults, { steps: true, input: true, classes: true });
+  const own = ownSchema(settings.own ?? []);
   const base = { steps: 2, input: { channels: 3, height: 32, width: 32 }, classes: 10, ...defaults };
   const plan = (options: FactoryOptions<Own> & NetOptions = {}): ModelPlan => {
-    const given = Object.fromEntries(Object.entries(options).filter(([key]) => !netOptions.includes(key)));
-    const { steps, classes, input, channels, size } = checked(model, commonSchema, { ...base, ...defined(given) });
+    const given = defined(options, (key) => !isOfNet(key));
+    const { steps, classes, input, channels, size } = checked(model, commonSchema, { ...base, ...given });
     const [height, width] = typeof size === 'number' ? [size, size] : (size ?? [input.height, input.width]);
     const shared = { steps, classes, input: { channels: channels ?? input.channels, height, width } };
-    const rest = Object.fromEntries(Object.entries(defined(given)).filter(([key]) => !Object.hasOwn(common, key)));
-    const mine: unknown = own ? checked(model, own, rest, [...Object.keys(common), ...netOptions]) : rest;
+    const rest = defined(given, (key) => !Object.hasOwn(common, key));
+    const mine: unknown = checked(model, own, rest, [...Object.keys(common), ...Object.keys(NET_DEFAULTS)]);
     const layers = build({ ...(mine as Own), ...shared });
     return new ModelPlan({ format: 'spikeloom-model', version: 1, model, steps, input: shared.input, layers });
   };
-  const make = (options: FactoryOptions<Own> & NetOptions = {}): Net => new Net(plan(options), options);
+  const make = (options: FactoryOptions<Own> & NetOptions = {}): Net =>
+    new Net(plan(options), defined(options, isOfNet));
   return Object.assign(make, { plan, model });
 }
 
-function defined(options: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+function ownSchema(own: readonly string[] | z.ZodObject): z.ZodObject {
+  if (own instanceof z.ZodObject) return own.strict();
+  return z.strictObject(Object.fromEntries(own.map((name) => [name, z.any().optional()])));
+}
+
+/** The wanted ones of the options that are given. */
+function defined(options: object, wanted: (key: string) => boolean): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([key, value]) => value !== undefined && wanted(key)));
 }
 
 function checked<S extends z.ZodObject>(model: string, schema: S, value: unknown, others: string[] = []): z.output<S> {

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import type { RealType, Tensor } from '../core/index.ts';
+import { didYouMean } from '../core/options.ts';
 
 /** A layer as written in a model: made by conv2d(), norm(), lif(), ... or read from JSON. */
 export interface Layer {
@@ -143,7 +144,7 @@ export function schemaProblems(error: z.ZodError, value: unknown, keys: readonly
     .slice(0, 8)
     .map((issue) => {
       if (issue.code === 'unrecognized_keys') {
-        return `there is no option ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}; the options are ${keys.join(', ')}`;
+        return `there is no option ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}; the options are ${keys.join(', ')}${didYouMean(issue.keys, keys)}`;
       }
       const at = issue.path.map(String).join('.');
       const given = issue.path.reduce<unknown>(

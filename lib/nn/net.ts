@@ -18,6 +18,7 @@ import {
   type Tensor,
   tensor,
 } from '../core/index.ts';
+import { given, needOptions } from '../core/options.ts';
 import { repeatOverTime } from '../ops/repeat-over-time.ts';
 import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';
@@ -50,6 +51,9 @@ export interface NetOptions {
   /** Default 'cpu'. */
   device?: string | Device | undefined;
 }
+
+/** @internal */
+export const NET_DEFAULTS = { seed: 0, dtype: 'f32', precision: 'fp32', recompute: false, device: 'cpu' } as const;
 
 export interface NamedTensor {
   /** Path of the layer and role, e.g. `layer1.0.conv1.weight`. */
@@ -123,7 +127,8 @@ export class Net extends Callable {
 
   constructor(plan: ModelPlan, options: NetOptions = {}) {
     super();
-    const { seed = 0, dtype = 'f32', precision = 'fp32', recompute = false, device: on = 'cpu' } = options;
+    needOptions('a network', options, NET_DEFAULTS);
+    const { seed, dtype, precision, recompute, device: on } = { ...NET_DEFAULTS, ...given(options) };
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
     if (dtype !== 'f32' && dtype !== 'f64')

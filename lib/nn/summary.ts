@@ -1,5 +1,6 @@
 // What a model costs, layer by layer, before anything is computed.
 import { elements } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
 import type { ModelPlan } from './plan.ts';
 
@@ -63,7 +64,9 @@ function signalBytes({ shape, spikes }: Signal, real: number): number {
 const count = (tensors: PlannedLayer['parameters']): number => tensors.reduce((n, { shape }) => n + elements(shape), 0);
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
-export function summarize(plan: ModelPlan, { batch = 1, dtype = 'f32' }: SummaryOptions): Summary {
+export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
+  needOptions('a summary', options, { batch: true, dtype: true });
+  const { batch = 1, dtype = 'f32' } = options;
   const real = dtype === 'f64' ? 8 : 4;
   const layers = [...plan.walk()];
   const samples = batch * plan.steps;

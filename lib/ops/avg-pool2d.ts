@@ -1,5 +1,6 @@
 import { nativeOp, type RealType, recomputeForBackward, record, type Tensor } from '../core/index.ts';
-import { type PoolOptions, poolWindow } from './pool-window.ts';
+import { needOptions } from '../core/options.ts';
+import { POOL_OPTIONS, type PoolOptions, poolWindow } from './pool-window.ts';
 
 const forward = nativeOp<'y'>('avgPool2d');
 const gradient = nativeOp<'gx'>('avgPool2dGrad');
@@ -22,6 +23,7 @@ export interface AvgPool2dOptions extends PoolOptions {
  * @throws SpikeloomError for a kernel or stride below 1, padding over half of the kernel, or no room for a window
  */
 export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
+  needOptions('avgPool2d', options, { ...POOL_OPTIONS, countIncludePad: true, real: true, precision: true });
   const { countIncludePad = true, real = 'f32', precision } = options;
   const { attributes, dims, inputDims } = poolWindow('avgPool2d', x, options);
   const own = x.dtype === 'spike' ? undefined : x.dtype;

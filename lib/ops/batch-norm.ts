@@ -1,4 +1,5 @@
 import { nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const training = nativeOp<'y' | 'mean' | 'invStd'>('batchNorm');
 const trainingGrad = nativeOp<'gx' | 'ggamma' | 'gbeta'>('batchNormGrad');
@@ -20,6 +21,11 @@ export interface BatchNormOptions {
   eps?: number;
 }
 
+const KNOWN: Record<keyof BatchNormOptions, true> = {
+  ...({ gamma: true, beta: true, runningMean: true, runningVar: true } as const),
+  ...({ training: true, momentum: true, eps: true } as const),
+};
+
 /**
  * y = (x - mean) / sqrt(var + eps) * gamma + beta, with mean and variance per channel over every other axis (T, B, H
  * and W). The running variance takes the unbiased variance, as in PyTorch.
@@ -29,6 +35,7 @@ export interface BatchNormOptions {
  * @throws SpikeloomError when one value per channel is all there is to train on
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  needOptions('batchNorm', options, KNOWN);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = options;
   if (!options.training) {
     const { y, invStd } = evaluation.run({ x, gamma, beta, runningMean, runningVar }, { eps });

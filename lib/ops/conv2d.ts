@@ -7,6 +7,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
 const gradX = nativeOp<'gx'>('conv2dGradX');
@@ -29,6 +30,8 @@ export interface Conv2dOptions {
    */
   precision?: 'bf16' | undefined;
 }
+
+const KNOWN: Record<keyof Conv2dOptions, true> = { bias: true, stride: true, padding: true, precision: true };
 
 /** Mean and biased variance of y per output channel, over everything else, [O]. They carry no gradient. */
 export interface ChannelMoments {
@@ -102,6 +105,7 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
  * @throws SpikeloomError when the kernel does not fit into the padded picture
  */
 export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor {
+  needOptions('conv2d', options, KNOWN);
   return run(x, w, options, false).y;
 }
 
@@ -115,7 +119,8 @@ export function conv2dWithMoments(
   w: Tensor,
   options: Conv2dOptions & { recompute?: boolean } = {},
 ): { y: Tensor; moments: ChannelMoments } {
+  needOptions('conv2dWithMoments', options, { ...KNOWN, recompute: true });
   const { y, mean, var: variance } = run(x, w, options, true);
-  if (options.recompute) recomputeForBackward(y, () => conv2d(forBackward(x), w, options));
+  if (options.recompute) recomputeForBackward(y, () => run(forBackward(x), w, options, false).y);
   return { y, moments: { mean, var: variance } };
 }

@@ -1,4 +1,5 @@
 import { describe, nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'loss' | 'p'>('crossEntropy');
 const gradient = nativeOp<'gx'>('crossEntropyGrad');
@@ -10,6 +11,7 @@ export interface LossOptions {
 
 /** The options of a loss with their defaults, checked. */
 export function lossOptions(name: string, options: LossOptions): Required<LossOptions> {
+  needOptions(name, options, { smoothing: true });
   const { smoothing = 0 } = options;
   if (!(smoothing >= 0 && smoothing <= 1)) {
     throw new SpikeloomError(`${name}: smoothing is between 0 and 1, not ${smoothing}`);

@@ -10,6 +10,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
 import type { BatchNormOptions } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
@@ -43,6 +44,10 @@ export interface FireOptions extends Omit<Normalised, 'y'> {
   /** T. Default: the steps of y. */
   steps?: number | undefined;
 }
+
+const KNOWN: Record<keyof FireOptions, true> = {
+  ...({ moments: true, norm: true, residual: true, fsta: true, neuron: true, steps: true } as const),
+};
 
 interface Affine {
   y: Tensor;
@@ -203,6 +208,7 @@ function gates(source: Source, current: Current, fsta: { params: FstaParams } & 
  * @example const { y, moments } = conv2dWithMoments(x, w, { padding: 1 }); const s = fire(y, { moments, norm, steps: 4 });
  */
 export function fire(y: Tensor, options: FireOptions): Tensor {
+  needOptions('fire', options, KNOWN);
   const neuron = options.neuron ?? {};
   const { shared, slope, detachReset } = lifSettings(neuron);
   const { logit } = neuron;

@@ -1,4 +1,5 @@
 import { describe, nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('dropout');
 
@@ -22,6 +23,7 @@ export interface DropoutOptions {
  * @throws SpikeloomError for p, a seed or a counter out of range
  */
 export function dropout(x: Tensor, counter: Tensor, options: DropoutOptions): Tensor {
+  needOptions('dropout', options, { p: true, seed: true, real: true });
   const { p, seed, real } = options;
   if (!(p >= 0 && p < 1)) throw new SpikeloomError(`dropout: p is a probability from 0 to below 1, not ${p}`);
   if (!Number.isSafeInteger(seed) || seed < 0)

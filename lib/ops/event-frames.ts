@@ -1,4 +1,5 @@
 import { nativeOp, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const op = nativeOp<'y'>('eventFrames');
 
@@ -17,6 +18,10 @@ export interface FrameOptions {
   /** Type of the frames (default f32). */
   dtype?: RealType;
 }
+
+const KNOWN: Record<keyof FrameOptions, true> = {
+  ...({ window: true, corner: true, size: true, clip: true, normalise: true, dtype: true } as const),
+};
 
 /** Most rows and columns of a window and of a frame. */
 const LARGEST = 4096;
@@ -52,6 +57,7 @@ export const packEvent = (x: number, y: number, p: number): number => (p << 30) 
  * @example eventFrames(tensor(events, { dtype: 'i32' }), bounds, { window: [128, 128], size: [64, 64] })
  */
 export function eventFrames(events: Tensor, bounds: Tensor, options: FrameOptions): Tensor {
+  needOptions('eventFrames', options, KNOWN);
   const { window, corner = [0, 0], size = window, clip = 0, normalise = false, dtype = 'f32' } = options;
   check('window', window, 1);
   check('corner', corner, -LARGEST);

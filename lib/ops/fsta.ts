@@ -1,4 +1,5 @@
 import { keep, nativeOp, recomputeForBackward, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
 import { checkSquare, fstaMap } from './fsta-map.ts';
@@ -180,6 +181,7 @@ export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Te
  * @example const y = fsta(x, params, { basis: dctBasis(7) });
  */
 export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tensor {
+  needOptions('fsta', options, { basis: true });
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
   const basis = fstaFilters(x, params, options.basis);
   const seen = fstaStats(x);

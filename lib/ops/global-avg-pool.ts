@@ -1,4 +1,5 @@
 import { nativeOp, type RealType, record, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('globalAvgPool');
 const gradient = nativeOp<'gx'>('globalAvgPoolGrad');
@@ -15,6 +16,7 @@ export interface GlobalAvgPoolOptions {
  * @returns [T,B,C], real
  */
 export function globalAvgPool(x: Tensor, options: GlobalAvgPoolOptions = {}): Tensor {
+  needOptions('globalAvgPool', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
   record([y], [x], ([gy]) => {
     const [H, W] = x.shape.slice(-2) as [number, number];

@@ -1,4 +1,5 @@
 import { isRecording, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { given, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'s' | 'v'>('lif');
 const gradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifGrad');
@@ -38,6 +39,12 @@ export interface LifOptions extends IfOptions {
 
 const defaults = { decay: 0.25, vth: 1, threshold: 0.5, reset: 'hard', detachReset: false, surrogate: 'tanh' } as const;
 
+const IF_OPTIONS: Record<keyof IfOptions, true> = {
+  ...({ vth: true, threshold: true, reset: true, detachReset: true } as const),
+  ...({ surrogate: true, temperature: true, v0: true } as const),
+};
+const LIF_OPTIONS: Record<keyof LifOptions, true> = { ...IF_OPTIONS, decay: true, logit: true };
+
 function fail(message: string): never {
   throw new SpikeloomError(`lif: ${message}`);
 }
@@ -60,14 +67,14 @@ function settings(x: Tensor, options: LifOptions) {
 
 /** @internal The neuron's options, checked, as the attributes of native ops. */
 export function lifSettings(options: LifOptions) {
+  needOptions('lif', options, LIF_OPTIONS);
   if (options.logit && options.decay !== undefined)
     fail('decay and logit both say how the membrane decays; give one of them');
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as LifOptions;
-  const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given };
+  const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given(options) };
   if (!surrogates.includes(surrogate))
     fail(`the surrogate is one of ${surrogates.join(', ')}, not '${String(surrogate)}'`);
   if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not '${String(reset)}'`);
-  const temperature = given.temperature ?? surrogateTemperatures[surrogate];
+  const temperature = options.temperature ?? surrogateTemperatures[surrogate];
   finite('decay', decay);
   if (decay < 0 || decay > 1) fail(`decay is between 0 and 1, not ${decay}`);
   finite('threshold', threshold);
@@ -134,6 +141,7 @@ export function lifWithState(x: Tensor, options: LifOptions = {}): { s: Tensor; 
 
 /** Integrate-and-fire neurons: lif() with decay 1. */
 export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
+  needOptions('ifNode', options, IF_OPTIONS);
   return lif(x, { ...options, decay: 1 });
 }
 
@@ -144,6 +152,7 @@ export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
  * @param logit real [1], of the dtype of x
  */
 export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor {
+  needOptions('plif', options, IF_OPTIONS);
   return lif(x, { ...options, logit });
 }
 

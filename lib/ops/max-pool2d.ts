@@ -1,5 +1,6 @@
 import { nativeOp, needsGrad, record, type Tensor } from '../core/index.ts';
-import { type PoolOptions, poolWindow } from './pool-window.ts';
+import { needOptions } from '../core/options.ts';
+import { POOL_OPTIONS, type PoolOptions, poolWindow } from './pool-window.ts';
 
 const forward = nativeOp<'y' | 'index'>('maxPool2d');
 const gradient = nativeOp<'gx'>('maxPool2dGrad');
@@ -13,6 +14,7 @@ const gradient = nativeOp<'gx'>('maxPool2dGrad');
  * @throws SpikeloomError for a kernel or stride below 1, padding over half of the kernel, or no room for a window
  */
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
+  needOptions('maxPool2d', options, POOL_OPTIONS);
   const { attributes, dims, inputDims } = poolWindow('maxPool2d', x, options);
   const types = { y: x.dtype };
   const { y, index } = forward.run({ x }, attributes, { dims, types, want: needsGrad(x) ? ['index'] : [] });

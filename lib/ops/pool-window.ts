@@ -15,6 +15,14 @@ export interface PoolOptions {
   ceilMode?: boolean;
 }
 
+/** @internal Their names. */
+export const POOL_OPTIONS: Record<keyof PoolOptions, true> = {
+  kernel: true,
+  stride: true,
+  padding: true,
+  ceilMode: true,
+};
+
 /**
  * Windows along one axis: floor((size + 2 padding - kernel) / stride) + 1; with ceilMode rounded up, less one where the
  * last window would start past the picture and its first padding (as PyTorch does).

@@ -1,4 +1,5 @@
 import { nativeOp, needsGrad, type RealType, record, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('toReal');
 
@@ -9,6 +10,7 @@ export interface ToRealOptions {
 
 /** Spikes as numbers, 1 where x fires, else 0, or bf16 as f32; any shape. The gradient passes through unchanged. */
 export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
+  needOptions('toReal', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
   record([y], [x], ([gy]) => [gy]);
   return y;
@@ -25,7 +27,9 @@ const bytes = nativeOp<'y'>('bytesToReal');
  * @returns real, of x's shape
  * @example bytesToReal(tensor(Uint8Array.of(0, 3, 255), { dtype: 'u8' }), { unit: 1 / 4 }) // 0, 0.75, 63.75
  */
-export function bytesToReal(x: Tensor, { unit = 1, real = 'f32' }: ToRealOptions & { unit?: number } = {}): Tensor {
+export function bytesToReal(x: Tensor, options: ToRealOptions & { unit?: number } = {}): Tensor {
+  needOptions('bytesToReal', options, { unit: true, real: true });
+  const { unit = 1, real = 'f32' } = options;
   return bytes.run({ x }, { unit }, { real }).y;
 }
 

@@ -1,6 +1,6 @@
 // Learning rates by epoch. A schedule is a function of the epoch and of the optimizer's top rate; it holds no state.
 import { SpikeloomError } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { given, needOptions } from '../core/options.ts';
 
 interface WarmSettings {
   /** Epochs before the cooldown; those of the warm-up count among them. */
@@ -58,7 +58,7 @@ function check(settings: ScheduleSettings): void {
 const warmDefaults = { warmup: 0, warmupLr: 1e-5 };
 const stepDefaults = { ...warmDefaults, stepSize: 30, gamma: 0.1 };
 const cosineDefaults = { ...warmDefaults, minLr: 1e-5, cooldown: 0 };
-const kinds = ['constant', 'step', 'cosine'];
+const defaultsOf = { constant: warmDefaults, step: stepDefaults, cosine: cosineDefaults };
 
 /** The rate without warm-up. */
 function plainRate(settings: ScheduleSettings, epoch: number, lr: number): number {
@@ -69,11 +69,17 @@ function plainRate(settings: ScheduleSettings, epoch: number, lr: number): numbe
   return minLr + ((lr - minLr) * (1 + Math.cos((Math.PI * epoch) / epochs))) / 2;
 }
 
-/** The schedule of these settings. @throws SpikeloomError naming the setting and its rule */
-export function scheduleFrom(settings: ScheduleSettings): Schedule {
-  if (!kinds.includes(settings.kind)) {
-    throw new SpikeloomError(`a schedule is one of ${kinds.join(', ')}, not '${settings.kind}'`);
+/**
+ * The schedule of these settings, over the defaults of its kind; one that is undefined counts as not given.
+ * @throws SpikeloomError naming the setting and its rule
+ */
+export function scheduleFrom({ kind, ...options }: ScheduleSettings): Schedule {
+  if (!Object.hasOwn(defaultsOf, kind)) {
+    throw new SpikeloomError(`a schedule is one of ${Object.keys(defaultsOf).join(', ')}, not '${kind}'`);
   }
+  const defaults = { epochs: Number.NaN, ...defaultsOf[kind] };
+  needOptions<object>(kind, options, defaults);
+  const settings = { kind, ...defaults, ...given(options) } as ScheduleSettings;
   check(settings);
   const { warmup, warmupLr } = settings;
   return {
@@ -86,20 +92,13 @@ export function scheduleFrom(settings: ScheduleSettings): Schedule {
   };
 }
 
-/** The options over the defaults; an option that is undefined counts as not given. */
-function filled<S extends object>(kind: string, defaults: S, options: Partial<S>): S {
-  needOptions(kind, options, ['epochs', ...Object.keys(defaults)]);
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.assign({ ...defaults }, Object.fromEntries(given));
-}
-
 /** The top rate in every epoch. Defaults: warmup 0, warmupLr 1e-5. */
 export const constant = (options: Options<ConstantSettings>): Schedule =>
-  scheduleFrom({ kind: 'constant', epochs: options.epochs, ...filled('constant', warmDefaults, options) });
+  scheduleFrom({ ...options, kind: 'constant' } as ConstantSettings);
 
 /** lr gamma^floor(e / stepSize). Defaults: stepSize 30, gamma 0.1, warmup 0, warmupLr 1e-5. */
 export const step = (options: Options<StepSettings>): Schedule =>
-  scheduleFrom({ kind: 'step', epochs: options.epochs, ...filled('step', stepDefaults, options) });
+  scheduleFrom({ ...options, kind: 'step' } as StepSettings);
 
 /**
  * Cosine by epoch, not shifted by the warm-up, in epoch e of E:
@@ -113,4 +112,4 @@ export const step = (options: Options<StepSettings>): Schedule =>
  * @example cosine({ epochs: 600, warmup: 10, cooldown: 10 }).lrAt(0, 0.1)   // 1e-5
  */
 export const cosine = (options: Options<CosineSettings>): Schedule =>
-  scheduleFrom({ kind: 'cosine', epochs: options.epochs, ...filled('cosine', cosineDefaults, options) });
+  scheduleFrom({ ...options, kind: 'cosine' } as CosineSettings);

@@ -1,6 +1,6 @@
 // What an optimizer is set to: plain data, so that a run can write it down and read it back.
 import { SpikeloomError } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { given, needOptions } from '../core/options.ts';
 
 interface CommonSettings {
   /** Learning rate of the first step. */
@@ -51,9 +51,8 @@ export function resolveSettings(
   const kinds = ['sgd', 'adamw', 'lamb'];
   if (!kinds.includes(kind)) throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not '${kind}'`);
   const defaults = kind === 'sgd' ? sgdDefaults : momentDefaults;
-  needOptions(kind, options, Object.keys(defaults));
-  const chosen = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const settings = { kind, ...defaults, ...chosen } as OptimizerSettings;
+  needOptions(kind, options, defaults as Record<keyof typeof options, unknown>);
+  const settings = { kind, ...defaults, ...given(options) } as OptimizerSettings;
   checkRate(settings, settings.lr);
   for (const name of ['weightDecay', 'clipNorm'] as const) {
     check(

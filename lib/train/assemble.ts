@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device, usualThreads } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import { batchMaker } from '../data/batch.ts';
 import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
@@ -87,6 +88,11 @@ export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'>
   onEpoch?: ((report: EpochReport, run: Run) => unknown) | undefined;
 }
 
+const KNOWN: Record<keyof RecipeOptions, true> = {
+  ...({ resume: true, progress: true, signal: true } as const),
+  ...({ onPrepare: true, onStart: true, onEpoch: true } as const),
+};
+
 export interface RecipeResult {
   folder: string;
   /** The epochs of this call; those before a resumption stand in the metrics. */
@@ -106,6 +112,7 @@ export interface RecipeResult {
  * throws
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
+  needOptions('trainRecipe()', options, KNOWN);
   const { resume, progress, signal, onPrepare, onStart, onEpoch } = options;
   let folder = resume === undefined ? undefined : openRun(resume);
   const used = settings ?? folder?.settings;
@@ -152,6 +159,7 @@ export interface EvaluateRunOptions {
  * @throws SpikeloomError when the folder is not a run folder or has no such weights yet
  */
 export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
+  needOptions('evaluateRun()', options, { weights: true, signal: true });
   const { weights = 'best', signal } = options;
   const settings = readSettings(folder);
   const paths = runPaths(folder);

@@ -1,5 +1,6 @@
 // Accuracy, loss and firing rates of a network on an image set.
 import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import type { AnySet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
@@ -40,6 +41,10 @@ export interface EvaluateOptions {
   /** Ends the evaluation early. */
   signal?: AbortSignal | undefined;
 }
+
+const KNOWN: Record<keyof EvaluateOptions, true> = {
+  ...({ batch: true, loss: true, workers: true, resident: true, signal: true } as const),
+};
 
 /** Batches queued at a time: the device has work while the host reads. */
 const AHEAD = 2;
@@ -158,6 +163,7 @@ export async function evaluateOver(
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
 export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation> {
+  needOptions('evaluate()', options, KNOWN);
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;

@@ -1,6 +1,7 @@
 // How much of a device's memory training takes, known before the first step.
 import { freemem } from 'node:os';
 import { type Device, planStep, runToEnd, type StepPlan, type Tensor } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import type { Net } from '../nn/index.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
@@ -17,6 +18,11 @@ export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
   /** Of images on the device, beside the batch. Default 0. */
   dataBytes?: number | undefined;
 }
+
+const KNOWN: Record<keyof MemoryOptions, true> = {
+  ...({ batch: true, optimizer: true, loss: true, dataBytes: true } as const),
+  ...({ steps: true, binary: true, unit: true, mix: true } as const),
+};
 
 /** Bytes on the device. */
 export interface TrainingMemory {
@@ -62,6 +68,8 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
+  needOptions('trainingMemory()', options, KNOWN);
+  if (options.loss !== undefined) needOptions('loss', options.loss, LOSS_DEFAULTS);
   const { batch, optimizer: factory, loss, dataBytes = 0, ...rest } = options;
   const { steps, binary, unit, mix } = rest;
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });

@@ -1,3 +1,5 @@
+import { given, needOptions } from '../core/options.ts';
+
 /** What progress is written to; process.stderr by default. */
 export interface ProgressStream {
   write(text: string): unknown;
@@ -71,18 +73,12 @@ export class Progress {
   #drawn = false;
   #closed = false;
 
-  constructor({
-    epochs,
-    steps,
-    startEpoch = 0,
-    startStep = 0,
-    stream = process.stderr,
-    clock = () => performance.now(),
-    env = process.env,
-    redrawMs = 100,
-    quietMs = 30_000,
-  }: ProgressOptions) {
-    this.#options = { epochs, steps, startEpoch, startStep, stream, clock, env, redrawMs, quietMs };
+  constructor(options: ProgressOptions) {
+    const defaults = { startEpoch: 0, startStep: 0, stream: process.stderr, env: process.env, redrawMs: 100 };
+    const all = { ...defaults, clock: () => performance.now(), quietMs: 30_000 };
+    needOptions('progress', options, { epochs: true, steps: true, ...all });
+    this.#options = { ...all, ...given(options) };
+    const { stream, env, clock } = this.#options;
     this.#redraws = stream.isTTY === true && env.TERM !== 'dumb';
     this.#colour = this.#redraws && !env.NO_COLOR;
     this.#start = clock();

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from 'yaml';
 import { SpikeloomError } from '../core/errors.ts';
-import { nearestKey } from './nearest-key.ts';
+import { nearestKey } from '../core/nearest-key.ts';
 import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
 
 /** Recipes are short; more than this is not a recipe. */

@@ -1,6 +1,6 @@
 // Options of a training run, their defaults and checks, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
-import { needOptions } from '../core/options.ts';
+import { given, needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
@@ -117,12 +117,12 @@ function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): voi
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
   ] as const;
   for (const [is, rule] of wrong) if (is) throw new SpikeloomError(`train(): ${rule}`);
-  if (loss !== undefined) needOptions('loss', loss, Object.keys(LOSS_DEFAULTS));
+  if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
 }
 
 /** @throws SpikeloomError for options that make no sense */
 export function filled(net: Net, options: TrainOptions): Filled {
-  needOptions('train()', options, Object.keys(KNOWN));
+  needOptions('train()', options, KNOWN);
   checkParts(options);
   const {
     data,
@@ -136,8 +136,8 @@ export function filled(net: Net, options: TrainOptions): Filled {
     clipNorm,
     signal,
   } = options;
-  const { optimizer: given = sgd({ momentum: 0.9, nesterov: true }) } = options;
-  const optimizer = clipNorm === undefined ? given : optimizerFrom({ ...given.settings, clipNorm });
+  const { optimizer: chosen = sgd({ momentum: 0.9, nesterov: true }) } = options;
+  const optimizer = clipNorm === undefined ? chosen : optimizerFrom({ ...chosen.settings, clipNorm });
   const epochs = options.epochs ?? options.schedule?.epochs;
   if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
     throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${epochs}`);
@@ -146,8 +146,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
     throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${logEvery}`);
   }
   const schedule = options.schedule ?? constant({ epochs });
-  const chosen = Object.entries(options.loss ?? {}).filter(([, value]) => value !== undefined);
-  const loss = { ...LOSS_DEFAULTS, ...Object.fromEntries(chosen) };
+  const loss = { ...LOSS_DEFAULTS, ...given(options.loss ?? {}) };
   const mix = mixSettings(options.mix);
   const feed = { data, batch, seed, augment, mix, workers, resident };
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };

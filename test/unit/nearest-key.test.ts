@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { nearestKey } from '../../lib/train/nearest-key.ts';
+import { nearestKey } from '../../lib/core/nearest-key.ts';
 
 describe('the nearest key', () => {
   const known = ['batch', 'model.steps', 'schedule.step_size', 'optimizer.lr', 'lr'];

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { z } from 'zod';
 import {
   avgPool2d,
   block,
@@ -182,14 +183,15 @@ describe('models: limits', () => {
 });
 
 describe('models: define()', () => {
-  const tiny = define('tiny', ({ classes, width }: { classes: number; width: number }) => [
+  const layers = ({ classes, width }: { classes: number; width: number }) => [
     conv2d(width, { kernel: 3 }),
     norm(),
     lif(),
     globalAvgPool(),
     linear(classes),
     meanOverTime(),
-  ]);
+  ];
+  const tiny = define('tiny', layers, { own: ['width'] });
 
   it('hands common and own options to the design', () => {
     const made = tiny.plan({ steps: 3, input: { channels: 1, height: 5, width: 4 }, classes: 7, width: 6 });
@@ -205,6 +207,29 @@ describe('models: define()', () => {
       width: 6,
     });
     expect(tiny.plan({ size: 8, width: 1 }).input).to.deep.equal({ channels: 3, height: 8, width: 8 });
+  });
+
+  it('checks own options by a schema, which gives their defaults', () => {
+    const checked = define<{ width?: number }>('checked', (o) => layers({ ...o, width: o.width! }), {
+      own: z.object({ width: z.int().min(1).default(5) }),
+    });
+    expect(checked.plan().summary().totals.parameters).to.equal(3 * 5 * 9 + 10 + 5 * 10 + 10);
+    expect(() => checked.plan({ width: 0 })).to.throw(/^checked: 'width' must be at least 1, but is 0$/);
+    expect(() => checked.plan({ widht: 6 } as object)).to.throw(
+      /^checked: there is no option "widht"; the options are width, steps, .*, device; did you mean 'width'\?$/,
+    );
+  });
+
+  it('refuses options that a design has not named', () => {
+    const plain = define('plain', () => [norm()]);
+    expect(() => plain.plan({ width: 3 } as object)).to.throw(
+      /^plain: there is no option "width"; the options are steps/,
+    );
+    expect(() => plain({ precison: 'bf16' } as object)).to.throw(/"precison".*; did you mean 'precision'\?$/);
+    expect(() => define('odd', () => [norm()], { default: {} } as object)).to.throw(/define\(\) has no option default/);
+    expect(() => define('odd', () => [norm()], { defaults: { step: 3 } as object })).to.throw(
+      /^'defaults' of odd has no option step; it has steps, input, classes; did you mean 'steps'\?$/,
+    );
   });
 });
 

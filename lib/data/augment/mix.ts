@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { given, needOptions } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 
 /**
@@ -35,10 +35,9 @@ export interface MixedBatch {
  * Settings with their defaults; undefined where nothing is ever mixed.
  * @throws SpikeloomError for numbers out of range
  */
-export function mixSettings(given: Partial<MixSettings> | undefined): MixSettings | undefined {
-  if (given) needOptions('mix', given, Object.keys(MIX_DEFAULTS));
-  const chosen = Object.entries(given ?? {}).filter(([, value]) => value !== undefined);
-  const settings: MixSettings = { ...MIX_DEFAULTS, ...Object.fromEntries(chosen) };
+export function mixSettings(options: Partial<MixSettings> | undefined): MixSettings | undefined {
+  if (options) needOptions('mix', options, MIX_DEFAULTS);
+  const settings: MixSettings = { ...MIX_DEFAULTS, ...given(options ?? {}) };
   for (const [name, value] of Object.entries(settings)) {
     const most = name === 'p' || name === 'switch' ? 1 : 1000;
     if (typeof value !== 'number' || !(value >= 0 && value <= most)) {

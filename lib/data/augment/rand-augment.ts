@@ -1,4 +1,6 @@
 // RandAugment and color jitter for ImageNet, as the recipes that name them draw them.
+
+import { needOptions } from '../../core/options.ts';
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
@@ -20,6 +22,10 @@ export interface RandAugmentOptions {
   /** How moved pixels are interpolated; one of several is drawn. Default ['bilinear', 'bicubic']. */
   resample?: readonly Resample[];
 }
+
+const KNOWN: Record<keyof RandAugmentOptions, true> = {
+  ...({ magnitude: true, std: true, count: true, probability: true, fill: true, resample: true } as const),
+};
 
 /** What an operation depends on, beside its kind. */
 export interface RandomLevel {
@@ -72,6 +78,7 @@ const OPERATIONS = Object.values(RAND_AUGMENT);
  * @example const changes = randAugment({ magnitude: 9 }).draw(philox(seed, 7, epoch, index), [224, 224]);
  */
 export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
+  needOptions('randAugment()', options, KNOWN);
   const { magnitude = 5, std = 0.5, count = 2, probability = 0.5 } = options;
   const { fill = [124, 116, 104], resample = ['bilinear', 'bicubic'] } = options;
   const draw = (draws: Philox, size: Size): ImageChange[] => {
@@ -101,7 +108,9 @@ export interface ColorJitterOptions {
  * ColorJitter without hue).
  * @example const changes = colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4 }).draw(draws);
  */
-export function colorJitter({ brightness = 0, contrast = 0, saturation = 0 }: ColorJitterOptions): ChangeDrawer {
+export function colorJitter(options: ColorJitterOptions): ChangeDrawer {
+  needOptions('colorJitter()', options, { brightness: true, contrast: true, saturation: true });
+  const { brightness = 0, contrast = 0, saturation = 0 } = options;
   const all = [
     ['brightness', brightness],
     ['contrast', contrast],

@@ -49,10 +49,10 @@ export interface EventSetOptions {
   onProgress?: (done: number, of: number) => void;
 }
 
-const KEYS: readonly (keyof EventSetOptions)[] = [
-  ...(['steps', 'size', 'crop', 'split', 'binning', 'window', 'clip', 'normalise'] as const),
-  ...(['cacheFolder', 'signal', 'onProgress'] as const),
-];
+const KNOWN: Record<keyof EventSetOptions, true> = {
+  ...({ steps: true, size: true, crop: true, split: true, binning: true, window: true, clip: true } as const),
+  ...({ normalise: true, cacheFolder: true, signal: true, onProgress: true } as const),
+};
 
 /** Recordings on their way into the cache. */
 export interface RecordingSource {
@@ -85,7 +85,7 @@ function sides(key: string, value: readonly [number, number]): [number, number] 
 
 /** @internal Refuses impossible options before any file is read. */
 export function checkEventOptions(options: EventSetOptions): void {
-  needOptions('an event set', options, KEYS);
+  needOptions('an event set', options, KNOWN);
   const { steps, size, crop, clip = 0, binning = 'count', window } = options;
   if (!Number.isInteger(steps) || steps < 1 || steps > 4096) {
     throw new SpikeloomError(`steps is an integer from 1 to 4096, not ${steps}`);

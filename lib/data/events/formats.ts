@@ -37,6 +37,9 @@ export interface EventOptions {
   truncated?: 'error' | 'keep';
 }
 
+/** @internal Their names. */
+export const EVENT_OPTIONS: Record<keyof EventOptions, true> = { format: true, size: true, truncated: true };
+
 /** A recording whose header was read. */
 export interface Recording extends SensorSize {
   format: EventFormat;

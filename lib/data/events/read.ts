@@ -2,11 +2,12 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SpikeloomError } from '../../core/errors.ts';
+import { needOptions } from '../../core/options.ts';
 import { DataError, needRegularFile, unreadable } from '../files.ts';
 import { Aedat4Feed } from './aedat4.ts';
 import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
 import type { Events } from './events.ts';
-import { type EventOptions, MAX_HEADER, openRecording, type Recording } from './formats.ts';
+import { EVENT_OPTIONS, type EventOptions, MAX_HEADER, openRecording, type Recording } from './formats.ts';
 
 const CHUNK = 2 ** 18;
 
@@ -96,6 +97,7 @@ function decodeAll(
  * @example decodeEvents(bytes, { file: '00002.bin', format: 'nmnist' }).count
  */
 export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?: string } = {}): Events {
+  needOptions('decodeEvents()', options, { ...EVENT_OPTIONS, file: true });
   const file = options.file ?? 'recording';
   const recording = openRecording(bytes.subarray(0, MAX_HEADER), file, options);
   const feed = feedOf(recording, file);
@@ -115,6 +117,7 @@ export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?:
  * @example const { count, x, y, p, t } = readEvents('user01_natural.aedat');
  */
 export function readEvents(file: string, options: EventOptions = {}): Events {
+  needOptions('readEvents()', options, EVENT_OPTIONS);
   let descriptor: number | undefined;
   try {
     descriptor = openSync(file, 'r');
@@ -151,6 +154,7 @@ export async function* streamEvents(
   file: string,
   options: EventOptions & { chunk?: number } = {},
 ): AsyncGenerator<Events, void, undefined> {
+  needOptions('streamEvents()', options, { ...EVENT_OPTIONS, chunk: true });
   const chunk = options.chunk ?? CHUNK;
   if (!Number.isInteger(chunk) || chunk < LEAST_ROOM || chunk > 2 ** 28) {
     throw new SpikeloomError(`streamEvents: chunk is a number of events from ${LEAST_ROOM} to 2^28, not ${chunk}`);

@@ -1,5 +1,6 @@
 // Where a recording is cut into the slices that become frames.
 import { SpikeloomError } from '../../core/errors.ts';
+import { needOptions } from '../../core/options.ts';
 import { packEvent } from '../../ops/event-frames.ts';
 import type { Events } from './events.ts';
 
@@ -67,7 +68,9 @@ export function checkBinning(by: BinningRule, window: number | undefined): void 
  * @throws SpikeloomError where steps or window are missing or out of range
  * @example eventSlices(readEvents('00002.bin'), { by: 'count', steps: 10 })
  */
-export function eventSlices(events: Events, { by, steps, window }: SliceOptions): Int32Array<ArrayBuffer> {
+export function eventSlices(events: Events, options: SliceOptions): Int32Array<ArrayBuffer> {
+  needOptions('eventSlices()', options, { by: true, steps: true, window: true });
+  const { by, steps, window } = options;
   checkBinning(by, window);
   const { count, t } = events;
   const first = count > 0 ? t[0]! : 0;

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
+import { needOptions } from '../../core/options.ts';
 import { DataError } from '../files.ts';
 import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
@@ -52,6 +53,12 @@ export interface ImageFilesOptions {
   /** Standard deviation of every channel [3], in units where 255 is 1 (default: ImageNet's). */
   std?: number[];
 }
+
+/** @internal Their names. */
+export const IMAGE_OPTIONS: Record<keyof ImageFilesOptions, true> = {
+  ...({ name: true, size: true, resize: true, interpolation: true, scale: true, ratio: true } as const),
+  ...({ broken: true, mean: true, std: true } as const),
+};
 
 const IMAGENET_MEAN = [0.485, 0.456, 0.406];
 const IMAGENET_STD = [0.229, 0.224, 0.225];
@@ -106,6 +113,7 @@ export function imageFiles(
  * const batches = loader(train, { batch: 64, shuffle: true, augment: 'basic', workers: 2 });
  */
 export function imageFolder(root: string, options: ImageFilesOptions = {}): SampleSplits<ImageFiles> {
+  needOptions('imageFolder()', options, IMAGE_OPTIONS);
   const classes = foldersOf(halfFolder(root, 'train'));
   if (classes.length === 0) throw new DataError(join(root, 'train'), 'has no class folders');
   const half = (name: keyof typeof HALVES): ImageFiles => {

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { needOptions } from '../../core/options.ts';
 import { fileSource } from '../archive/source.ts';
 import { indexTar, type TarEntry } from '../archive/tar.ts';
 import { DataError } from '../files.ts';
 import type { SampleSplits } from '../sample-set.ts';
-import { type ImageFiles, type ImageFilesOptions, imageFiles, isPicture } from './image-files.ts';
+import { IMAGE_OPTIONS, type ImageFiles, type ImageFilesOptions, imageFiles, isPicture } from './image-files.ts';
 import { type PlacedFile, packFiles } from './packed-files.ts';
 
 export interface ImageShardsOptions extends ImageFilesOptions {
@@ -32,6 +33,7 @@ const MAX_LABEL_BYTES = 2 ** 16;
  * @example imageShards('imagenet-shards').train.count
  */
 export function imageShards(root: string, options: ImageShardsOptions = {}): SampleSplits<ImageFiles> {
+  needOptions('imageShards()', options, { ...IMAGE_OPTIONS, classes: true });
   const halves = {
     train: readHalf(shardsOf(root, ['train'])),
     test: readHalf(shardsOf(root, ['val', 'valid', 'test'])),

@@ -1,5 +1,6 @@
 // Groups of layers that residual networks are made of. They return plain layers; the model does not know about them.
 import { SpikeloomError } from '../../core/errors.ts';
+import { needOptions } from '../../core/options.ts';
 import type { Layer } from '../layer.ts';
 import { conv2d } from './conv2d.ts';
 import { fsta } from './fsta.ts';
@@ -23,6 +24,10 @@ export interface BlockOptions {
   /** Path of the block in the list around: its layers are NAME.conv1, NAME.bn1, NAME.relu1, ... */
   name?: string;
 }
+
+const KNOWN: Record<keyof BlockOptions, true> = {
+  ...({ stride: true, shortcut: true, attention: true, neuron: true, name: true } as const),
+};
 
 export interface StageOptions extends BlockOptions {
   /** How many blocks; the first one has the stride. */
@@ -51,6 +56,7 @@ function shortcutOf(channels: number, stride: number, kind: 'pooled' | 'strided'
  * @example ...block(128, { stride: 2, name: 'down' })
  */
 export function block(channels: number, options: BlockOptions & { name: string }): Layer[] {
+  needOptions('block()', options, KNOWN);
   const { stride = 1, shortcut = 'pooled', name } = options;
   const body = [
     conv2d(channels, { kernel: 3, stride, name: 'conv1' }),
