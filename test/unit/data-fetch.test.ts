@@ -84,6 +84,43 @@ describe('fetchFile', () => {
     expect(from(-1)).to.be.within(1, 90_000);
   });
 
+  it('is refused while the file is being fetched, and harms neither the part nor the file', async () => {
+    const half = content.length / 2;
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    server.files['set.zip'] = {
+      content,
+      answer: (_, response) => {
+        response.writeHead(200, { 'content-length': content.length, etag: '"v1"' }).write(content.subarray(0, half));
+        void released.then(() => response.end(content.subarray(half)));
+      },
+    };
+    let arrive = (): void => {};
+    const arrived = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const first = fetchIt({ onProgress: () => arrive() });
+    await arrived;
+    for (let again = 0; again < 2; again++) {
+      expect((await failure()).message).to.match(
+        /set\.zip is being fetched by another process; wait until it has ended/,
+      );
+    }
+    expect(here()).to.deep.equal(['set.zip.part', 'set.zip.part.json']);
+    release();
+    expect(await first).to.equal('fetched');
+    whole();
+    expect(server.log).to.have.length(1);
+    expect(await fetchIt()).to.equal('there');
+  });
+
+  it('says where a part cannot be written', async () => {
+    mkdirSync(`${folder}/set.zip.part`, { recursive: true });
+    expect((await failure()).message).to.match(/^cannot write .*set\.zip\.part: EISDIR/);
+  });
+
   it('stops by its signal, keeps the part, and goes on', async () => {
     server.files['set.zip']!.cuts = [100_000];
     const stop = new AbortController();

@@ -1,11 +1,12 @@
 // Downloads of a data set's files: resumable, verified, and complete or not there at all.
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open, rename, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeFolders, syncFolder } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
 import { statOf } from '../../core/file-kind.ts';
+import { native } from '../../core/native.ts';
 import type { KnownFile } from './catalogue.ts';
 import { type Digests, digestContent, digestFile, isOriginal } from './digest.ts';
 import { type Answer, ConnectionError, getFile } from './http.ts';
@@ -23,6 +24,12 @@ export interface FetchOptions {
   idleMs?: number;
 }
 
+/** A file that is fetched, and its part, which is open and locked. */
+interface Place {
+  file: string;
+  part: FileHandle;
+}
+
 /** What is known of a partly downloaded file: to continue, the file on the server must still be the same. */
 interface PartFacts {
   url: string;
@@ -32,7 +39,7 @@ interface PartFacts {
 const partOf = (file: string): string => `${file}.part`;
 const factsOf = (file: string): string => `${file}.part.json`;
 
-const sizeOf = (file: string): number => statOf(file)?.size ?? 0;
+const sizeOf = async (part: FileHandle): Promise<number> => (await part.stat()).size;
 
 function readFacts(file: string): PartFacts | undefined {
   try {
@@ -45,6 +52,28 @@ function readFacts(file: string): PartFacts | undefined {
 
 function dropPart(file: string): void {
   for (const path of [partOf(file), factsOf(file)]) rmSync(path, { force: true });
+}
+
+/**
+ * Opens the part, made where there is none, and locks it until it is closed: one at a time fetches a file.
+ * @throws SpikeloomError where somebody fetches it now
+ */
+async function claimPart(file: string): Promise<FileHandle> {
+  for (;;) {
+    const part = await open(partOf(file), constants.O_RDWR | constants.O_CREAT).catch((cause: Error) => {
+      throw new SpikeloomError(`cannot write ${partOf(file)}: ${cause.message}`, { cause });
+    });
+    try {
+      if (!native().lockFile(part.fd)) {
+        throw new SpikeloomError(`${file} is being fetched by another process; wait until it has ended, or stop it`);
+      }
+      if ((await part.stat()).ino === statOf(partOf(file))?.ino) return part;
+    } catch (error) {
+      await part.close();
+      throw error;
+    }
+    await part.close(); // it was renamed or deleted after it was opened
+  }
 }
 
 /** What identifies the version of a file on a server: a strong ETag, else its date. */
@@ -84,7 +113,7 @@ async function needRoom(file: string, bytes: number): Promise<void> {
 }
 
 async function append(
-  handle: FileHandle,
+  part: FileHandle,
   answer: Answer,
   at: number,
   total: number,
@@ -95,7 +124,7 @@ async function append(
     if (done + chunk.length > total)
       throw new SpikeloomError(`${answer.url}: more than the ${total} bytes of the file come`);
     for (let sent = 0; sent < chunk.length; )
-      sent += (await handle.write(chunk, sent, undefined, done + sent)).bytesWritten;
+      sent += (await part.write(chunk, sent, undefined, done + sent)).bytesWritten;
     done += chunk.length;
     options.onProgress?.(done, total);
   }
@@ -104,9 +133,9 @@ async function append(
 }
 
 /** One request: the part grows until it is whole. */
-async function fetchOnce(file: string, known: KnownFile, url: string, options: FetchOptions): Promise<void> {
+async function fetchOnce({ file, part }: Place, known: KnownFile, url: string, options: FetchOptions): Promise<void> {
   const { signal, idleMs } = options;
-  const have = sizeOf(partOf(file));
+  const have = await sizeOf(part);
   const facts = readFacts(file);
   const resumable = have > 0 && facts?.url === url ? { from: have, validator: facts.validator } : undefined;
   const answer = await getFile(url, { resume: resumable, signal, ...(idleMs === undefined ? {} : { idleMs }) });
@@ -117,22 +146,20 @@ async function fetchOnce(file: string, known: KnownFile, url: string, options: F
   }
   if (answer.status === 416 || (answer.status === 206 && start !== have)) {
     answer.body.destroy();
-    dropPart(file);
+    await part.truncate();
     throw new ConnectionError(`${answer.url.host}: the server has another part than was asked for`);
   }
-  let handle: FileHandle | undefined;
   try {
     const whole = wholeSize(known, total, answer.url);
     await needRoom(file, whole - start);
-    handle = await open(partOf(file), answer.status === 206 ? 'r+' : 'w');
+    if (answer.status === 200) await part.truncate();
     const validator = validatorOf(answer.headers);
     if (answer.status === 200) rmSync(factsOf(file), { force: true });
     if (answer.status === 200 && validator) writeFileSync(factsOf(file), JSON.stringify({ url, validator }));
-    await append(handle, answer, start, whole, options);
-    await handle.sync();
+    await append(part, answer, start, whole, options);
+    await part.sync();
   } finally {
     answer.body.destroy();
-    await handle?.close();
   }
 }
 
@@ -160,18 +187,29 @@ async function refuseOthers(file: string, known: KnownFile, found: Digests, reme
   throw new SpikeloomError(`${known.name} must have the ${kind} ${wanted}, but has ${has}: ${remedy}`);
 }
 
-async function fetchPart(file: string, known: KnownFile, url: string, options: FetchOptions): Promise<void> {
+async function fetchPart(place: Place, known: KnownFile, url: string, options: FetchOptions): Promise<void> {
   const { tries = 3, pauseMs = 1000, signal } = options;
   for (let failed = 0; ; ) {
-    const before = sizeOf(partOf(file));
+    const before = await sizeOf(place.part);
     try {
-      return await fetchOnce(file, known, url, options);
+      return await fetchOnce(place, known, url, options);
     } catch (caught) {
-      const error = explain(caught, file);
-      failed = sizeOf(partOf(file)) > before ? 1 : failed + 1;
+      const error = explain(caught, place.file);
+      failed = (await sizeOf(place.part)) > before ? 1 : failed + 1;
       if (!(error instanceof ConnectionError) || failed >= tries || signal?.aborted) throw error;
       await pause(pauseMs * 2 ** (failed - 1), undefined, { signal });
     }
+  }
+}
+
+/** Deletes a part that is not the file on record. @throws SpikeloomError */
+async function verifyPart(file: string, known: KnownFile, url: string): Promise<void> {
+  const remedy = `what came from ${url} was deleted; fetch it again, or from elsewhere`;
+  try {
+    await refuseOthers(partOf(file), known, await digestFile(partOf(file)), remedy);
+  } catch (error) {
+    dropPart(file);
+    throw error;
   }
 }
 
@@ -180,7 +218,8 @@ async function fetchPart(file: string, known: KnownFile, url: string, options: F
  * the file on the server is the same, and gets its name when it is complete and has the hash on record.
  * @param url where it comes from; default: the public address on record
  * @returns 'there' where the file was there already, as it should be
- * @throws SpikeloomError for what a server, a hash or the disk refuses; what has arrived is kept unless it is wrong
+ * @throws SpikeloomError for what a server, a hash or the disk refuses, and where another process fetches the file;
+ * what has arrived is kept unless it is wrong
  * @example await fetchFile(catalogueEntry('mnist')!.fetch[0]!, 'datasets/mnist');
  */
 export async function fetchFile(
@@ -199,20 +238,16 @@ export async function fetchFile(
   } catch (cause) {
     throw new SpikeloomError(`cannot make the folder ${folder}: ${(cause as Error).message}`, { cause });
   }
-  await fetchPart(file, known, url, options);
+  const part = await claimPart(file);
   try {
-    await refuseOthers(
-      partOf(file),
-      known,
-      await digestFile(partOf(file)),
-      `what came from ${url} was deleted; fetch it again, or from elsewhere`,
-    );
-  } catch (error) {
-    dropPart(file);
-    throw error;
+    await fetchPart({ file, part }, known, url, options);
+    await verifyPart(file, known, url);
+    await rename(partOf(file), file);
+    rmSync(factsOf(file), { force: true });
+    syncFolder(folder);
+    return 'fetched';
+  } finally {
+    if ((await sizeOf(part)) === 0) dropPart(file);
+    await part.close();
   }
-  await rename(partOf(file), file);
-  rmSync(factsOf(file), { force: true });
-  syncFolder(folder);
-  return 'fetched';
 }
