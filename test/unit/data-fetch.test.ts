@@ -116,11 +116,6 @@ describe('fetchFile', () => {
     expect(await fetchIt()).to.equal('there');
   });
 
-  it('says where a part cannot be written', async () => {
-    mkdirSync(`${folder}/set.zip.part`, { recursive: true });
-    expect((await failure()).message).to.match(/^cannot write .*set\.zip\.part: EISDIR/);
-  });
-
   it('stops by its signal, keeps the part, and goes on', async () => {
     server.files['set.zip']!.cuts = [100_000];
     const stop = new AbortController();

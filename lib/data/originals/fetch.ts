@@ -60,9 +60,7 @@ function dropPart(file: string): void {
  */
 async function claimPart(file: string): Promise<FileHandle> {
   for (;;) {
-    const part = await open(partOf(file), constants.O_RDWR | constants.O_CREAT).catch((cause: Error) => {
-      throw new SpikeloomError(`cannot write ${partOf(file)}: ${cause.message}`, { cause });
-    });
+    const part = await open(partOf(file), constants.O_RDWR | constants.O_CREAT);
     try {
       if (!native().lockFile(part.fd)) {
         throw new SpikeloomError(`${file} is being fetched by another process; wait until it has ended, or stop it`);
