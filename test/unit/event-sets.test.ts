@@ -234,7 +234,17 @@ describe('event sets', () => {
       'shd_train.h5.zip': zipBytes({ 'shd_train.h5': readFileSync(golden('shd.h5')) }),
       'shd_test.h5.zip': zipBytes({ 'shd_test.h5': readFileSync(golden('shd32.h5')) }),
     });
-    const other = await shd(zipped, { steps: 4, binning: 'duration' });
+    const temporary = folder.path('shd-temporary');
+    mkdirSync(temporary);
+    const before = process.env.TMPDIR;
+    process.env.TMPDIR = temporary;
+    const left: string[][] = [];
+    const onProgress = () => void left.push(readdirSync(temporary));
+    const other = await shd(zipped, { steps: 4, binning: 'duration', onProgress }).finally(() => {
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+    });
+    expect(left).to.deep.equal(Array.from({ length: train.count + test.count }, () => []));
     expect(await framesOf(other.train, 0)).to.deep.equal(await framesOf(train, 0));
     expect(labelsOf(other.test)).to.deep.equal(labelsOf(test));
     rmSync(join(root, 'shd_test.h5'));

@@ -19,19 +19,35 @@ const CLASSES = ['English', 'German'].flatMap((language) =>
 /** All recordings, for progress: those in an .h5 are not counted before they are read. */
 const COUNT = 8156 + 2264;
 
-/** The recordings of an .h5, or of its .zip, which is unpacked into a temporary folder for as long as it is read. */
+/**
+ * The recordings of an .h5, or of its .zip, which is unpacked into a temporary folder. That is removed as soon as the
+ * file in it is open, so that nothing is left behind if the process ends while the recordings are read.
+ */
 async function* recordingsOf(file: string): AsyncGenerator<LabelledEvents, void, undefined> {
   if (!file.endsWith('.zip')) return yield* readShd(file);
-  const tree = await openTree(file);
+  const name = basename(file, '.zip');
   const folder = await mkdtemp(join(tmpdir(), 'spikeloom-'));
+  const recordings = readShd(join(folder, name));
   try {
-    const name = basename(file, '.zip');
-    await writeFile(join(folder, name), await tree.read(name));
-    yield* readShd(join(folder, name));
+    const first = await unpackedFor(recordings, file, join(folder, name)).finally(() =>
+      rm(folder, { recursive: true }),
+    );
+    if (!first.done) yield first.value;
+    yield* recordings;
+  } finally {
+    await recordings.return();
+  }
+}
+
+/** Unpacks what a reader reads, and has it open that. */
+async function unpackedFor<T>(reader: AsyncGenerator<T, void>, zip: string, file: string) {
+  const tree = await openTree(zip);
+  try {
+    await writeFile(file, await tree.read(basename(file)));
   } finally {
     tree.close();
-    await rm(folder, { recursive: true, force: true });
   }
+  return await reader.next();
 }
 
 async function* itemsOf(files: string[]): AsyncGenerator<CacheItem> {
