@@ -25,7 +25,10 @@ export interface GradientsOptions {
   json?: boolean;
 }
 
-/** Of the numbers that are not 0: below the first of these half precision (fp16) rounds to 0, above the second to infinity. */
+/**
+ * Of the numbers that are not 0: below the first of these half precision (fp16) rounds to 0, above the second to
+ * infinity.
+ */
 const FP16 = { least: 2 ** -25, largest: 65_504 };
 /** The least number of bf16 and f32 that is not denormal, which count as 0. */
 const LEAST_NORMAL = 2 ** -126;

@@ -1,4 +1,5 @@
-// How long the event loop is kept waiting while a recipe is trained: a timer of 2 ms beside it, on random pictures in CIFAR-10's format.
+// How long the event loop is kept waiting while a recipe is trained: a timer of 2 ms beside it, on random pictures in
+// CIFAR-10's format.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +23,10 @@ const LIMIT_MS = 10;
 /** A label and 3 planes of 32x32. */
 const RECORD_BYTES = 3073;
 
-/** A delay over the limit: when, how long, and for how much of it the thread ran, or was ready to and had no core (Linux). */
+/**
+ * A delay over the limit: when, how long, and for how much of it the thread ran, or was ready to and had no core
+ * (Linux).
+ */
 interface Late {
   at_s: number;
   late_ms: number;

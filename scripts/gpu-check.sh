@@ -1,10 +1,13 @@
 #!/bin/sh
-# Checks and measures the CUDA backend on a server that has a GPU, nvcc, g++, make and python3, but no network and no Node.
+# Checks and measures the CUDA backend on a server that has a GPU, nvcc, g++, make and python3, but no network and no
+# Node.
 #   sh scripts/gpu-check.sh pack [FOLDER]      here: everything that is needed, below 40 MiB (default: carry/gpu-check)
 # There, in the packed folder:
-#   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order. all: every one
-# A piece ends within GPU_CHECK_SECONDS (default 480) or a little later and says 'to be continued' with status 3 where there is more
-# to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed, see the logs.
+#   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order.
+#                                              all: every one
+# A piece ends within GPU_CHECK_SECONDS (default 480) or a little later and says 'to be continued' with status 3 where
+# there is more to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed,
+# see the logs.
 #   GPU_CHECK_WORK     what is built, and marks of what is done (default: work beside the script)
 #   GPU_CHECK_OUT      JSON and logs (default: $OUT, or out beside the script)
 #   GPU_CHECK_DEVICE   cuda (default), cuda:N, or emulated: the host in place of a GPU, to try the script itself
@@ -102,8 +105,8 @@ unpack() {
 
 left() { echo $((budget - $(date +%s) + started)); }
 
-# item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Left for the next call where less
-# time is left, unless nothing has been done in this one.
+# item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Left for the next
+# call where less time is left, unless nothing has been done in this one.
 item() {
   name=$1
   seconds=$2

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The one list of native sources, for binding.gyp and CMakeLists.txt alike: walks native/, so a new op folder is found by itself.
+// The one list of native sources, for binding.gyp and CMakeLists.txt alike: walks native/, so a new op folder is found
+// by itself.
 //   node scripts/sources.cjs cpu    the addon          node scripts/sources.cjs cuda    the CUDA backend
 //   node scripts/sources.cjs emulated    what the emulated device adds to cuda     node scripts/sources.cjs headers
 const { readdirSync } = require('node:fs');

@@ -1,7 +1,7 @@
 """Times what Python users read data with, on the cases that bench/data-cases.ts describes, and prints one JSON line.
 
-tonic, expelliarmus and SpikingJelly read recordings and make frames; torchvision, and Pillow with NumPy alone, make batches of pictures with
-worker processes. A case that a library does not do is left out; one that fails says why.
+tonic, expelliarmus and SpikingJelly read recordings and make frames; torchvision, and Pillow with NumPy alone, make
+batches of pictures with worker processes. A case that a library does not do is left out; one that fails says why.
 """
 import argparse
 import importlib.metadata

@@ -1,7 +1,8 @@
 """Prints what PyTorch reaches on a device, as one JSON line in the form of bench/native/ceilings.cpp.
 
-Bandwidth counts the bytes that an operation asks for: read 1 array, copy 2, triad and update (in place) 3. Arithmetic: products of large
-square matrices of random numbers, in float32 (without TF32) and in bfloat16. The best of several tries counts.
+Bandwidth counts the bytes that an operation asks for: read 1 array, copy 2, triad and update (in place) 3. Arithmetic:
+products of large square matrices of random numbers, in float32 (without TF32) and in bfloat16. The best of several
+tries counts.
 """
 import argparse
 import json

@@ -1,8 +1,9 @@
 """Times whole training steps of an FSTA-SNN network in PyTorch and prints one JSON line, as `bench step --json` does.
 
-The network is the one of test/golden/method.py, in float32 unless asked otherwise. `--speedups` are PyTorch's own means to go faster,
-alone or together: autocast to bfloat16, channels-last weights and images, torch.compile (its time is spent in the warm-up); on a GPU
-also torch.compile with CUDA graphs, and 'amp', autocast to float16 with a scaled loss as the authors train.
+The network is the one of test/golden/method.py, in float32 unless asked otherwise. `--speedups` are PyTorch's own means
+to go faster, alone or together: autocast to bfloat16, channels-last weights and images, torch.compile (its time is
+spent in the warm-up); on a GPU also torch.compile with CUDA graphs, and 'amp', autocast to float16 with a scaled loss
+as the authors train.
 """
 import argparse
 import json

@@ -1,6 +1,7 @@
 // The signature language that native op headers speak, parsed once per op:
 //
-//   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool) -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
+//   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool)
+//     -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
 //
 // Tensors: name, '?' optional, '!' updated in place, '?!' both, types joined by '|' ('real': f32 or f64, the same for
 // all of a call), dimensions in brackets: a letter or word stands for one size wherever it appears, a number for

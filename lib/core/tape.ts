@@ -1,4 +1,5 @@
-// The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in order.
+// The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in
+// order.
 import { SpikeloomError } from './errors.ts';
 import { noteGradient, runToEnd } from './step.ts';
 import { describe, keep, scope, type Tensor } from './tensor.ts';
@@ -6,9 +7,9 @@ import { describe, keep, scope, type Tensor } from './tensor.ts';
 /**
  * Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none).
  *
- * A tensor that several nodes read gets the sum of their gradients, by a pass of its own for each but the first. A node whose kernel can
- * add as it writes calls take(i): it gets what has arrived so far for input i (undefined: nothing) and thereby promises to give back
- * the sum of that and its own gradient. What was taken stays the tape's.
+ * A tensor that several nodes read gets the sum of their gradients, by a pass of its own for each but the first. A node
+ * whose kernel can add as it writes calls take(i): it gets what has arrived so far for input i (undefined: nothing) and
+ * thereby promises to give back the sum of that and its own gradient. What was taken stays the tape's.
  */
 export type Backward = (
   grads: (Tensor | undefined)[],
@@ -66,15 +67,18 @@ export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backwa
 const recomputed = new WeakMap<Tensor, { again: () => Tensor; made?: Tensor | undefined }>();
 
 /**
- * Makes gradients that ask for `t` by {@link forBackward} recompute it instead of keeping it since the forward pass: a recorded step holds
- * no memory for it between the two passes. For what is cheap to compute for its size. A tensor that is not on the tape stays as it is.
+ * Makes gradients that ask for `t` by {@link forBackward} recompute it instead of keeping it since the forward pass: a
+ * recorded step holds no memory for it between the two passes. For what is cheap to compute for its size. A tensor that
+ * is not on the tape stays as it is.
  * @param again makes t once more, to the same bits
  */
 export function recomputeForBackward(t: Tensor, again: () => Tensor): void {
   if (t.node) recomputed.set(t, { again });
 }
 
-/** `t` for a gradient: itself, or recomputed at the first call and freed when backward() reaches the node that made t. */
+/**
+ * `t` for a gradient: itself, or recomputed at the first call and freed when backward() reaches the node that made t.
+ */
 export function forBackward(t: Tensor): Tensor {
   const held = recomputed.get(t);
   if (!held) return t;
@@ -156,8 +160,8 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
 }
 
 /**
- * Computes the derivative of `loss` with respect to every tensor it was computed from that has requiresGrad and was not computed itself
- * (parameters), and adds it to their `grad`. The graph can be walked once.
+ * Computes the derivative of `loss` with respect to every tensor it was computed from that has requiresGrad and was not
+ * computed itself (parameters), and adds it to their `grad`. The graph can be walked once.
  *
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
  */

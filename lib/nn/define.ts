@@ -57,7 +57,8 @@ const isOfNet = (key: string): boolean => Object.hasOwn(NET_DEFAULTS, key);
  * Names a design: a function from options to layers. Shapes are checked when a network is made.
  * @example
  * const tiny = define('tiny', ({ classes }) => [
- *   conv2d(64, { kernel: 3 }), norm(), lif(), ...stage(128, { blocks: 2, stride: 2 }), globalAvgPool(), linear(classes), meanOverTime(),
+ *   conv2d(64, { kernel: 3 }), norm(), lif(), ...stage(128, { blocks: 2, stride: 2 }),
+ *   globalAvgPool(), linear(classes), meanOverTime(),
  * ]);
  * const net = tiny({ steps: 2, input: { channels: 3, height: 32, width: 32 }, classes: 10, seed: 3407 });
  */

@@ -1,6 +1,6 @@
-// Groups of layers that run together: convolution, batch norm, residual sum, attention and neurons. What lies between the convolution
-// and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer) or has `fused` off
-// runs them one by one; the result is the same function.
+// Groups of layers that run together: convolution, batch norm, residual sum, attention and neurons. What lies between
+// the convolution and the spikes is never held in memory (see fire() in the ops). A net that shows its layers (onLayer)
+// or has `fused` off runs them one by one; the result is the same function.
 import { elements, type Tensor } from '../core/index.ts';
 import { conv2dWithMoments } from '../ops/conv2d.ts';
 import { fire, type Normalised } from '../ops/current.ts';
@@ -30,8 +30,8 @@ export interface FiringGroup {
 }
 
 /**
- * A convolution of at most so many products an output (of an image's few channels, or 1x1) is always recomputed in the backward pass: in
- * FSTA-ResNet-20 that is 1 % of the time for a tenth of the memory.
+ * A convolution of at most so many products an output (of an image's few channels, or 1x1) is always recomputed in the
+ * backward pass: in FSTA-ResNet-20 that is 1 % of the time for a tenth of the memory.
  */
 const CHEAP_PRODUCTS = 64;
 

@@ -6,7 +6,9 @@ const forward = nativeOp<'y'>('avgPool2d');
 const gradient = nativeOp<'gx'>('avgPool2dGrad');
 
 export interface AvgPool2dOptions extends PoolOptions {
-  /** Divide by the window's size with its padding, as if zeros were there (default true), else by the pixels it holds. */
+  /**
+   * Divide by the window's size with its padding, as if zeros were there (default true), else by the pixels it holds.
+   */
   countIncludePad?: boolean;
   /** Type of the means of spikes (default f32). */
   real?: RealType;
@@ -15,8 +17,8 @@ export interface AvgPool2dOptions extends PoolOptions {
 }
 
 /**
- * y[p,q] = mean of x over the window that starts at row p*stride - padding, column q*stride - padding (PyTorch's avg_pool2d). What hangs
- * over the end of the padding (ceilMode) counts neither in the sum nor in the divisor.
+ * y[p,q] = mean of x over the window that starts at row p*stride - padding, column q*stride - padding (PyTorch's
+ * avg_pool2d). What hangs over the end of the padding (ceilMode) counts neither in the sum nor in the divisor.
  *
  * @param x [T,B,C,H,W], real, bf16 or spikes
  * @returns [T,B,C,P,Q], real or bf16; the sizes: pooledSize() in pool-window.ts

@@ -25,8 +25,8 @@ export interface Conv2dOptions {
   /** Zeros around the picture. */
   padding?: Pair;
   /**
-   * 'bf16' (with weights in f32): y is stored as bf16, and so is the gradient of spikes or of a bf16 x; activations, weights and gradients
-   * are rounded to bf16 as factors, all sums are f32. Default: everything in the weights' type.
+   * 'bf16' (with weights in f32): y is stored as bf16, and so is the gradient of spikes or of a bf16 x; activations,
+   * weights and gradients are rounded to bf16 as factors, all sums are f32. Default: everything in the weights' type.
    */
   precision?: 'bf16' | undefined;
 }
@@ -96,10 +96,11 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
 }
 
 /**
- * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside of the picture
- * (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
+ * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside
+ * of the picture (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
  *
- * @param x [..., C, H, W], real, bf16 or spikes: a spike's product with a weight is the weight itself, so nothing is rounded but the sum
+ * @param x [..., C, H, W], real, bf16 or spikes: a spike's product with a weight is the weight itself, so nothing is
+ * rounded but the sum
  * @param w [O, C, kh, kw]
  * @returns [..., O, P, Q] of the weights' type, or bf16: see `precision`
  * @throws SpikeloomError when the kernel does not fit into the padded picture

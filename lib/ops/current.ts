@@ -1,4 +1,5 @@
-// From a convolution's output to spikes in one layer: batch norm, residual, FSTA and neuron, with nothing of that size in between.
+// From a convolution's output to spikes in one layer: batch norm, residual, FSTA and neuron, with nothing of that size
+// in between.
 import {
   type DType,
   describe,
@@ -30,13 +31,18 @@ const currentGradient = nativeOp<'gy' | 'ggamma' | 'gbeta' | 'gx'>('currentGrad'
 export interface Normalised {
   /** [T,B,C,H,W], or [1,B,C,H,W]: then its only step is every step. Real or bf16. */
   y: Tensor;
-  /** Mean and biased variance of y per channel, where they are known (see conv2dWithMoments); else they are computed. */
+  /**
+   * Mean and biased variance of y per channel, where they are known (see conv2dWithMoments); else they are computed.
+   */
   moments?: ChannelMoments | undefined;
   norm: BatchNormOptions;
 }
 
 export interface FireOptions extends Omit<Normalised, 'y'> {
-  /** Added to the normalised y: spikes [T,B,C,H,W] ([1,...]: every step), numbers of y's type, or another convolution's output with its own norm. */
+  /**
+   * Added to the normalised y: spikes [T,B,C,H,W] ([1,...]: every step), numbers of y's type, or another convolution's
+   * output with its own norm.
+   */
   residual?: Tensor | Normalised | undefined;
   fsta?: ({ params: FstaParams } & FstaOptions) | undefined;
   /** The neuron; without v0. */
@@ -127,7 +133,10 @@ function sourceOf(y: Tensor, options: FireOptions): Source {
   return { first, second, residual, steps, storage: y.dtype, inputs };
 }
 
-/** The current as the tape sees it: never made, so stand-ins carry its gradient g, and g's sums per channel, from the spikes to it. */
+/**
+ * The current as the tape sees it: never made, so stand-ins carry its gradient g, and g's sums per channel, from the
+ * spikes to it.
+ */
 interface Current {
   x: Tensor;
   sums: Tensor;
@@ -196,16 +205,18 @@ function gates(source: Source, current: Current, fsta: { params: FstaParams } & 
  *     i    = fsta(x), or x
  *     s    = lif(i)
  *
- * It equals lif(fsta(add(batchNorm(y), residual))), see there, but reads y and the residual once for FSTA's statistics and once for the
- * spikes, and stores only these. A y of one step stands for its repetition over T: its statistics are the same, its gradient is
- * the sum over t, and the running variance counts the repetitions as values. In bf16, y and the gradients of its size are stored as bf16; all
- * arithmetic is f32.
+ * It equals lif(fsta(add(batchNorm(y), residual))), see there, but reads y and the residual once for FSTA's statistics
+ * and once for the spikes, and stores only these. A y of one step stands for its repetition over T: its statistics are
+ * the same, its gradient is the sum over t, and the running variance counts the repetitions as values. In bf16, y and
+ * the gradients of its size are stored as bf16; all arithmetic is f32.
  *
  * @param y a convolution's output [T,B,C,H,W] or [1,B,C,H,W], real or bf16
  * @returns spikes [T,B,C,H,W]
  * @throws SpikeloomError for shapes or types that do not fit, or options out of their range
  * @see batchNorm, fsta, lif
- * @example const { y, moments } = conv2dWithMoments(x, w, { padding: 1 }); const s = fire(y, { moments, norm, steps: 4 });
+ * @example
+ * const { y, moments } = conv2dWithMoments(x, w, { padding: 1 });
+ * const s = fire(y, { moments, norm, steps: 4 });
  */
 export function fire(y: Tensor, options: FireOptions): Tensor {
   needOptions('fire', options, KNOWN);

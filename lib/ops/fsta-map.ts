@@ -17,10 +17,11 @@ export function checkSquare(op: string, filters: Record<string, Tensor | undefin
 }
 
 /**
- * The learned mix of a map's frequencies: F = w (*) (basis (*) S), with zero padding that keeps H and W in both convolutions.
+ * The learned mix of a map's frequencies: F = w (*) (basis (*) S), with zero padding that keeps H and W in both
+ * convolutions.
  *
- * It is computed without the maps between: both convolutions together are one with (k+q-1) x (k+q-1) weights for every way in which
- * the border cuts w off. Equal to the two convolutions up to rounding.
+ * It is computed without the maps between: both convolutions together are one with (k+q-1) x (k+q-1) weights for every
+ * way in which the border cuts w off. Equal to the two convolutions up to rounding.
  *
  * @param S [B,1,H,W]
  * @param basis [K,1,k,k], k odd; constant

@@ -54,7 +54,10 @@ export function fstaTemporal(mean: Tensor, peak: Tensor, alpha: Tensor, beta: Te
   return a;
 }
 
-/** The map that FSTA filters: S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b]); plane [T,B,1,H,W], a [T,B], S [B,1,H,W]. */
+/**
+ * The map that FSTA filters: S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b]); plane [T,B,1,H,W], a [T,B], S
+ * [B,1,H,W].
+ */
 export function fstaPlane(sums: Tensor, a: Tensor): Tensor {
   const sum = () => plane.run({ plane: sums, a }).S;
   const S = sum();
@@ -102,7 +105,10 @@ export interface FstaParams {
 }
 
 export interface FstaOptions {
-  /** [F,1,k,k]: the DCT filters of dctBasis(k), on the device or as numbers (then uploaded once for each type). Not trained. */
+  /**
+   * [F,1,k,k]: the DCT filters of dctBasis(k), on the device or as numbers (then uploaded once for each type). Not
+   * trained.
+   */
   basis: Tensor | Float64Array;
 }
 
@@ -148,8 +154,8 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
 }
 
 /**
- * The map before the spatial gate's sigmoid: F = freq1 (*) (basis (*) S), or freq2 (*) relu(freq1 (*) (basis (*) S)); zero padding
- * that keeps H and W.
+ * The map before the spatial gate's sigmoid: F = freq1 (*) (basis (*) S), or freq2 (*) relu(freq1 (*) (basis (*) S));
+ * zero padding that keeps H and W.
  *
  * @param S [B,1,H,W]
  * @param basis [F,1,k,k]
@@ -171,8 +177,9 @@ export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Te
  *     F      = freq1 (*) P,  or  freq2 (*) relu(freq1 (*) P)
  *     y      = x (1 + a[t,b]) (m + n + n sigmoid(F[b,h,w])) / 2
  *
- * This is the collapsed form: it equals the published one, which repeats the filters and gates over all channels, since everything
- * before the sigmoids is linear. x is read twice and everything between is C times smaller. It looks at all steps, so it is not causal.
+ * This is the collapsed form: it equals the published one, which repeats the filters and gates over all channels, since
+ * everything before the sigmoids is linear. x is read twice and everything between is C times smaller. It looks at all
+ * steps, so it is not causal.
  *
  * @param x [T,B,C,H,W]
  * @returns y [T,B,C,H,W]

@@ -26,7 +26,9 @@ export interface ImageTensors {
  * @param programs i32 [B,L], see encodePrograms(). An index outside of the set gives a black image
  * @returns real [B,C,H,W], the table's type
  * @throws SpikeloomError where the images' bytes are not C planes of that size, or programs are too short
- * @example takeImages(set, tensor(encodePrograms([{ index: 3, flip: true }, { index: 0 }]), { shape: [2, programWords(0)] }));
+ * @example
+ * const programs = encodePrograms([{ index: 3, flip: true }, { index: 0 }]);
+ * takeImages(set, tensor(programs, { shape: [2, programWords(0)] }));
  */
 export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
   const { table, size } = set;

@@ -345,7 +345,8 @@ export class Run implements AsyncIterable<EpochReport> {
  * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss
  * that is not finite
  * @example
- * const run = train(net, { data: fashionMnist('datasets/fashion-mnist-small'), epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
+ * const data = fashionMnist('datasets/fashion-mnist-small');
+ * const run = train(net, { data, epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
  * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);
  */
 export function train(net: Net, options: TrainOptions): Run {

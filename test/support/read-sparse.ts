@@ -7,7 +7,8 @@ let [count, blocks, most] = [0, 0, 0];
 for await (const block of streamEvents(file)) {
   count += block.count;
   blocks++;
-  most = Math.max(most, process.memoryUsage.rss()); // maxRSS would have the peak of the process that started this one in it
+  // maxRSS would have the peak of the process that started this one in it
+  most = Math.max(most, process.memoryUsage.rss());
 }
 const megabytes = most / 2 ** 20;
 let whole = 'read';

@@ -1,4 +1,5 @@
-// Mocha's dot reporter, which also leaves the counts in the file SPIKELOOM_TEST_COUNTS names: all in all, and of every describe() by its title.
+// Mocha's dot reporter, which also leaves the counts in the file SPIKELOOM_TEST_COUNTS names: all in all, and of every
+// describe() by its title.
 const { writeFileSync } = require('node:fs');
 const Mocha = require('mocha');
 

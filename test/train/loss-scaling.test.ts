@@ -1,5 +1,6 @@
-// Loss scaling would change nothing: a loss times a power of two gives gradients times that power, to the bit, in bf16 as in f32. It would
-// change something only where numbers leave the range of a type; bf16 has that of f32. On the CPU, and on a CUDA device where there is one.
+// Loss scaling would change nothing: a loss times a power of two gives gradients times that power, to the bit, in bf16
+// as in f32. It would change something only where numbers leave the range of a type; bf16 has that of f32. On the CPU,
+// and on a CUDA device where there is one.
 import { expect } from 'chai';
 import { backward, cudaBackend, device, scope, tensor } from '../../lib/core/index.ts';
 import { model, type Precision } from '../../lib/nn/index.ts';

@@ -137,7 +137,8 @@ describe('recordings of event cameras', () => {
       ] as const) {
         const copy = Buffer.from(bytes);
         copy.writeInt32LE(value, at);
-        if (at === first + 8 && name === 'none.aedat4') copy.writeInt32LE(value, at + 4); // the size in front is not needed
+        // the size in front is not needed
+        if (at === first + 8 && name === 'none.aedat4') copy.writeInt32LE(value, at + 4);
         expect(dataErrorOf(() => decodeEvents(copy, { file: name })).offset, `${name}: ${value} at ${at}`).to.equal(
           first,
         );

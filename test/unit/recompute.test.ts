@@ -1,4 +1,5 @@
-// What gradients recompute instead of keeping it: once for all who read it, gone afterwards, and no memory of a recorded step in between.
+// What gradients recompute instead of keeping it: once for all who read it, gone afterwards, and no memory of a
+// recorded step in between.
 import { expect } from 'chai';
 import {
   backward,

@@ -45,7 +45,8 @@ export function* walkTar(file: string): Generator<TarRequest, void, Buffer> {
     } else {
       if (kind === 'S') throw new DataError(file, 'sparse files are not supported: pack it without them', { offset });
       const name = extended.path ?? headerPath(block);
-      const isFile = '0\x007'.includes(kind) && !name.endsWith('/'); // folders ended with '/' before there was a kind for them
+      // folders ended with '/' before there was a kind for them
+      const isFile = '0\x007'.includes(kind) && !name.endsWith('/');
       if (isFile) yield { entry: { path: plainPath(file, name, offset), size, offset: at }, skip: padded };
       else yield { skip: padded };
       if (kind !== 'K' && kind !== 'g') extended = {};
@@ -132,7 +133,8 @@ function text(field: Buffer): string {
 }
 
 function headerPath(block: Buffer): string {
-  const isUstar = block.toString('latin1', 257, 263) === 'ustar\0'; // GNU's own form, 'ustar  ', has other things at 345
+  // GNU's own form, 'ustar  ', has other things at 345
+  const isUstar = block.toString('latin1', 257, 263) === 'ustar\0';
   const prefix = isUstar ? text(block.subarray(345, 500)) : '';
   const name = text(block.subarray(0, 100));
   return prefix === '' ? name : `${prefix}/${name}`;

@@ -85,7 +85,8 @@ function box(draws: Philox, lambda: number, height: number, width: number): [num
 /**
  * How a batch is mixed, a pure function of (seed, epoch, batch).
  * @returns (keep, share, top, left, bottom, right), as mixImages() and mixLabels() take it
- * @example drawMix({ mixup: 0.5, cutmix: 0, p: 1, switch: 0.5 }, { seed: 42, epoch: 0, batch: 7, height: 64, width: 64 })
+ * @example
+ * drawMix({ mixup: 0.5, cutmix: 0, p: 1, switch: 0.5 }, { seed: 42, epoch: 0, batch: 7, height: 64, width: 64 })
  */
 export function drawMix(settings: MixSettings, place: MixedBatch): Float32Array<ArrayBuffer> {
   const { height, width } = place;

@@ -34,7 +34,8 @@ const PLAN: RecordingsPlan = {
  * the file names for training (of 1000: all but 91 to 99 and 909 to 999); 'tet', the numbers 0 to 99 of every class for
  * tests.
  * @throws DataError if files are missing or damaged; SpikeloomError for options out of range
- * @example const { train, test } = await cifar10Dvs('datasets/cifar10-dvs', { steps: 10, size: [64, 64], split: 'fsta' });
+ * @example
+ * const { train, test } = await cifar10Dvs('datasets/cifar10-dvs', { steps: 10, size: [64, 64], split: 'fsta' });
  */
 export function cifar10Dvs(root: string, options: EventSetOptions): Promise<EventSplits> {
   return openRecordings(root, PLAN, options);

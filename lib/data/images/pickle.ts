@@ -157,7 +157,8 @@ const OPCODES: Record<string, (m: Machine) => void> = {
   M: (m) => m.push(m.take(2).readUInt16LE()),
   J: (m) => m.push(m.take(4).readInt32LE()),
   I: (m) => m.push(decimal(m)),
-  '\x8a': (m) => m.push(m.take(m.take(1)[0]!).reduceRight((sum, byte) => sum * 256 + byte, 0)), // LONG1; labels are not negative
+  // LONG1; labels are not negative
+  '\x8a': (m) => m.push(m.take(m.take(1)[0]!).reduceRight((sum, byte) => sum * 256 + byte, 0)),
   G: (m) => m.push(m.take(8).readDoubleBE()),
   U: (m) => m.push(m.take(m.take(1)[0]!)),
   C: (m) => m.push(m.take(m.take(1)[0]!)),

@@ -148,7 +148,8 @@ async function checkFiles(
   const places = layout.files.map((known) => placeOf(folder, known));
   const there = places.filter((place) => place !== undefined).length;
   const named = layout.folder === '' || basename(resolve(folder)) === layout.folder;
-  if (there === 0 || (!named && 2 * there < places.length)) return undefined; // 'train' and 'test' are names of many files
+  // 'train' and 'test' are names of many files
+  if (there === 0 || (!named && 2 * there < places.length)) return undefined;
   const files: FileFinding[] = [];
   for (const [i, known] of layout.files.entries()) {
     const file = places[i];

@@ -61,7 +61,8 @@ export function cropWindow(set: ImageFiles, box: Box, flip: boolean): Float64Arr
 export function centreWindow(set: ImageFiles, width: number, height: number): Float64Array {
   const long = (side: number, short: number) => Math.floor((set.resize * side) / short);
   const [wide, high] = width <= height ? [set.resize, long(height, width)] : [long(width, height), set.resize];
-  const middle = (all: number, part: number) => roundHalfEven((all - part) / 2); // as Python rounds in torchvision's CenterCrop
+  // as Python rounds in torchvision's CenterCrop
+  const middle = (all: number, part: number) => roundHalfEven((all - part) / 2);
   const corner = [middle(wide, set.width), middle(high, set.height)] as const;
   const cubic = set.interpolation === 'bicubic' ? 1 : 0;
   return Float64Array.of(0, 0, width, height, wide, high, ...corner, set.width, set.height, 0, cubic);

@@ -47,7 +47,8 @@ export function pictureBatches({
     picture.render(cropWindow(set, box, draws.below(2) === 1), out, at);
     return draws;
   };
-  let spare = new Uint8Array(0); // new memory costs more than a picture's scaling, so that of the last batch is used again
+  // new memory costs more than a picture's scaling, so that of the last batch is used again
+  let spare = new Uint8Array(0);
   return async ({ epoch, indices }) => {
     const length = indices.length * 3 * plane;
     const pixels = spare.length === length ? spare : new Uint8Array(length);

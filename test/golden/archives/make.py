@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Small archives as Python's own tarfile and zipfile write them: python test/golden/archives/make.py (Python 3.11, about a second).
 
-Every archive holds the same files: a short one, an empty one, one with a name of 150 letters, one with letters beyond ASCII, one of several
-blocks; beside them a folder and (tar) a link, which are no regular files.
+Every archive holds the same files: a short one, an empty one, one with a name of 150 letters, one with letters beyond
+ASCII, one of several blocks; beside them a folder and (tar) a link, which are no regular files.
 """
 import gzip
 import io

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """CIFAR's Python files in small: python test/golden/cifar/make.py (Python 3.11, numpy 1 or 2, below a second).
 
-Two images a file, byte i of image n being (31 n + 7 i) mod 256. `python3-*` are what Python 3 pickles; `python2-*` have the same opcodes
-as the distributed files, which Python 2 pickled: plain strings, the array's bytes as one string.
+Two images a file, byte i of image n being (31 n + 7 i) mod 256. `python3-*` are what Python 3 pickles; `python2-*` have
+the same opcodes as the distributed files, which Python 2 pickled: plain strings, the array's bytes as one string.
 """
 import pickle
 import struct

@@ -1,12 +1,14 @@
 """Read genuine recordings with other programs and note what is in them: python test/golden/events/genuine.py FOLDER.
 
-FOLDER holds the recordings (any depth); genuine.json gets, for each, the number of events and the SHA-256 over x and y (u16), p (u8) and t (f64),
-little-endian, one array after the other. Needs tonic 1.7.0, expelliarmus 1.1.12, evt3 0.4.1 and aedat 2.3.0 from PyPI.
+FOLDER holds the recordings (any depth); genuine.json gets, for each, the number of events and the SHA-256 over x and y
+(u16), p (u8) and t (f64), little-endian, one array after the other. Needs tonic 1.7.0, expelliarmus 1.1.12, evt3 0.4.1
+and aedat 2.3.0 from PyPI.
 
 Where those differ from the readers of the engine by intent, it is said and undone here:
-  * tonic gives the address bits of a DVS128 as they are; the image as jAER shows it has x = 127 - bits 7..1, y = 127 - bits 14..8 and
-    polarity 1 where the bit is 0.
-  * expelliarmus is not used for EVT 3.0: it counts each turn of the low time twice (once by itself, once in the high time).
+  * tonic gives the address bits of a DVS128 as they are; the image as jAER shows it has x = 127 - bits 7..1, y = 127 -
+    bits 14..8 and polarity 1 where the bit is 0.
+  * expelliarmus is not used for EVT 3.0: it counts each turn of the low time twice (once by itself, once in the high
+    time).
 """
 import hashlib
 import json

@@ -1,7 +1,8 @@
 """Write small recordings in every flat format from its published description: python test/golden/events/write.py [FOLDER].
 
-Only the standard library is used, and nothing of the engine: what the readers must find stands in expected.json. Each file holds the awkward
-parts of its format (clocks that run over, what is no event, packets of other types). Equal bytes on every machine.
+Only the standard library is used, and nothing of the engine: what the readers must find stands in expected.json. Each
+file holds the awkward parts of its format (clocks that run over, what is no event, packets of other types). Equal bytes
+on every machine.
 """
 import json
 import pathlib

@@ -1,7 +1,8 @@
 """Write small recordings of AEDAT 4.0 with iniVation's own library: python test/golden/events/write_aedat4.py.
 
-One file per compression (none, LZ4, Zstandard), each with events in several packets and a stream of triggers between them; aedat4.json has what is in
-all of them. Needs dv-processing 2.0.4 from PyPI. The library stamps its files with the time, so bytes differ from run to run.
+One file per compression (none, LZ4, Zstandard), each with events in several packets and a stream of triggers between
+them; aedat4.json has what is in all of them. Needs dv-processing 2.0.4 from PyPI. The library stamps its files with the
+time, so bytes differ from run to run.
 """
 import json
 import pathlib

@@ -1,7 +1,8 @@
 """Write small HDF5 recordings with h5py: python test/golden/events/write_hdf5.py.
 
-shd.h5 has the layout of the Spiking Heidelberg Digits (lists of 16-bit floats and units, labels), shd32.h5 the same with 32-bit floats, events.h5 one
-recording as AERTB (seconds) and one as Prophesee (microseconds) lay it out; hdf5.json has what is in them. Needs h5py 3.16 from PyPI.
+shd.h5 has the layout of the Spiking Heidelberg Digits (lists of 16-bit floats and units, labels), shd32.h5 the same
+with 32-bit floats, events.h5 one recording as AERTB (seconds) and one as Prophesee (microseconds) lay it out; hdf5.json
+has what is in them. Needs h5py 3.16 from PyPI.
 """
 import json
 import pathlib

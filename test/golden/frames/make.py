@@ -1,7 +1,8 @@
 """Write changes.json and resized.json: python test/golden/frames/make.py (PyTorch 2, in float64).
 
-Frames resized by interpolate(mode='bilinear', align_corners=False), and moved by affine_grid and grid_sample(mode='nearest',
-padding_mode='zeros', align_corners=False) with matrices made here: the forward map of an image, whose y points down, inverted by torch.
+Frames resized by interpolate(mode='bilinear', align_corners=False), and moved by affine_grid and
+grid_sample(mode='nearest', padding_mode='zeros', align_corners=False) with matrices made here: the forward map of an
+image, whose y points down, inverted by torch.
 """
 import json
 import math

@@ -109,7 +109,8 @@ def change_cases():
                 yield {'name': f'changes.{kind}.{which}{index}', 'set': which, 'index': index, 'changes': [{'kind': kind}]}
 
 
-# AutoAugment, CIFAR-10: (operation, magnitude) twice, and the probabilities, which the cases do not need but the test compares.
+# AutoAugment, CIFAR-10: (operation, magnitude) twice, and the probabilities, which the cases do not need but the test
+# compares.
 POLICY = '''invert 7 .1 contrast 6 .2 | rotate 2 .7 translateX 9 .3 | sharpness 1 .8 sharpness 3 .9 | shearY 8 .5 translateY 9 .7
 | autoContrast 8 .5 equalize 2 .9 | shearY 7 .2 posterize 7 .3 | color 3 .4 brightness 7 .6 | sharpness 9 .3 brightness 9 .7
 | equalize 5 .6 equalize 1 .5 | contrast 7 .6 sharpness 5 .6 | color 7 .7 translateX 8 .5 | equalize 7 .3 autoContrast 8 .4

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Small pictures and what Pillow makes of them: python test/golden/pictures/make.py (Python 3.11, Pillow 13, numpy 2; a second).
 
-expected.json lists, for every case, the picture, the box, the size it is scaled to, the window of that, the filter, whether it is mirrored, and
-where its bytes [3,rows,columns] lie in expected.bin. A case is convert('RGB'), crop(box), resize(size, filter), crop(window), mirror.
+expected.json lists, for every case, the picture, the box, the size it is scaled to, the window of that, the filter,
+whether it is mirrored, and where its bytes [3,rows,columns] lie in expected.bin. A case is convert('RGB'), crop(box),
+resize(size, filter), crop(window), mirror.
 """
 import json
 from pathlib import Path
