@@ -1,6 +1,6 @@
 // How long the event loop is kept waiting while a recipe is trained: a timer of 2 ms beside it, on random pictures in
 // CIFAR-10's format.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asUsage } from '../lib/cli/exit.ts';
@@ -8,6 +8,7 @@ import { writeJson, writeText } from '../lib/cli/output.ts';
 import { philox } from '../lib/core/random.ts';
 import { trainRecipe } from '../lib/train/assemble.ts';
 import { loadRecipe } from '../lib/train/recipe.ts';
+import { type Late, Lateness, LIMIT_MS, PERIOD_MS } from './late-timer.ts';
 import { provenance } from './provenance.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
 
@@ -18,60 +19,8 @@ export interface LatenessOptions {
   json?: boolean;
 }
 
-const PERIOD_MS = 2;
-const LIMIT_MS = 10;
 /** A label and 3 planes of 32x32. */
 const RECORD_BYTES = 3073;
-
-/**
- * A delay over the limit: when, how long, and for how much of it the thread ran, or was ready to and had no core
- * (Linux).
- */
-interface Late {
-  at_s: number;
-  late_ms: number;
-  ran_ms?: number;
-  no_core_ms?: number;
-}
-
-/** Milliseconds that this thread has run, and that it was ready to; undefined where the system does not say. */
-function scheduled(): { ran: number; ready: number } | undefined {
-  try {
-    const [ran, ready] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ', 2).map(Number);
-    return { ran: ran! / 1e6, ready: ready! / 1e6 };
-  } catch {
-    return undefined;
-  }
-}
-
-/** A timer's delays beyond its period. */
-export class Lateness {
-  readonly #start = performance.now();
-  #due = this.#start + PERIOD_MS;
-  readonly #timer = setInterval(() => this.#tick(), PERIOD_MS);
-  #before = scheduled();
-  readonly late: Late[] = [];
-  most = 0;
-  ticks = 0;
-
-  #tick(): void {
-    const now = performance.now();
-    const late = now - this.#due;
-    this.#due = now + PERIOD_MS;
-    this.ticks++;
-    this.most = Math.max(this.most, late);
-    const [before, after] = [this.#before, scheduled()];
-    this.#before = after;
-    if (late <= LIMIT_MS) return;
-    const times = before && after ? { ran_ms: after.ran - before.ran, no_core_ms: after.ready - before.ready } : {};
-    this.late.push({ at_s: (now - this.#start) / 1e3, late_ms: late, ...times });
-  }
-
-  stop(): number {
-    clearInterval(this.#timer);
-    return (performance.now() - this.#start) / 1e3;
-  }
-}
 
 function writeRecords(file: string, count: number, seed: number): void {
   const drawn = philox(seed, 0x6c617465);

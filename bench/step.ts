@@ -14,6 +14,7 @@ import {
 } from '../lib/core/index.ts';
 import { model, type Net } from '../lib/nn/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
+import { Lateness } from './late-timer.ts';
 import { median, placeOf, type StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
@@ -58,20 +59,13 @@ function peakBytes(): number {
 
 /** The longest delay of a timer of the event loop while `work` ran, in seconds. */
 async function latenessDuring(work: () => Promise<void>): Promise<number> {
-  const period = 2;
-  let due = performance.now() + period;
-  let late = 0;
-  const timer = setInterval(() => {
-    const now = performance.now();
-    late = Math.max(late, now - due);
-    due = now + period;
-  }, period);
+  const watch = new Lateness();
   try {
     await work();
   } finally {
-    clearInterval(timer);
+    watch.stop();
   }
-  return late / 1e3;
+  return watch.most / 1e3;
 }
 
 /** Memory in use so far: of the device where it has memory of its own (by all programs), else of this process. */

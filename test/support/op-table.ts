@@ -57,6 +57,9 @@ export async function toHost(t: Tensor): Promise<HostTensor> {
   return { shape: t.shape, kind, data: Float64Array.from(await t.array()) };
 }
 
+/** The elements as bytes, to be compared to the bit. */
+export const bytesOf = async (t: Tensor): Promise<Buffer> => Buffer.from((await t.array()).buffer as ArrayBuffer);
+
 /** The largest difference, relative to the largest magnitude of `expected` (at least `floor`). */
 export function difference(actual: Float64Array, expected: Float64Array, floor = 1e-3): number {
   let worst = 0;

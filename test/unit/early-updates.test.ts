@@ -21,10 +21,9 @@ import { mul, scale } from '../../lib/ops/mul.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { adamw, lamb, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';
-import { noise, toDevice } from '../support/op-table.ts';
+import { bytesOf, noise, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
-const bytes = async (t: Tensor): Promise<Buffer> => Buffer.from((await t.array()).buffer as ArrayBuffer);
 const drawn = (shape: number[], seed: number): Tensor => keep(toDevice(noise(shape, seed), 'f32', 'cpu'));
 const disposeAll = (tensors: readonly { dispose(): void }[]) => {
   for (const t of tensors) t.dispose();
@@ -62,10 +61,10 @@ async function trained(factory: OptimizerFactory, order: readonly number[], reco
     optimizer.lr = 0.02 / (i + 1);
     step?.replay();
     const y = step ? step.result : scope(() => body(order));
-    results.push(await bytes(y));
+    results.push(await bytesOf(y));
     if (!step) y.dispose();
   }
-  for (const t of [...weights, ...Object.values(optimizer.state())]) results.push(await bytes(t));
+  for (const t of [...weights, ...Object.values(optimizer.state())]) results.push(await bytesOf(t));
   step?.dispose();
   dispose();
   return results;
@@ -123,7 +122,7 @@ describe('updates in a recorded step', () => {
       const step = record ? recordStep(cpu, body) : undefined;
       step?.replay();
       const { y, ga, gb, after } = step ? step.result : scope(body);
-      const found = await Promise.all([a, b, y, ga, gb, after].map(bytes));
+      const found = await Promise.all([a, b, y, ga, gb, after].map(bytesOf));
       disposeAll([...(step ? [step] : [y, ga, gb, after]), a, b, ones, optimizer]);
       return found;
     };
@@ -144,11 +143,11 @@ describe('updates in a recorded step', () => {
           if (late) needFinite(y, found);
           optimizer.step();
         });
-        const before = await bytes(w);
+        const before = await bytesOf(w);
         step.replay();
         const failure = await cpu.finish().catch((error: unknown) => error);
         expect(failure).to.be.instanceOf(NotFiniteError);
-        expect(await bytes(w)).to.deep.equal(before);
+        expect(await bytesOf(w)).to.deep.equal(before);
         disposeAll([step, optimizer, w, x, ...(found ? [found] : [])]);
       });
     }
@@ -200,10 +199,10 @@ describe('updates in a recorded step', () => {
         const step = recordStep(cpu, play);
         reset();
         for (let i = 0; i < 2; i++) step.replay();
-        const recorded = await Promise.all([...weights, ...step.result].map(bytes));
+        const recorded = await Promise.all([...weights, ...step.result].map(bytesOf));
         reset();
         scope(() => void play());
-        const direct = scope(() => [...weights, ...play()].map(bytes));
+        const direct = scope(() => [...weights, ...play()].map(bytesOf));
         expect(recorded).to.deep.equal(await Promise.all(direct));
         step.dispose();
       }),

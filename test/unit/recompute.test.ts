@@ -18,10 +18,9 @@ import {
 import { avgPool2d } from '../../lib/ops/avg-pool2d.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { add, mul, scale } from '../../lib/ops/index.ts';
-import { noise, spikes, toDevice } from '../support/op-table.ts';
+import { bytesOf, noise, spikes, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
-const bytes = async (t: Tensor): Promise<Buffer> => Buffer.from((await t.array()).buffer as ArrayBuffer);
 
 /** y = x x, whose gradient asks for x by forBackward(). */
 function squared(x: Tensor, seen: Tensor[]): Tensor {
@@ -85,8 +84,8 @@ describe('what is recomputed for backward()', () => {
     };
     const step = recordStep(cpu, body);
     step.replay();
-    const recorded = await Promise.all(step.result.map(bytes));
-    const direct = scope(() => body().map(bytes));
+    const recorded = await Promise.all(step.result.map(bytesOf));
+    const direct = scope(() => body().map(bytesOf));
     expect(recorded).to.deep.equal(await Promise.all(direct));
     step.dispose();
 

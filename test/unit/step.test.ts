@@ -25,14 +25,13 @@ import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { adamw } from '../../lib/optim/index.ts';
-import { noise, toDevice } from '../support/op-table.ts';
+import { bytesOf, noise, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
 const memory = () => {
   const { handles, bytesInUse } = cpu.stats();
   return { handles, bytesInUse };
 };
-const bytes = async (t: Tensor): Promise<Buffer> => Buffer.from((await t.array()).buffer as ArrayBuffer);
 
 /** What a random sequence of calls makes: each step takes two values by index and may free one. */
 interface Move {
@@ -67,8 +66,8 @@ describe('a recorded step', () => {
         for (const seed of [3, 4]) {
           for (const [i, x] of inputs.entries()) x.set(Float32Array.from(noise([3, 70], seed + i).data));
           step.replay();
-          const direct = scope(() => play(inputs, sequence).map(bytes));
-          expect(await Promise.all(step.result.map(bytes))).to.deep.equal(await Promise.all(direct));
+          const direct = scope(() => play(inputs, sequence).map(bytesOf));
+          expect(await Promise.all(step.result.map(bytesOf))).to.deep.equal(await Promise.all(direct));
         }
         step.dispose();
         expect(memory()).to.deep.equal(before);
@@ -101,9 +100,9 @@ describe('a recorded step', () => {
     });
     const step = recordStep(cpu, chain);
     expect(cpu.stats().bytesInUse - before.bytesInUse).to.equal(plan.peakBytes);
-    const result = await bytes(step.result);
+    const result = await bytesOf(step.result);
     step.replay();
-    expect(await bytes(step.result)).to.not.deep.equal(result);
+    expect(await bytesOf(step.result)).to.not.deep.equal(result);
     expect((await step.result.array())[0]).to.equal(-20);
     step.dispose();
     x.dispose();
@@ -266,7 +265,7 @@ describe('a recorded training step', () => {
       if (!step) loss.dispose();
     }
     const held = [...net.parameters(), ...net.buffers()];
-    const values = await Promise.all(held.map(async ({ tensor: t }) => bytes(t)));
+    const values = await Promise.all(held.map(async ({ tensor: t }) => bytesOf(t)));
     const counts = { passes: net.passes, steps: optimizer.stepCount };
     for (const disposable of [step, optimizer, net, x, labels]) disposable?.dispose();
     return { losses, values, counts };
