@@ -10,29 +10,18 @@
 namespace spikeloom {
 
 EventResult decodeAedat2(EventState* state, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 8;
   constexpr uint32_t kSpecial = 0x80008000u, kPixel = 0x7fffu;
   Clock32 clock = loadState<Clock32>(*state);
-  EventResult result;
-  for (; input.size - input.used >= kUnit; input.used += kUnit) {
-    const uint8_t* at = input.bytes + input.used;
+  const EventResult result = decodeUnits<8>(input, output, [&](const uint8_t* at, Event& event) {
     const uint32_t address = bigU32(at);
-    if (address & ~kPixel) {
-      if (address & kSpecial) continue;
-      result = {EventStop::malformed, 0, 0, "an address of a DVS128 has 16 bits"};
-      break;
-    }
-    const uint32_t x = 127 - (address >> 1 & 0x7f), y = 127 - (address >> 8);
-    if (x >= input.width || y >= input.height) {
-      result = outsideAt(x, y);
-      break;
-    }
-    if (output.count >= output.capacity) {
-      result.stop = EventStop::full;
-      break;
-    }
-    output.add(x, y, ~address & 1, clock.at(bigU32(at + 4)));
-  }
+    if (address & kSpecial) return false;
+    if (address & ~kPixel) event.problem = "an address of a DVS128 has 16 bits";
+    event.x = 127 - (address >> 1 & 0x7f);
+    event.y = 127 - (address >> 8);
+    event.polarity = ~address & 1;
+    event.time = clock.at(bigU32(at + 4));
+    return true;
+  });
   storeState(clock, state);
   return result;
 }

@@ -37,18 +37,22 @@ const char* readHeader(const uint8_t* at, Packet& packet) {
   return nullptr;
 }
 
+// Decodes what is there of the packet's events.
 EventResult decodeEvents(Packet& packet, EventInput& input, EventOutput& output) {
-  for (; packet.events > 0 && input.size - input.used >= kUnit; packet.events--, input.used += kUnit) {
-    const uint8_t* at = input.bytes + input.used;
+  EventInput own = input;
+  if ((own.size - own.used) / kUnit > packet.events) own.size = own.used + packet.events * kUnit;
+  const EventResult result = decodeUnits<kUnit>(own, output, [&](const uint8_t* at, Event& event) {
     const uint32_t data = littleU32(at), time = littleU32(at + 4);
-    if (!(data & 1)) continue;
-    const uint32_t x = data >> 17, y = data >> 2 & 0x7fff;
-    if (x >= input.width || y >= input.height) return outsideAt(x, y);
-    if (time >> 31) return {EventStop::malformed, 0, 0, "a time is at least 0"};
-    if (output.count >= output.capacity) return {EventStop::full};
-    output.add(x, y, data >> 1 & 1, static_cast<int64_t>(packet.overflow + time));
-  }
-  return {};
+    event.x = data >> 17;
+    event.y = data >> 2 & 0x7fff;
+    event.polarity = data >> 1 & 1;
+    event.time = static_cast<int64_t>(packet.overflow + time);
+    if (time >> 31) event.problem = "a time is at least 0";
+    return (data & 1) != 0;
+  });
+  packet.events -= static_cast<uint32_t>((own.used - input.used) / kUnit);
+  input.used = own.used;
+  return result;
 }
 
 }  // namespace

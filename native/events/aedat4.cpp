@@ -6,17 +6,14 @@
 namespace spikeloom {
 
 EventResult decodeAedat4(EventState*, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 16;
-  for (; input.size - input.used >= kUnit; input.used += kUnit) {
-    const uint8_t* at = input.bytes + input.used;
-    const uint32_t x = littleU16(at + 8), y = littleU16(at + 10), polarity = at[12];
-    if (x >= input.width || y >= input.height) return outsideAt(x, y);
-    if (polarity > 1) return {EventStop::malformed, 0, 0, "a polarity is 0 or 1"};
-    if (output.count >= output.capacity) return {EventStop::full};
-    const uint64_t time = static_cast<uint64_t>(littleU32(at + 4)) << 32 | littleU32(at);
-    output.add(x, y, polarity, static_cast<int64_t>(time));
-  }
-  return {};
+  return decodeUnits<16>(input, output, [](const uint8_t* at, Event& event) {
+    event.x = littleU16(at + 8);
+    event.y = littleU16(at + 10);
+    event.polarity = at[12];
+    event.time = static_cast<int64_t>(static_cast<uint64_t>(littleU32(at + 4)) << 32 | littleU32(at));
+    if (event.polarity > 1) event.problem = "a polarity is 0 or 1";
+    return true;
+  });
 }
 
 }  // namespace spikeloom

@@ -8,23 +8,15 @@
 namespace spikeloom {
 
 EventResult decodeDat(EventState* state, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 8;
   Clock32 clock = loadState<Clock32>(*state);
-  EventResult result;
-  for (; input.size - input.used >= kUnit; input.used += kUnit) {
-    const uint8_t* at = input.bytes + input.used;
+  const EventResult result = decodeUnits<8>(input, output, [&](const uint8_t* at, Event& event) {
     const uint32_t data = littleU32(at + 4);
-    const uint32_t x = data & 0x3fff, y = data >> 14 & 0x3fff;
-    if (x >= input.width || y >= input.height) {
-      result = outsideAt(x, y);
-      break;
-    }
-    if (output.count >= output.capacity) {
-      result.stop = EventStop::full;
-      break;
-    }
-    output.add(x, y, data >> 28 & 1, clock.at(littleU32(at)));
-  }
+    event.x = data & 0x3fff;
+    event.y = data >> 14 & 0x3fff;
+    event.polarity = data >> 28 & 1;
+    event.time = clock.at(littleU32(at));
+    return true;
+  });
   storeState(clock, state);
   return result;
 }

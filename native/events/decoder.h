@@ -96,6 +96,43 @@ inline constexpr EventDecoder kEventDecoders[] = {
 
 inline EventResult outsideAt(uint32_t x, uint32_t y) { return {EventStop::outside, x, y}; }
 
+// What a unit of a recording says, where it is an event.
+struct Event {
+  uint32_t x = 0, y = 0, polarity = 0;
+  int64_t time = 0;
+  const char* problem = nullptr;  // the rule that it breaks
+};
+
+// Decodes a recording of units of one size: `read(at, event)` says whether the unit at `at` is an event, and which. It works on copies, since
+// the compiler must take a byte of the output for a part of anything whose address is known elsewhere.
+template <size_t kUnit, class Read>
+EventResult decodeUnits(EventInput& input, EventOutput& output, Read read) {
+  const uint32_t width = input.width, height = input.height;
+  const uint8_t *at = input.bytes + input.used, *end = at + (input.size - input.used) / kUnit * kUnit;
+  EventOutput out = output;
+  EventResult result;
+  for (; at < end; at += kUnit) {
+    if (out.count >= out.capacity) {
+      result.stop = EventStop::full;
+      break;
+    }
+    Event event;
+    if (!read(at, event)) continue;
+    if (event.problem) {
+      result = {EventStop::malformed, 0, 0, event.problem};
+      break;
+    }
+    if (event.x >= width || event.y >= height) {
+      result = outsideAt(event.x, event.y);
+      break;
+    }
+    out.add(event.x, event.y, event.polarity, event.time);
+  }
+  input.used = static_cast<size_t>(at - input.bytes);
+  output = out;
+  return result;
+}
+
 // Numbers of the files, whatever the order of the machine's bytes and the place.
 inline uint32_t littleU16(const uint8_t* at) { return static_cast<uint32_t>(at[0] | at[1] << 8); }
 inline uint32_t littleU32(const uint8_t* at) { return littleU16(at) | littleU16(at + 2) << 16; }

@@ -9,29 +9,22 @@
 namespace spikeloom {
 
 EventResult decodeEvt2(EventState* state, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 4;
   constexpr uint32_t kTime = 8;
   struct Own {
     Clock32 high;  // in units of 64 us, its 28 bits shifted up by 4
     uint64_t time;
   };
   Own own = loadState<Own>(*state);
-  EventResult result;
-  for (; input.size - input.used >= kUnit; input.used += kUnit) {
-    const uint32_t word = littleU32(input.bytes + input.used), kind = word >> 28;
+  const EventResult result = decodeUnits<4>(input, output, [&](const uint8_t* at, Event& event) {
+    const uint32_t word = littleU32(at), kind = word >> 28;
     if (kind == kTime) own.time = static_cast<uint64_t>(own.high.at(word << 4) >> 4) * 64;
-    if (kind > 1 || !own.high.runs) continue;
-    const uint32_t x = word >> 11 & 0x7ff, y = word & 0x7ff;
-    if (x >= input.width || y >= input.height) {
-      result = outsideAt(x, y);
-      break;
-    }
-    if (output.count >= output.capacity) {
-      result.stop = EventStop::full;
-      break;
-    }
-    output.add(x, y, kind, static_cast<int64_t>(own.time + (word >> 22 & 0x3f)));
-  }
+    if (kind > 1 || !own.high.runs) return false;
+    event.x = word >> 11 & 0x7ff;
+    event.y = word & 0x7ff;
+    event.polarity = kind;
+    event.time = static_cast<int64_t>(own.time + (word >> 22 & 0x3f));
+    return true;
+  });
   storeState(own, state);
   return result;
 }

@@ -10,31 +10,22 @@
 namespace spikeloom {
 
 EventResult decodeNmnist(EventState* state, EventInput& input, EventOutput& output) {
-  constexpr size_t kUnit = 5;
   constexpr uint32_t kRanOver = 240;
   struct Own {
     uint64_t added;
   };
   Own own = loadState<Own>(*state);
-  EventResult result;
-  for (; input.size - input.used >= kUnit; input.used += kUnit) {
-    const uint8_t* at = input.bytes + input.used;
-    const uint32_t x = at[0], y = at[1];
-    if (y == kRanOver) {
+  const EventResult result = decodeUnits<5>(input, output, [&](const uint8_t* at, Event& event) {
+    event.x = at[0];
+    event.y = at[1];
+    if (event.y == kRanOver) {
       own.added += 1u << 13;
-      continue;
+      return false;
     }
-    if (x >= input.width || y >= input.height) {
-      result = outsideAt(x, y);
-      break;
-    }
-    if (output.count >= output.capacity) {
-      result.stop = EventStop::full;
-      break;
-    }
-    const uint32_t time = static_cast<uint32_t>((at[2] & 0x7f) << 16 | at[3] << 8 | at[4]);
-    output.add(x, y, at[2] >> 7, static_cast<int64_t>(own.added + time));
-  }
+    event.polarity = at[2] >> 7;
+    event.time = static_cast<int64_t>(own.added + static_cast<uint32_t>((at[2] & 0x7f) << 16 | at[3] << 8 | at[4]));
+    return true;
+  });
   storeState(own, state);
   return result;
 }
