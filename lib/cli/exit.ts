@@ -3,8 +3,6 @@ import { SpikeloomError } from '../core/errors.ts';
 
 export const EXIT = { fine: 0, failure: 1, usage: 2 } as const;
 
-export const USAGE_HINT = "See 'spikeloom --help'.";
-
 /** The command line asks for what does not exist or cannot be: exit status 2. */
 export class UsageError extends SpikeloomError {
   override name = 'UsageError';

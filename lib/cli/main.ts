@@ -10,7 +10,6 @@ import { addReport } from './commands/report.ts';
 import { addSummary } from './commands/summary.ts';
 import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
-import { USAGE_HINT } from './exit.ts';
 import { keepOnWithoutOutput, writeError } from './output.ts';
 import { runProgram } from './run-program.ts';
 
@@ -23,10 +22,17 @@ function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ showGlobalOptions: false })
-    .exitOverride()
-    .configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${USAGE_HINT}`) });
+    .exitOverride();
   for (const add of [addTrain, addEval, addReport, addCompare, addSummary, addVerify, addData, addDoctor]) add(program);
+  explainUsage(program, program.name());
   return program;
+}
+
+/** Wrong usage of a command is told with where its help is. */
+function explainUsage(command: Command, words: string): void {
+  const hint = `See '${words} --help'.`;
+  command.configureOutput({ outputError: (text) => writeError(`${text.trim().replace(/^error: /, '')}\n${hint}`) });
+  for (const inner of command.commands) explainUsage(inner, `${words} ${inner.name()}`);
 }
 
 keepOnWithoutOutput();

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 
@@ -47,6 +47,17 @@ export function readDataFile(file: string, maxBytes: number): Buffer {
   }
 }
 
+/** What hides the files of a folder, if anything does. */
+function folderNote(folder: string): string {
+  if (!existsSync(folder)) return ' (no such folder)';
+  try {
+    accessSync(folder, constants.X_OK);
+    return '';
+  } catch {
+    return ' (you may not look into it)';
+  }
+}
+
 /**
  * Finds the folder that holds all of `files` (each entry lists the accepted spellings of one file).
  * @param root where the user says the data is
@@ -62,7 +73,7 @@ export function locate(name: string, root: string, inside: string[], files: stri
     );
     const absent = files.filter((_, i) => found[i] === undefined).map((spellings) => spellings.join(' or '));
     if (absent.length === 0) return found as string[];
-    missing.push(`  ${folder}${existsSync(folder) ? '' : ' (no such folder)'} lacks ${absent.join(', ')}`);
+    missing.push(`  ${folder}${folderNote(folder)} lacks ${absent.join(', ')}`);
   }
   throw new DataError(root, `the files of ${name} were not found.\n${missing.join('\n')}\n${remedy}`);
 }

@@ -93,6 +93,8 @@ describe('spikeloom data fetch', function () {
     rmSync(part, { recursive: true });
     expect(status).to.equal(1);
     expect(stderr).to.match(/^spikeloom: EISDIR: .*shd_train\.h5\.zip\.part'\n$/);
+    const inFile = await spikeloom(['data', 'fetch', 'shd', '--to', 'README.md', '--from', server.url]);
+    expect(inFile.stderr).to.match(/^spikeloom: cannot make the folder README\.md\/shd: EEXIST: .*'README\.md'\n$/);
   });
 
   it('keeps what has arrived at Ctrl-C and says how to go on', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -159,6 +159,15 @@ describe('data: MNIST-like folders', () => {
     expect(error.message).to.include(folder.path('nothing')).and.include('no such folder');
     expect(error.message).to.include('train-images-idx3-ubyte or train-images-idx3-ubyte.gz');
     expect(error.message).to.include('datasets/README.md');
+  });
+
+  it('says where it may not look', function () {
+    if (process.getuid?.() === 0) this.skip();
+    const root = fresh();
+    chmodSync(root, 0o000);
+    const error = dataErrorOf(() => mnist(root));
+    chmodSync(root, 0o700);
+    expect(error.message).to.include(`${root} (you may not look into it) lacks`);
   });
 
   it('names only the files that are missing', () => {

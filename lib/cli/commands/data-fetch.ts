@@ -3,7 +3,7 @@ import { Argument, type Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
 import { CATALOGUE, type CatalogueEntry, catalogueEntry, type KnownFile } from '../../data/originals/catalogue.ts';
 import { fetchFile } from '../../data/originals/fetch.ts';
-import { httpAddress } from '../../data/originals/http.ts';
+import { ConnectionError, httpAddress } from '../../data/originals/http.ts';
 import { asUsage, EXIT } from '../exit.ts';
 import { quoted, writeJson, writeText } from '../output.ts';
 import { listenForStop } from '../signals.ts';
@@ -77,9 +77,11 @@ async function fetchOne(file: KnownFile, { folder, url, signal, json }: One): Pr
   }
 }
 
-/** Where an address has moved, the owners' page says so. */
+/** Where an address has moved, the owners' page says so; what a server is at fault for names its address. */
 function withPage(error: unknown, { page }: CatalogueEntry): unknown {
-  if (!(error instanceof SpikeloomError)) return error;
+  const isServers =
+    error instanceof ConnectionError || (error instanceof SpikeloomError && /:\/\//.test(error.message));
+  if (!isServers) return error;
   return new SpikeloomError(`${error.message}. The data set's page: ${page}`, { cause: error });
 }
 

@@ -79,6 +79,9 @@ async function dataShowCommand(recipe: string, root: string | undefined, options
   const settings = settingsFor(recipe, root, options);
   const { train, test: held } = await openData(settings);
   const set = test ? held : train;
+  if (options.steps !== undefined && set.kind !== 'events') {
+    throw new UsageError(`--steps is for recordings, but '${set.name}' has pictures; leave it out`);
+  }
   const order = test ? {} : { shuffle: true, augment: settings.data.augment };
   await using batches = loader(set, { batch: samples, seed: settings.seed, workers: 0, ...order });
   const { value: batch } = await batches
