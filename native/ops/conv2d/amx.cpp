@@ -109,6 +109,7 @@ struct TileWay {
   using Window = TileWindow;
   using Panels = TilePanels;
   using Use = TileUse;
+  using Reading = Reads;
   static constexpr int64_t kImages = kLanesPerGroup, kRun = 1;
   const TileProduct& p;
 
@@ -126,6 +127,11 @@ struct TileWay {
   TileWindow window(const Job& job, const Job::Area& a) const {
     const Job::Reach r = job.reach(a);
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, p.sourceParts, nullptr};
+  }
+
+  int64_t sumsSize(const Tasks&) const { return kImages * kRun * 32; }
+  void run(const Job& job, int64_t index, const Window& window, const Reads& reads, const Panels& panels, int64_t column, float* to) const {
+    runPixels(*this, job, index, window, reads, panels, column, to);
   }
 
   void sums(const TileWindow& window, const TilePanels& panels, int64_t column, int64_t, Reads::OfPixel pixel, float* to) const {

@@ -7,14 +7,15 @@
 // all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
 // task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
 //
-// How the products are made is a Way's: Item, Window, Panels and Use, tasks(), window(), panels(), and sums() of one pixel and 32 channels
-// for kImages images. Sums of kRun pixels, if there are as many in a row, go home together.
+// How the products are made is a Way's: Item, Window, Panels and Reading (what a window's pixels read), tasks(), window(), panels(), and run()
+// of a window for 32 output channels, with room for sumsSize() sums.
 constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
 
-// All pixels of a window for 32 output channels; `sums` is room for those that go home together.
+// A way's run() pixel by pixel: sums() makes those of one pixel and 32 channels for kImages images. Sums of kRun pixels, if there are as many
+// in a row, go home together. Use is held meanwhile.
 template <class Way>
-void runBlock(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const Reads& reads,
-              const typename Way::Panels& panels, int64_t column, float* sums) {
+void runPixels(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const Reads& reads,
+               const typename Way::Panels& panels, int64_t column, float* sums) {
   const Job::Area a = job.area(index);
   Job::Channels channels(job, index, column);
   [[maybe_unused]] const typename Way::Use use;
@@ -36,12 +37,12 @@ template <class Way>
 void runWindows(const Way& way, const Job& job, const typename Way::Panels& panels) {
   parallelFor(job.call, job.tasks.windows(), [&](int64_t index, int thread) {
     const Job::Area area = job.area(index);
-    const Reads reads(job.p, area);
+    const typename Way::Reading reading(job.p, area);
     typename Way::Window window = way.window(job, area);
     window.data = scratch<typename Way::Item>(job.call, thread, 0, window.size());
     window.fillRows();
-    float* sums = scratch<float>(job.call, thread, 1, Way::kImages * Way::kRun * 32);
-    for (int64_t column = 0; column < job.p.columns(); column++) runBlock(way, job, index, window, reads, panels, column, sums);
+    float* sums = scratch<float>(job.call, thread, 1, way.sumsSize(job.tasks));
+    for (int64_t column = 0; column < job.p.columns(); column++) way.run(job, index, window, reading, panels, column, sums);
   });
 }
 
@@ -50,11 +51,11 @@ template <class Way>
 void runColumns(const Way& way, const Job& job, const typename Way::Panels* panels) {
   using Item = typename Way::Item;
   std::vector<typename Way::Window> windows;
-  std::vector<Reads> reads;
+  std::vector<typename Way::Reading> readings;
   int64_t size = 0;
   for (int64_t i = 0; i < job.tasks.windows(); i++) {
     windows.push_back(way.window(job, job.area(i)));
-    reads.emplace_back(job.p, job.area(i));
+    readings.emplace_back(job.p, job.area(i));
     size += windows.back().size();
   }
   Item* data = scratch<Item>(job.call, 0, 3, size);
@@ -65,7 +66,7 @@ void runColumns(const Way& way, const Job& job, const typename Way::Panels* pane
   parallelFor(job.call, job.tasks.windows(), [&](int64_t i, int) { windows[static_cast<size_t>(i)].fillRows(); });
   const auto run = [&](int64_t window, const typename Way::Panels& weights, int64_t column, int thread) {
     const auto i = static_cast<size_t>(window);
-    runBlock(way, job, window, windows[i], reads[i], weights, column, scratch<float>(job.call, thread, 1, Way::kImages * Way::kRun * 32));
+    way.run(job, window, windows[i], readings[i], weights, column, scratch<float>(job.call, thread, 1, way.sumsSize(job.tasks)));
   };
   if (panels) {
     parallelFor(job.call, job.tasks.windows() * job.p.columns(), [&](int64_t task, int thread) {

@@ -16,6 +16,7 @@
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/winograd.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;
 
@@ -98,6 +99,7 @@ struct WordWay {
   using Window = WordWindow<F>;
   using Panels = WordPanels<F>;
   struct Use {};
+  using Reading = Reads;
   static constexpr int64_t kImages = kTileRows, kRun = 8;
   const Product& p;
 
@@ -123,6 +125,11 @@ struct WordWay {
   Window window(const Job& job, const Job::Area& a) const {
     const Job::Reach r = job.reach(a);
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, nullptr};
+  }
+
+  int64_t sumsSize(const Tasks&) const { return kImages * kRun * 32; }
+  void run(const Job& job, int64_t index, const Window& window, const Reads& reads, const Panels& panels, int64_t column, float* to) const {
+    runPixels(*this, job, index, window, reads, panels, column, to);
   }
 
   // A function of its own: the tile takes most registers.
@@ -161,7 +168,13 @@ void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Product p(geometry(gx, gy, call.tensors[1], call.attributes), true);
   if (isSmall(p)) return runLower(kConv2dGradX, call);
-  multiplyWords(call, p, isRounded(gy, gx), gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
+  const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
+  if (paysWinograd(p)) {
+    if (isRounded(gy, gx)) multiply(WinogradWay<Bf16>{p}, call, p, gy, results);
+    else multiply(WinogradWay<float>{p}, call, p, gy, results);
+    return;
+  }
+  multiplyWords(call, p, isRounded(gy, gx), gy, results);
 }
 
 SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
