@@ -64,7 +64,8 @@ Level bestLevel() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (avx512 && __builtin_cpu_supports("avx512bf16")) return hasMatrixUnit() ? Level::amx : Level::avx512bf16;
+  const bool pairs = avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  if (pairs) return hasMatrixUnit() ? Level::amx : Level::avx512bf16;
   if (avx512) return Level::avx512;
   if (avx2) return Level::avx2;
 #endif

@@ -1,14 +1,14 @@
 // Opens the namespace and the compiler target of the level that is being compiled (see cpu/levels.h).
 #if SPIKELOOM_LEVEL_NOW == 4
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")
+#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,amx-tile,amx-bf16,prefer-vector-width=512")
 namespace spikeloom::amx {
 namespace {
 constexpr Level kLevel = Level::amx;
 constexpr int kVectorBytes = 64;
 #elif SPIKELOOM_LEVEL_NOW == 3
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,prefer-vector-width=512")
+#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,prefer-vector-width=512")
 namespace spikeloom::avx512bf16 {
 namespace {
 constexpr Level kLevel = Level::avx512bf16;

@@ -3,7 +3,7 @@
 //
 //   sums[r][c] += sum over steps k of  a[k][r] * b[k][c]
 
-// Factors in a word; F is float or Bf16.
+// Factors in a word; F is float, Bf16, or int16_t: sums are 32-bit integers then, in the place of floats.
 template <class F>
 constexpr int kPerWord = static_cast<int>(4 / sizeof(F));
 
@@ -12,6 +12,7 @@ constexpr int kTileRows = 8;
 template <class F>
 __attribute__((always_inline)) inline __m512 addProduct(__m512 sum, __m512i a, __m512i b) {
   if constexpr (kPerWord<F> == 1) return _mm512_fmadd_ps((__m512)a, (__m512)b, sum);
+  else if constexpr (std::is_same_v<F, int16_t>) return (__m512)_mm512_dpwssd_epi32((__m512i)sum, a, b);
   else return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 

@@ -70,6 +70,8 @@ const manyImages = [
   item('35 images, real, 40 to 50 channels', [5, 7, 40, 3, 5], [50, 40, 3, 3], same, undefined, true),
   item('33 images, spikes, stride 2', [3, 11, 64, 5, 6], [33, 64, 3, 3], { stride: 2, padding: 1 }, 0.3),
   item('33 images, real, stride 2', [3, 11, 33, 5, 6], [64, 33, 3, 3], { stride: 2, padding: 1 }),
+  item('5 images of 9x7, 36 to 40 channels', [5, 36, 9, 7], [40, 36, 3, 3], same, 0.3),
+  item('4 images of 6x4, real, 33 to 70 channels', [4, 33, 6, 4], [70, 33, 3, 3], same),
   item('4 images of 2x2, spikes', [4, 65, 2, 2], [96, 65, 3, 3], same, 0.5),
   item('5 images, 1x1 stride 2', [5, 32, 5, 3], [31, 32, 1, 1], { stride: 2 }, 0.2),
   item('5 images, uneven stride and padding', [5, 17, 7, 9], [16, 17, 2, 3], { stride: [3, 2], padding: [0, 2] }, 0.4),

@@ -17,6 +17,7 @@
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/spike_forward.inl"
 #include "ops/conv2d/winograd.inl"
+#include "ops/conv2d/winograd_panels.inl"
 
 constexpr int64_t kWindowBytes = 1 << 19;
 
@@ -159,7 +160,8 @@ void conv2d(const Call& call) {
   if (isSmall(p)) return runLower(kConv2d, call);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   const bool rounded = isRounded(x, y);
-  if (paysTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
+  if (rounded && x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<int16_t, SpikePanels>{p}, call, p, x, results);
+  else if (paysTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
   else multiplyWords(call, p, rounded, x, results);
 }
 
@@ -169,12 +171,11 @@ void conv2dGradX(const Call& call) {
   const Product p(geometry(gx, gy, call.tensors[1], call.attributes), true);
   if (isSmall(p)) return runLower(kConv2dGradX, call);
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
-  if (paysWinograd(p)) {
-    if (isRounded(gy, gx)) multiply(WinogradWay<Bf16>{p}, call, p, gy, results);
-    else multiply(WinogradWay<float>{p}, call, p, gy, results);
-    return;
-  }
-  multiplyWords(call, p, isRounded(gy, gx), gy, results);
+  const bool rounded = isRounded(gy, gx);
+  // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
+  if (!paysWinograd(p, 0.75) || (rounded && gx.dtype != DType::bf16)) multiplyWords(call, p, rounded, gy, results);
+  else if (rounded) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
+  else multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
 }
 
 SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
