@@ -46,10 +46,14 @@ struct GradientPanels {
     return _mm512_or_si512(_mm512_cvtepu16_epi32(nearestBf16(a)), high);
   }
 
+  static constexpr int64_t kAhead = 8;  // outputs: their rows lie so far apart that no processor foresees them
+
   void transform(const float* w, int64_t o, int64_t c, __m512 u[kPositions]) const {
     __m512 g[9];
     for (int tap = 0; tap < 9; tap++) {
-      g[8 - tap] = o < p.g.O ? _mm512_maskz_loadu_ps(firstLanes(p.g.C - c), w + (o * 9 + tap) * p.g.C + c) : _mm512_setzero_ps();
+      const float* from = w + (o * 9 + tap) * p.g.C + c;
+      if (o + kAhead < p.g.O) __builtin_prefetch(from + kAhead * 9 * p.g.C);
+      g[8 - tap] = o < p.g.O ? _mm512_maskz_loadu_ps(firstLanes(p.g.C - c), from) : _mm512_setzero_ps();
     }
     Winograd::kernel(g, u);
     for (int position = 0; position < kPositions; position++) u[position] *= _mm512_set1_ps(0.25f);
