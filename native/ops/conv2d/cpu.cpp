@@ -23,8 +23,12 @@
 #if SPIKELOOM_LEVEL_NOW == 2
 #include "cpu/word_rows.inl"
 #include "cpu/subset_sums.inl"
+#include "cpu/tile_sums.inl"
 #include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/group_products.inl"
+#include "ops/conv2d/winograd.inl"
+#include "ops/conv2d/winograd_panels.inl"
 #include "ops/conv2d/spike_forward.inl"
 #include "ops/conv2d/spike_weights.inl"
 #endif
@@ -146,7 +150,15 @@ struct Phase {
 };
 template <class T>
 void conv2dGradX(const Call& call) {
-  const Geometry g = geometry(call.tensors[3], call.tensors[0], call.tensors[1], call.attributes);
+  const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
+  const Geometry g = geometry(gx, gy, call.tensors[1], call.attributes);
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) {
+    const Product p(g, true);
+    const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
+    if (!isRounded(gy, gx) && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+  }
+#endif
   const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
   for (int64_t a = 0; a < g.sh; a++) {
     for (int64_t b = 0; b < g.sw; b++) {

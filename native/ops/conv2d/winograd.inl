@@ -236,5 +236,5 @@ bool paysWinograd(const Product& p, double share) {
   if (g.kh != 3 || g.kw != 3 || g.sh != 1 || g.sw != 1 || g.ph != 1 || g.pw != 1) return false;
   if (p.sourceC < 32 || p.sourceC > kMostChannels || p.targetC < 32) return false;
   const int64_t tiles = ceilDivide(p.targetH, 2) * ceilDivide(p.targetW, 2), direct = (3 * p.targetH - 2) * (3 * p.targetW - 2);
-  return static_cast<double>(kPositions * tiles) <= share * static_cast<double>(direct);
+  return p.N * tiles >= 2 * kTileRows && static_cast<double>(kPositions * tiles) <= share * static_cast<double>(direct);
 }

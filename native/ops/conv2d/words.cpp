@@ -157,10 +157,10 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
-  if (isSmall(p)) return runLower(kConv2d, call);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   const bool rounded = isRounded(x, y);
   if (rounded && x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<int16_t, SpikePanels>{p}, call, p, x, results);
+  else if (isSmall(p)) runLower(kConv2d, call);
   else if (paysTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
   else multiplyWords(call, p, rounded, x, results);
 }
@@ -169,13 +169,12 @@ template <class T>
 void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Product p(geometry(gx, gy, call.tensors[1], call.attributes), true);
-  if (isSmall(p)) return runLower(kConv2dGradX, call);
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
   const bool rounded = isRounded(gy, gx);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
-  if (!paysWinograd(p, 0.75) || (rounded && gx.dtype != DType::bf16)) multiplyWords(call, p, rounded, gy, results);
-  else if (rounded) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
-  else multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+  if (rounded && gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
+  else if (isSmall(p) || (!rounded && paysWinograd(p, 0.75))) runLower(kConv2dGradX, call);
+  else multiplyWords(call, p, rounded, gy, results);
 }
 
 SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
