@@ -1,14 +1,6 @@
 // Rows of 32 bf16: loading, splitting, interleaving (levels with AVX512_BF16).
 #include "cpu/word_rows.inl"
 
-// 32 numbers as bf16.
-using Row = __m512i;
-
-inline Row loadRow(const Bf16* p) { return _mm512_loadu_si512(p); }
-inline Row loadRowPart(const Bf16* p, int n) { return n >= 32 ? loadRow(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p); }
-inline void storeRow(Bf16* p, Row row) { _mm512_storeu_si512(p, row); }
-inline Row spikeRow(uint32_t bits) { return _mm512_maskz_set1_epi16(bits, 0x3f80); }
-
 // 32 floats of which parts are taken one after the other: next() rounds and keeps the rest.
 struct SplitRow {
   __m512 low, high;

@@ -53,3 +53,11 @@ inline void transpose16(__m512i r[16]) {
     r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
   }
 }
+
+// 32 numbers as bf16.
+using Row = __m512i;
+
+inline Row loadRow(const Bf16* p) { return _mm512_loadu_si512(p); }
+inline Row loadRowPart(const Bf16* p, int n) { return n >= 32 ? loadRow(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p); }
+inline void storeRow(Bf16* p, Row row) { _mm512_storeu_si512(p, row); }
+inline Row spikeRow(uint32_t bits) { return _mm512_maskz_set1_epi16(bits, 0x3f80); }

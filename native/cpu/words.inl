@@ -1,4 +1,4 @@
-// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures (level avx512bf16).
+// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures (levels with AVX-512; bf16 pairs at avx512bf16).
 #include "cpu/tile_sums.inl"
 
 // Along the sum: the 16 words of factors p[0], p[1], ... of which n are there. Floats are rounded where F is Bf16.
@@ -12,11 +12,10 @@ inline __m512i wordsAlong(const float* p, int64_t n) {
 template <class F>
 inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
   const __mmask16 there = firstLanes(n);
-  if constexpr (kPerWord<F> == 1) return p ? (__m512i)_mm512_maskz_loadu_ps(there, p) : _mm512_setzero_si512();
   const __m512 first = p ? _mm512_maskz_loadu_ps(there, p) : _mm512_setzero_ps();
+  if constexpr (kPerWord<F> == 1) return (__m512i)first;
   const __m512 second = q ? _mm512_maskz_loadu_ps(there, q) : _mm512_setzero_ps();
-  const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
-  return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second)), 16));
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(nearestBf16(first)), _mm512_slli_epi32(_mm512_cvtepu16_epi32(nearestBf16(second)), 16));
 }
 
 // Pixels whose channels are kh x kw pixels of a picture with few channels, and 0 outside of it.
@@ -179,6 +178,6 @@ struct WordWindow {
     __builtin_prefetch(as<float>(*view) + at + kAhead * C);
     const __m512 values = _mm512_maskz_loadu_ps(wanted, as<float>(*view) + at);
     if constexpr (kPerWord<F> == 1) return (__m512i)values;
-    else return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values));
+    else return _mm512_cvtepu16_epi32(nearestBf16(values));
   }
 };

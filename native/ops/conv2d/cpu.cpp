@@ -23,10 +23,11 @@
 #if SPIKELOOM_LEVEL_NOW == 2
 #include "cpu/word_rows.inl"
 #include "cpu/subset_sums.inl"
-#include "cpu/tile_sums.inl"
+#include "cpu/words.inl"
 #include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
+#include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
 #include "ops/conv2d/spike_forward.inl"
@@ -58,7 +59,10 @@ void conv2d(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW == 2
   if constexpr (sizeof(T) == 4) {
     const Product p(g, false);
-    if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, {y, TensorView{}, call.tensors[2], mean, var});
+    const Results results{y, TensorView{}, call.tensors[2], mean, var};
+    if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
+    const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
+    if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
   }
 #endif
   const Weights<T> w{as<T>(call.tensors[1]), isRounded(x, y)};
@@ -156,7 +160,9 @@ void conv2dGradX(const Call& call) {
   if constexpr (sizeof(T) == 4) {
     const Product p(g, true);
     const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
-    if (!isRounded(gy, gx) && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+    const bool rounded = isRounded(gy, gx);
+    if (!rounded && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+    if (!rounded && !isSmall(p)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif
   const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);

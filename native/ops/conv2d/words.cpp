@@ -1,6 +1,5 @@
-// Forward pass and data gradient in vectors with dot products of bf16 pairs, by groups of 32 images (ops/conv2d/group_products.inl): where
-// factors are rounded to bf16 two products in the time of one, else f32 fused multiply-adds (cpu/words.inl). Spikes choose sums of weights
-// instead (ops/conv2d/spike_forward.inl).
+// Forward pass and data gradient where factors are rounded to bf16, with dot products of pairs: by groups of images (word_products.inl), 3x3 kernels
+// of stride 1 by tiles of pixels (winograd.inl), other spikes as sums out of tables (spike_forward.inl). f32 is left to the level below.
 #define SPIKELOOM_FILE "ops/conv2d/words.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"
@@ -16,153 +15,20 @@
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
-
-constexpr int64_t kWindowBytes = 1 << 19;
-
-// Weights as words along the sum: [block of 32 columns][tap][word][32], of all columns or of those from `first` on.
-template <class F>
-struct WordPanels {
-  const Product& p;
-  uint32_t* data;
-  int64_t words, taps, first;
-
-  WordPanels(const Product& product, uint32_t* to, int64_t firstColumn)
-      : p(product), data(to), words((p.sourceC + kPerWord<F> - 1) / kPerWord<F>), taps(p.taps()), first(firstColumn) {}
-
-  const uint32_t* at(int64_t column, int64_t tap) const { return data + ((column - first) * taps + tap) * words * 32; }
-
-  // In the order in which the weights lie: w is read once, row after row.
-  void packAll(const Call& call, const float* w) const {
-    if (p.isGradient) {
-      const int64_t blocks = (words + 15) / 16;
-      parallelFor(call, taps * blocks, [&](int64_t task, int) {
-        for (int64_t column = 0; column < p.columns(); column++) packOutputs(w, task / blocks, task % blocks * 16, column);
-      });
-    } else {
-      parallelFor(call, p.columns() * taps, [&](int64_t task, int) { pack(w, task % taps, task / taps); });
-    }
-  }
-
-  void packFirst(const float* w) const {
-    for (int64_t tap = 0; tap < taps; tap++) pack(w, tap, first);
-  }
-
- private:
-  void pack(const float* w, int64_t tap, int64_t column) const {
-    for (int64_t k = 0; k < words; k += 16) {
-      if (p.isGradient) packOutputs(w, tap, k, column);
-      else packInputs(w, tap, k, column);
-    }
-  }
-
-  uint32_t* place(int64_t tap, int64_t k, int64_t column) const { return const_cast<uint32_t*>(at(column, tap)) + k * 32; }
-
-  // Columns are outputs o, words lie along the inputs c: 16 rows of weights turned around.
-  void packInputs(const float* w, int64_t tap, int64_t k, int64_t column) const {
-    const int64_t c = k * kPerWord<F>;
-    uint32_t* to = place(tap, k, column);
-    for (int64_t half = 0; half < 2; half++, to += 16) {
-      __m512i rows[16];
-      for (int64_t r = 0; r < 16; r++) {
-        const int64_t o = column * 32 + half * 16 + r;
-        rows[r] = o < p.g.O ? wordsAlong<F>(w + (o * taps + tap) * p.g.C + c, p.g.C - c) : _mm512_setzero_si512();
-      }
-      transpose16(rows);
-      for (int64_t r = 0; r < 16 && k + r < words; r++) _mm512_storeu_si512(to + r * 32, rows[r]);
-    }
-  }
-
-  static constexpr int64_t kAhead = 16;  // words: rows lie so far apart that no processor foresees them
-
-  // Columns are inputs c, words lie along the outputs o.
-  void packOutputs(const float* w, int64_t tap, int64_t k, int64_t column) const {
-    const int64_t c = column * 32;
-    uint32_t* to = place(tap, k, column);
-    const auto row = [&](int64_t o) { return o < p.g.O ? w + (o * taps + p.element(tap)) * p.g.C + c : nullptr; };
-    for (int64_t r = k; r < k + 16 && r < words; r++, to += 32) {
-      const float* a = row(r * kPerWord<F>);
-      for (int64_t i = 0; i < kPerWord<F>; i++) {
-        if (const float* next = row((r + kAhead) * kPerWord<F> + i)) __builtin_prefetch(next), __builtin_prefetch(next + 16);
-      }
-      const float* b = kPerWord<F> == 2 ? row(r * 2 + 1) : nullptr;
-      _mm512_storeu_si512(to, wordsAcross<F>(a, b, p.g.C - c));
-      const bool more = p.g.C > c + 16;
-      _mm512_storeu_si512(to + 16, wordsAcross<F>(more ? a + 16 : nullptr, more && b ? b + 16 : nullptr, p.g.C - c - 16));
-    }
-  }
-};
-
-template <class F>
-struct WordWay {
-  using Item = uint32_t;
-  using Window = WordWindow<F>;
-  using Panels = WordPanels<F>;
-  struct Use {};
-  using Reading = Reads;
-  static constexpr int64_t kImages = kTileRows, kRun = 8;
-  const Product& p;
-
-  int64_t words() const { return (p.sourceC + kPerWord<F> - 1) / kPerWord<F>; }
-  int64_t columnSize() const { return p.taps() * words() * 32; }
-  Panels panels(uint32_t* to, int64_t firstColumn) const { return Panels(p, to, firstColumn); }
-
-  // Windows of 8 images reach far, so that few pixels are laid out twice; of 32 where there are few of those (small pictures).
-  Tasks tasks() const {
-    const Tasks few = tasks(kLanesPerGroup);
-    return few.areFew() ? few : tasks(kImages);
-  }
-
-  Tasks tasks(int64_t images) const {
-    int64_t rows = p.targetH, columns = p.targetW;
-    while (rows * columns > 1 && (rows * columns > 256 || p.pixelsRead(rows, columns) * words() * images * 4 > kWindowBytes)) {
-      int64_t& longer = rows >= columns ? rows : columns;
-      longer = (longer + 1) / 2;
-    }
-    return Tasks(p, rows, columns, images);
-  }
-
-  Window window(const Job& job, const Job::Area& a) const {
-    const Job::Reach r = job.reach(a);
-    return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, nullptr};
-  }
-
-  int64_t sumsSize(const Tasks&) const { return kImages * kRun * 32; }
-  void run(const Job& job, int64_t index, const Window& window, const Reads& reads, const Panels& panels, int64_t column, float* to) const {
-    runPixels(*this, job, index, window, reads, panels, column, to);
-  }
-
-  // A function of its own: the tile takes most registers.
-  __attribute__((noinline)) void sums(const Window& window, const Panels& panels, int64_t column, int64_t image, Reads::OfPixel pixel,
-                                      float* to) const {
-    TileSums tile;
-    tile.clear();
-    for (const Read& read : pixel) {
-      tile.add<F>(window.pixel(image, read.h, read.w), window.imageStep(), 1, panels.at(column, read.tap), read.n * words());
-    }
-    tile.storeTo(to, kRun * 32);
-  }
-};
-
-// Whether so much of a tile would be empty that the vectors of one picture are faster.
-bool isSmall(const Product& p) { return p.N < 4 || p.targetC < 16; }
-
-void multiplyWords(const Call& call, const Product& p, bool rounded, const TensorView& source, const Results& results) {
-  if (rounded) multiply(WordWay<Bf16>{p}, call, p, source, results);
-  else multiply(WordWay<float>{p}, call, p, source, results);
-}
 
 template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
-  const bool rounded = isRounded(x, y);
-  if (rounded && x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<int16_t, SpikePanels>{p}, call, p, x, results);
+  if (!isRounded(x, y)) return runLower(kConv2d, call);
+  if (x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<int16_t, SpikePanels>{p}, call, p, x, results);
   else if (isSmall(p)) runLower(kConv2d, call);
-  else if (paysTables(p, x, rounded)) convolveSpikes(call, p, rounded, x, results);
-  else multiplyWords(call, p, rounded, x, results);
+  else if (paysTables(p, x, true)) convolveSpikes(call, p, true, x, results);
+  else multiply(WordWay<Bf16>{p}, call, p, x, results);
 }
 
 template <class T>
@@ -170,11 +36,11 @@ void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Product p(geometry(gx, gy, call.tensors[1], call.attributes), true);
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
-  const bool rounded = isRounded(gy, gx);
+  if (!isRounded(gy, gx)) return runLower(kConv2dGradX, call);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
-  if (rounded && gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
-  else if (isSmall(p) || (!rounded && paysWinograd(p, 0.75))) runLower(kConv2dGradX, call);
-  else multiplyWords(call, p, rounded, gy, results);
+  if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
+  else if (isSmall(p)) runLower(kConv2dGradX, call);
+  else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
 
 SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
