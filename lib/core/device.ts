@@ -117,6 +117,13 @@ export function cudaBackend(): BackendInfo {
   return cuda;
 }
 
+/** @internal Refuses what is not a device, such as the name of one. */
+export function needDevice(given: unknown): void {
+  if (typeof (given as Device | undefined)?.id === 'number') return;
+  const shown = typeof given === 'string' ? `'${given}'` : String(given);
+  throw new SpikeloomError(`a device is what device() gives, as in device('cpu'), not ${shown}`);
+}
+
 function openDevice(name: string, backend: BackendInfo, number: number): number {
   try {
     return native().openDevice(backend.index, number);

@@ -35,6 +35,7 @@ export {
   empty,
   type HostArray,
   keep,
+  needTensors,
   parameter,
   type RealType,
   type Shape,

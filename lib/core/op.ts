@@ -10,7 +10,7 @@ import {
   type Signature,
   type TensorSpec,
 } from './signature.ts';
-import { type DType, elements, empty, markPlace, type RealType, type Tensor } from './tensor.ts';
+import { type DType, elements, empty, isTensor, markPlace, needTensors, type RealType, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
   /** Sizes that the inputs do not fix, by their names in the signature. */
@@ -32,7 +32,7 @@ function attributeValue(signature: Signature, spec: AttributeSpec, given: number
   const value = typeof given === 'boolean' ? Number(given) : given;
   if (value === undefined) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is missing`);
   const whole = spec.type === 'float' || Number.isSafeInteger(value);
-  if (Number.isNaN(value) || !whole)
+  if (typeof value !== 'number' || Number.isNaN(value) || !whole)
     throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${value}`);
   return value;
 }
@@ -74,6 +74,10 @@ export class NativeOp<Output extends string = string> {
     options: RunOptions = {},
   ): Record<Output, Tensor> {
     const { signature, call } = this.bind();
+    for (const name in inputs) {
+      const given = inputs[name];
+      if (given !== undefined && !isTensor(given)) needTensors(this.name, { [name]: given });
+    }
     const binding = bindInputs(signature, inputs);
     const numbers = signature.inputs.map((spec) => inputs[spec.name]?.handle ?? 0);
     const given = Object.values(inputs).find((t) => t !== undefined);

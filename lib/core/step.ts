@@ -1,6 +1,6 @@
 // Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Device } from './device.ts';
+import { type Device, needDevice } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
 import {
@@ -127,6 +127,7 @@ interface Recorded<R> {
  * generator continues.
  */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
+  needDevice(device);
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');

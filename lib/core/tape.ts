@@ -2,7 +2,7 @@
 // order.
 import { SpikeloomError } from './errors.ts';
 import { noteGradient, runToEnd } from './step.ts';
-import { describe, keep, scope, type Tensor } from './tensor.ts';
+import { describe, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
 /**
  * Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none).
@@ -171,6 +171,7 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
 
 /** The same as a generator that yields between the calls of two nodes, for {@link recordStepInTurns}. */
 export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<void, void, void> {
+  needTensors('backward()', { loss });
   if (!loss.requiresGrad)
     throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
   if (!gradient && loss.size !== 1) {

@@ -1,5 +1,5 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
-import { type Device, device } from './device.ts';
+import { type Device, device, needDevice } from './device.ts';
 import { nativeError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 import { bf16Bits, bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
@@ -47,6 +47,7 @@ function adopt(tensor: Tensor): void {
  * Parameters and the optimizer's state are kept.
  */
 export function keep<X extends Tensor>(tensor: X): X {
+  needTensors('keep()', { tensor });
   for (const scope of scopes) scope.delete(tensor);
   dropped.unregister(tensor);
   dropped.register(tensor, tensor.handle, tensor);
@@ -195,7 +196,7 @@ export class Tensor implements Disposable {
     const Kind = hostArrays[this.dtype];
     if (!(data instanceof Kind) || data.length !== this.size) {
       throw new SpikeloomError(
-        `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not a ${data.constructor.name} of ${data.length}`,
+        `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not ${kindOf(data)} of ${data?.length}`,
       );
     }
     write(this.handle, data);
@@ -208,11 +209,11 @@ export class Tensor implements Disposable {
   setRows(first: number, data: HostArray): void {
     const Kind = hostArrays[this.dtype];
     const row = this.size / (this.shape[0] ?? 1);
-    const rows = data.length / row;
+    const rows = data?.length / row;
     const fits = Number.isSafeInteger(first) && first >= 0 && rows >= 1 && first + rows <= this.shape[0]!;
     if (!(data instanceof Kind) || this.shape.length < 2 || !Number.isInteger(rows) || !fits) {
       throw new SpikeloomError(
-        `rows of ${describe(this)} are ${Kind.name}s of a multiple of ${row} elements within 0..${this.shape[0]}, not a ${data.constructor.name} of ${data.length} from ${first} on`,
+        `rows of ${describe(this)} are ${Kind.name}s of a multiple of ${row} elements within 0..${this.shape[0]}, not ${kindOf(data)} of ${data?.length} from ${first} on`,
       );
     }
     write(this.handle, data, first);
@@ -248,6 +249,24 @@ export class Tensor implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** @internal */
+export const isTensor = (value: unknown): boolean => typeof (value as Tensor | undefined)?.handle === 'number';
+
+/**
+ * Refuses what is not a tensor, for functions that look at tensors before an op does.
+ * @throws SpikeloomError that names the first such argument
+ */
+export function needTensors(of: string, given: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    if (!isTensor(value)) throw new SpikeloomError(`${of}: '${name}' is a tensor, not ${kindOf(value)}`);
+  }
+}
+
+/** What a value is, in a word: 'undefined', 'Array', '3'. */
+function kindOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'Object') : String(value);
 }
 
 function hostArray(dtype: DType, size: number): HostArray {
@@ -328,6 +347,7 @@ function hostNumbers(data: HostArray | readonly number[], dtype: DType): HostArr
  */
 export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device()): Tensor {
   needDtype(dtype);
+  needDevice(on);
   if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
     throw new SpikeloomError(`a shape is an array of whole numbers of at least 1, not ${shapeText(shape)}`);
   }
@@ -343,7 +363,7 @@ export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device())
 export function tensor(data: HostArray | readonly number[], options: TensorOptions = {}): Tensor {
   needOptions('tensor()', options, { shape: true, dtype: true, device: true });
   const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
-  if (!Array.isArray(data) && !ArrayBuffer.isView(data)) {
+  if (!Array.isArray(data) && (!ArrayBuffer.isView(data) || data instanceof DataView)) {
     throw new SpikeloomError(`a tensor is made of an array of numbers, not of ${String(data)}`);
   }
   const shape = options.shape ?? [data.length];
@@ -365,6 +385,7 @@ export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
 
 /** Marks a tensor as trainable and keeps it: backward() fills its `grad`. */
 export function parameter(t: Tensor): Tensor {
+  needTensors('parameter()', { t });
   t.requiresGrad = true;
   return keep(t);
 }

@@ -1,3 +1,4 @@
+import { SpikeloomError } from '../core/errors.ts';
 import { type AugmentName, augmentation, batchPrograms, drawPrograms } from './augment/augment.ts';
 import { eventBatches } from './event-sets/event-batches.ts';
 import type { EventSet } from './event-sets/event-set.ts';
@@ -25,6 +26,14 @@ const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { ki
   'image-files': pictureBatches,
   events: eventBatches,
 };
+
+/** @throws SpikeloomError for what is not a data set */
+export function needSet(set: AnySet): void {
+  if (typeof set === 'object' && set !== null && Object.hasOwn(MAKERS, set.kind)) return;
+  throw new SpikeloomError(
+    'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() makes of your own arrays',
+  );
+}
 
 /** The function that makes the batches of a source. It depends on nothing but its arguments. */
 export function batchMaker(source: BatchSource): BatchMaker {

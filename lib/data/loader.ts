@@ -3,7 +3,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { given, needOptions } from '../core/options.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
-import { type AnySet, type BatchSource, batchMaker } from './batch.ts';
+import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
 import { checkEventSet } from './event-sets/event-set.ts';
 import { checkImageSet } from './images/image-set.ts';
 import { WorkerPool } from './pool.ts';
@@ -92,6 +92,7 @@ export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B>
 
   /** @internal use loader() or byteLoader() */
   constructor(set: AnySet, options: LoaderOptions, asBytes = false) {
+    needSet(set);
     if (set.kind === 'images') checkImageSet(set);
     if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);

@@ -67,6 +67,9 @@ export function define<Own extends object = object>(
   build: (options: ModelOptions & Own) => readonly Layer[],
   settings: DefineSettings = {},
 ): Factory<Own> {
+  if (typeof model !== 'string' || typeof build !== 'function') {
+    throw new SpikeloomError("define() takes a name and a function that gives layers: define('tiny', () => [...])");
+  }
   needOptions('define()', settings, { defaults: true, own: true });
   const { defaults = {} } = settings;
   needOptions(`'defaults' of ${model}`, defaults, { steps: true, input: true, classes: true });

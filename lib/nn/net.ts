@@ -9,6 +9,7 @@ import {
   isRecording,
   isStepRecording,
   keep,
+  needTensors,
   noGrad,
   parameter,
   type RealType,
@@ -71,6 +72,12 @@ export interface FiringCount {
   neurons: number;
 }
 
+/** @internal Refuses what is not a network. */
+export function needNet(of: string, net: unknown): void {
+  if (typeof (net as Net | undefined)?.forwardInTurns !== 'function')
+    throw new SpikeloomError(`${of} takes a network, as define() and Net.fromJSON() make it`);
+}
+
 /** Functions that are instances of their class: what makes `net(x)` work. */
 const Callable = class {
   constructor() {
@@ -127,12 +134,17 @@ export class Net extends Callable {
 
   constructor(plan: ModelPlan, options: NetOptions = {}) {
     super();
+    if (typeof plan?.walk !== 'function') {
+      throw new SpikeloomError('a network is made of a ModelPlan; of JSON by Net.fromJSON(), of a design by define()');
+    }
     needOptions('a network', options, NET_DEFAULTS);
     const { seed, dtype, precision, recompute, device: on } = { ...NET_DEFAULTS, ...given(options) };
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
     if (dtype !== 'f32' && dtype !== 'f64')
       throw new SpikeloomError(`a network computes in 'f32' or 'f64', not ${JSON.stringify(dtype)}`);
+    if (typeof recompute !== 'boolean')
+      throw new SpikeloomError(`recompute is true or false, not ${JSON.stringify(recompute)}`);
     if (precision !== 'fp32' && precision !== 'bf16')
       throw new SpikeloomError(`a network's precision is 'fp32' or 'bf16', not ${JSON.stringify(precision)}`);
     if (precision === 'bf16' && dtype !== 'f32')
@@ -257,6 +269,7 @@ export class Net extends Callable {
   }
 
   #check(x: Tensor): void {
+    needTensors(this.plan.model, { x });
     const { steps, input } = this.plan;
     const size = [input.channels, input.height, input.width];
     const isImage = x.shape.length === 4;

@@ -1,4 +1,4 @@
-import { nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import { provideSums } from '../core/tape.ts';
 
@@ -30,6 +30,7 @@ function sum(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
  * @throws SpikeloomError when the shapes or the real types differ
  */
 export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
+  needTensors('add', { x, y });
   needOptions('add', options, { real: true });
   const z = sum(x, y, options);
   record([z], [x, y], ([gz]) => [gz, gz]);

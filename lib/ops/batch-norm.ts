@@ -1,4 +1,4 @@
-import { nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 
 const training = nativeOp<'y' | 'mean' | 'invStd'>('batchNorm');
@@ -21,7 +21,8 @@ export interface BatchNormOptions {
   eps?: number;
 }
 
-const KNOWN: Record<keyof BatchNormOptions, true> = {
+/** @internal Their names. */
+export const BATCH_NORM_OPTIONS: Record<keyof BatchNormOptions, true> = {
   ...({ gamma: true, beta: true, runningMean: true, runningVar: true } as const),
   ...({ training: true, momentum: true, eps: true } as const),
 };
@@ -35,7 +36,8 @@ const KNOWN: Record<keyof BatchNormOptions, true> = {
  * @throws SpikeloomError when one value per channel is all there is to train on
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-  needOptions('batchNorm', options, KNOWN);
+  needTensors('batchNorm', { x });
+  needOptions('batchNorm', options, BATCH_NORM_OPTIONS);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = options;
   if (!options.training) {
     const { y, invStd } = evaluation.run({ x, gamma, beta, runningMean, runningVar }, { eps });

@@ -1,4 +1,4 @@
-import { nativeOp, record, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, record, type Tensor } from '../core/index.ts';
 import { type LossOptions, lossOptions, targetInput } from './cross-entropy.ts';
 
 const forward = nativeOp<'loss'>('bceWithLogits');
@@ -20,6 +20,7 @@ const gradient = nativeOp<'gx'>('bceWithLogitsGrad');
  * @throws SpikeloomError for shapes and types that do not fit; at the next read for a label outside of 0..K-1
  */
 export function bceWithLogits(logits: Tensor, labels: Tensor, options: LossOptions = {}): Tensor {
+  needTensors('bceWithLogits', { logits, labels });
   const attributes = { ...lossOptions('bceWithLogits', options) };
   const { loss } = forward.run({ x: logits, ...targetInput(labels) }, attributes);
   record([loss], [logits], ([gloss]) => [gradient.run({ gloss, x: logits, ...targetInput(labels) }, attributes).gx]);

@@ -1,6 +1,7 @@
 import {
   forBackward,
   nativeOp,
+  needTensors,
   type RealType,
   recomputeForBackward,
   record,
@@ -16,7 +17,8 @@ const gradW = nativeOp<'gw' | 'gb'>('conv2dGradW');
 /** One number for both axes, or [vertical, horizontal]. */
 export type Pair = number | readonly [number, number];
 
-export const pair = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+export const pair = (value: Pair): readonly [number, number] =>
+  Array.isArray(value) ? (value as [number, number]) : [value as number, value as number];
 
 export interface Conv2dOptions {
   /** One number per output channel, [O]. */
@@ -45,6 +47,7 @@ export function convolvedSize(size: number, kernel: number, stride: number, padd
 }
 
 function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
+  needTensors('conv2d', { x, w });
   const [sh, sw] = pair(options.stride ?? 1);
   const [ph, pw] = pair(options.padding ?? 0);
   const [H, W] = x.shape.slice(-2) as [number, number];

@@ -1,4 +1,4 @@
-import { describe, nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needsGrad, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'loss' | 'p'>('crossEntropy');
@@ -38,6 +38,7 @@ export function targetInput(labels: Tensor): { labels: Tensor } | { target: Tens
  * @throws SpikeloomError for shapes and types that do not fit; at the next read for a label outside of 0..K-1
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: LossOptions = {}): Tensor {
+  needTensors('crossEntropy', { logits, labels });
   const attributes = { ...lossOptions('crossEntropy', options) };
   if (logits.shape.length !== 2 && logits.shape.length !== 3) {
     throw new SpikeloomError(`crossEntropy: logits are [B,K] or [T,B,K], not ${describe(logits)}`);
@@ -62,6 +63,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: LossOption
  * @returns [1]
  */
 export function tetLoss(logits: Tensor, labels: Tensor, options: LossOptions = {}): Tensor {
+  needTensors('tetLoss', { logits });
   if (logits.shape.length !== 3) {
     throw new SpikeloomError(`tetLoss: logits are [T,B,K], not ${describe(logits)}; keep the time axis up to the loss`);
   }

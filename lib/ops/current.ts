@@ -6,6 +6,7 @@ import {
   forBackward,
   isRecording,
   nativeOp,
+  needTensors,
   type RealType,
   record,
   SpikeloomError,
@@ -13,7 +14,7 @@ import {
 } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
-import type { BatchNormOptions } from './batch-norm.ts';
+import { BATCH_NORM_OPTIONS, type BatchNormOptions } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
 import { type FstaOptions, type FstaParams, frequencyMap, fstaFilters, fstaPlane, fstaTemporal } from './fsta.ts';
 import { type LifOptions, lifSettings } from './lif.ts';
@@ -70,6 +71,7 @@ const fail = (message: string): never => {
 
 function affineOf(given: Normalised, steps: number): Affine {
   const { y, moments: known, norm } = given;
+  needOptions('the norm of fire', norm, BATCH_NORM_OPTIONS);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = norm;
   if (!norm.training) {
     const made = affineEval.run({ gamma, beta, runningMean, runningVar }, { eps });
@@ -219,6 +221,7 @@ function gates(source: Source, current: Current, fsta: { params: FstaParams } & 
  * const s = fire(y, { moments, norm, steps: 4 });
  */
 export function fire(y: Tensor, options: FireOptions): Tensor {
+  needTensors('fire', { y });
   needOptions('fire', options, KNOWN);
   const neuron = options.neuron ?? {};
   const { shared, slope, detachReset } = lifSettings(neuron);

@@ -1,4 +1,4 @@
-import { describe, nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('dropout');
@@ -23,6 +23,7 @@ export interface DropoutOptions {
  * @throws SpikeloomError for p, a seed or a counter out of range
  */
 export function dropout(x: Tensor, counter: Tensor, options: DropoutOptions): Tensor {
+  needTensors('dropout', { x, counter });
   needOptions('dropout', options, { p: true, seed: true, real: true });
   const { p, seed, real } = options;
   if (!(p >= 0 && p < 1)) throw new SpikeloomError(`dropout: p is a probability from 0 to below 1, not ${p}`);

@@ -1,4 +1,4 @@
-import { nativeOp, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 
 const op = nativeOp<'y'>('eventFrames');
@@ -26,13 +26,10 @@ const KNOWN: Record<keyof FrameOptions, true> = {
 /** Most rows and columns of a window and of a frame. */
 const LARGEST = 4096;
 
-function check(name: string, [rows, columns]: readonly [number, number], least: number): void {
-  for (const value of [rows, columns]) {
-    if (Number.isInteger(value) && value >= least && value <= LARGEST) continue;
-    throw new SpikeloomError(
-      `eventFrames: ${name} is two integers from ${least} to ${LARGEST}, not ${rows} and ${columns}`,
-    );
-  }
+function check(name: string, pair: readonly [number, number], least: number): void {
+  const isSize = (value: number) => Number.isInteger(value) && value >= least && value <= LARGEST;
+  if (Array.isArray(pair) && pair.length === 2 && pair.every(isSize)) return;
+  throw new SpikeloomError(`eventFrames: ${name} is two integers from ${least} to ${LARGEST}, not ${pair}`);
 }
 
 /**
@@ -57,6 +54,7 @@ export const packEvent = (x: number, y: number, p: number): number => (p << 30) 
  * @example eventFrames(tensor(events, { dtype: 'i32' }), bounds, { window: [128, 128], size: [64, 64] })
  */
 export function eventFrames(events: Tensor, bounds: Tensor, options: FrameOptions): Tensor {
+  needTensors('eventFrames', { events, bounds });
   needOptions('eventFrames', options, KNOWN);
   const { window, corner = [0, 0], size = window, clip = 0, normalise = false, dtype = 'f32' } = options;
   check('window', window, 1);

@@ -51,8 +51,9 @@ export const HEADER_WORDS = 8;
 /** Words of a change. */
 export const CHANGE_WORDS = 16;
 
+/** The words of an affine map and of the other changes. */
+const RESAMPLES = { nearest: 1, bilinear: 2, bicubic: 3 } as const;
 const KINDS = {
-  ...{ nearest: 1, bilinear: 2, bicubic: 3 },
   ...{ color: 4, contrast: 5, brightness: 6, sharpness: 7, posterize: 8, solarize: 9, solarizeAdd: 10 },
   ...{ invert: 11, autoContrast: 12, equalize: 13 },
 } as const;
@@ -81,16 +82,25 @@ const floatBits = new Int32Array(float.buffer);
 function encodeChange(change: ImageChange, words: Int32Array): void {
   if (change.kind === 'affine') {
     const { map, resample, fill } = change;
+    if (!Array.isArray(map) || !Array.isArray(fill) || !Object.hasOwn(RESAMPLES, resample)) {
+      throw new SpikeloomError(
+        `an affine change has a map of six numbers, a resample of ${Object.keys(RESAMPLES).join(', ')}, and a fill`,
+      );
+    }
     if (!map.every((x) => Math.abs(x) < FIXED_LIMIT)) {
       throw new SpikeloomError(
         `the numbers of an affine map lie within +-${FIXED_LIMIT}, but it is [${map.join(', ')}]`,
       );
     }
-    words[0] = KINDS[resample];
+    words[0] = RESAMPLES[resample];
     words[1] = fill.slice(0, 4).reduce((all, byte, c) => all | (byte << (8 * c)), 0);
     if (resample === 'nearest') encodeNearest(map, words.subarray(4, 10));
     else words.set(new Int32Array(Float64Array.from(map).buffer), 4);
     return;
+  }
+  if (!Object.hasOwn(KINDS, change.kind)) {
+    const kinds = ['affine', ...Object.keys(KINDS)].join(', ');
+    throw new SpikeloomError(`a change of an image is one of ${kinds}, not '${change.kind}'`);
   }
   words[0] = KINDS[change.kind];
   if ('factor' in change) {
@@ -119,6 +129,7 @@ export function encodeProgram(program: ImageProgram, words: Int32Array): void {
       `a program of ${changes.length} changes needs ${programWords(changes.length)} words, not ${words.length}`,
     );
   }
+  if (!Number.isSafeInteger(index)) throw new SpikeloomError(`a program has the index of an image, not ${index}`);
   words.fill(0);
   words.set([index, top, left, Number(flip)]);
   if (hole) words.set([hole.top, hole.left, hole.bottom, hole.right], 4);

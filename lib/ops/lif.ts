@@ -1,4 +1,4 @@
-import { isRecording, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { isRecording, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { given, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'s' | 'v'>('lif');
@@ -59,6 +59,7 @@ function aboveZero(name: string, value: number): void {
 }
 
 function settings(x: Tensor, options: LifOptions) {
+  needTensors('lif', { x });
   if (![2, 3, 5].includes(x.shape.length)) {
     fail(`x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
   }
@@ -152,6 +153,7 @@ export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
  * @param logit real [1], of the dtype of x
  */
 export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor {
+  needTensors('plif', { logit });
   needOptions('plif', options, IF_OPTIONS);
   return lif(x, { ...options, logit });
 }

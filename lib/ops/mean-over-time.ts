@@ -1,4 +1,4 @@
-import { describe, nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import { reshape } from './reshape.ts';
 import { toReal } from './to-real.ts';
@@ -18,6 +18,7 @@ export interface MeanOverTimeOptions {
  * @returns [...]
  */
 export function meanOverTime(x: Tensor, options: MeanOverTimeOptions = {}): Tensor {
+  needTensors('meanOverTime', { x });
   needOptions('meanOverTime', options, { real: true });
   if (x.shape.length < 2)
     throw new SpikeloomError(`meanOverTime: takes [T, ...] with two axes or more, not ${describe(x)}`);

@@ -1,4 +1,4 @@
-import { describe, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const images = nativeOp<'y'>('mixImages');
 const labels = nativeOp<'target'>('mixLabels');
@@ -17,6 +17,7 @@ const labels = nativeOp<'target'>('mixLabels');
  * @throws SpikeloomError for other shapes
  */
 export function mixImages(x: Tensor, mix: Tensor): Tensor {
+  needTensors('mixImages', { x });
   if (x.shape.length !== 4 && x.shape.length !== 5) {
     throw new SpikeloomError(`mixImages: takes images [B,C,H,W] or frames [T,B,C,H,W], not ${describe(x)}`);
   }

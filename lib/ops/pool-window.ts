@@ -1,5 +1,5 @@
 // The windows of avgPool2d and maxPool2d: options checked, sizes computed.
-import { describe, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, needTensors, SpikeloomError, type Tensor } from '../core/index.ts';
 import { convolvedSize, type Pair, pair } from './conv2d.ts';
 
 export interface PoolOptions {
@@ -51,6 +51,7 @@ function check(op: string, kernel: readonly number[], stride: readonly number[],
 
 /** Attributes and sizes of a call. @throws SpikeloomError for options no window fits. */
 export function poolWindow(op: string, x: Tensor, options: PoolOptions) {
+  needTensors(op, { x });
   const kernel = pair(options.kernel);
   const stride = pair(options.stride ?? options.kernel);
   const padding = pair(options.padding ?? 0);

@@ -1,4 +1,14 @@
-import { describe, elements, empty, nativeOp, record, type Shape, SpikeloomError, type Tensor } from '../core/index.ts';
+import {
+  describe,
+  elements,
+  empty,
+  nativeOp,
+  needTensors,
+  record,
+  type Shape,
+  SpikeloomError,
+  type Tensor,
+} from '../core/index.ts';
 
 const reorder = nativeOp<never>('reorder');
 
@@ -39,6 +49,8 @@ function complete(x: Tensor, shape: Shape): number[] {
  * @throws SpikeloomError when the number of elements differs
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  needTensors('reshape', { x });
+  if (!Array.isArray(shape)) throw new SpikeloomError(`reshape: a shape is an array of sizes, not ${String(shape)}`);
   const full = complete(x, shape);
   const y = rearranged(x, full);
   record([y], [x], ([gy]) => [rearranged(gy!, x.shape)]);

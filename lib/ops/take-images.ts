@@ -1,4 +1,4 @@
-import { nativeOp, SpikeloomError, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, SpikeloomError, type Tensor } from '../core/index.ts';
 import { HEADER_WORDS } from './image-program.ts';
 
 const images = nativeOp<'x'>('takeImages');
@@ -31,12 +31,13 @@ export interface ImageTensors {
  * takeImages(set, tensor(programs, { shape: [2, programWords(0)] }));
  */
 export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
-  const { table, size } = set;
+  const { images: pixels, table, size } = set;
+  needTensors('takeImages', { images: pixels, table, programs });
   const [H, W] = size;
   const bytes = table.shape[0]! * H * W;
-  if (set.images.shape.at(-1) !== bytes || bytes === 0) {
+  if (pixels.shape.at(-1) !== bytes || bytes === 0) {
     throw new SpikeloomError(
-      `takeImages: images of ${table.shape[0]} channels and ${H}x${W} pixels have ${bytes} bytes, but these have ${set.images.shape.at(-1)}`,
+      `takeImages: images of ${table.shape[0]} channels and ${H}x${W} pixels have ${bytes} bytes, but these have ${pixels.shape.at(-1)}`,
     );
   }
   if (programs.shape.at(-1)! < HEADER_WORDS) {
@@ -44,7 +45,7 @@ export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
       `takeImages: a program has ${HEADER_WORDS} words or more, but these have ${programs.shape.at(-1)}`,
     );
   }
-  return images.run({ images: set.images, table, programs }, {}, { dims: { H, W } }).x;
+  return images.run({ images: pixels, table, programs }, {}, { dims: { H, W } }).x;
 }
 
 /**

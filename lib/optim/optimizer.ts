@@ -163,8 +163,8 @@ export class Optimizer implements Disposable {
 }
 
 function checkParameters(parameters: readonly NamedParameter[]): Tensor {
-  const first = parameters[0]?.tensor;
-  if (!first) throw new SpikeloomError('an optimizer needs at least one parameter');
+  const first = Array.isArray(parameters) ? (parameters as readonly NamedParameter[])[0]?.tensor : undefined;
+  if (!first) throw new SpikeloomError('an optimizer needs at least one parameter, as in sgd()(net.parameters())');
   const names = new Set<string>();
   for (const { name, tensor } of parameters) {
     if (names.has(name))

@@ -1,9 +1,10 @@
 // Accuracy, loss and firing rates of a network on an image set.
 import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
-import type { AnySet } from '../data/batch.ts';
+import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { Net } from '../nn/index.ts';
+import { needNet } from '../nn/net.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
@@ -163,6 +164,8 @@ export async function evaluateOver(
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
 export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation> {
+  needNet('evaluate()', net);
+  needSet(set);
   needOptions('evaluate()', options, KNOWN);
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   checkOutput({ kind: loss }, net.plan, set.classes.length);

@@ -3,6 +3,7 @@ import { freemem } from 'node:os';
 import { type Device, planStep, runToEnd, type StepPlan, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import type { Net } from '../nn/index.ts';
+import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
@@ -68,6 +69,7 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
+  needNet('trainingMemory()', net);
   needOptions('trainingMemory()', options, KNOWN);
   if (options.loss !== undefined) needOptions('loss', options.loss, LOSS_DEFAULTS);
   const { batch, optimizer: factory, loss, dataBytes = 0, ...rest } = options;

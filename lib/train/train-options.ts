@@ -5,6 +5,8 @@ import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
 import type { Net } from '../nn/index.ts';
+import { needNet } from '../nn/net.ts';
+import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
@@ -122,6 +124,7 @@ function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): voi
 
 /** @throws SpikeloomError for options that make no sense */
 export function filled(net: Net, options: TrainOptions): Filled {
+  needNet('train()', net);
   needOptions('train()', options, KNOWN);
   checkParts(options);
   const {
@@ -147,6 +150,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
   }
   const schedule = options.schedule ?? constant({ epochs });
   const loss = { ...LOSS_DEFAULTS, ...given(options.loss ?? {}) };
+  lossOptions('train()', { smoothing: loss.smoothing });
   const mix = mixSettings(options.mix);
   const feed = { data, batch, seed, augment, mix, workers, resident };
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };

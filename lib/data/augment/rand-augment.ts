@@ -1,5 +1,6 @@
 // RandAugment and color jitter for ImageNet, as the recipes that name them draw them.
 
+import { SpikeloomError } from '../../core/errors.ts';
 import { needOptions } from '../../core/options.ts';
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
@@ -81,6 +82,16 @@ export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
   needOptions('randAugment()', options, KNOWN);
   const { magnitude = 5, std = 0.5, count = 2, probability = 0.5 } = options;
   const { fill = [124, 116, 104], resample = ['bilinear', 'bicubic'] } = options;
+  const rules: [key: string, value: number, isFine: boolean, rule: string][] = [
+    ['magnitude', magnitude, magnitude >= 0 && magnitude <= 10, 'a number from 0 to 10'],
+    ['std', std, std >= 0 && std <= 100, 'a number from 0 to 100'],
+    ['count', count, Number.isInteger(count) && count >= 0 && count <= 100, 'an integer from 0 to 100'],
+    ['probability', probability, probability >= 0 && probability <= 1, 'a number from 0 to 1'],
+  ];
+  for (const [key, value, isFine, rule] of rules) {
+    if (!isFine || typeof value !== 'number')
+      throw new SpikeloomError(`randAugment(): ${key} is ${rule}, not ${String(value)}`);
+  }
   const draw = (draws: Philox, size: Size): ImageChange[] => {
     const drawn = Array.from({ length: count }, () => OPERATIONS[draws.below(OPERATIONS.length)]!);
     const done = drawn.filter(() => draws.uniform() < probability);
@@ -116,6 +127,10 @@ export function colorJitter(options: ColorJitterOptions): ChangeDrawer {
     ['contrast', contrast],
     ['color', saturation],
   ] as const;
+  for (const [kind, change] of all) {
+    if (typeof change !== 'number' || !(change >= 0 && change < 1e6))
+      throw new SpikeloomError(`colorJitter(): a change of ${kind} is a number from 0 on, not ${String(change)}`);
+  }
   const kinds = all.filter(([, change]) => change > 0);
   const draw = (draws: Philox): ImageChange[] =>
     [...draws.permutation(kinds.length)].map((i) => {

@@ -79,8 +79,9 @@ const defaultFolder = (root: string): string => join(isFolder(root) ? root : dir
 
 /** A checked pair of integers. @throws SpikeloomError */
 function sides(key: string, value: readonly [number, number]): [number, number] {
-  if (value.length === 2 && value.every((n) => Number.isInteger(n) && n >= 1 && n <= 4096)) return [...value];
-  throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value.join(', ')}]`);
+  const isSide = (n: number) => Number.isInteger(n) && n >= 1 && n <= 4096;
+  if (Array.isArray(value) && value.length === 2 && value.every(isSide)) return [...value] as [number, number];
+  throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value}]`);
 }
 
 /** @internal Refuses impossible options before any file is read. */

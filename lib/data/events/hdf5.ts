@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Dataset, Entity, File, Metadata } from 'h5wasm/node';
 import { f16ToF32 } from '../../core/half-float.ts';
+import { needOptions } from '../../core/options.ts';
 import { DataError, unreadable } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
@@ -182,7 +183,9 @@ function members({ type, compound_type: compound }: Metadata, path: string, file
  * @throws DataError if the file is missing, damaged or of another layout, or an event lies outside of the sensor
  * @example await readHdf5Events('nmnist.h5', '0/00004', { width: 34, height: 34 })
  */
-export async function readHdf5Events(file: string, path: string, { width, height }: SensorSize): Promise<Events> {
+export async function readHdf5Events(file: string, path: string, size: SensorSize): Promise<Events> {
+  needOptions('the sensor', size, { width: true, height: true });
+  const { width, height } = size;
   const from = await openHdf5(file);
   try {
     const dataset = column(from, path, file);

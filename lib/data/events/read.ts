@@ -97,6 +97,8 @@ function decodeAll(
  * @example decodeEvents(bytes, { file: '00002.bin', format: 'nmnist' }).count
  */
 export function decodeEvents(bytes: Uint8Array, options: EventOptions & { file?: string } = {}): Events {
+  if (!(bytes instanceof Uint8Array))
+    throw new SpikeloomError('decodeEvents() takes the bytes of a file, a Uint8Array');
   needOptions('decodeEvents()', options, { ...EVENT_OPTIONS, file: true });
   const file = options.file ?? 'recording';
   const recording = openRecording(bytes.subarray(0, MAX_HEADER), file, options);

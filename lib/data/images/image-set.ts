@@ -40,7 +40,19 @@ function isShared(array: ArrayBufferView): boolean {
  * @throws SpikeloomError if sizes, labels or statistics do not fit together
  */
 export function imageSet(init: ImageSetInit): ImageSet {
+  const lists = {
+    images: init?.images,
+    labels: init?.labels,
+    mean: init?.mean,
+    std: init?.std,
+    classes: init?.classes,
+  };
+  for (const [key, list] of Object.entries(lists)) {
+    if (typeof list === 'object' && list !== null && 'length' in list) continue;
+    throw new SpikeloomError(`imageSet(): ${key} is an array, not ${String(list)}`);
+  }
   const { images, labels } = init;
+  if (!ArrayBuffer.isView(images)) throw new SpikeloomError('imageSet(): images are a Uint8Array of pixels [N,C,H,W]');
   let sharedImages = images as Uint8Array<SharedArrayBuffer>;
   if (!isShared(images)) {
     sharedImages = sharedBytes(images.length);
@@ -48,6 +60,9 @@ export function imageSet(init: ImageSetInit): ImageSet {
   }
   let sharedClasses = labels as Int32Array<SharedArrayBuffer>;
   if (!(labels instanceof Int32Array) || !isShared(labels)) {
+    const wrong = Array.from(labels).find((label) => !Number.isInteger(label));
+    if (wrong !== undefined)
+      throw new SpikeloomError(`imageSet(): labels are numbers of classes, not ${String(wrong)}`);
     sharedClasses = sharedLabels(labels.length);
     sharedClasses.set(labels);
   }

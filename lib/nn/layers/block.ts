@@ -78,7 +78,9 @@ export function block(channels: number, options: BlockOptions & { name: string }
  * `blocks` residual blocks; the first one has the stride. Default name: `stage` and the number of channels.
  * @example ...stage(128, { blocks: 2, stride: 2 })
  */
-export function stage(channels: number, { blocks, name = `stage${channels}`, ...options }: StageOptions): Layer[] {
+export function stage(channels: number, given: StageOptions): Layer[] {
+  needOptions('stage()', given, { ...KNOWN, blocks: true });
+  const { blocks, name = `stage${channels}`, ...options } = given;
   if (!Number.isInteger(blocks) || blocks < 1 || blocks > 1000) {
     throw new SpikeloomError(`${name}: a stage has 1 to 1000 blocks, not ${blocks}`);
   }

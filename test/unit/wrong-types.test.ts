@@ -1,0 +1,150 @@
+// What a program in plain JavaScript may hand over by mistake: refused with what is wanted, never computed with.
+import { expect } from 'chai';
+import * as api from '../../lib/index.ts';
+import { tinyNet } from '../support/tiny-net.ts';
+
+const { ops, tensor, zeros } = api;
+
+/** Anything at all: the compiler would refuse it. */
+const none = undefined as never;
+const wrong = (value: unknown) => value as never;
+
+const image = { name: 'n', count: 1, channels: 3, height: 9, width: 7, classes: ['a', 'b', 'c', 'd'] };
+const arrays = { images: new Uint8Array(3 * 63), labels: [0], mean: [0, 0, 0], std: [1, 1, 1] };
+const set = () => api.imageSet({ ...image, ...arrays });
+const frames = () => zeros([2, 1, 3, 4, 4]);
+
+const calls: Record<string, [call: () => unknown, message: RegExp]> = {
+  'an op without its tensor': [() => ops.relu(none), /^relu: 'x' is missing; the op reads relu\(x/],
+  'an op of an array': [() => ops.relu(wrong([1])), /^relu: 'x' is a tensor, not Array$/],
+  'add of a number': [() => ops.add(zeros([1]), wrong(3)), /^add: 'y' is a tensor, not 3$/],
+  'conv2d without weights': [() => ops.conv2d(frames(), none), /^conv2d: 'w' is a tensor, not undefined$/],
+  'conv2d with a bias that is none': [
+    () => ops.conv2d(frames(), zeros([4, 3, 3, 3]), { bias: wrong(3) }),
+    /^conv2d: 'bias' is a tensor, not 3$/,
+  ],
+  'conv2d with a stride that is none': [
+    () => ops.conv2d(frames(), zeros([4, 3, 3, 3]), { stride: wrong({}) }),
+    /^conv2d: stride is at least 1/,
+  ],
+  'lif of nothing': [() => ops.lif(none), /^lif: 'x' is a tensor, not undefined$/],
+  'plif without a decay': [() => ops.plif(frames(), none), /^plif: 'logit' is a tensor/],
+  'a pool without a kernel': [() => ops.maxPool2d(frames(), wrong({})), /^maxPool2d: kernel and stride are whole/],
+  'batchNorm of nothing': [() => ops.batchNorm(none, wrong({})), /^batchNorm: 'x' is a tensor/],
+  'fire without a norm': [
+    () => ops.fire(frames(), wrong({})),
+    /^the options of the norm of fire are an object of gamma/,
+  ],
+  'reshape without a shape': [
+    () => ops.reshape(frames(), none),
+    /^reshape: a shape is an array of sizes, not undefined$/,
+  ],
+  'a loss without labels': [() => api.crossEntropy(zeros([2, 3]), none), /^crossEntropy: 'labels' is a tensor/],
+  'a loss of labels in an array': [
+    () => api.bceWithLogits(zeros([2, 3]), wrong([0, 1])),
+    /^bceWithLogits: 'labels' is a tensor, not Array$/,
+  ],
+  'dropout without a counter': [
+    () => ops.dropout(frames(), none, { p: 0.5, seed: 1 }),
+    /^dropout: 'counter' is a tensor/,
+  ],
+  'scale by a text': [() => ops.scale(zeros([1]), wrong('2')), /^scale: attribute 'factor' is float, not 2$/],
+  'a window of one number': [
+    () => ops.eventFrames(zeros([1], 'i32'), zeros([1, 2], 'i32'), { window: wrong(3) }),
+    /^eventFrames: window is two integers from 1 to 4096, not 3$/,
+  ],
+  'a program of no image': [
+    () => ops.encodePrograms([wrong({})]),
+    /^a program has the index of an image, not undefined$/,
+  ],
+  'a change that there is not': [
+    () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'zoom' })] }]),
+    /^a change of an image is one of affine, color, .*, not 'zoom'$/,
+  ],
+  'an affine change without a map': [
+    () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'affine' })] }]),
+    /^an affine change has a map of six numbers/,
+  ],
+  'a device by its name': [
+    () => tensor([1], { device: wrong('cpu') }),
+    /^a device is what device\(\) gives, .*, not 'cpu'$/,
+  ],
+  'a number for a device': [() => zeros([1], 'f32', wrong(3)), /^a device is what device\(\) gives/],
+  'a tensor of a DataView': [
+    () => tensor(wrong(new DataView(new ArrayBuffer(8)))),
+    /^a tensor is made of an array of num/,
+  ],
+  'set of nothing': [() => zeros([2]).set(none), /^f32\[2\] takes a Float32Array of 2 elements, not undefined/],
+  'setRows of nothing': [
+    () => zeros([2, 2]).setRows(0, none),
+    /^rows of f32\[2,2\] are Float32Arrays .*, not undefined/,
+  ],
+  'backward of nothing': [() => api.backward(none), /^backward\(\): 'loss' is a tensor, not undefined$/],
+  'parameter of a number': [() => api.parameter(wrong(3)), /^parameter\(\): 't' is a tensor, not 3$/],
+  'keep of nothing': [() => api.keep(none), /^keep\(\): 'tensor' is a tensor, not undefined$/],
+  'a step recorded without a device': [
+    () => api.recordStep(none, () => zeros([1])),
+    /^a device is what device\(\) gives/,
+  ],
+  'define without layers': [() => api.define('x', none), /^define\(\) takes a name and a function that gives layers/],
+  'a network of no plan': [() => new api.Net(wrong({})), /^a network is made of a ModelPlan/],
+  'a network of nothing': [() => tinyNet('cpu')(none), /^tiny: 'x' is a tensor, not undefined$/],
+  'recompute by a text': [
+    () => api.Net.fromJSON(tinyNet('cpu').toJSON(), { recompute: wrong('no') }),
+    /^recompute is true or false, not "no"$/,
+  ],
+  'a stage of no blocks': [() => api.stage(4, none), /^the options of stage\(\) are an object of/],
+  'a summary of no batch': [
+    () => tinyNet('cpu').summary({ batch: Number.NaN }),
+    /^a summary is of a batch of at least 1/,
+  ],
+  'a summary of a type': [() => tinyNet('cpu').summary({ dtype: wrong('f16') }), /not of 1 in 'f16'$/],
+  'an optimizer of nothing': [() => api.sgd()(none), /^an optimizer needs at least one parameter/],
+  'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],
+  'an image set without labels': [() => api.imageSet({ ...image, ...arrays, labels: none }), /labels is an array/],
+  'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /not a$/],
+  'an image set of one mean': [() => api.imageSet({ ...image, ...arrays, mean: wrong(0) }), /mean is an array, not 0$/],
+  'a loader of nothing': [() => api.loader(none, { batch: 1 }), /^a data set is a half of what a reader gives/],
+  'a loader of two sets': [() => api.loader(wrong({ train: set() }), { batch: 1 }), /^a data set is a half of what/],
+  'events of a text': [() => api.decodeEvents(wrong('abc')), /^decodeEvents\(\) takes the bytes of a file/],
+  'events without a sensor': [
+    () => api.readHdf5Events('none.h5', 'x', none),
+    /^the options of the sensor are an object/,
+  ],
+  'a size of one number': [() => api.shd('none', { steps: 2, size: wrong(3) }), /^size is two integers from 1 to 4096/],
+  'a magnitude that is none': [
+    () => api.randAugment({ magnitude: Number.NaN }),
+    /^randAugment\(\): magnitude is a number/,
+  ],
+  'a billion changes': [() => api.randAugment({ count: 1e9 }), /^randAugment\(\): count is an integer from 0 to 100/],
+  'a jitter by a text': [() => api.colorJitter({ contrast: wrong('x') }), /^colorJitter\(\): a change of contrast is/],
+  'training of a design': [
+    () => api.train(wrong(api.model('fsta-resnet8')), { data: { train: set(), test: set() }, epochs: 1 }),
+    /^train\(\) takes a network/,
+  ],
+  'training with a text for smoothing': [
+    () =>
+      api.train(tinyNet('cpu'), { data: { train: set(), test: set() }, epochs: 1, loss: { smoothing: wrong('x') } }),
+    /^train\(\): smoothing is between 0 and 1, not x$/,
+  ],
+  'evaluation of no set': [() => api.evaluate(tinyNet('cpu'), none), /^a data set is a half of what a reader gives/],
+  'memory of no network': [() => api.trainingMemory(none, { batch: 1 }), /^trainingMemory\(\) takes a network/],
+};
+
+describe('what is of a wrong type is refused:', () => {
+  for (const [name, [call, message]] of Object.entries(calls)) {
+    it(name, async () => {
+      let result: unknown;
+      const failure = await Promise.resolve()
+        .then(() =>
+          api.scope(() => {
+            result = call();
+          }),
+        )
+        .then(() => result)
+        .catch((error: unknown) => error);
+      expect(failure).to.be.instanceOf(api.SpikeloomError);
+      expect((failure as Error).message).to.match(message);
+    });
+  }
+});
