@@ -85,6 +85,13 @@ describe('spikeloom data fetch', function () {
     expect(readdirSync(folder.path('my data/shd'))).to.deep.equal([]);
   });
 
+  it('needs no addon', async () => {
+    server.files['shd_train.h5.zip'] = { content: Buffer.from('not it') };
+    const args = ['data', 'fetch', 'shd', '--to', folder.path('bare'), '--from', server.url];
+    const { stderr } = await spikeloom(args, { env: { SPIKELOOM_BUILD: folder.path('none') } });
+    expect(stderr).to.match(/must have the MD5 f3252aeb598ac776c1b526422d90eecb, but has/);
+  });
+
   it('says what the system refuses, and no more', async () => {
     server.files['shd_train.h5.zip'] = { content: Buffer.from('not it') };
     const part = folder.path('my data/shd/shd_train.h5.zip.part');

@@ -54,6 +54,15 @@ function dropPart(file: string): void {
   for (const path of [partOf(file), factsOf(file)]) rmSync(path, { force: true });
 }
 
+/** Whether this process has the lock now; without the addon files are fetched, but not locked. */
+function locked(descriptor: number): boolean {
+  try {
+    return native().lockFile(descriptor);
+  } catch {
+    return true;
+  }
+}
+
 /**
  * Opens the part, made where there is none, and locks it until it is closed: one at a time fetches a file.
  * @throws SpikeloomError where somebody fetches it now
@@ -62,7 +71,7 @@ async function claimPart(file: string): Promise<FileHandle> {
   for (;;) {
     const part = await open(partOf(file), constants.O_RDWR | constants.O_CREAT);
     try {
-      if (!native().lockFile(part.fd)) {
+      if (!locked(part.fd)) {
         throw new SpikeloomError(`${file} is being fetched by another process; wait until it has ended, or stop it`);
       }
       if ((await part.stat()).ino === statOf(partOf(file))?.ino) return part;
