@@ -13,6 +13,25 @@ bool paysTables(const Geometry& g, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > (dots ? 16 : 4);
 }
 
+// gw = the sum of slices [O][tap][width] in order; `step` from slice to slice.
+void addSlices(const Call& call, const Geometry& g, const float* parts, int64_t slices, int64_t step, int64_t width) {
+  const int64_t taps = g.kh * g.kw;
+  parallelFor(call, g.O, [&](int64_t o, int) {
+    const float* from = parts + o * taps * width;
+    float* to = as<float>(call.tensors[2]) + o * taps * g.C;
+    for (int64_t tap = 0; tap < taps; tap++, from += width, to += g.C) {
+      for (int64_t c = 0; c < g.C; c += 16) {
+        const __mmask16 channels = firstLanes(g.C - c);
+        __m512 sum = _mm512_maskz_loadu_ps(channels, from + c);
+        for (int64_t slice = 1; slice < slices; slice++) {
+          sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(channels, from + slice * step + c));
+        }
+        _mm512_mask_storeu_ps(to + c, channels, sum);
+      }
+    }
+  });
+}
+
 struct SpikeGradient {
   const Call& call;
   Geometry g;
@@ -153,17 +172,7 @@ struct SpikeGradient {
     parallelFor(call, groups * g.H, [&](int64_t task, int) { turnBits(task / g.H, task % g.H); });
     parallelFor(call, slices * outputBlocks(), [&](int64_t task, int thread) { runSlice(task % outputBlocks(), task / outputBlocks(), thread); });
     if (direct) return;
-    parallelFor(call, g.O, [&](int64_t o, int) {
-      const float* from = parts + o * taps() * width;
-      float* to = as<float>(call.tensors[2]) + o * taps() * g.C;
-      for (int64_t tap = 0; tap < taps(); tap++, from += width, to += g.C) {
-        for (int64_t c = 0; c < g.C; c += 16) {
-          __m512 sum = _mm512_loadu_ps(from + c);
-          for (int64_t slice = 1; slice < slices; slice++) sum = _mm512_add_ps(sum, _mm512_loadu_ps(from + slice * sumsSize() + c));
-          _mm512_mask_storeu_ps(to + c, firstLanes(g.C - c), sum);
-        }
-      }
-    });
+    addSlices(call, g, parts, slices, sumsSize(), width);
   }
 };
 

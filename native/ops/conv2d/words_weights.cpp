@@ -1,5 +1,6 @@
 // The weight gradient in vectors with dot products of bf16 pairs: a product over images and pixels, whose words are pairs of images where
-// factors are rounded to bf16, else single floats (cpu/words.inl). Spikes choose sums of gradients instead (ops/conv2d/spike_weights.inl).
+// factors are rounded to bf16, else single floats (cpu/words.inl). Spikes choose sums of gradients instead (spike_weights.inl), and 3x3
+// kernels in bf16 go by tiles of pixels where that pays (winograd_weights.inl).
 //
 //   gw[8 o, tap, 32 c] = sum over groups of 32 images, pixels, images of  gy[image, pixel, 8 o] * x[image, source(pixel, tap), 32 c]
 //
@@ -27,6 +28,7 @@ constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 constexpr int64_t kSums = kTileRows * 32;
 
 #include "ops/conv2d/spike_weights.inl"
+#include "ops/conv2d/winograd_weights.inl"
 
 // Whether kernel elements become channels: those of the picture would leave most of a vector empty.
 bool isThin(const Geometry& g) { return g.C < 8; }
@@ -190,8 +192,10 @@ void conv2dGradW(const Call& call) {
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   const bool few = isThin(g) && (x.dtype == DType::spike || g.kh * g.kw * g.C < 8);
   if (g.N < 4 || few || g.O < kTileRows) return runLower(kConv2dGradW, call);
-  if (paysTables(g, x, isRounded(gy, x))) return spikeGradient(call);
-  if (isRounded(gy, x)) WordGradient<Bf16>(call, g).run();
+  const bool rounded = isRounded(gy, x), tables = paysTables(g, x, rounded);
+  if (rounded && paysWinograd(g, tables)) WinogradGradient(call, g).run();
+  else if (tables) return spikeGradient(call);
+  else if (rounded) WordGradient<Bf16>(call, g).run();
   else WordGradient<float>(call, g).run();
   if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
 }
