@@ -56,7 +56,7 @@ struct Tasks {
   }
   int64_t windows() const { return groups * rowTasks * columnTasks; }
   // Whether windows alone are no work for many threads.
-  bool areFew() const { return windows() < 8 && blocks > 1; }
+  bool areFew() const { return windows() <= 8 && blocks > 1; }
 };
 
 struct Results {
