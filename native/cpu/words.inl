@@ -131,7 +131,10 @@ struct WordWindow {
 
   // 16 words of channels from element `at` on, of which n are there.
   __m512i along(int64_t at, int64_t n) const {
-    if (view->dtype == DType::bf16) return loadRowPart(as<Bf16>(*view) + at, static_cast<int>(n < 32 ? n : 32));
+    if (view->dtype == DType::bf16) {
+      if constexpr (kPerWord<F> == 1) return (__m512i)halfPart(as<Bf16>(*view) + at, static_cast<int>(n < 16 ? n : 16));
+      else return loadRowPart(as<Bf16>(*view) + at, static_cast<int>(n < 32 ? n : 32));
+    }
     return wordsAlong<F>(as<float>(*view) + at, n);
   }
 

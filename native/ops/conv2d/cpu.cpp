@@ -160,9 +160,10 @@ void conv2dGradX(const Call& call) {
   if constexpr (sizeof(T) == 4) {
     const Product p(g, true);
     const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
-    const bool rounded = isRounded(gy, gx);
-    if (!rounded && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
-    if (!rounded && !isSmall(p)) return multiply(WordWay<float>{p}, call, p, gy, results);
+    // A gradient that is rounded itself is made of factors as they are.
+    const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
+    if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+    if (exact && !isSmall(p)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif
   const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
