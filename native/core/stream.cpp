@@ -3,6 +3,7 @@
 #include <chrono>
 #include <algorithm>
 #include <new>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 
@@ -237,7 +238,9 @@ void Stream::attempt(const KernelCall& call, const std::function<void()>& work) 
     __builtin_strcpy(status_.message, "out of memory");
   }
   if (status_.failed) {
-    failure_ = std::string(call.op) + ": " + status_.message;
+    // what is said of bad data names its op already, since a GPU finds it later
+    const std::string op = std::string(call.op) + ": ";
+    failure_ = std::string_view(status_.message).starts_with(op) ? status_.message : op + status_.message;
     if (call.place != 0) failure_ += " [call " + std::to_string(call.place) + "]";
   }
   status_ = {};
