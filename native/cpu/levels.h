@@ -54,11 +54,6 @@
         else return &function<T>;                                                                            \
       }.template operator()<double>());
 
-// For kernels that leave f64 to the level below.
-#define SPIKELOOM_KERNEL_F32(signature, function)                 \
-  [[maybe_unused]] static const bool SPIKELOOM_JOIN(kRegistered_, function) = \
-      ::spikeloom::registerCpuKernel(signature, kLevel, &function<float>, nullptr);
-
 #if defined(SPIKELOOM_MATRIX_UNIT)
 #define SPIKELOOM_LEVEL_NOW 4
 #elif defined(SPIKELOOM_BF16_DOTS)

@@ -168,8 +168,8 @@ void conv2dGradX(const Call& call) {
   multiplyTiles(call, p, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
 }
 
-SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
-SPIKELOOM_KERNEL_F32(kConv2dGradX, conv2dGradX)
+SPIKELOOM_KERNEL(kConv2d, conv2d)
+SPIKELOOM_KERNEL(kConv2dGradX, conv2dGradX)
 
 #include "cpu/level_end.inl"
 #endif

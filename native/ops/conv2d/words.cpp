@@ -43,8 +43,8 @@ void conv2dGradX(const Call& call) {
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
 
-SPIKELOOM_KERNEL_F32(kConv2d, conv2d)
-SPIKELOOM_KERNEL_F32(kConv2dGradX, conv2dGradX)
+SPIKELOOM_KERNEL(kConv2d, conv2d)
+SPIKELOOM_KERNEL(kConv2dGradX, conv2dGradX)
 
 #include "cpu/level_end.inl"
 #endif

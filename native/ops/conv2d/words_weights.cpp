@@ -200,7 +200,7 @@ void conv2dGradW(const Call& call) {
   if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
 }
 
-SPIKELOOM_KERNEL_F32(kConv2dGradW, conv2dGradW)
+SPIKELOOM_KERNEL(kConv2dGradW, conv2dGradW)
 
 #include "cpu/level_end.inl"
 #endif
