@@ -160,7 +160,7 @@ struct WinogradGradient {
   static constexpr int64_t kSteps = kUnits * kUnitWords;  // words of a window's sums
   static constexpr int64_t kPositions = 16;
   static constexpr int64_t kPlane = kSide * kSteps + 16;  // a position; caches take few lines that lie a power of two apart
-  static constexpr int64_t kTasks = 16, kSliceWindows = 4;  // so many tasks, unless slices become smaller
+  static constexpr int64_t kTasks = 16, kSliceWindows = 8;  // so many tasks, unless slices become smaller
 
   const Call& call;
   const TensorView &gy, &x;
