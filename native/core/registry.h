@@ -8,8 +8,8 @@
 
 namespace spikeloom {
 
-// Instruction-set levels of the CPU kernels, in rising order. avx512bf16: avx512 and dot products of bfloat16 pairs; amx: and the
-// bfloat16 matrix unit.
+// Instruction-set levels of the CPU kernels, in rising order. avx512bf16: avx512 and dot products of pairs of bfloat16 and
+// of 16-bit integers; amx: and the bfloat16 matrix unit.
 enum class Level : int { baseline = 0, avx2 = 1, avx512 = 2, avx512bf16 = 3, amx = 4 };
 constexpr int kLevels = 5;
 const char* levelName(Level level);
