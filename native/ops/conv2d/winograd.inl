@@ -8,38 +8,15 @@
 //         0 -1  1  0          1/2 -1/2  1/2
 //         0  1  0 -1          0    0    1
 //
-// Each of the 16 positions is a matrix product of its own, tiles x channels by channels x 32 target channels (cpu/words.inl), of factors F:
+// Each of the 16 positions is a matrix product of its own, tiles x channels by channels x 32 target channels (cpu/tile_sums.inl), of factors F:
 // bf16 or f32, transformed in f32 and rounded, if at all, afterwards; or 16-bit integers for spikes, where nothing rounds but the weights
 // beforehand (winograd_panels.inl), so that a pixel's sum does not depend on its place in the tile. A window is some rows of tiles of one
 // image, or several images.
-constexpr int64_t kPositions = 16;
-constexpr int64_t kWindowTiles = 64;             // the sums of a window's tiles stay in the second cache beside its sources
+#include "ops/conv2d/winograd_steps.inl"
+
+constexpr int64_t kWindowTiles = 64;            // the sums of a window's tiles stay in the second cache beside its sources
 constexpr int64_t kTransformedBytes = 1 << 19;  // of a window's sources
 constexpr int64_t kMostChannels = 1 << 12;      // so that integer sums stay below 2^31
-
-// The steps of B^T, A^T and 2G, on vectors of floats or integers.
-struct Winograd {
-  template <class V>
-  static void source(const V d[4], V v[4]) {
-    v[0] = d[0] - d[2], v[1] = d[1] + d[2], v[2] = d[2] - d[1], v[3] = d[1] - d[3];
-  }
-  template <class V>
-  static void target(const V m[4], V* first, V* second) {
-    *first = m[0] + m[1] + m[2], *second = m[1] - m[2] - m[3];
-  }
-  template <class V>
-  static void kernel(V g0, V g1, V g2, V* u, int step) {
-    const V outer = g0 + g2;
-    u[0] = g0 + g0, u[step] = outer + g1, u[2 * step] = outer - g1, u[3 * step] = g2 + g2;
-  }
-  // Four times the weights of the 16 positions, of 9 kernel elements.
-  template <class V>
-  static void kernel(const V g[9], V u[16]) {
-    V rows[12];
-    for (int j = 0; j < 3; j++) kernel(g[j], g[3 + j], g[6 + j], rows + j, 3);
-    for (int i = 0; i < 4; i++) kernel(rows[i * 3], rows[i * 3 + 1], rows[i * 3 + 2], u + i * 4, 1);
-  }
-};
 
 // Where the channels of 4 rows of source pixels lie, and whether there are such rows; S is float, Bf16 or, for spikes, uint32_t.
 template <class S>
@@ -70,7 +47,6 @@ typedef int32_t IntVec __attribute__((vector_size(64)));
 // Sums as they leave TileSums.
 template <class F>
 using Sum = std::conditional_t<std::is_same_v<F, int16_t>, IntVec, Vec<float>>;
-
 
 template <>
 struct WinogradFactor<int16_t> {
@@ -230,11 +206,9 @@ struct WinogradWay {
   }
 };
 
-// Whether tiles take at most so many of the products that kernel elements take, of which those outside of the picture are left out.
+// Whether tiles of enough channels take at most so many of the products that kernel elements take.
 bool paysWinograd(const Product& p, double share) {
-  const Geometry& g = p.g;
-  if (g.kh != 3 || g.kw != 3 || g.sh != 1 || g.sw != 1 || g.ph != 1 || g.pw != 1) return false;
-  if (p.sourceC < 32 || p.sourceC > kMostChannels || p.targetC < 32) return false;
-  const int64_t tiles = ceilDivide(p.targetH, 2) * ceilDivide(p.targetW, 2), direct = (3 * p.targetH - 2) * (3 * p.targetW - 2);
-  return p.N * tiles >= 2 * kTileRows && static_cast<double>(kPositions * tiles) <= share * static_cast<double>(direct);
+  const bool fits = p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32;
+  const int64_t tiles = ceilDivide(p.targetH, 2) * ceilDivide(p.targetW, 2);
+  return fits && p.N * tiles >= 2 * kTileRows && takesTiles(p.g, share);
 }

@@ -12,6 +12,8 @@
 // images. A unit of the sum is a tile of four images. A task is 64 x 64 weight kernels and a slice of the units, of
 // which a window is laid out at a time: it stays in the second cache with the sums of the 16 positions. The slices'
 // sums are added in order. How the work is cut depends on the shapes alone.
+#include "ops/conv2d/winograd_steps.inl"
+
 constexpr int64_t kWinogradSide = 64, kWinogradUnits = 16;  // outputs and channels of a task, units of a window
 
 // Tiles of a window that follow each other in a row of tiles, of images n .. n + 3 where they are there.
@@ -150,15 +152,14 @@ struct TileColumn {
 
   template <class F>
   __attribute__((always_inline)) TileColumn(int64_t column, const F& pixel) {
-    const L d0 = pixel(0, column), d1 = pixel(1, column), d2 = pixel(2, column), d3 = pixel(3, column);
-    rows[0] = d0 - d2, rows[1] = d1 + d2, rows[2] = d2 - d1, rows[3] = d1 - d3;
+    const L d[4] = {pixel(0, column), pixel(1, column), pixel(2, column), pixel(3, column)};
+    Winograd::source(d, rows);
   }
 };
 
 struct WinogradGradient {
   static constexpr int64_t kSide = kWinogradSide, kUnits = kWinogradUnits, kUnitWords = 2;
   static constexpr int64_t kSteps = kUnits * kUnitWords;  // words of a window's sums
-  static constexpr int64_t kPositions = 16;
   static constexpr int64_t kPlane = kSide * kSteps + 16;  // a position; caches take few lines that lie a power of two apart
   static constexpr int64_t kTasks = 16, kSliceWindows = 8;  // so many tasks, unless slices become smaller
 
@@ -209,10 +210,11 @@ struct WinogradGradient {
       const TileColumn<L> d(2 * i + 2, pixel), e(2 * i + 3, pixel);
 #pragma GCC unroll 4
       for (int r = 0; r < 4; r++) {
-        (a.rows[r] - d.rows[r]).store(to + 4 * r * kPlane);
-        (b.rows[r] + d.rows[r]).store(to + (4 * r + 1) * kPlane);
-        (d.rows[r] - b.rows[r]).store(to + (4 * r + 2) * kPlane);
-        (b.rows[r] - e.rows[r]).store(to + (4 * r + 3) * kPlane);
+        const L row[4] = {a.rows[r], b.rows[r], d.rows[r], e.rows[r]};
+        L v[4];
+        Winograd::source(row, v);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) v[j].store(to + (4 * r + j) * kPlane);
       }
       a = d, b = e;
     }
@@ -358,8 +360,6 @@ struct WinogradGradient {
 // behind where more of the products that meet a pixel are left (tables at 4x4, both at 7x7), and behind tables where
 // the transforms serve few channels.
 bool paysWinograd(const Geometry& g, bool tables) {
-  if (g.kh != 3 || g.kw != 3 || g.sh != 1 || g.sw != 1 || g.ph != 1 || g.pw != 1 || g.N < 8 || g.C < 8) return false;
-  if (tables && (g.C <= 32 || g.O <= 32)) return false;
-  const int64_t products = 16 * ceilDivide(g.P, 2) * ceilDivide(g.Q, 2), direct = (3 * g.P - 2) * (3 * g.Q - 2);
-  return 5 * products <= 3 * direct;
+  const bool fits = tables ? g.C > 32 && g.O > 32 : g.C >= 8;
+  return fits && g.N >= 8 && takesTiles(g, 0.6);
 }
