@@ -1,37 +1,14 @@
 // conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded
 // factors, on the CPU and on a CUDA device (pending where there is none).
 import { expect } from 'chai';
-import { backward, cudaBackend, device, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, cudaBackend, nativeOp, scope, type Tensor } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
 import { table } from '../ops/conv2d.ts';
+import { bf16Tensor, fromBf16, rounded } from '../support/bf16.ts';
 import { testDevices } from '../support/devices.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
 
-const bits = new DataView(new ArrayBuffer(4));
-
-/** The nearest bf16, ties to even. */
-function rounded(x: number): number {
-  bits.setFloat32(0, x);
-  const word = bits.getUint32(0);
-  bits.setUint32(0, ((word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000) >>> 0);
-  return bits.getFloat32(0);
-}
-const round = (t: HostTensor): HostTensor => ({ ...t, data: t.data.map(rounded) });
-
-function fromBf16(words: ArrayLike<number>): Float64Array {
-  return Float64Array.from(words, (word) => {
-    bits.setUint32(0, (word << 16) >>> 0);
-    return bits.getFloat32(0);
-  });
-}
-function toBf16(t: HostTensor, on: string): Tensor {
-  const words = Uint16Array.from(t.data, (x) => {
-    bits.setFloat32(0, rounded(x));
-    return bits.getUint32(0) >>> 16;
-  });
-  return tensor(words, { shape: t.shape, dtype: 'bf16', device: device(on) });
-}
 const values = async (t: Tensor) =>
   t.dtype === 'bf16' ? fromBf16(await t.array()) : Float64Array.from(await t.array());
 
@@ -54,8 +31,9 @@ const cases = [
 const AT_REST = 2 ** -8;
 const SUMS = 1e-5;
 /**
- * 3x3 kernels of stride 1 may be rounded after they were transformed (docs/numerics.md), and the output's gradient with
- * them: of the gradient with respect to x each factor's error counts 25/9 times in the square instead of none.
+ * Of 3x3 kernels of stride 1 weights and output gradients may be rounded to bf16 after they were transformed instead of
+ * before (docs/numerics.md). The roundings of both then stand in the gradient with respect to x, each with 25/9 of the
+ * variance that rounding plain weights has.
  */
 const TRANSFORMED = 2 ** -7;
 
@@ -73,19 +51,22 @@ for (const on of testDevices) {
             const x = kind === 'spikes' ? spikes(shape, 0.3, 3) : noise(shape, 3);
             const w = noise(kernel, 5);
             const options = { stride, padding: 1 };
-            const [expected] = table.twin({ x: kind === 'spikes' ? x : round(x), w: round(w) }, options);
+            const [expected] = table.twin({ x: kind === 'spikes' ? x : rounded(x), w: rounded(w) }, options);
             const gy = noise(expected!.shape, 9);
             // The gradient of the sums over rounded factors, in f64.
             const exact = {
-              x: toDevice(kind === 'spikes' ? { ...x, kind: 'real' } : round(x), 'f64', 'cpu'),
-              w: toDevice(round(w), 'f64', 'cpu'),
+              x: toDevice(kind === 'spikes' ? { ...x, kind: 'real' } : rounded(x), 'f64', 'cpu'),
+              w: toDevice(rounded(w), 'f64', 'cpu'),
             };
-            const given = { x: kind === 'bf16' ? toBf16(x, on) : toDevice(x, 'f32', on), w: toDevice(w, 'f32', on) };
+            const given = {
+              x: kind === 'bf16' ? bf16Tensor(x, on) : toDevice(x, 'f32', on),
+              w: toDevice(w, 'f32', on),
+            };
             for (const t of [...Object.values(exact), ...Object.values(given)]) t.requiresGrad = true;
-            scope(() => backward(conv2d(exact.x, exact.w, options), toDevice(round(gy), 'f64', 'cpu')));
+            scope(() => backward(conv2d(exact.x, exact.w, options), toDevice(rounded(gy), 'f64', 'cpu')));
             const y = scope(() => {
               const made = conv2d(given.x, given.w, { ...options, precision: 'bf16' });
-              backward(made, toBf16(gy, on));
+              backward(made, bf16Tensor(gy, on));
               return made;
             });
             expect(y.dtype).to.equal('bf16');
@@ -203,7 +184,7 @@ for (const on of testDevices) {
           it(`${given} in, ${out} out, stride ${stride}: the sum of both`, async () => {
             const real = given === 'f64' ? 'f64' : 'f32';
             const dims = { H: 6, W: 5 };
-            const made = (host: HostTensor) => (given === 'bf16' ? toBf16(host, on) : toDevice(host, real, on));
+            const made = (host: HostTensor) => (given === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on));
             const w = toDevice(noise([40, 33, 3, 3], 5), real, on);
             const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
             const added = made(noise([3, 11, 33, 6, 5], 7, 2));

@@ -1,7 +1,8 @@
 // The weight gradient of 3x3 kernels in bf16 at sizes where one level takes it by tiles of pixels (docs/numerics.md):
 // beside sums in float64 over the same factors, on the CPU and on a CUDA device (pending where there is none).
 import { expect } from 'chai';
-import { cudaBackend, device, nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { cudaBackend, device, nativeOp, scope, type Tensor, usualThreads } from '../../lib/core/index.ts';
+import { bf16Tensor, rounded } from '../support/bf16.ts';
 import { testDevices } from '../support/devices.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
 
@@ -14,20 +15,8 @@ const TRANSFORMED = { spikes: 2 ** -8, numbers: 2 ** -7 };
 
 type Kind = 'spikes' | 'f32' | 'bf16';
 
-/** The nearest bf16 below in magnitude: a bf16 number, to which nothing happens when it is rounded. */
-const truncated = (t: HostTensor): HostTensor => {
-  const words = new Uint32Array(Float32Array.from(t.data).buffer).map((word) => word & 0xffff0000);
-  return { ...t, data: Float64Array.from(new Float32Array(words.buffer)) };
-};
-
-function place(t: HostTensor, kind: Kind, on: string): Tensor {
-  if (kind !== 'bf16') return toDevice(t, 'f32', on);
-  const words = new Uint32Array(Float32Array.from(t.data).buffer);
-  return tensor(
-    Uint16Array.from(words, (word) => word >>> 16),
-    { shape: t.shape, dtype: 'bf16', device: device(on) },
-  );
-}
+const place = (t: HostTensor, kind: Kind, on: string): Tensor =>
+  kind === 'bf16' ? bf16Tensor(t, on) : toDevice(t, 'f32', on);
 
 async function gradients(x: HostTensor, gy: HostTensor, kinds: [Kind, Kind], on: string, bias = false) {
   const made = scope(() => {
@@ -69,8 +58,8 @@ const narrow = [
 ] as const;
 
 const data = ([N, C, O, H, W]: readonly [number, number, number, number, number], kind: Kind) => ({
-  x: kind === 'spikes' ? spikes([N, C, H, W], 0.3, 3) : truncated(noise([N, C, H, W], 3)),
-  gy: truncated(noise([N, O, H, W], 9)),
+  x: kind === 'spikes' ? spikes([N, C, H, W], 0.3, 3) : rounded(noise([N, C, H, W], 3)),
+  gy: rounded(noise([N, O, H, W], 9)),
 });
 
 for (const on of testDevices) {
@@ -135,7 +124,7 @@ for (const on of testDevices) {
         device(on).setThreads(threads);
         runs.push((await gradients(x, gy, ['spikes', 'bf16'], on)).gw);
       }
-      device(on).setThreads(2);
+      device(on).setThreads(usualThreads());
       for (const other of runs.slice(1)) expect(other).to.deep.equal(runs[0]);
     });
   });

@@ -1,44 +1,22 @@
 // The fused layer's gradients against those of the ops it replaces on the CPU, and bf16 against f32, on every device.
 // CUDA is pending where there is no such device.
 import { expect } from 'chai';
-import {
-  backward,
-  cudaBackend,
-  device,
-  type RealType,
-  type Shape,
-  scope,
-  type Tensor,
-  tensor,
-} from '../../lib/core/index.ts';
+import { backward, cudaBackend, device, type RealType, scope, type Tensor } from '../../lib/core/index.ts';
 import { layers } from '../ops/current.ts';
+import { bf16Tensor, fromBf16, rounded } from '../support/bf16.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
 import { testDevices } from '../support/devices.ts';
 import { difference, type HostInputs, type HostTensor, noise, type Tensors, toDevice } from '../support/op-table.ts';
 
 type Run = (t: Tensors, layer: Layer) => Tensor[];
 
-const toBf16 = (data: Float64Array): Uint16Array =>
-  new Uint16Array(
-    Uint32Array.from(
-      new Uint32Array(Float32Array.from(data).buffer),
-      (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16,
-    ),
-  );
-const fromBf16 = (data: ArrayLike<number>): Float64Array =>
-  Float64Array.from(new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer));
-
-const bfloat = (shape: Shape, data: Uint16Array, on: string): Tensor =>
-  tensor(data, { shape, dtype: 'bf16', device: device(on) });
-
 /** What rests as bf16: the convolutions' outputs, and numbers that are added to them. */
 const rests = (name: string, { kind }: HostTensor) => ['y', 'y2', 'residual'].includes(name) && kind === 'real';
 
 /** Inputs rounded to bf16 where they rest so. */
-function rounded(inputs: HostInputs): HostInputs {
+function roundedInputs(inputs: HostInputs): HostInputs {
   const made = { ...inputs };
-  for (const name of Object.keys(made))
-    if (rests(name, made[name]!)) made[name] = { ...made[name]!, data: fromBf16(toBf16(made[name]!.data)) };
+  for (const name of Object.keys(made)) if (rests(name, made[name]!)) made[name] = rounded(made[name]!);
   return made;
 }
 
@@ -46,15 +24,14 @@ async function gradients(run: Run, layer: Layer, inputs: HostInputs, real: RealT
   const made: Tensors = {};
   for (const [name, given] of Object.entries(inputs)) {
     const small = bf16 && rests(name, given);
-    const t = small ? bfloat(given.shape, toBf16(given.data), on) : toDevice(given, real, on);
+    const t = small ? bf16Tensor(given, on) : toDevice(given, real, on);
     t.requiresGrad = trained.includes(name);
     made[name] = t;
   }
   const s = scope(() => {
     const [spikes] = run(made, layer);
     const gs = noise(spikes!.shape, 77);
-    const data = toBf16(gs.data);
-    backward(spikes!, bf16 ? bfloat(gs.shape, data, on) : toDevice({ ...gs, data: fromBf16(data) }, real, on));
+    backward(spikes!, bf16 ? bf16Tensor(gs, on) : toDevice(rounded(gs), real, on));
     return spikes!;
   });
   const found: Record<string, Float64Array> = { s: Float64Array.from(await s.array()) };
@@ -100,7 +77,7 @@ for (const on of testDevices) {
 
       // What is stored, g and the gradients of y and the residual, has 8 bits; sums of them err less.
       it(`${layerName(layer)}: bf16 follows f32`, async () => {
-        const inputs = rounded(layerInputs(layer));
+        const inputs = roundedInputs(layerInputs(layer));
         const wanted = await gradients(fused, layer, inputs, 'f32', 'cpu');
         compare(await gradients(fused, layer, inputs, 'f32', on, true), wanted, 8e-3);
       });

@@ -1,6 +1,7 @@
 // Outputs that lie where an input lies: the same numbers as apart, and only where nobody else holds the input.
 import { expect } from 'chai';
 import { nativeOp, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { bf16Tensor } from '../support/bf16.ts';
 import { noise, spikes, toDevice } from '../support/op-table.ts';
 
 const gradX = nativeOp<'gx'>('conv2dGradX');
@@ -12,11 +13,7 @@ const realOf = (storage: Storage) => (storage === 'f64' ? 'f64' : 'f32');
 const made = (shape: number[], seed: number, storage: Storage): Tensor => {
   const host = noise(shape, seed);
   if (storage !== 'bf16') return toDevice(host, storage, 'cpu');
-  const bits = new Uint32Array(Float32Array.from(host.data).buffer);
-  return tensor(
-    Uint16Array.from(bits, (word) => word >>> 16),
-    { shape, dtype: 'bf16' },
-  );
+  return bf16Tensor(host, 'cpu');
 };
 
 /** All outputs, once apart and once with one in the memory of an input. */
