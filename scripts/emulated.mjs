@@ -20,7 +20,7 @@ const own = [...common, '-O3', '-ffp-contract=off', '-Wall', '-Wextra'];
 const kernels = [
   ...['-x', 'c++', '-include', 'emulated/copies.h', ...common, '-O1', '-Wno-unknown-pragmas', '-Wno-unused-function'],
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
-  ...['-fsanitize=thread', '-fsanitize=bounds', '--param', 'tsan-instrument-func-entry-exit=0'],
+  ...['-fsanitize=thread', '-fsanitize=bounds,alignment', '--param', 'tsan-instrument-func-entry-exit=0'],
 ];
 
 const unitsOf = (files, flags) =>

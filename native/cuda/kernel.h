@@ -96,8 +96,8 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
     return fail(call.status, "%lld blocks are more than a grid holds; make the batch smaller", static_cast<long long>(grid.blocks));
   }
   if (!check(call.status, cudaSetDevice(contextOf(call).device), "choosing the GPU")) return;
-  constexpr size_t kUsualShared = size_t{48} << 10;  // what a block may have without being asked for
-  if (grid.sharedBytes > kUsualShared &&
+  // Beyond 48 KiB it is to be asked for, and what the kernel declares counts as well.
+  if (grid.sharedBytes > 0 &&
       !check(call.status, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.sharedBytes)),
              "asking for shared memory")) {
     return;

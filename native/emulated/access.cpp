@@ -6,6 +6,7 @@
 #include <cstring>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "emulated/fiber.h"
 #include "emulated/machine.h"
@@ -28,6 +29,28 @@ struct Touched {
   }
 };
 Touched touchedStatic, touchedDynamic;
+
+// Words of declared shared memory that the running launch has written: by which launch each was last, and how many they are. What a
+// kernel declares and never writes is not known here.
+std::vector<uint64_t> declared;
+uint64_t countedLaunch = 0;
+size_t declaredWords = 0;
+
+void countDeclared(uintptr_t at, size_t bytes, uintptr_t pc) {
+  if (countedLaunch != machine.clock.launch) {
+    countedLaunch = machine.clock.launch;
+    declaredWords = 0;
+    declared.resize(machine.shared.bytes / 4 + 2);
+  }
+  const uintptr_t first = (at - machine.shared.start) / 4, last = (at + bytes - 1 - machine.shared.start) / 4;
+  for (uintptr_t word = first; word <= last; word++) {
+    if (declared[word] == countedLaunch) continue;
+    declared[word] = countedLaunch;
+    if (++declaredWords * 4 <= machine.mostStatic) continue;
+    stop(text("writes more than %zu bytes of declared shared memory, which is all that is left beside %zu dynamic ones", machine.mostStatic,
+              machine.dynamic.bytes), pc);
+  }
+}
 
 // On the host's own stacks runs host code; on a fiber's, a kernel.
 inline bool isKernel() { return machine.stacks.holds(reinterpret_cast<uintptr_t>(__builtin_frame_address(0))); }
@@ -97,6 +120,7 @@ void checkAccess(uintptr_t at, size_t bytes, Access access, bool isAligned, uint
   const bool isStatic = machine.shared.holds(at, bytes);
   if (isStatic || machine.dynamic.holds(at, bytes)) {
     if (access != Access::read) (isStatic ? touchedStatic : touchedDynamic).add(at, bytes);
+    if (access != Access::read && isStatic) countDeclared(at, bytes, pc);
     return checkRaces(at, bytes, access, true, pc);
   }
   if (access == Access::read && (machine.arguments.holds(at, bytes) || isConstant(at, bytes))) return;
@@ -200,6 +224,21 @@ void __ubsan_handle_out_of_bounds(IndexData* data, uintptr_t index) {
   if (isKernel()) stop(what);
   const std::lock_guard<std::mutex> guard(hostMutex);
   if (hostFault.empty()) hostFault = "host code " + what;
+}
+
+// What -fsanitize=alignment calls: an access to a type at an address that is no multiple of its alignment. It sees what the functions
+// above do not, types of more than 16 bytes, which a GPU reads 16 at a time.
+struct AlignmentData {
+  const char* file;
+  uint32_t line, column;
+  const char* type;  // after two numbers of 16 bits comes the name
+  unsigned char logAlignment, kind;
+};
+void __ubsan_handle_type_mismatch_v1(AlignmentData* data, uintptr_t at) {
+  using namespace spikeloom::emulated;
+  if (!isKernel() || at == 0) return;
+  const char* slash = std::strrchr(data->file, '/');
+  stop(text("takes a %s at an address that is no multiple of %u at %s:%u", data->type + 4, 1u << data->logAlignment, slash ? slash + 1 : data->file, data->line));
 }
 
 }

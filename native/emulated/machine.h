@@ -13,7 +13,8 @@ namespace spikeloom::emulated {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr unsigned kLanes = 32;
-constexpr size_t kMostShared = size_t{99} << 10;  // dynamic shared memory of a block: the least of all GPUs from compute capability 8.0 on
+constexpr size_t kMostShared = size_t{99} << 10;  // shared memory of a block: the least of all GPUs from compute capability 8.0 on
+constexpr size_t kUsualShared = size_t{48} << 10;  // without being asked for, and the most that a kernel may declare
 constexpr uint16_t kPoison = 0x7ff4;               // repeated it is a NaN as bf16, as f32 and as f64
 
 struct Range {
@@ -43,6 +44,7 @@ struct Machine {
   size_t stackBytes = 0;
   Clock clock;
   int64_t stepsLeft = 0;
+  size_t mostStatic = kUsualShared;  // of the running launch: shared memory that the kernel may declare beside the dynamic one
   unsigned thread = 0, block = 0, threads = 0, blocks = 0;
   int deviceNumber = 0, devices = 0;
   bool hasCopies = false;  // whether a thread of the block has copies under way

@@ -13,7 +13,6 @@
 namespace spikeloom::emulated {
 namespace {
 
-constexpr size_t kUsualShared = size_t{48} << 10;
 constexpr size_t kUsualBytes = size_t{1} << 30;
 constexpr size_t kUsualSteps = 400'000'000;
 
@@ -58,9 +57,20 @@ Runtime& runtime() {
   return all;
 }
 
-std::string problemOf(const Launch& launch) {
+size_t askedFor(const Launch& launch) {
   const auto allowed = runtime().allowedShared.find(launch.kernel);
-  const size_t most = allowed == runtime().allowedShared.end() ? kUsualShared : std::max(kUsualShared, allowed->second);
+  return allowed == runtime().allowedShared.end() ? 0 : allowed->second;
+}
+
+// What is declared beside the dynamic memory is known when it is written to: see checkAccess().
+size_t mostStatic(const Launch& launch) {
+  const size_t asked = askedFor(launch);
+  const size_t left = launch.sharedBytes <= asked ? kMostShared - asked : kUsualShared - launch.sharedBytes;
+  return std::min(left, kUsualShared);
+}
+
+std::string problemOf(const Launch& launch) {
+  const size_t most = std::max(kUsualShared, askedFor(launch));
   if (launch.blocks == 0 || launch.blocks > 0x7fffffffu) return "a grid has 1 to 2147483647 blocks";
   if (launch.threads == 0 || launch.threads > kMostThreads) return text("a block has 1 to %u threads, not %u", kMostThreads, launch.threads);
   if (launch.sharedBytes > most) return text("%zu bytes of shared memory were not asked for; this kernel may have %zu", launch.sharedBytes, most);
@@ -72,6 +82,7 @@ void run(const Launch& launch, int device) {
   if (!on.fault.empty()) return;  // the rest of the queue, until somebody is told
   findMemory();
   machine.stepsLeft = runtime().steps;
+  machine.mostStatic = mostStatic(launch);
   const HostNumbers numbers;
   on.fault = runLaunch(launch, device);
 }

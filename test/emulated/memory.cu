@@ -59,6 +59,13 @@ CASE(reads_aligned) { Memory x(100), y(4); return run(copyFours, 1, 1, 0, x.data
 CASE(reads_misaligned) { Memory x(100), y(4); return run(copyFours, 1, 1, 0, x.data, 9, y.data); }
 CASE(reads_a_part_of_four) { Memory x(100), y(4); return run(readFours, 1, 1, 0, x.data, 8, y.data); }
 
+struct alignas(16) Eight {
+  float at[8];
+};
+__global__ void copyEights(const float* x, int64_t at, float* y) { *reinterpret_cast<Eight*>(y) = *reinterpret_cast<const Eight*>(x + at); }
+CASE(reads_eight_aligned) { Memory x(100), y(8); return run(copyEights, 1, 1, 0, x.data, 4, y.data); }
+CASE(reads_eight_misaligned) { Memory x(100), y(8); return run(copyEights, 1, 1, 0, x.data, 6, y.data); }
+
 // `copies` is not known to the compiler, so memcpy is called.
 __global__ void copyBytes(const float* x, float* y, int64_t bytes) { memcpy(y, x, static_cast<size_t>(bytes)); }
 CASE(copies_inside) { Memory x(10), y(10); return run(copyBytes, 1, 1, 0, x.data, y.data, 40); }
@@ -85,6 +92,27 @@ CASE(dynamic_asked_for) {
   Memory y(1);
   cudaFuncSetAttribute(dynamicAt, cudaFuncAttributeMaxDynamicSharedMemorySize, 50000);
   return run(dynamicAt, 1, 1, 50000, 12499, y.data);
+}
+
+template <int kFloats>
+__global__ void declareShared(float* y) {
+  __shared__ float s[kFloats];
+  for (int i = 0; i < kFloats; i++) s[i] = 1;
+  y[0] = s[0];
+}
+std::string declare(size_t dynamicBytes, int asked) {
+  Memory y(1);
+  const auto kernel = declareShared<1000>;
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, asked);
+  return run(kernel, 1, 1, dynamicBytes, y.data);
+}
+CASE(declared_and_dynamic_in_48_KiB) { return declare((48 << 10) - 4000, 0); }
+CASE(declared_and_dynamic_past_48_KiB) { return declare((48 << 10) - 3996, 0); }
+CASE(declared_and_dynamic_asked_for) { return declare((99 << 10) - 4000, (99 << 10) - 4000); }
+CASE(declared_and_dynamic_past_99_KiB) { return declare(1 << 10, (99 << 10) - 3996); }
+CASE(more_declared_than_a_kernel_may) {
+  Memory y(1);
+  return run(declareShared<12289>, 1, 1, 0, y.data);
 }
 
 __global__ void readShared(float* y) {

@@ -72,6 +72,12 @@ export const takeImagesTable: OpTable = {
       [1, 2, 160, 165],
       programmed(at(0, 1, -1, true)),
     ),
+    // what a kernel declares counts as well: 48 KiB is what a block of a GPU has without asking
+    images(
+      '[1,1,153,160]: pictures of just under 48 KiB of shared memory, with a table of changes over it',
+      [1, 1, 153, 160],
+      programmed({ index: 0, top: 1, changes: [{ kind: 'invert' }] }),
+    ),
     images(
       'windows outside of the image are black',
       [2, 2, 4, 3],

@@ -22,8 +22,10 @@ const expected: Record<string, string | RegExp> = {
   host_code_reads_device_memory:
     /^host code touches device memory, 8 bytes into an allocation of 40 bytes, at memory\.cu:\d+$/,
   reads_aligned: fine,
-  reads_misaligned: /reads 16 bytes at an address that is no multiple of them/,
+  reads_misaligned: /takes a 'const struct float4' at an address that is no multiple of 16 at memory\.cu:\d+/,
   reads_a_part_of_four: fine,
+  reads_eight_aligned: fine,
+  reads_eight_misaligned: /takes a 'const struct Eight' at an address that is no multiple of 16 at memory\.cu:\d+/,
   copies_inside: fine,
   copies_past_the_end: /reads 44 bytes 0 bytes into an allocation of 40 bytes/,
   shared_inside: fine,
@@ -32,6 +34,13 @@ const expected: Record<string, string | RegExp> = {
   dynamic_outside: /writes 4 bytes at offset 64 of 64 bytes of dynamic shared memory/,
   dynamic_not_asked_for: /^50000 bytes of shared memory were not asked for; this kernel may have 49152/,
   dynamic_asked_for: fine,
+  declared_and_dynamic_in_48_KiB: fine,
+  declared_and_dynamic_past_48_KiB:
+    /writes more than 3996 bytes of declared shared memory, which is all that is left beside 45156 dynamic ones at memory\.cu:\d+/,
+  declared_and_dynamic_asked_for: fine,
+  declared_and_dynamic_past_99_KiB:
+    /writes more than 3996 bytes of declared shared memory, .* beside 1024 dynamic ones/,
+  more_declared_than_a_kernel_may: /writes more than 49152 bytes of declared shared memory/,
   shared_memory_is_fresh_in_every_block: fine,
   reads_local_memory_of_another_thread: /thread 1 reads 4 bytes of another thread's local memory/,
   reads_a_constant: fine,
