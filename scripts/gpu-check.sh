@@ -1,15 +1,18 @@
 #!/bin/sh
-# Checks and measures the CUDA backend on a server that has a GPU, nvcc, g++, make and python3, but no network and no
-# Node.
+# Checks and measures the CUDA backend on a server that has a GPU and python3, but no network and no Node. Programs are
+# packed as they were built; nvcc, g++ and make are needed there only where they do not load.
 #   sh scripts/gpu-check.sh pack [FOLDER]      here: everything that is needed, below 40 MiB (default: carry/gpu-check)
 # There, in the packed folder:
 #   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order.
-#                                              all: every one
+#                                              all: every one; quarter: of all of them what a quarter of an hour with a
+#                                              GPU is best spent on, the most telling first
 # A piece ends within GPU_CHECK_SECONDS (default 480) or a little later and says 'to be continued' with status 3 where
 # there is more to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed,
 # see the logs.
 #   GPU_CHECK_WORK     what is built, and marks of what is done (default: work beside the script)
-#   GPU_CHECK_OUT      JSON and logs (default: $OUT, or out beside the script)
+#   GPU_CHECK_OUT      JSON and logs (default: out in GPU_CHECK_WORK); all of it once more in $OUT/gpu-check.tar.gz, if
+#                      there is a folder $OUT
+#   GPU_CHECK_BUILD    1: build there what was packed as it was built
 #   GPU_CHECK_DEVICE   cuda (default), cuda:N, or emulated: the host in place of a GPU, to try the script itself
 #   GPU_CHECK_PYTHON   a Python with PyTorch, for the peers and the GPU's ceilings (default: python3 where it has torch)
 set -eu
@@ -21,13 +24,32 @@ die() { say "$*" >&2; exit 1; }
 
 # ---- pack
 
+# Machine code shrinks by a twentieth more where its jumps are turned into addresses first.
+squeeze() {
+  case $(uname -m) in x86_64) code=--x86 ;; *) code= ;; esac
+  # shellcheck disable=SC2086 # no word, or one
+  xz -T1 $code --lzma2=preset=9e,dict=128MiB -c
+}
+
+# The addon and the CUDA library. Without nvcc here the library is built there.
+pack_built() {
+  node scripts/build.mjs --addon --cuda
+  staged=$(mktemp -d)
+  mkdir -p "$staged/build/Release"
+  for built in spikeloom.node libspikeloom_cuda.so; do
+    [ ! -f "build/Release/$built" ] || strip -o "$staged/build/Release/$built" "build/Release/$built"
+  done
+  tar -C "$staged" -cf - build | squeeze > "$1/built.tar.xz"
+  rm -r "$staged"
+}
+
 pack_node() {
   version=$(node -p 'process.version + " " + process.arch')
   [ -f "$1/node.xz" ] && [ "$(cat "$1/node.version" 2>/dev/null)" = "$version" ] && return
   say "compressing Node ($version), which takes minutes"
   cp -L "$(node -p process.execPath)" "$1/node"
   strip "$1/node"
-  xz -T0 -7 -c "$1/node" > "$1/node.xz"
+  squeeze < "$1/node" > "$1/node.xz"
   rm "$1/node"
   printf '%s\n' "$version" > "$1/node.version"
 }
@@ -40,14 +62,17 @@ pack() {
   for tool in node git tar xz strip; do command -v $tool > /dev/null || die "pack needs $tool"; done
   [ -d node_modules/tsx ] || die "pack needs the npm packages; run npm ci"
   pack_node "$folder"
-  # without results, pictures, and the golden files of data sets, which no piece reads
+  pack_built "$folder"
+  # without results, pictures, and the golden files of data sets, which no piece reads; training-resnet19 stands for its
+  # network, too
   git ls-files -- native lib test bench scripts recipes docs datasets examples '*.json' '*.md' binding.gyp CMakeLists.txt LICENSE |
-    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^package-lock.json$' | tar -cJf "$folder/sources.tar.xz" -T -
+    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^test/golden/network-resnet19' -e '^package-lock.json$' |
+    tar -cJf "$folder/sources.tar.xz" -T -
   # without what only checks types, builds in the second way, or reads pictures and HDF5
   left_out=
   for package in typescript @types @biomejs cmake-js sharp @img h5wasm fast-check zod/src zod/v3; do left_out="$left_out --exclude=node_modules/$package"; done
   # shellcheck disable=SC2086 # one word for each
-  tar -cJhf "$folder/node_modules.tar.xz" $left_out --exclude='*.map' --exclude='*.d.ts' --exclude='*.d.cts' --exclude='*.md' node_modules
+  tar -chf - $left_out --exclude='*.map' --exclude='*.d.ts' --exclude='*.d.cts' --exclude='*.md' node_modules | squeeze > "$folder/node_modules.tar.xz"
   state=$(git rev-parse HEAD)
   [ -z "$(git status --porcelain --untracked-files=no)" ] || state="$state modified"
   printf '%s\n' "$state" > "$folder/commit"
@@ -61,7 +86,7 @@ pack() {
 
 prepare() {
   work=${GPU_CHECK_WORK:-$here/work}
-  out=${GPU_CHECK_OUT:-${OUT:-$here/out}}
+  out=${GPU_CHECK_OUT:-$work/out}
   device=${GPU_CHECK_DEVICE:-cuda}
   mkdir -p "$work/bin" "$work/done" "$work/home" "$out"
   work=$(cd "$work" && pwd)
@@ -81,7 +106,7 @@ prepare() {
   python=${GPU_CHECK_PYTHON:-}
   if [ -z "$python" ] && python3 -c 'import torch' 2> /dev/null; then python=$(command -v python3); fi
   [ -z "$python" ] || export SPIKELOOM_PEERS_PYTHON="$python"
-  failed=
+  failed= plan=
 }
 
 # xz may be missing; Python, which the build needs anyway, reads its files, too
@@ -94,13 +119,21 @@ unxz() {
 unpack() {
   [ -f "$work/done/unpack" ] && [ "$(cat "$work/done/unpack")" = "$(cat "$here/commit")" ] && return
   say "unpacking into $work"
+  command -v python3 > /dev/null || die "python3 is needed"
   rm -f "$work"/done/*
   unxz "$here/node.xz" > "$work/bin/node"
   chmod +x "$work/bin/node"
   mkdir -p "$work/tree"
   unxz "$here/sources.tar.xz" | tar -xf - -C "$work/tree"
   [ -d "$work/tree/node_modules" ] || unxz "$here/node_modules.tar.xz" | tar -xf - -C "$work/tree"
+  unxz "$here/built.tar.xz" | tar -xf - -C "$work/tree"
   cp "$here/commit" "$work/done/unpack"
+}
+
+# lacks PIECE PROGRAM ORIGIN: ends it all, unless other pieces are planned
+lacks() {
+  [ -n "$plan" ] || die "$1 needs $2, which comes with $3"
+  say "$1 needs $2, which comes with $3"
 }
 
 left() { echo $((budget - $(date +%s) + started)); }
@@ -111,6 +144,9 @@ item() {
   name=$1
   seconds=$2
   shift 2
+  if [ -n "$plan" ]; then
+    case $plan in "$name":*) seconds=${plan#*:} ;; *) return 0 ;; esac
+  fi
   [ -f "$work/done/$name" ] && [ -z "${GPU_CHECK_AGAIN:-}" ] && return
   if [ "$seconds" -gt "$(left)" ]; then
     if [ -n "$worked" ]; then
@@ -122,14 +158,18 @@ item() {
   worked=1
   say "$name (at most $seconds s)"
   status=0
+  begun=$(date +%s)
   (cd "$work/tree" && timeout "$seconds" "$@") > "$out/$name.log" 2>&1 || status=$?
+  took=$(($(date +%s) - begun))
   if [ $status = 0 ]; then
     : > "$work/done/$name"
+    [ -z "$plan" ] || say "$name: fine, $took s"
   elif [ $status = 124 ]; then
     say "$name: out of time after $seconds s"
     failed="$failed $name"
   else
-    say "$name: status $status; $(tail -n 1 "$out/$name.log")"
+    say "$name: status $status after $took s; the end of $name.log:"
+    tail -n 12 "$out/$name.log"
     failed="$failed $name"
   fi
 }
@@ -137,26 +177,46 @@ item() {
 spikeloom() { echo "node --import tsx lib/cli/main.ts"; }
 mocha() { echo "node --import tsx node_modules/mocha/bin/mocha.js --no-config --timeout 600000 --exit"; }
 
+# Whether what was packed as it was built loads here: an addon of Node, or any other library.
+loads() {
+  [ -z "${GPU_CHECK_BUILD:-}" ] && [ -f "$1" ] || return 1
+  case $1 in
+    *.node) node -e 'process.dlopen({ exports: {} }, process.argv[1])' "$1" ;;
+    *) python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" ;;
+  esac > "$out/loads.log" 2>&1
+}
+
 build() {
-  command -v g++ > /dev/null || die "build needs g++"
-  if [ -n "$emulated" ]; then backend=--emulated; else
-    backend=--cuda
-    command -v nvcc > /dev/null || die "build needs nvcc on the PATH (CUDA 13; it is usually in /usr/local/cuda/bin)"
+  if loads "$work/tree/build/Release/spikeloom.node"; then : > "$work/done/addon"; else
+    command -v g++ > /dev/null || die "build needs g++"
+    item addon 470 node scripts/build.mjs --addon
   fi
-  item addon 470 node scripts/build.mjs --addon
-  item backend 470 node scripts/build.mjs $backend
+  if [ -n "$emulated" ]; then
+    command -v g++ > /dev/null || die "build needs g++"
+    item backend 470 node scripts/build.mjs --emulated
+  elif loads "$work/tree/build/Release/libspikeloom_cuda.so"; then : > "$work/done/backend"; else
+    command -v nvcc > /dev/null || die "build needs nvcc on the PATH (CUDA 13; it is usually in /usr/local/cuda/bin)"
+    item backend 470 node scripts/build.mjs --cuda
+  fi
   [ -z "$again" ] || return 0
   item doctor 60 sh -c "$(spikeloom) doctor --json > '$out/doctor.json'"
-  cat "$out/doctor.json" 2> /dev/null | node -e '
-    const { cuda } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-    console.log(`gpu-check: CUDA ${cuda.score > 0 ? cuda.description : "cannot be used: " + cuda.reason}`);' || true
+  usable || true
+}
+
+# Says what the device is; false where it cannot be used.
+usable() {
+  [ -s "$out/doctor.json" ] || { say 'the piece build comes first'; return 1; }
+  node -e '
+    const { cuda } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+    console.log(`gpu-check: CUDA ${cuda.score > 0 ? cuda.description : "cannot be used: " + cuda.reason}`);
+    process.exitCode = cuda.score > 0 ? 0 : 1;' "$out/doctor.json"
 }
 
 tables() {
   item seam 120 $(mocha) test/unit/cuda-seam.test.ts test/unit/device-graphs.test.ts
   item tables 470 env SPIKELOOM_TEST_COUNTS="$out/tables.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts
   # what docs/support.md is written from, once it is committed as bench/results/DATE-tables-GPU.json
-  [ ! -f "$out/tables.json" ] || (cd "$work/tree" && node -e '
+  [ ! -f "$out/tables.json" ] || [ ! -f "$out/doctor.json" ] || (cd "$work/tree" && node -e '
     const { readFileSync, writeFileSync } = require("fs");
     const read = (name) => JSON.parse(readFileSync(`${process.argv[1]}/${name}.json`, "utf8"));
     const [commit, modified] = process.env.SPIKELOOM_COMMIT.split(" ");
@@ -179,7 +239,7 @@ verify() {
 # memcheck and racecheck, one process for each op: a table under the sanitizer takes its time
 sanitizer() {
   [ -z "$emulated" ] || { say 'sanitizer: the emulated device checks every access by itself'; return; }
-  command -v compute-sanitizer > /dev/null || die "sanitizer needs compute-sanitizer, which comes with nvcc"
+  command -v compute-sanitizer > /dev/null || { lacks sanitizer compute-sanitizer nvcc; return 0; }
   for tool in memcheck racecheck; do
     for op in $(sed -n "s/^  name: '\([A-Za-z0-9]*\)'.*/\1/p" "$work"/tree/test/ops/*.ts | sort -u); do
       item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g "$op on cuda .*twice the same bits"
@@ -198,7 +258,8 @@ train() {
 
 bench() {
   set -- node --import tsx bench/main.ts
-  small=
+  small= rounds=3
+  [ -z "$plan" ] || rounds=2
   [ -z "$emulated" ] || small='--model fsta-resnet8 --width 4 --batch 2 --size 16 --warmup 1 --repeats 2'
   usual="--device $device ${small:---batch 128 --warmup 5 --repeats 20}"
   for precision in fp32 bf16; do
@@ -218,19 +279,57 @@ bench() {
     say 'bench: no Python with PyTorch (GPU_CHECK_PYTHON names one), so no peers'
     return 0
   fi
-  item peers 470 "$@" peers $usual --rounds 3 --forms expanded expanded-amp collapsed --out "$out/peers.json"
+  item peers 470 "$@" peers $usual --rounds $rounds --forms expanded expanded-amp collapsed --out "$out/peers.json"
   item peers-best 470 "$@" peers $usual --rounds 1 --forms best --out "$out/peers-best.json"
 }
 
 # the five kernels that take the longest in a step, with ncu's figures for them
 profile() {
   [ -z "$emulated" ] || { say 'profile: needs a GPU'; return; }
-  command -v ncu > /dev/null || die "profile needs ncu (Nsight Compute), which comes with the CUDA toolkit"
+  command -v ncu > /dev/null || { lacks profile ncu 'the CUDA toolkit'; return 0; }
   step="node --import tsx bench/main.ts step --device $device --batch 128 --warmup 0 --repeats 1 --precision ${GPU_CHECK_PRECISION:-bf16}"
   item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics gpu__time_duration.sum --launch-count 1000 $step > '$out/kernels.csv'"
   [ -f "$work/done/kernels" ] || return 0
   heaviest=$(node "$work/tree/scripts/heaviest-kernels.mjs" "$out/kernels.csv" "$out/kernels.json") || die "profile: $out/kernels.csv lists no kernels"
   item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details --log-file "$out/heaviest.csv" $step
+}
+
+# PIECE/ITEM:SECONDS, the most telling first: whether it runs, how fast, whether it is right, beside PyTorch, where the
+# time goes; then the rest. An item for which too little time is left gives way to shorter ones.
+QUARTER="bench/step-bf16:60 tables/tables:150 bench/step-fp32:60 bench/peers:200 bench/roofline-bf16:90
+  profile/kernels:120 tables/networks:150 profile/heaviest:120 tables/seam:40 tables/units:60 tables/convolutions:60
+  bench/peers-best:300 verify/verify-training-resnet20:40 verify/verify-network-resnet20:40 train/train-bf16:120
+  bench/step-resnet19:60 bench/step-resnet34:90 sanitizer/memcheck-conv2d:60 sanitizer/racecheck-conv2d:60
+  sanitizer/memcheck-currentFire:60 sanitizer/racecheck-currentFire:60 bench/roofline-fp32:60 bench/curve-bf16:60"
+
+quarter() {
+  build
+  [ -z "$again$failed" ] || return 0
+  usable > /dev/null || exit 1
+  for planned in $QUARTER; do
+    plan=${planned#*/}
+    "${planned%%/*}"
+  done
+  plan=
+}
+
+# The numbers that are looked at first.
+tell() {
+  for file in "$out"/step-*.json; do
+    [ -s "$file" ] && node -e '
+      const { images_per_s, step_s, device_peak_bytes } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      if (images_per_s === undefined) process.exit();
+      const [ms, mib] = [(step_s * 1e3).toFixed(2), (device_peak_bytes / 2 ** 20).toFixed(0)];
+      console.log(`gpu-check: ${process.argv[2]}: ${images_per_s.toFixed(0)} images/s, ${ms} ms, ${mib} MiB`);
+    ' "$file" "$(basename "$file" .json)"
+  done
+  for file in "$out"/tables.json "$out"/networks.json; do
+    [ -s "$file" ] && node -e '
+      const { passed, failed, skipped } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      console.log(`gpu-check: ${process.argv[2]}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+    ' "$file" "$(basename "$file" .json)"
+  done
+  [ -z "${OUT:-}" ] || [ ! -d "$OUT" ] || tar -czf "$OUT/gpu-check.tar.gz" -C "$out" .
 }
 
 case ${1:-} in
@@ -239,20 +338,23 @@ case ${1:-} in
     pack "$@"
     exit
     ;;
-  build | tables | verify | sanitizer | train | bench | profile | all) ;;
+  build | tables | verify | sanitizer | train | bench | profile | all | quarter) ;;
   *)
-    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
 [ "$1" = all ] && set -- build tables verify sanitizer train bench profile
+[ "$1" != quarter ] || : "${GPU_CHECK_SECONDS:=540}"
 prepare
 unpack
 again= worked=
 for piece; do
+  case $piece in build | quarter) ;; *) usable || exit 1 ;; esac
   "$piece"
   [ -z "$again" ] || break  # what comes behind may need what is left
 done
+tell || :
 [ -z "$failed" ] || die "failed:$failed"
 if [ -n "$again" ]; then
   say "to be continued: call it again"
