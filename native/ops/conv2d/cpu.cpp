@@ -163,7 +163,7 @@ void conv2dGradX(const Call& call) {
     const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
     // A gradient that is rounded itself is made of factors as they are.
     const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
-    if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<float, GradientPanels<float>>{p}, call, p, gy, results);
+    if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels>{p}, call, p, gy, results);
     if (exact && !isSmall(p)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif

@@ -25,7 +25,7 @@ void conv2d(const Call& call) {
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   if (!isRounded(x, y)) return runLower(kConv2d, call);
-  if (x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<int16_t, SpikePanels>{p}, call, p, x, results);
+  if (x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<SpikePanels>{p}, call, p, x, results);
   else if (isSmall(p)) runLower(kConv2d, call);
   else if (paysTables(p, x, true)) convolveSpikes(call, p, true, x, results);
   else multiply(WordWay<Bf16>{p}, call, p, x, results);
@@ -38,7 +38,7 @@ void conv2dGradX(const Call& call) {
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
   if (!isRounded(gy, gx)) return runLower(kConv2dGradX, call);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
-  if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<Bf16, GradientPanels<Bf16>>{p}, call, p, gy, results);
+  if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
   else if (isSmall(p)) runLower(kConv2dGradX, call);
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
