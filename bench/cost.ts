@@ -178,7 +178,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 /** Ops of which only the shape of an input is used. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = { fill: ['x'] };
 
-const PRODUCTS = /^conv2d/;
+const PRODUCTS = /^(conv2d|linear)/;
 
 function productsOf({ op, inputs, outputs }: Call): Cost['products'] {
   if (!PRODUCTS.test(op)) return 'plain';
