@@ -7,7 +7,7 @@ const smoothForward = nativeOp<'s' | 'v'>('lifSmooth');
 const smoothGradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifSmoothGrad');
 
 /** The surrogate gradients (the order is the native numbering) and the default temperature of each. */
-const surrogateTemperatures = { tanh: 1, atan: 2, sigmoid: 4, triangle: 1, rectangle: 1 } as const;
+const surrogateTemperatures = { tanh: 1, atan: 2, sigmoid: 4, triangle: 1, rectangle: 1, fastSigmoid: 25 } as const;
 export type Surrogate = keyof typeof surrogateTemperatures;
 export const surrogates = Object.keys(surrogateTemperatures) as Surrogate[];
 
@@ -24,7 +24,8 @@ export interface IfOptions {
   detachReset?: boolean;
   /** What replaces the derivative of the spike. Default 'tanh'. */
   surrogate?: Surrogate;
-  /** k of tanh (default 1), alpha of atan (2) and sigmoid (4), width of triangle (1) and rectangle (1); above 0. */
+  /** k of tanh (default 1), alpha of atan (2) and sigmoid (4), width of triangle (1) and rectangle (1), slope of
+   * fastSigmoid (25); above 0. */
   temperature?: number;
   /** The membrane before the first step, of the shape of x without T. Default 0. */
   v0?: Tensor;
@@ -117,11 +118,12 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
  *
  * Going back, ds/du = d(u/vth - threshold)/vth with the surrogate d:
  * tanh k(1 - tanh²(kz))/(2 tanh(k/2)) for |z| <= 1/2; atan (α/2)/(1 + (παz/2)²); sigmoid α·σ(αz)·(1 - σ(αz));
- * triangle max(0, 1 - |z|/w)/w; rectangle 1/w for |z| < w/2.
+ * triangle max(0, 1 - |z|/w)/w; rectangle 1/w for |z| < w/2; fastSigmoid 1/(1 + k|z|)².
  * The gradient also flows through the reset, unless detachReset. A NaN never fires.
  *
  * The defaults are the neuron of Yu et al., "FSTA-SNN", AAAI 2025; atan and sigmoid follow SpikingJelly (Fang et al.,
- * 2023), triangle Bellec et al., 2018, rectangle Wu et al., 2018.
+ * 2023), triangle Bellec et al., 2018, rectangle Wu et al., 2018, fastSigmoid Zenke and
+ * Ganguli, 2018, as in snnTorch.
  *
  * @param x current: real [T,B,C,H,W], [T,B,F] or [T,F]
  * @returns spikes of the shape of x, packed bits

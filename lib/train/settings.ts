@@ -63,13 +63,13 @@ const neuron = z.strictObject({
   reset: key(oneOf('hard', 'soft'), 'hard', 'after a spike: to zero, or minus the firing level'),
   detachReset: key(yesNo(), false, 'keep the gradient from flowing through the reset'),
   surrogate: key(
-    oneOf('tanh', 'atan', 'sigmoid', 'triangle', 'rectangle'),
+    oneOf('tanh', 'atan', 'sigmoid', 'triangle', 'rectangle', 'fastSigmoid'),
     'tanh',
     "shape of the gradient that replaces the step's",
   ),
   temperature: optional(
     positive(),
-    "the surrogate's own: tanh 1, atan 2, sigmoid 4, else 1",
+    "the surrogate's own: tanh 1, atan 2, sigmoid 4, fastSigmoid 25, else 1",
     'steepness of the surrogate',
   ),
 });

@@ -7,9 +7,11 @@
 //   sigmoid    d = alpha sigmoid(alpha z) (1 - sigmoid(alpha z))                       alpha = temperature, default 4
 //   triangle   d = max(0, 1 - |z|/w) / w                                               w = temperature, default 1
 //   rectangle  d = 1/w for |z| < w/2, else 0                                           w = temperature, default 1
+//   fastSigmoid  d = 1 / (1 + k |z|)^2                                                 k = temperature, default 25
 //
 // Sources: tanh, Yu et al., AAAI 2025 (FSTA-SNN; the box is 0 <= u/vth <= 1 at their threshold 1/2); atan and sigmoid, Fang et al.,
-// "SpikingJelly", Science Advances 2023; triangle, Bellec et al., NeurIPS 2018; rectangle, Wu et al., Frontiers in Neuroscience 2018.
+// "SpikingJelly", Science Advances 2023; triangle, Bellec et al., NeurIPS 2018; rectangle, Wu et al., Frontiers in Neuroscience 2018;
+// fastSigmoid, Zenke and Ganguli, "SuperSpike", Neural Computation 2018, as snnTorch scales it (1 at z = 0).
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -20,7 +22,7 @@
 namespace spikeloom {
 
 // The order of `surrogates` in lib/ops/lif.ts.
-enum class Surrogate : int { tanh = 0, atan = 1, sigmoid = 2, triangle = 3, rectangle = 4 };
+enum class Surrogate : int { tanh = 0, atan = 1, sigmoid = 2, triangle = 3, rectangle = 4, fastSigmoid = 5 };
 
 template <class T>
 SPIKELOOM_HD T magnitude(T x) {
@@ -182,6 +184,17 @@ struct RectangleSurrogate {
   }
 };
 
+template <class T>
+struct FastSigmoidSurrogate {
+  T slope;
+  SPIKELOOM_HD explicit FastSigmoidSurrogate(double slope_) : slope(T(slope_)) {}
+  SPIKELOOM_HD T derivative(T z) const {
+    const T y = T(1) + slope * magnitude(z);
+    return T(1) / (y * y);
+  }
+  SPIKELOOM_HD T primitive(T z) const { return T(0.5) + z / (T(1) + slope * magnitude(z)); }
+};
+
 // Calls body with the surrogate of that kind, so that loops inside it are compiled once per kind.
 template <class T, class F>
 inline void withSurrogate(Surrogate kind, double temperature, F&& body) {
@@ -190,6 +203,7 @@ inline void withSurrogate(Surrogate kind, double temperature, F&& body) {
     case Surrogate::sigmoid: return body(SigmoidSurrogate<T>(temperature));
     case Surrogate::triangle: return body(TriangleSurrogate<T>(temperature));
     case Surrogate::rectangle: return body(RectangleSurrogate<T>(temperature));
+    case Surrogate::fastSigmoid: return body(FastSigmoidSurrogate<T>(temperature));
     default: return body(TanhSurrogate<T>(temperature));
   }
 }

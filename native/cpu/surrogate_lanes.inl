@@ -38,6 +38,7 @@ struct SurrogateLanes {
   SigmoidSurrogate<T> sigmoid;
   TriangleSurrogate<T> triangle;
   RectangleSurrogate<T> rectangle;
+  FastSigmoidSurrogate<T> fastSigmoid;
 
   SurrogateLanes(double kind_, double temperature)
       : kind(static_cast<Surrogate>(static_cast<int>(kind_))),
@@ -45,7 +46,8 @@ struct SurrogateLanes {
         atan(temperature),
         sigmoid(temperature),
         triangle(temperature),
-        rectangle(temperature) {}
+        rectangle(temperature),
+        fastSigmoid(temperature) {}
 
   static Vec<T> bell(T scale, Vec<T> e) { return scale * e / ((T(1) + e) * (T(1) + e)); }
 
@@ -85,6 +87,10 @@ struct SurrogateLanes {
     }
     if (kind == Surrogate::sigmoid) return bell(sigmoid.alpha, expNegativeLanes<T>(-sigmoid.alpha * far));
     if (kind == Surrogate::rectangle) return far < rectangle.half ? splat(rectangle.inverse) : zero;
+    if (kind == Surrogate::fastSigmoid) {
+      const Vec<T> y = T(1) + fastSigmoid.slope * far;
+      return T(1) / (y * y);
+    }
     const Vec<T> height = T(1) - far * triangle.inverse;
     return (height > zero ? height : zero) * triangle.inverse;
   }

@@ -97,10 +97,11 @@ struct AnySurrogate {
   SigmoidSurrogate<T> sigmoid;
   TriangleSurrogate<T> triangle;
   RectangleSurrogate<T> rectangle;
+  FastSigmoidSurrogate<T> fastSigmoid;
 
   AnySurrogate(double kind_, double temperature)
       : kind(static_cast<Surrogate>(static_cast<int>(kind_))), tanh(temperature), atan(temperature), sigmoid(temperature),
-        triangle(temperature), rectangle(temperature) {}
+        triangle(temperature), rectangle(temperature), fastSigmoid(temperature) {}
 
   // The usual surrogate is the default of float, tanh with a temperature of at most 1.
   bool isUsual() const { return sizeof(T) == 4 && kind == Surrogate::tanh && tanh.gentle; }
@@ -116,6 +117,7 @@ struct AnySurrogate {
     if (kind == Surrogate::sigmoid) return body(sigmoid);
     if (kind == Surrogate::triangle) return body(triangle);
     if (kind == Surrogate::rectangle) return body(rectangle);
+    if (kind == Surrogate::fastSigmoid) return body(fastSigmoid);
     TanhSurrogate<T> form = tanh;
     if (sizeof(T) == 4 && tanh.gentle) {
       form.gentle = true;

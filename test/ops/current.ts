@@ -74,6 +74,7 @@ export const layers: Layer[] = [
   { channels: 9, fsta: true, neuron: { detachReset: true, surrogate: 'sigmoid', vth: 0.75 } },
   { channels: 9, neuron: { surrogate: 'triangle', threshold: -0.2 }, residual: 'second' },
   { channels: 9, neuron: { surrogate: 'rectangle', temperature: 2 } },
+  { channels: 9, neuron: { surrogate: 'fastSigmoid', temperature: 5 } },
   { channels: 9, neuron: { temperature: 3 } },
   { channels: 1, steps: 1, batch: 1, size: [2, 1] },
   { channels: 90, size: [13, 17], fsta: true, residual: 'spikes' },

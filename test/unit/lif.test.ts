@@ -25,6 +25,7 @@ const slopes: Record<Surrogate, (z: number, k: number) => number> = {
   sigmoid: (z, k) => k / (1 + Math.exp(-k * z)) / (1 + Math.exp(k * z)),
   triangle: (z, k) => Math.max(0, 1 - Math.abs(z) / k) / k,
   rectangle: (z, k) => (Math.abs(z) < k / 2 ? 1 / k : 0),
+  fastSigmoid: (z, k) => 1 / (1 + k * Math.abs(z)) ** 2,
 };
 
 interface Setting {
@@ -258,7 +259,10 @@ describe('lif', () => {
     refused({ threshold: Number.POSITIVE_INFINITY }, /threshold is a finite number/);
     refused({ temperature: -1 }, /temperature is above 0/);
     refused({ decay: 1.5 }, /decay is between 0 and 1, not 1.5/);
-    refused({ surrogate: 'relu' as 'tanh' }, /one of tanh, atan, sigmoid, triangle, rectangle, not 'relu'/);
+    refused(
+      { surrogate: 'relu' as 'tanh' },
+      /one of tanh, atan, sigmoid, triangle, rectangle, fastSigmoid, not 'relu'/,
+    );
     refused({ reset: 'none' as 'hard' }, /'hard' or 'soft', not 'none'/);
     refused({ v0: other }, /the axes \.\.\.R are \[2,3\] elsewhere but \[3,2\] in 'v0'/);
     refused({ logit: single }, /'logit' is f32 where another input is f64/);

@@ -27,7 +27,7 @@ const common = {
   /** Keep the gradient from flowing through the reset. */
   detachReset: z.boolean().default(false),
   /** Shape of the gradient that replaces the step's. */
-  surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle']).default('tanh'),
+  surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle', 'fastSigmoid']).default('tanh'),
   /** Steepness or width of the surrogate. Default: the surrogate's own (tanh: 1). */
   temperature: positive.optional(),
 };
