@@ -6,7 +6,7 @@ export { type BlockOptions, block, type StageOptions, stage } from './layers/blo
 export { conv2d } from './layers/conv2d.ts';
 export { dropout, flatten, meanOverTime, relu } from './layers/elementwise.ts';
 export { fsta } from './layers/fsta.ts';
-export { linear } from './layers/linear.ts';
+export { linear, vote } from './layers/linear.ts';
 export { ifNode, lif, type NeuronLayer, plif } from './layers/neurons.ts';
 export { norm } from './layers/norm.ts';
 export { avgPool2d, globalAvgPool, maxPool2d } from './layers/pooling.ts';

@@ -3,7 +3,7 @@ import type { LayerKind } from './layer.ts';
 import { conv2dKind } from './layers/conv2d.ts';
 import { dropoutKind, flattenKind, meanOverTimeKind, reluKind } from './layers/elementwise.ts';
 import { fstaKind } from './layers/fsta.ts';
-import { linearKind } from './layers/linear.ts';
+import { linearKind, voteKind } from './layers/linear.ts';
 import { ifKind, lifKind, plifKind } from './layers/neurons.ts';
 import { normKind } from './layers/norm.ts';
 import { avgPool2dKind, globalAvgPoolKind, maxPool2dKind } from './layers/pooling.ts';
@@ -20,6 +20,7 @@ const all: readonly LayerKind[] = [
   maxPool2dKind,
   globalAvgPoolKind,
   linearKind,
+  voteKind,
   reluKind,
   dropoutKind,
   flattenKind,

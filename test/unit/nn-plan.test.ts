@@ -20,6 +20,7 @@ import {
   relu,
   residual,
   stage,
+  vote,
 } from '../../lib/nn/index.ts';
 
 const plan = (layers: readonly unknown[], input = { channels: 3, height: 9, width: 7 }, steps = 2) =>
@@ -115,6 +116,11 @@ describe('models: messages name the layer, the rule and the remedy', () => {
       /^conv1 \(conv2d\): a window of 8 does not fit into 7 pixels/,
     ],
     ['linear on an image', [linear(4)], /^linear1 \(linear\): .*\[3,9,7\].*globalAvgPool/],
+    [
+      'voters left over',
+      [flatten(), vote(10)],
+      /^vote1 \(vote\): needs whole groups of 10 features, but gets features \[189\]/,
+    ],
     ['norm of features', [globalAvgPool(), norm()], /^norm1 \(norm\): needs an image/],
     ['neurons behind the mean', [meanOverTime(), lif()], /^lif1 \(lif\): needs the time axis/],
     ['twice the mean', [meanOverTime(), meanOverTime()], /^mean2 \(meanOverTime\): needs the time axis/],

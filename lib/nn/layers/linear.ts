@@ -1,10 +1,21 @@
 import { z } from 'zod';
 import { linear as multiply } from '../../ops/linear.ts';
-import { integer, type LayerKind, layerSchema, MAX_WIDTH, type Options, signalText } from '../layer.ts';
+import {
+  integer,
+  type LayerKind,
+  layerSchema,
+  MAX_WIDTH,
+  type Options,
+  type PlanContext,
+  type Signal,
+  signalText,
+} from '../layer.ts';
 
+const voteSchema = layerSchema('vote', { neurons: integer(1, MAX_WIDTH) });
 const schema = layerSchema('linear', { features: integer(1, MAX_WIDTH), bias: z.boolean().default(true) });
 
 export type LinearLayer = z.input<typeof schema>;
+export type VoteLayer = z.input<typeof voteSchema>;
 
 /**
  * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation 1/F, biases at 0.
@@ -16,6 +27,23 @@ export const linear = (features: number, options: Options<typeof schema, 'featur
   ...options,
 });
 
+/**
+ * The mean over groups of neighbouring features, each group the neurons that vote for one class: [F] -> [F / neurons].
+ * @example vote(10)
+ */
+export const vote = (neurons: number, options: Options<typeof voteSchema, 'neurons'> = {}): VoteLayer => ({
+  kind: 'vote',
+  neurons,
+  ...options,
+});
+
+function featuresOf(input: Signal, context: PlanContext): number {
+  const [inputs, ...rest] = input.shape as [number, ...number[]];
+  if (rest.length > 0)
+    context.fail(`needs features [F], but gets ${signalText(input)}; put globalAvgPool() or flatten() before it`);
+  return inputs;
+}
+
 export const linearKind: LayerKind<z.output<typeof schema>> = {
   kind: 'linear',
   label: 'linear',
@@ -23,9 +51,7 @@ export const linearKind: LayerKind<z.output<typeof schema>> = {
   overTime: 'each',
   released: { weight: 'conv.weight', bias: 'conv.bias' },
   plan({ features, bias }, input, context) {
-    const [inputs, ...rest] = input.shape as [number, ...number[]];
-    if (rest.length > 0)
-      context.fail(`needs features [F], but gets ${signalText(input)}; put globalAvgPool() or flatten() before it`);
+    const inputs = featuresOf(input, context);
     const weight = { role: 'weight', shape: [features, inputs], init: { std: 1 / inputs } };
     return {
       output: { shape: [features], spikes: false, timed: input.timed },
@@ -35,5 +61,30 @@ export const linearKind: LayerKind<z.output<typeof schema>> = {
   },
   forward({ bias }, x, run) {
     return multiply(x, run.tensor('weight'), bias ? run.tensor('bias') : undefined);
+  },
+};
+
+/** A product with a matrix that never changes. */
+export const voteKind: LayerKind<z.output<typeof voteSchema>> = {
+  kind: 'vote',
+  label: 'vote',
+  schema: voteSchema,
+  overTime: 'each',
+  plan({ neurons }, input, context) {
+    const inputs = featuresOf(input, context);
+    const groups = inputs / neurons;
+    if (!Number.isInteger(groups))
+      context.fail(`needs whole groups of ${neurons} features, but gets ${signalText(input)}; make them a multiple`);
+    const values = () =>
+      Float64Array.from({ length: groups * inputs }, (_, at) => {
+        return Math.floor((at % inputs) / neurons) === Math.floor(at / inputs) ? 1 / neurons : 0;
+      });
+    return {
+      output: { shape: [groups], spikes: false, timed: input.timed },
+      constants: [{ role: 'weight', shape: [groups, inputs], values }],
+    };
+  },
+  forward(_layer, x, run) {
+    return multiply(x, run.tensor('weight'));
   },
 };
