@@ -25,13 +25,14 @@ const addOutput = (command: Command): Command =>
     .option('--json', 'one JSON line on stdout');
 
 function addPeers(program: Command): void {
-  const command = program.command('peers').description('time the same steps here and in PyTorch, in turn');
+  const command = program
+    .command('peers')
+    .description('time the same steps here and in PyTorch, SpikingJelly or snnTorch, in turn');
   addOutput(addStepOptions(command))
-    .option('--python <file>', 'Python with PyTorch; else SPIKELOOM_PEERS_PYTHON names it')
+    .option('--python <file>', "Python with PyTorch and the network's library; else SPIKELOOM_PEERS_PYTHON names it")
     .option(
       '--forms <form...>',
-      "ways to compute FSTA in the peer: 'expanded', 'expanded-amp' (GPU), 'collapsed', and 'best', the fastest that PyTorch makes of the latter",
-      ['expanded', 'collapsed'],
+      "ways to compute FSTA in the peer: 'expanded', 'expanded-amp' (GPU), 'collapsed' (default: expanded collapsed), and 'best', the fastest that PyTorch makes of the latter; of another library's network: 'plain' and 'best' (default: both)",
     )
     .addOption(precisionOption('--precisions <type...>', 'ours; default: fp32 and bf16, or what --precision asks for'))
     .option('--rounds <n>', 'times that every side runs', wholeNumber(1, 100), 3)

@@ -33,6 +33,27 @@ export interface StepOptions {
   seed: number;
 }
 
+/** What the networks of other libraries are trained with there, in place of the defaults below. */
+const USUAL: Readonly<Record<string, Partial<StepOptions>>> = {
+  'spikingjelly-csnn': { steps: 4, batch: 128, size: 28, channels: 1 },
+  'spikingjelly-dvs-gesture': { steps: 16, batch: 4, size: 128, channels: 2, classes: 11, frames: true },
+  'snntorch-convnet': { steps: 50, batch: 128, size: 28, channels: 1 },
+};
+
+/** Whose network it is; undefined: the authors of FSTA-SNN's, or ours. */
+export function libraryOf(model: string): 'spikingjelly' | 'snntorch' | undefined {
+  return Object.hasOwn(USUAL, model) ? (model.split('-')[0] as 'spikingjelly' | 'snntorch') : undefined;
+}
+
+/** Fills in what the command line does not say. */
+function takeUsual(command: Command): void {
+  const { model } = command.opts<StepOptions>();
+  for (const [key, value] of Object.entries(Object.hasOwn(USUAL, model) ? USUAL[model]! : {})) {
+    const source = command.getOptionValueSource(key);
+    if (source === undefined || source === 'default') command.setOptionValue(key, value);
+  }
+}
+
 function deviceName(text: string): string {
   if (/^(cpu|cuda(:\d+)?)$/.test(text)) return text;
   throw new InvalidArgumentError("It takes 'cpu', 'cuda' or 'cuda:N'.");
@@ -50,7 +71,8 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   const steps = wholeNumber(1, 1024);
   const number = (flags: string, text: string, least: number, most: number, value?: number) =>
     command.option(flags, text, wholeNumber(least, most), value);
-  command.option('--model <name>', 'a network of the zoo', 'fsta-resnet20');
+  command.hook('preAction', (_, action) => takeUsual(action));
+  command.option('--model <name>', `a network of the zoo, or one of ${Object.keys(USUAL).join(', ')}`, 'fsta-resnet20');
   if (list) {
     const several = (text: string, before: number[]) => [...(before === list ? [] : before), steps(text)];
     command.option('--steps <n...>', 'time steps', several, list as number[]);

@@ -12,9 +12,10 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../lib/core/index.ts';
-import { model, type Net } from '../lib/nn/index.ts';
+import type { Net } from '../lib/nn/index.ts';
 import { describeEnvironment } from '../lib/train/environment.ts';
 import { Lateness } from './late-timer.ts';
+import { planOf } from './networks.ts';
 import { median, placeOf, type StepOptions } from './options.ts';
 import { prepareTraining } from './training.ts';
 
@@ -119,15 +120,15 @@ export async function measureStep(options: StepOptions) {
 }
 
 export async function stepCommand({ json, ...options }: StepOptions & { json?: boolean }): Promise<void> {
-  const { model: name, steps, size, channels, classes, width, reduction, attention } = options;
-  asUsage(() => model(name).plan({ steps, size, channels, classes, width, reduction, attention }));
+  const { model, steps, size } = options;
+  asUsage(() => planOf(options));
   const found = await measureStep(options);
   if (json) return writeJson(found);
   const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   writeText(
     [
-      `${name}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${placeOf(options)}, ${found.precision}`,
+      `${model}, T=${steps}, batch ${options.batch}, ${size}x${size}, ${placeOf(options)}, ${found.precision}`,
       `step: ${ms(found.step_s)} median, ${ms(found.min_s)} minimum; ${found.images_per_s.toFixed(1)} images/s`,
       `JavaScript: ${ms(found.js_s)} to queue a step; a timer was ${ms(found.late_s)} late at most`,
       `memory: ${mib(found.peak_bytes)} more at the peak, ${mib(found.device_peak_bytes)} on the device, ${mib(found.plan_bytes)} planned for a step`,

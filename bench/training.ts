@@ -1,9 +1,10 @@
 // A network on random images, with what it takes to train it: what the measurements time.
 import { backward, keep, type RealType, type Tensor, tensor } from '../lib/core/index.ts';
 import { philox } from '../lib/core/random.ts';
-import { model, type Net } from '../lib/nn/index.ts';
+import type { Net } from '../lib/nn/index.ts';
 import { crossEntropy } from '../lib/ops/index.ts';
 import { sgd } from '../lib/optim/index.ts';
+import { networkOf } from './networks.ts';
 import type { StepOptions } from './options.ts';
 
 /** First word of the stream the images are drawn from. */
@@ -17,12 +18,10 @@ export interface Training {
 }
 
 export function prepareTraining(options: StepOptions): Training {
-  const { steps, batch, size, channels, classes, width, reduction, attention, seed, threads, device } = options;
-  const input = { channels, height: size, width: size };
-  const shared = { steps, classes, input, width, reduction, attention, seed };
+  const { steps, batch, size, channels, classes, seed, threads, device } = options;
   const dtype: RealType = options.precision === 'fp64' ? 'f64' : 'f32';
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp32';
-  const net = model(options.model)({ ...shared, dtype, precision, device, recompute: options.recompute });
+  const net = networkOf(options, { seed, dtype, precision, device, recompute: options.recompute });
   if (device === 'cpu') net.device.setThreads(threads);
   const shape = [...(options.frames ? [steps] : []), batch, channels, size, size];
   const drawn = philox(seed, IMAGES);

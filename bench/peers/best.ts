@@ -1,8 +1,8 @@
-// The fastest that PyTorch makes of the 'collapsed' form: its own speed-ups, alone and together, each tried once in a
-// short run.
+// The fastest that PyTorch makes of the 'collapsed' form, or of another library's network: speed-ups alone and together,
+// each tried once in a short run.
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import type { StepOptions } from '../options.ts';
-import { commandOf, type Measured, runSide, type Side, torchSide } from './sides.ts';
+import { libraryOf, type StepOptions } from '../options.ts';
+import { commandOf, type Measured, peerOf, runSide, type Side, torchSide } from './sides.ts';
 
 const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
 
@@ -20,11 +20,18 @@ const ON_GPU = [
 /** Steps before the clock starts, at least: the first ones compile. */
 const WARMUP = 3;
 
-/** On a CPU every subset of the speed-ups; the empty one first. */
-export const variants = (device = 'cpu'): string[][] =>
-  device !== 'cpu'
-    ? ON_GPU
-    : Array.from({ length: 2 ** SPEEDUPS.length }, (_, bits) => SPEEDUPS.filter((_, i) => bits & (1 << i)));
+const subsets = (list: readonly string[]): string[][] =>
+  Array.from({ length: 2 ** list.length }, (_, bits) => list.filter((_, i) => bits & (1 << i)));
+
+/**
+ * On a CPU every subset of the speed-ups; the empty one first. What an image makes in front of the first neurons is
+ * computed once in all of them but the empty one.
+ */
+export function variants({ device, model, frames }: Pick<StepOptions, 'device' | 'model' | 'frames'>): string[][] {
+  if (device !== 'cpu') return ON_GPU;
+  const all = subsets(SPEEDUPS);
+  return libraryOf(model) && !frames ? [[], ...all.map((speedups) => ['once', ...speedups])] : all;
+}
 
 const listed = (speedups: readonly string[]): string => (speedups.length > 0 ? speedups.join(', ') : 'plain');
 
@@ -58,8 +65,11 @@ export async function findBest(
   const brief = { ...options, warmup: Math.max(options.warmup, WARMUP), repeats: Math.min(options.repeats, 3) };
   const tried: Tried[] = [];
   let fastest = { step_s: Number.POSITIVE_INFINITY, speedups: [] as string[] };
-  for (const speedups of variants(options.device)) {
-    const side = torchSide(brief, python, 'collapsed', speedups, `torch collapsed (${listed(speedups)})`);
+  const form = libraryOf(options.model) ? 'plain' : 'collapsed';
+  const peer = peerOf(options.model);
+  for (const speedups of variants(options)) {
+    const what = form === 'plain' ? peer : `${peer} ${form}`;
+    const side = torchSide(brief, python, form, speedups, `${what} (${listed(speedups)})`);
     tell(`trying ${side.name}`);
     const entry = { name: side.name, command: commandOf(side) };
     try {
@@ -73,8 +83,8 @@ export async function findBest(
     }
   }
   if (!Number.isFinite(fastest.step_s))
-    throw new SpikeloomError(`the best of PyTorch is sought among what runs, but nothing does: ${tried[0]!.failed}`);
+    throw new SpikeloomError(`the best of ${peer} is sought among what runs, but nothing does: ${tried[0]!.failed}`);
   const full = { ...options, warmup: brief.warmup };
-  const name = `torch best (${listed(fastest.speedups)})`;
-  return { side: torchSide(full, python, 'collapsed', fastest.speedups, name), tried };
+  const name = `${peer} best (${listed(fastest.speedups)})`;
+  return { side: torchSide(full, python, form, fastest.speedups, name), tried };
 }

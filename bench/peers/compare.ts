@@ -1,18 +1,20 @@
 // Our training step against PyTorch's: every run a process of its own, the sides in turn, so that a slow minute of the
 // machine hits all.
-import { UsageError } from '../../lib/cli/exit.ts';
+import { asUsage, UsageError } from '../../lib/cli/exit.ts';
 import { table, writeJson, writeText } from '../../lib/cli/output.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
 import { describeEnvironment } from '../../lib/train/environment.ts';
-import { median, placeOf, type StepOptions } from '../options.ts';
+import { planOf } from '../networks.ts';
+import { libraryOf, median, placeOf, type StepOptions } from '../options.ts';
 import { provenance } from '../provenance.ts';
 import { makeFolderOf, writeResult } from '../result-file.ts';
 import { findBest, type Tried } from './best.ts';
-import { commandOf, findPython, type Measured, ourSide, runSide, type Side, torchSide } from './sides.ts';
+import { commandOf, findPython, type Measured, ourSide, packagesOf, runSide, type Side, torchSide } from './sides.ts';
 
 export interface PeerOptions extends StepOptions {
   python?: string;
-  forms: string[];
+  /** Default: see formsOf(). */
+  forms?: string[];
   /** Ours; PyTorch's plain forms are fp64 where --precision is, else fp32. */
   precisions?: StepOptions['precision'][];
   rounds: number;
@@ -22,7 +24,11 @@ export interface PeerOptions extends StepOptions {
   json?: boolean;
 }
 
-const FORMS = ['expanded', 'expanded-amp', 'collapsed', 'best'];
+/** The forms that there are of a network, and those that take part unless others are asked for. */
+export function formsOf(model: string): { all: string[]; usual: string[] } {
+  if (libraryOf(model)) return { all: ['plain', 'best'], usual: ['plain', 'best'] };
+  return { all: ['expanded', 'expanded-amp', 'collapsed', 'best'], usual: ['expanded', 'collapsed'] };
+}
 
 interface Runs {
   side: Side;
@@ -103,7 +109,11 @@ function plainSide(options: StepOptions, python: string, form: string): Side {
 
 async function compare(options: PeerOptions, python: string) {
   const { rounds, memoryBatch, python: _python, out: _out, json: _json, ...settings } = options;
-  const { precision, forms, precisions = precision === 'fp32' ? ['fp32', 'bf16'] : [precision] } = options;
+  const {
+    precision,
+    forms = formsOf(options.model).usual,
+    precisions = precision === 'fp32' ? ['fp32', 'bf16'] : [precision],
+  } = options;
   const theirs = { precision: precision === 'bf16' ? 'fp32' : precision } as const;
   const best = forms.includes('best') ? await findBest({ ...options, ...theirs }, python) : undefined;
   const plain = forms.filter((form) => form !== 'best');
@@ -122,9 +132,9 @@ async function compare(options: PeerOptions, python: string) {
     node,
     commit: git?.commit ?? null,
     modified: git?.modified ?? null,
-    options: { ...settings, precisions, rounds },
+    options: { ...settings, forms, precisions, rounds },
     sides: described(all),
-    /** The short runs that chose the best of PyTorch. */
+    /** The short runs that chose the best of the peer. */
     tried: best?.tried ?? null,
     memory,
   };
@@ -170,16 +180,18 @@ function show({ sides, options, tried, memory }: Comparison): string {
   return [...parts, ...(tried ? ['', showTried(tried)] : []), ...(memory ? ['', showMemory(memory)] : [])].join('\n');
 }
 
-function refuseUnknownForms(forms: readonly string[]): void {
-  const unknown = forms.find((form) => !FORMS.includes(form));
-  if (unknown !== undefined) throw new UsageError(`--forms takes ${FORMS.join(', ')}, not '${unknown}'`);
+function refuseUnknownForms({ model, forms = [] }: PeerOptions): void {
+  const { all } = formsOf(model);
+  const unknown = forms.find((form) => !all.includes(form));
+  if (unknown !== undefined) throw new UsageError(`--forms takes ${all.join(', ')} for ${model}, not '${unknown}'`);
 }
 
 export async function peersCommand(options: PeerOptions): Promise<void> {
   const { out, json } = options;
-  refuseUnknownForms(options.forms);
+  asUsage(() => planOf(options));
+  refuseUnknownForms(options);
   if (out !== undefined) makeFolderOf(out);
-  const found = await compare(options, await findPython(options.python));
+  const found = await compare(options, await findPython(options.python, packagesOf(options.model)));
   if (out !== undefined) writeResult(out, found);
   if (json) writeJson(found);
   else writeText(show(found));

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { EXIT, UsageError } from '../../lib/cli/exit.ts';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import { asArguments, type StepOptions } from '../options.ts';
+import { asArguments, libraryOf, type StepOptions } from '../options.ts';
 
 /** What every program prints, among other things. */
 export interface Measured {
@@ -29,15 +29,21 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const INSTALL =
   "'python3 -m venv peers && peers/bin/pip install torch' installs it, '--python peers/bin/python' or SPIKELOOM_PEERS_PYTHON names it";
 
-export async function findPython(given: string | undefined): Promise<string> {
+/** @param packages what must be importable */
+export async function findPython(given: string | undefined, packages: readonly string[] = ['torch']): Promise<string> {
   const python = given || process.env.SPIKELOOM_PEERS_PYTHON;
   if (!python) throw new UsageError(`the peer needs a Python with PyTorch, and none is named; ${INSTALL}`);
-  await start(python, ['-c', 'import torch'], { cwd: root }).catch((error: Error) => {
+  await start(python, ['-c', `import ${packages.join(', ')}`], { cwd: root }).catch((error: Error) => {
     const why = lastLine(error);
-    throw new UsageError(`the peer needs a Python with PyTorch, but '${python}' has none: ${why}; ${INSTALL}`);
+    throw new UsageError(
+      `the peer needs a Python with ${packages.join(', ')}, but '${python}' has none: ${why}; ${INSTALL}`,
+    );
   });
   return python;
 }
+
+/** What the peer's program imports. */
+export const packagesOf = (model: string): string[] => ['torch', ...[libraryOf(model) ?? []].flat()];
 
 const lastLine = (error: Error & { stderr?: string }): string =>
   (error.stderr?.trim() || error.message)
@@ -50,16 +56,21 @@ export function ourSide(options: StepOptions, precision: StepOptions['precision'
   return { name: `spikeloom ${precision}`, isOurs: true, program: process.execPath, shown: 'node', args };
 }
 
-/** `speedups`: PyTorch's own, see torch_step.py. */
+/** Who the peer is, as sides are named. */
+export const peerOf = (model: string): string => libraryOf(model) ?? 'torch';
+
+/** `form` and `speedups`: see torch_step.py, or library_step.py, whose only form is its library's 'plain' one. */
 export function torchSide(
   options: StepOptions,
   python: string,
   form: string,
   speedups: readonly string[] = [],
-  name = `torch ${form}`,
+  name = `${peerOf(options.model)} ${form}`,
 ): Side {
+  const library = libraryOf(options.model);
+  const program = library ? ['bench/peers/library_step.py'] : ['bench/peers/torch_step.py', '--form', form];
   const more = speedups.length > 0 ? ['--speedups', ...speedups] : [];
-  const args = ['bench/peers/torch_step.py', '--form', form, ...asArguments({ ...options, recompute: false }), ...more];
+  const args = [...program, ...asArguments({ ...options, recompute: false }), ...more];
   return { name, isOurs: false, program: python, shown: 'python', args };
 }
 

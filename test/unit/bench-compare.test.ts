@@ -1,11 +1,13 @@
 import { expect } from 'chai';
 import { pointOf } from '../../bench/curve.ts';
+import { networkOf, planOf } from '../../bench/networks.ts';
 import type { StepOptions } from '../../bench/options.ts';
 import { findBest, variants } from '../../bench/peers/best.ts';
-import { shownCommand } from '../../bench/peers/compare.ts';
-import { type Measured, ourSide, type Side } from '../../bench/peers/sides.ts';
+import { formsOf, shownCommand } from '../../bench/peers/compare.ts';
+import { type Measured, ourSide, packagesOf, type Side, torchSide } from '../../bench/peers/sides.ts';
 import { drawPicture, type Pictured } from '../../bench/picture.ts';
-import { SpikeloomError } from '../../lib/core/index.ts';
+import { backward, keep, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
+import { crossEntropy } from '../../lib/ops/index.ts';
 
 const options: StepOptions = {
   model: 'fsta-resnet20',
@@ -33,7 +35,7 @@ const measured = (step_s: number): Measured => ({
 
 describe('bench: sides of a comparison', () => {
   it('tries every subset of the speed-ups once', () => {
-    const all = variants();
+    const all = variants(options);
     expect(all[0]).to.deep.equal([]);
     expect(new Set(all.map((set) => set.join())).size).to.equal(8);
     expect(all).to.deep.include(['bf16', 'channels_last', 'compile']);
@@ -64,6 +66,32 @@ describe('bench: sides of a comparison', () => {
     expect((error as Error).message).to.include('no torch');
   });
 
+  it("another library's network is timed by its program, in forms of its own; images are encoded once, frames cannot be", async () => {
+    const csnn = { ...options, model: 'spikingjelly-csnn' };
+    expect(formsOf(csnn.model).usual).to.deep.equal(['plain', 'best']);
+    expect(packagesOf(csnn.model)).to.deep.equal(['torch', 'spikingjelly']);
+    expect(packagesOf(options.model)).to.deep.equal(['torch']);
+    const plain = torchSide(csnn, 'python3', 'plain');
+    expect(plain.name).to.equal('spikingjelly plain');
+    expect(plain.args[0]).to.equal('bench/peers/library_step.py');
+    expect(plain.args).to.not.include('--form');
+    expect(variants(csnn)[0]).to.deep.equal([]);
+    expect(
+      variants(csnn)
+        .slice(1)
+        .map(([first]) => first),
+    ).to.deep.equal(Array(8).fill('once'));
+    expect(variants({ ...csnn, frames: true }).flat()).to.not.include('once');
+    const { side } = await findBest(
+      csnn,
+      'python3',
+      async ({ args }) => measured(args.includes('once') ? 0.5 : 1),
+      () => {},
+    );
+    expect(side.name).to.equal('spikingjelly best (once)');
+    expect(side.args.slice(-2)).to.deep.equal(['--speedups', 'once']);
+  });
+
   it('ours takes the precision it is given', () => {
     const { args, name } = ourSide(options, 'bf16');
     expect(args[args.indexOf('--precision') + 1]).to.equal('bf16');
@@ -73,6 +101,44 @@ describe('bench: sides of a comparison', () => {
   it('a command line is written down without the places of this machine', () => {
     const words = ['peers', '--python', '/a/b', '--rounds', '3', '--out=/c.json', '--out', '/c.json', '--frames'];
     expect(shownCommand(words)).to.equal('npm run bench -- peers --rounds 3 --frames');
+  });
+});
+
+describe('bench: networks of other libraries', () => {
+  const common = { steps: 2, size: 28, channels: 1, classes: 10 };
+  const shapesOf = (model: string, width?: number) =>
+    planOf({ ...common, model, ...(width && { width }) }).layers.map(({ output }) => output.shape.join('x'));
+
+  it('have the shapes and as many parameters as there', () => {
+    const count = (model: string, more: object) => planOf({ ...common, model, ...more }).summary().totals.parameters;
+    expect(count('spikingjelly-csnn', {})).to.equal(13_014_656);
+    expect(count('spikingjelly-dvs-gesture', { size: 128, channels: 2, classes: 11 })).to.equal(1_698_926);
+    expect(count('snntorch-convnet', {})).to.equal(29_826);
+    expect(shapesOf('spikingjelly-csnn', 8)).to.include.members(['8x14x14', '8x7x7', '392', '128', '10']);
+    expect(shapesOf('snntorch-convnet')).to.include.members(['12x24x24', '12x12x12', '64x8x8', '64x4x4', '1024']);
+  });
+
+  it('refuse what they cannot be, with the networks there are', () => {
+    expect(() => shapesOf('csnn')).to.throw(/no network "csnn"; the networks are fsta-resnet8, .*snntorch-convnet/);
+    expect(() => shapesOf('snntorch-convnet', 8)).to.throw(SpikeloomError, /no option "width"/);
+  });
+
+  it('train: every parameter gets a gradient, votes are means', async () => {
+    const net = networkOf(
+      { model: 'spikingjelly-dvs-gesture', steps: 2, size: 32, channels: 2, classes: 3, width: 8 },
+      { dtype: 'f64' },
+    );
+    const pixels = Float64Array.from({ length: 2 * 2 * 2 * 32 * 32 }, (_, i) => Math.sin(i * i));
+    const frames = keep(tensor(pixels, { shape: [2, 2, 2, 32, 32] }));
+    const logits = scope(() => {
+      const y = net(frames);
+      backward(crossEntropy(y, tensor(Int32Array.of(0, 2))));
+      return y;
+    });
+    const votes = Array.from(await logits.array(), (value) => Number(value) * 10 * 2);
+    expect(votes.every((value) => Math.abs(value - Math.round(value)) < 1e-9)).to.equal(true);
+    expect(net.parameters().filter(({ tensor: { grad } }) => !grad)).to.deep.equal([]);
+    for (const t of [logits, frames, net]) t.dispose();
   });
 });
 
