@@ -21,11 +21,12 @@ std::vector<std::string>& errors() {
   return found;
 }
 
+#if defined(__x86_64__)
 // Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request only).
 bool hasMatrixUnit() {
 #if defined(SPIKELOOM_SOFTWARE_TILES)
   return true;  // cpu/software_tiles.inl
-#elif defined(__x86_64__) && defined(__linux__)
+#elif defined(__linux__)
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
@@ -36,6 +37,7 @@ bool hasMatrixUnit() {
   return false;
 #endif
 }
+#endif
 
 // The tensors of a signature (lib/core/signature.ts reads the rest of it): inputs are marked '!' where they are updated in place, and
 // every tensor behind them is an output.

@@ -24,6 +24,17 @@ inline void putLaneMask(uint32_t* words, int64_t c, uint32_t mask) {
   else words[c >> 5] |= mask << (c & 31);
 }
 
+#if SPIKELOOM_LEVEL_NOW == 0
+// An integer for each lane, and in lane i the bit i.
+template <class T>
+using LaneBits = decltype(Vec<T>{} > Vec<T>{});
+template <class T>
+constexpr LaneBits<T> kLaneBits = [] {
+  if constexpr (sizeof(T) == 4) return LaneBits<T>{1, 2, 4, 8};
+  else return LaneBits<T>{1, 2};
+}();
+#endif
+
 template <class T>
 inline uint32_t lanesAbove(Vec<T> a, Vec<T> b) {
 #if SPIKELOOM_LEVEL_NOW >= 2
@@ -35,6 +46,10 @@ inline uint32_t lanesAbove(Vec<T> a, Vec<T> b) {
 #elif defined(__x86_64__)
   if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps((__m128)a, (__m128)b)));
   else return static_cast<uint32_t>(_mm_movemask_pd(_mm_cmpgt_pd((__m128d)a, (__m128d)b)));
+#elif defined(__aarch64__)
+  const LaneBits<T> bits = (a > b) & kLaneBits<T>;
+  if constexpr (sizeof(T) == 4) return vaddvq_u32((uint32x4_t)bits);
+  else return static_cast<uint32_t>(vaddvq_u64((uint64x2_t)bits));
 #else
   uint32_t mask = 0;
   for (int i = 0; i < kLanes<T>; i++) mask |= static_cast<uint32_t>(a[i] > b[i]) << i;
@@ -59,9 +74,8 @@ inline Vec<T> whereSet(uint32_t mask, Vec<T> a) {
     return (Vec<T>)_mm256_and_pd((__m256d)a, (__m256d)set);
   }
 #else
-  Vec<T> v;
-  for (int i = 0; i < kLanes<T>; i++) v[i] = (mask >> i) & 1u ? a[i] : T(0);
-  return v;
+  const LaneBits<T> set = ((LaneBits<T>{} + mask) & kLaneBits<T>) != 0;
+  return (Vec<T>)((LaneBits<T>)a & set);
 #endif
 }
 

@@ -2,5 +2,5 @@
 }  // namespace
 }  // namespace spikeloom::<level>
 #if SPIKELOOM_LEVEL_NOW > 0
-#pragma GCC pop_options
+SPIKELOOM_TARGET_END
 #endif
