@@ -74,6 +74,10 @@ const packed: [number[], number[]][] = [
     [2, 1, 3, 5, 7],
     [2, 1, 105],
   ],
+  ...[1, 32, 33, 70].map((c): [number[], number[]] => [
+    [2, 3, c * 15],
+    [2, 3, c, 5, 3],
+  ]),
 ];
 
 export const table: OpTable = {

@@ -37,7 +37,7 @@ void maxReal(const Call& call, const PoolWindow& s) {
   });
 }
 
-// The first pixel that fires wins; where none does, the first pixel.
+// The first pixel that fires wins; where none does, the first pixel. The places of 32 channels are found side by side.
 void maxSpikes(const Call& call, const PoolWindow& s) {
   const int64_t words = spikeWords(s.C);
   forWindows(call, s, [&](int64_t pixel, int64_t n, PoolSpan rows, PoolSpan columns) {
@@ -45,17 +45,20 @@ void maxSpikes(const Call& call, const PoolWindow& s) {
     uint32_t* y = as<uint32_t>(call.tensors[1]) + pixel * words;
     int32_t* index = call.tensors[2].data ? as<int32_t>(call.tensors[2]) + pixel * s.C : nullptr;
     const int32_t first = static_cast<int32_t>(rows.begin * s.w.size + columns.begin);
-    for (int64_t c = 0; index && c < s.C; c++) index[c] = first;
-    for (int64_t k = 0; k < words; k++) y[k] = 0;
-    for (int64_t h = rows.begin; h < rows.end; h++) {
-      for (int64_t w = columns.begin; w < columns.end; w++) {
-        const int32_t here = static_cast<int32_t>(h * s.w.size + w);
-        for (int64_t k = 0; k < words; k++) {
-          const uint32_t word = x[here * words + k];
-          for (uint32_t fresh = index ? word & ~y[k] : 0; fresh != 0; fresh &= fresh - 1) index[k * 32 + __builtin_ctz(fresh)] = here;
-          y[k] |= word;
+    for (int64_t k = 0; k < words; k++) {
+      int32_t at[32];
+      std::fill(at, at + 32, first);
+      uint32_t fired = 0;
+      for (int64_t h = rows.begin; h < rows.end; h++) {
+        for (int64_t w = columns.begin; w < columns.end; w++) {
+          const int32_t here = static_cast<int32_t>(h * s.w.size + w);
+          const uint32_t word = x[here * words + k], fresh = word & ~fired;
+          for (int i = 0; index && i < 32; i++) at[i] = fresh & (1u << i) ? here : at[i];
+          fired |= word;
         }
       }
+      y[k] = fired;
+      if (index) std::copy(at, at + std::min<int64_t>(32, s.C - k * 32), index + k * 32);
     }
   });
 }
@@ -77,15 +80,21 @@ void maxPool2dGrad(const Call& call) {
       T* gx = as<T>(call.tensors[2]) + (task * s.w.size + w) * s.C;
       const PoolSpan columns = s.w.covering(w);
       const int32_t here = static_cast<int32_t>(h * s.w.size + w);
-      for (int64_t c = 0; c < s.C; c++) gx[c] = 0;
+      bool isFirst = true;
       for (int64_t p = rows.begin; p < rows.end; p++) {
         for (int64_t q = columns.begin; q < columns.end; q++) {
           const int64_t at = ((n * s.h.places + p) * s.w.places + q) * s.C;
           const T* gy = as<T>(call.tensors[0]) + at;
           const int32_t* index = as<int32_t>(call.tensors[1]) + at;
-          for (int64_t c = 0; c < s.C; c++) gx[c] += index[c] == here ? gy[c] : T(0);
+          if (isFirst) {
+            for (int64_t c = 0; c < s.C; c++) gx[c] = index[c] == here ? gy[c] : T(0);
+          } else {
+            for (int64_t c = 0; c < s.C; c++) gx[c] += index[c] == here ? gy[c] : T(0);
+          }
+          isFirst = false;
         }
       }
+      if (isFirst) std::fill(gx, gx + s.C, T(0));
     }
   });
 }
