@@ -1,25 +1,18 @@
 // Works through chunks of kChunk words of 32 channels, each over all T: x is read once and s written once (forward); x, s and gs are read
-// once and gx written once (gradient), which keeps u of a chunk for all T in scratch. A chunk's lanes are its words padded to
-// 32 channels: where C is a multiple of 32 they lie in the tensor as they are, else they are copied to and from padded buffers.
-
-// Floating-point exceptions are not observed here: without them a choice between two results needs no branch, and the loops over lanes
-// are vectorised at every level. No value changes.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-trapping-math")
-#endif
-
+// once and gx written once (gradient), which keeps u of a chunk for all T in scratch. A chunk is a list of vectors of neighbouring
+// channels; the last one of a pixel may be partly filled.
 #define SPIKELOOM_FILE "ops/lif/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/lif/lif.h"
 
 #include "cpu/level_begin.inl"
 #include "cpu/lane_masks.inl"
+#include "cpu/lif_lanes.inl"
 #include "cpu/peaks.inl"
 #include "cpu/surrogate_lanes.inl"
 
-constexpr int kChunk = 8;
-constexpr int kChunkLanes = kChunk * 32;
-constexpr int64_t kTaskChunks = 8;
+constexpr int kChunk = 32;
+constexpr int64_t kTaskChunks = 2;
 
 // The words of one time step: pixel-major, `perPixel` for each pixel.
 struct Geometry {
@@ -32,170 +25,102 @@ struct Geometry {
     elements = count(x) / steps;
     words = elements / channels * perPixel;
   }
-  bool packed() const { return channels % 32 == 0; }
   int64_t chunks() const { return (words + kChunk - 1) / kChunk; }
   int64_t tasks() const { return (chunks() + kTaskChunks - 1) / kTaskChunks; }
 };
 
-// Some neighbouring words of a time step, and how their lanes are reached.
+// Some neighbouring words of a time step as vectors.
+template <class T>
 struct Chunk {
-  const Geometry& g;
+  static constexpr int kMost = kChunk * 32 / kLanes<T>;
   int64_t first;
-  int words;
+  int words, size = 0;
+  int64_t offset[kMost];  // in a step
+  int used[kMost], word[kMost], shift[kMost];
 
-  Chunk(const Geometry& geometry, int64_t index)
-      : g(geometry), first(index * kChunk), words(static_cast<int>(std::min<int64_t>(kChunk, geometry.words - index * kChunk))) {}
-  int lanes() const { return words * 32; }
-
-  // Calls body(offset in the step, first lane, lanes in use) for every word.
-  template <class F>
-  void eachWord(F&& body) const {
+  Chunk(const Geometry& g, int64_t index)
+      : first(index * kChunk), words(static_cast<int>(std::min<int64_t>(kChunk, g.words - index * kChunk))) {
     for (int w = 0; w < words; w++) {
-      const int64_t pixel = (first + w) / g.perPixel;
-      const int64_t channel = (first + w) % g.perPixel * 32;
-      body(pixel * g.channels + channel, w * 32, static_cast<int>(std::min<int64_t>(32, g.channels - channel)));
-    }
-  }
-
-  // The lanes of a step, in place or in `buffer` (unused lanes 0).
-  template <class T>
-  const T* read(const T* step, T* buffer) const {
-    if (g.packed()) return step + first * 32;
-    std::fill(buffer, buffer + lanes(), T(0));
-    eachWord([&](int64_t offset, int lane, int used) {
-      for (int i = 0; i < used; i++) buffer[lane + i] = step[offset + i];
-    });
-    return buffer;
-  }
-
-  // Where to write the lanes of a step; put() then brings them home.
-  template <class T>
-  T* target(T* step, T* buffer) const {
-    return g.packed() ? step + first * 32 : buffer;
-  }
-  template <class T>
-  void put(const T* lanes, T* step) const {
-    if (g.packed()) return;
-    eachWord([&](int64_t offset, int lane, int used) {
-      for (int i = 0; i < used; i++) step[offset + i] = lanes[lane + i];
-    });
-  }
-};
-
-// Spikes at rest: bits, or real numbers for the smooth neuron.
-template <class T, bool kSmooth>
-struct Spikes {
-  void* data;
-
-  T* step(const Geometry& g, int64_t t) const { return static_cast<T*>(data) + t * g.elements; }
-  uint32_t* wordsOf(const Chunk& c, int64_t t) const { return static_cast<uint32_t*>(data) + t * c.g.words + c.first; }
-
-  const T* read(const Chunk& c, int64_t t, T* buffer) const {
-    if constexpr (kSmooth) return c.read(step(c.g, t), buffer);
-    unpackSpikes(wordsOf(c, t), c.lanes(), buffer);
-    return buffer;
-  }
-
-  void write(const Chunk& c, int64_t t, T* lanes) const {
-    if constexpr (kSmooth) {
-      if (c.g.packed()) std::copy(lanes, lanes + c.lanes(), step(c.g, t) + c.first * 32);
-      c.put(lanes, step(c.g, t));
-    } else {
-      uint32_t* out = wordsOf(c, t);
-      for (int w = 0; w < c.words; w++) {
-        uint32_t word = 0;
-        for (int i = 0; i < 32; i += kLanes<T>) word |= lanesAbove<T>(load(lanes + w * 32 + i), Vec<T>{}) << i;
-        out[w] = word;
-      }
-      if (!c.g.packed()) {
-        c.eachWord([&](int64_t, int lane, int used) {
-          if (used < 32) out[lane / 32] &= (1u << used) - 1u;
-        });
+      const int64_t pixel = (first + w) / g.perPixel, channel = (first + w) % g.perPixel * 32;
+      const int inWord = static_cast<int>(std::min<int64_t>(32, g.channels - channel));
+      for (int i = 0; i < inWord; i += kLanes<T>, size++) {
+        offset[size] = pixel * g.channels + channel + i;
+        used[size] = std::min(kLanes<T>, inWord - i);
+        word[size] = w;
+        shift[size] = i;
       }
     }
   }
+
+  Vec<T> read(const T* step, int j) const {
+    if (step == nullptr) return Vec<T>{};
+    return used[j] == kLanes<T> ? load(step + offset[j]) : loadPart(step + offset[j], used[j]);
+  }
+  void write(T* step, int j, Vec<T> v) const {
+    if (used[j] == kLanes<T>) store(step + offset[j], v);
+    else storePart(step + offset[j], v, used[j]);
+  }
+  // Lanes that are not used never fire.
+  uint32_t maskOf(const uint32_t* fired, int j) const { return (fired[word[j]] >> shift[j]) & kAllLanes<T>; }
+  uint32_t cut(uint32_t mask, int j) const { return mask & ((1u << used[j]) - 1u); }
 };
 
 // Runs body(chunk, thread, task) for every chunk, in order within a task.
-template <class F>
+template <class T, class F>
 inline void eachChunk(const Call& call, const Geometry& g, F&& body) {
   parallelFor(call, g.tasks(), [&](int64_t task, int thread) {
     const int64_t end = std::min(g.chunks(), (task + 1) * kTaskChunks);
-    for (int64_t i = task * kTaskChunks; i < end; i++) body(Chunk(g, i), thread, task);
+    for (int64_t i = task * kTaskChunks; i < end; i++) body(Chunk<T>(g, i), thread, task);
   });
 }
 
-template <class T>
-inline void initial(const Chunk& c, const T* v0, T* v) {
-  alignas(64) T padded[kChunkLanes];
-  if (v0 == nullptr) {
-    std::fill(v, v + kChunkLanes, T(0));
-  } else {
-    const T* from = c.read(v0, padded);
-    std::copy(from, from + c.lanes(), v);
-  }
-}
-
-// fire(neuron, u) gives s of one lane.
-template <class T, bool kSmooth, bool kSoft, class Fire>
-inline void lifForward(const Call& call, Fire&& fire) {
+template <class T, bool kSoft>
+inline void lifForward(const Call& call) {
   const TensorView *in = call.tensors, *out = call.tensors + 3;
   const double* a = call.attributes;
   const Geometry g(in[0]);
-  const LifNeuron<T, kSmooth, kSoft> neuron(decayOf(in[2], a[0], sizeof(T) == 8), a[1], a[2], false);
-  const Spikes<T, kSmooth> spikes{out[0].data};
+  const LifLanes<T, kSoft> neuron(LifNeuron<T, false, kSoft>(decayOf(in[2], a[0], sizeof(T) == 8), a[1], a[2], false));
   const T *x = as<T>(in[0]), *v0 = as<T>(in[1]);
   T* last = as<T>(out[1]);
-  eachChunk(call, g, [&](const Chunk c, int, int64_t) {
-    alignas(64) T v[kChunkLanes], s[kChunkLanes], padded[kChunkLanes];
-    const int lanes = c.lanes();
-    initial(c, v0, v);
+  eachChunk<T>(call, g, [&](const Chunk<T>& c, int, int64_t) {
+    Vec<T> v[Chunk<T>::kMost];
+    for (int j = 0; j < c.size; j++) v[j] = c.read(v0, j);
     for (int64_t t = 0; t < g.steps; t++) {
-      const T* now = c.read(x + t * g.elements, padded);
-      for (int i = 0; i < lanes; i++) {
-        const T u = neuron.charge(v[i], now[i]);
-        s[i] = fire(neuron, u);
-        v[i] = neuron.reset(u, s[i]);
+      uint32_t fired[kChunk] = {};
+      for (int j = 0; j < c.size; j++) {
+        const Vec<T> u = neuron.charge(v[j], c.read(x + t * g.elements, j));
+        const uint32_t mask = c.cut(neuron.fire(u), j);
+        v[j] = neuron.reset(u, mask);
+        fired[c.word[j]] |= mask << c.shift[j];
       }
-      spikes.write(c, t, s);
+      std::copy(fired, fired + c.words, as<uint32_t>(out[0]) + t * g.words + c.first);
     }
-    if (last == nullptr) return;
-    if (g.packed()) std::copy(v, v + lanes, last + c.first * 32);
-    c.put(v, last);
+    for (int j = 0; last != nullptr && j < c.size; j++) c.write(last, j, v[j]);
   });
 }
 
 template <class T>
 void lif(const Call& call) {
-  const auto step = [](const auto& neuron, T u) { return neuron.fire(u); };
-  if (call.attributes[3] != 0) lifForward<T, false, true>(call, step);
-  else lifForward<T, false, false>(call, step);
+  if (call.attributes[3] != 0) lifForward<T, true>(call);
+  else lifForward<T, false>(call);
 }
 
-template <class T>
-void lifSmooth(const Call& call) {
-  const double* a = call.attributes;
-  withSurrogate<T>(static_cast<Surrogate>(static_cast<int>(a[4])), a[5], [&](const auto& surrogate) {
-    const auto ramp = [&](const auto& neuron, T u) { return surrogate.primitive(neuron.distance(u)); };
-    if (a[3] != 0) lifForward<T, true, true>(call, ramp);
-    else lifForward<T, true, false>(call, ramp);
-  });
-}
-
-template <class T, bool kSmooth, bool kSoft>
+template <class T, bool kSoft>
 struct LifGradient {
+  static constexpr int kMost = Chunk<T>::kMost;
   const Call& call;
   const Geometry g;
-  const LifNeuron<T, kSmooth, kSoft> neuron;
-  const Spikes<T, kSmooth> spikes;
+  const LifLanes<T, kSoft> neuron;
+  const uint32_t* s;
   const T *gs, *gv, *x, *v0;
   T *gx, *gv0, *glogit;
 
   explicit LifGradient(const Call& c)
       : call(c),
         g(c.tensors[2]),
-        neuron(decayOf(c.tensors[5], c.attributes[0], sizeof(T) == 8), c.attributes[1], c.attributes[2], c.attributes[4] != 0),
-        spikes{c.tensors[3].data},
+        neuron(LifNeuron<T, false, kSoft>(decayOf(c.tensors[5], c.attributes[0], sizeof(T) == 8), c.attributes[1], c.attributes[2],
+                                          c.attributes[4] != 0)),
+        s(as<uint32_t>(c.tensors[3])),
         gs(as<T>(c.tensors[0])),
         gv(as<T>(c.tensors[1])),
         x(as<T>(c.tensors[2])),
@@ -204,62 +129,49 @@ struct LifGradient {
         gv0(as<T>(c.tensors[7])),
         glogit(as<T>(c.tensors[8])) {}
 
+  const uint32_t* fired(const Chunk<T>& c, int64_t t) const { return s + t * g.words + c.first; }
+
   // u of every step, as the forward pass had it.
-  void recompute(const Chunk& c, const T* start, T* u) const {
-    alignas(64) T v[kChunkLanes], s[kChunkLanes], padded[kChunkLanes];
-    const int lanes = c.lanes();
-    std::copy(start, start + lanes, v);
-    for (int64_t t = 0; t < g.steps; t++, u += kChunkLanes) {
-      const T* now = c.read(x + t * g.elements, padded);
-      const T* fired = spikes.read(c, t, s);
-      for (int i = 0; i < lanes; i++) {
-        u[i] = neuron.charge(v[i], now[i]);
-        v[i] = neuron.reset(u[i], fired[i]);
+  void recompute(const Chunk<T>& c, Vec<T>* u) const {
+    Vec<T> v[kMost];
+    for (int j = 0; j < c.size; j++) v[j] = c.read(v0, j);
+    for (int64_t t = 0; t < g.steps; t++, u += c.size) {
+      for (int j = 0; j < c.size; j++) {
+        u[j] = neuron.charge(v[j], c.read(x + t * g.elements, j));
+        v[j] = neuron.reset(u[j], c.maskOf(fired(c, t), j));
       }
     }
   }
 
-  // sum over the lanes of gu v[t-1], in their order.
-  double decayGradient(const Chunk& c, int64_t t, const T* start, const T* u, const T* gu) const {
-    alignas(64) T s[kChunkLanes];
-    const T* fired = t > 0 ? spikes.read(c, t - 1, s) : nullptr;
+  // sum over the lanes of gu v[t-1], in their order; `u` is that of step t-1.
+  double decayGradient(const Chunk<T>& c, int64_t t, const Vec<T>* u, const Vec<T>* gu) const {
     double sum = 0;
-    for (int i = 0; i < c.lanes(); i++) {
-      const T before = t > 0 ? neuron.reset(u[(t - 1) * kChunkLanes + i], fired[i]) : start[i];
-      sum += static_cast<double>(gu[i]) * static_cast<double>(before);
+    for (int j = 0; j < c.size; j++) {
+      const Vec<T> before = t > 0 ? neuron.reset(u[j], c.maskOf(fired(c, t - 1), j)) : c.read(v0, j);
+      for (int i = 0; i < c.used[j]; i++) sum += static_cast<double>(gu[j][i]) * static_cast<double>(before[i]);
     }
     return sum;
   }
 
   // Back through time for one chunk; returns its part of dL/ddecay.
-  double chunk(const Chunk& c, int thread, const SurrogateLanes<T>& surrogate) const {
-    alignas(64) T start[kChunkLanes], G[kChunkLanes], s[kChunkLanes], padded[kChunkLanes], out[kChunkLanes], d[kChunkLanes];
-    const int lanes = c.lanes();
-    T* u = scratch<T>(call, thread, 0, g.steps * kChunkLanes);
-    initial(c, v0, start);
-    recompute(c, start, u);
-    initial(c, gv, G);
+  double chunk(const Chunk<T>& c, int thread, const SurrogateLanes<T>& surrogate) const {
+    Vec<T> G[kMost], gu[kMost];
+    Vec<T>* const u = scratch<Vec<T>>(call, thread, 0, g.steps * c.size);
+    recompute(c, u);
+    for (int j = 0; j < c.size; j++) G[j] = c.read(gv, j);
     double sum = 0;
     for (int64_t t = g.steps - 1; t >= 0; t--) {
-      const T* ut = u + t * kChunkLanes;
-      const T* fired = spikes.read(c, t, s);
-      if (gs == nullptr) std::fill(padded, padded + lanes, T(0));
-      const T* gst = gs == nullptr ? padded : c.read(gs + t * g.elements, padded);
-      T* gxt = c.target(gx + t * g.elements, out);
-      for (int i = 0; i < lanes; i++) d[i] = neuron.distance(ut[i]);
-      for (int i = 0; i < lanes; i += kLanes<T>) store(d + i, surrogate.derivative(load(d + i)));
-      for (int i = 0; i < lanes; i++) {
-        const T gu = neuron.gradient(gst[i], G[i], ut[i], fired[i], d[i] / neuron.vth);
-        gxt[i] = gu;
-        G[i] = neuron.decay * gu;
+      const Vec<T>* const ut = u + t * c.size;
+      const T* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
+      for (int j = 0; j < c.size; j++) {
+        const Vec<T> d = neuron.perVth(surrogate.derivative(neuron.distance(ut[j])));
+        gu[j] = neuron.gradient(c.read(gst, j), G[j], ut[j], c.maskOf(fired(c, t), j), d);
+        c.write(gx + t * g.elements, j, gu[j]);
+        G[j] = neuron.decay * gu[j];
       }
-      c.put(gxt, gx + t * g.elements);
-      if (glogit != nullptr) sum += decayGradient(c, t, start, u, gxt);
+      if (glogit != nullptr) sum += decayGradient(c, t, ut - c.size, gu);
     }
-    if (gv0 != nullptr) {
-      if (g.packed()) std::copy(G, G + lanes, gv0 + c.first * 32);
-      c.put(G, gv0);
-    }
+    for (int j = 0; gv0 != nullptr && j < c.size; j++) c.write(gv0, j, G[j]);
     return sum;
   }
 
@@ -267,7 +179,7 @@ struct LifGradient {
     const SurrogateLanes<T> surrogate(call.attributes[5], call.attributes[6]);
     double* sums = glogit == nullptr ? nullptr : scratch<double>(call, 0, 1, g.tasks());
     if (sums != nullptr) std::fill(sums, sums + g.tasks(), 0.0);
-    eachChunk(call, g, [&](const Chunk c, int thread, int64_t task) {
+    eachChunk<T>(call, g, [&](const Chunk<T>& c, int thread, int64_t task) {
       const double part = chunk(c, thread, surrogate);
       if (sums != nullptr) sums[task] += part;
     });
@@ -278,25 +190,13 @@ struct LifGradient {
   }
 };
 
-template <class T, bool kSmooth>
-inline void lifBackward(const Call& call) {
-  if (call.attributes[3] != 0) LifGradient<T, kSmooth, true>(call).run();
-  else LifGradient<T, kSmooth, false>(call).run();
-}
-
 template <class T>
 void lifGrad(const Call& call) {
-  lifBackward<T, false>(call);
-}
-
-template <class T>
-void lifSmoothGrad(const Call& call) {
-  lifBackward<T, true>(call);
+  if (call.attributes[3] != 0) LifGradient<T, true>(call).run();
+  else LifGradient<T, false>(call).run();
 }
 
 SPIKELOOM_KERNEL(kLif, lif)
 SPIKELOOM_KERNEL(kLifGrad, lifGrad)
-SPIKELOOM_KERNEL(kLifSmooth, lifSmooth)
-SPIKELOOM_KERNEL(kLifSmoothGrad, lifSmoothGrad)
 
 #include "cpu/level_end.inl"
