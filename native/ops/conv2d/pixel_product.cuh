@@ -10,6 +10,9 @@
 // In f32 sources and weights are sums of bf16 parts (cuda/bf16_parts.cuh), and pairs of parts i + j < 3 are multiplied. Tensor cores cut
 // digits off when they add, so there each stage's sums are added to the totals in plain f32.
 //
+// Small pictures with many channels make few blocks: there the units are cut into slices, which leave their sums in scratch memory, and a
+// second kernel adds them in order.
+//
 // Every pixel is summed over the same terms in the same order, those outside of the picture as zeros. The source is read once per tap
 // and block of columns, but for the first time from the multiprocessor's own cache, which keeps it from tap to tap; the weights are read once
 // per block of pixels, so blocks are tall. The target is written once.
@@ -45,9 +48,12 @@ struct PixelProduct {
   Resting<float> target, add;
   const float* bias;
   double* moments;          // [tile of pixels][means, squared deviations][targetC], or null
+  int blocks, slices, sliceUnits;  // blocks of a slice; units of every slice but the last
+  float* parts;                    // of more than one slice: [slice][block][pixel][column]
 
   SPIKELOOM_HD int pixels() const { return images * rows.count * columns.count; }
   SPIKELOOM_HD int units() const { return rows.taps * columns.taps * steps; }
+  SPIKELOOM_HD int unitsOf(int slice) const { return slice + 1 < slices ? sliceUnits : units() - slice * sliceUnits; }
 };
 
 constexpr int kColumns = 64;       // target channels of a block
@@ -91,8 +97,13 @@ struct alignas(16) PixelPlace {
 template <class F>
 class PixelLoader {
  public:
-  __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, int columnTile)
-      : p_(product), places_(places), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {}
+  // Begins with unit number `unit`.
+  __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, int columnTile, int unit)
+      : p_(product), places_(places), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {
+    if (unit == 0) return;
+    const int tap = unit / p_.steps;
+    row_ = tap / p_.columns.taps, column_ = tap % p_.columns.taps, step_ = unit % p_.steps;
+  }
 
   __device__ void next(unsigned char* stage) {
 #pragma unroll
