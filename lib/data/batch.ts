@@ -19,6 +19,8 @@ export interface BatchSource<S extends AnySet = AnySet> {
   augment: AugmentName;
   /** Whether samples of a set with a unit come as bytes, in batches that allow it. */
   asBytes?: boolean;
+  /** Whether pictures in files come as pixels, not augmented by programs and not normalized yet. */
+  asPixels?: boolean;
 }
 
 const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { kind: K }>>) => BatchMaker } = {

@@ -59,6 +59,13 @@ export interface ByteBatch extends Omit<Batch, 'images'> {
   unit: number;
 }
 
+/** A {@link Batch} whose samples are pixels, with the programs that augment and normalize them (see takeImages()). */
+export interface PixelBatch extends Omit<Batch, 'images'> {
+  images: Uint8Array<ArrayBuffer>;
+  /** [B,L] */
+  programs: Int32Array<ArrayBuffer>;
+}
+
 /** What feeds a training loop. */
 export interface BatchFeed<B extends BatchIndices> {
   /** Batches in an epoch. */
@@ -79,7 +86,7 @@ interface Producer {
 const WORKER = new URL(`./batch-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
 
 /** Feeds a data set to a training loop in batches; made by {@link loader}. */
-export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B> {
+export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements BatchFeed<B> {
   readonly options: Required<LoaderOptions>;
   /** Batches in an epoch. */
   readonly batches: number;
@@ -90,14 +97,14 @@ export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B>
   #waitMs = 0;
   #skipped = 0;
 
-  /** @internal use loader() or byteLoader() */
-  constructor(set: AnySet, options: LoaderOptions, asBytes = false) {
+  /** @internal use loader(), byteLoader() or a PictureLoader */
+  constructor(set: AnySet, options: LoaderOptions, form: Pick<BatchSource, 'asBytes' | 'asPixels'> = {}) {
     needSet(set);
     if (set.kind === 'images') checkImageSet(set);
     if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
-    this.#source = { set, seed, augment, asBytes };
+    this.#source = { set, seed, augment, ...form };
     this.#makeHere = batchMaker(this.#source);
     this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
     if (this.batches === 0) {
@@ -200,7 +207,7 @@ export class Loader<B extends Batch | ByteBatch = Batch> implements BatchFeed<B>
       }
       this.#skipped += made.skipped?.length ?? 0;
       fill(producer, ahead);
-      yield { ...made, ...batch } as Batch | ByteBatch as B;
+      yield { ...made, ...batch } as Batch | ByteBatch | PixelBatch as B;
     }
   }
 
@@ -254,4 +261,4 @@ export function loader(set: AnySet, options: LoaderOptions): Loader {
  * numbers in the same order.
  */
 export const byteLoader = (set: AnySet, options: LoaderOptions): BatchFeed<Batch | ByteBatch> =>
-  new Loader<Batch | ByteBatch>(set, options, true);
+  new Loader<Batch | ByteBatch>(set, options, { asBytes: true });

@@ -57,9 +57,11 @@ export interface BatchJob {
 
 /** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B]. */
 export interface BatchArrays {
-  /** Bytes: multiples of `unit`. */
+  /** Bytes: multiples of `unit`, or pixels [B,C,H,W] that `programs` make numbers of. */
   images: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
   unit?: number;
+  /** What takeImages() does with the pixels, [B,L]; L is the same for all batches. */
+  programs?: Int32Array<ArrayBuffer>;
   labels: Int32Array<ArrayBuffer>;
   /** Samples that could not be read and were replaced by another one, where the set allows it. */
   skipped?: SkippedSample[];

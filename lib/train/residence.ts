@@ -4,6 +4,7 @@ import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/images/device-loader.ts';
 import { residentBytes } from '../data/images/resident-set.ts';
 import { type BatchFeed, byteLoader, type LoaderOptions } from '../data/loader.ts';
+import { PictureLoader } from '../data/pictures/picture-loader.ts';
 import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './step-inputs.ts';
@@ -46,9 +47,15 @@ export function feedsOf<K extends string>(
     0,
   );
   const whole = restsOnDevice(wanted, bytes, device);
-  const make = (set: AnySet, options: LoaderOptions): BatchFeed<AnyBatch> =>
-    set.kind === 'images' ? new DeviceLoader(set, options, { dtype, device, whole }) : byteLoader(set, options);
+  const make = (set: AnySet, options: LoaderOptions): BatchFeed<AnyBatch> => {
+    if (set.kind === 'images') return new DeviceLoader(set, options, { dtype, device, whole });
+    // on the CPU it is the threads of the loader that normalize: there it runs beside the step
+    if (set.kind === 'image-files' && device.memory()) return new PictureLoader(set, options, { dtype, device });
+    return byteLoader(set, options);
+  };
   const made = named.map(([name, [set, options]]) => [name, make(set, options)] as const);
-  const dataBytes = made.reduce((sum, [, feed]) => sum + (feed instanceof DeviceLoader ? feed.bytes : 0), 0);
+  const taken = (feed: BatchFeed<AnyBatch>) =>
+    feed instanceof DeviceLoader || feed instanceof PictureLoader ? feed.bytes : 0;
+  const dataBytes = made.reduce((sum, [, feed]) => sum + taken(feed), 0);
   return { feeds: Object.fromEntries(made) as Record<K, BatchFeed<AnyBatch>>, dataBytes };
 }

@@ -10,6 +10,9 @@ const tiny = define('tiny', ({ classes }) => [
   meanOverTime(),
 ]);
 
-/** A small network for images [3,9,7] of 4 classes, on a device. */
-export const tinyNet = (on: string, dtype: RealType = 'f32'): Net =>
-  tiny({ steps: 2, channels: 3, size: [9, 7], classes: 4, seed: 3, dtype, device: on });
+/** A small network for images [3,9,7] of 4 classes unless others are given, on a device. */
+export const tinyNet = (
+  on: string,
+  dtype: RealType = 'f32',
+  images: { size: [number, number]; classes: number } = { size: [9, 7], classes: 4 },
+): Net => tiny({ steps: 2, channels: 3, ...images, seed: 3, dtype, device: on });

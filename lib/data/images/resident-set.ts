@@ -13,8 +13,11 @@ import { type ImageTensors, takeImages, takeLabels } from '../../ops/take-images
 import { normaliseTable } from '../augment/augment.ts';
 import { type ImageSet, pixelsOf } from './image-set.ts';
 
+/** What is to be known of images that lie on a device. */
+type Kind = Pick<ImageSet, 'name' | 'channels' | 'height' | 'width' | 'mean' | 'std'>;
+
 /** Bytes that `count` images of a set take on a device. */
-export function residentBytes({ channels, height, width }: ImageSet, count: number, dtype: RealType): number {
+export function residentBytes({ channels, height, width }: Kind, count: number, dtype: RealType): number {
   return count * (channels * height * width + 4) + channels * 256 * (dtype === 'f64' ? 8 : 4);
 }
 
@@ -67,7 +70,7 @@ export class ResidentSet implements Disposable {
  * Room for `count` images of a set on a device, not filled yet.
  * @throws SpikeloomError where the device has none
  */
-export function residentRoom(set: ImageSet, count: number, dtype: RealType, device: Device): ResidentSet {
+export function residentRoom(set: Kind, count: number, dtype: RealType, device: Device): ResidentSet {
   const { channels, height, width } = set;
   const made: Tensor[] = [];
   const room = (shape: number[], type: Tensor['dtype']): Tensor => {

@@ -6,7 +6,7 @@ import { type AugmentName, normaliseTable } from '../augment/augment.ts';
 import { randAugment } from '../augment/rand-augment.ts';
 import { DataError } from '../files.ts';
 import { runPrograms } from '../images/run-programs.ts';
-import type { BatchMaker, SkippedSample } from '../sample-set.ts';
+import type { BatchArrays, BatchMaker, SkippedSample } from '../sample-set.ts';
 import { centreWindow, cropWindow, randomCrop } from './crop.ts';
 import { openPicture } from './decode.ts';
 import type { ImageFiles } from './image-files.ts';
@@ -20,15 +20,18 @@ const MAX_SKIPS = 100;
  * 'basic': a random crop scaled to H x W, mirrored with probability 1/2; 'published': the same, then RandAugment
  * (magnitude 5, standard deviation 0.5). Then (p / 255 - mean) / std. A sample's draws depend on (seed, epoch, index)
  * alone.
+ * @param options.asPixels pixels as they are cut out, with programs of what is left to do
  */
 export function pictureBatches({
   set,
   seed,
   augment,
+  asPixels = false,
 }: {
   set: ImageFiles;
   seed: number;
   augment: AugmentName;
+  asPixels?: boolean;
 }): BatchMaker {
   const reader = new FileReader(set.files);
   const table = normaliseTable(set.mean, set.std);
@@ -59,13 +62,15 @@ export function pictureBatches({
     for (const [i, index] of indices.entries()) {
       const [used, draws] = await firstSound(set, index, skipped, (each) => render(epoch, each, pixels, i * 3 * plane));
       labels[i] = set.labels[used]!;
-      if (policy) programs.push({ index: i, changes: policy.draw(draws, [set.height, set.width]) });
+      programs.push({ index: i, changes: policy?.draw(draws, [set.height, set.width]) ?? [] });
       await nextTurn(); // the thread may have other requests to answer
     }
+    const rest: Omit<BatchArrays, 'images'> = { labels, ...(skipped.length > 0 ? { skipped } : {}) };
+    if (asPixels) return { images: pixels, programs: encodePrograms(programs, policy?.most ?? 0), ...rest };
     const images = policy ? await runPrograms(set, pixels, encodePrograms(programs)) : new Float32Array(pixels.length);
     if (!policy) native().normalisePixels(pixels, plane, table, images);
     spare = pixels;
-    return { images, labels, ...(skipped.length > 0 ? { skipped } : {}) };
+    return { images, ...rest };
   };
 }
 
