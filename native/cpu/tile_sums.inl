@@ -10,10 +10,10 @@ constexpr int kPerWord = static_cast<int>(4 / sizeof(F));
 constexpr int kTileRows = 8;
 
 template <class F>
-__attribute__((always_inline)) inline __m512 addProduct(__m512 sum, __m512i a, __m512i b) {
-  if constexpr (kPerWord<F> == 1) return _mm512_fmadd_ps((__m512)a, (__m512)b, sum);
-  else if constexpr (std::is_same_v<F, int16_t>) return (__m512)_mm512_dpwssd_epi32((__m512i)sum, a, b);
-  else return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+__attribute__((always_inline)) inline void addProduct(__m512& sum, __m512i a, __m512i b) {
+  if constexpr (kPerWord<F> == 1) sum = _mm512_fmadd_ps((__m512)a, (__m512)b, sum);
+  else if constexpr (std::is_same_v<F, Bf16>) sum = _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  else asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));  // GCC 12 copies each sum of the intrinsic: 0.7 times the speed
 }
 
 struct TileSums {
@@ -44,8 +44,8 @@ struct TileSums {
 #pragma GCC unroll 8
       for (int r = 0; r < kTileRows; r++) {
         const __m512i x = _mm512_set1_epi32(static_cast<int>(a[r * aRow]));
-        rows[r][0] = addProduct<F>(rows[r][0], x, low);
-        rows[r][1] = addProduct<F>(rows[r][1], x, high);
+        addProduct<F>(rows[r][0], x, low);
+        addProduct<F>(rows[r][1], x, high);
       }
     }
   }

@@ -20,9 +20,21 @@ const cases = [
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '40 to 72 channels', x: [3, 40, 7, 5], w: [72, 40, 3, 3] },
-  { name: '8 images of 9x7, 40 to 72 channels', x: [2, 4, 40, 9, 7], w: [72, 40, 3, 3], transformed: true },
+  {
+    name: '8 images of 9x7, 40 to 72 channels',
+    x: [2, 4, 40, 9, 7],
+    w: [72, 40, 3, 3],
+    transformed: true,
+    tiles: true,
+  },
   { name: '5 images of 6x8, 65 to 33 channels', x: [5, 65, 6, 8], w: [33, 65, 3, 3], transformed: true },
-  { name: '20 images of 4x4, 264 to 260 channels', x: [20, 264, 4, 4], w: [260, 264, 3, 3], transformed: true },
+  {
+    name: '20 images of 4x4, 264 to 260 channels',
+    x: [20, 264, 4, 4],
+    w: [260, 264, 3, 3],
+    transformed: true,
+    tiles: true,
+  },
   { name: '4 wide images, 32 to 34 channels', x: [4, 32, 5, 150], w: [34, 32, 3, 3], transformed: true },
   { name: '16 to 80 channels, many pixels', x: [2, 16, 130, 130], w: [80, 16, 1, 1] },
 ];
@@ -36,6 +48,8 @@ const SUMS = 1e-5;
  * variance that rounding plain weights has.
  */
 const TRANSFORMED = 2 ** -7;
+/** Weight gradients by tiles on the CPU: there both factors are rounded to 16-bit integers, but spikes are not. */
+const TILES = { spikes: 2 ** -9, numbers: 2 ** -7 };
 
 for (const on of testDevices) {
   describe(`on ${on}`, function () {
@@ -46,7 +60,7 @@ for (const on of testDevices) {
 
     for (const kind of ['spikes', 'real', 'bf16'] as const) {
       describe(`conv2d in bf16, ${kind} in`, () => {
-        for (const { name, x: shape, w: kernel, stride = 1, transformed = false } of cases) {
+        for (const { name, x: shape, w: kernel, stride = 1, transformed = false, tiles = false } of cases) {
           it(name, async () => {
             const x = kind === 'spikes' ? spikes(shape, 0.3, 3) : noise(shape, 3);
             const w = noise(kernel, 5);
@@ -75,7 +89,9 @@ for (const on of testDevices) {
             expect(difference(await values(given.x.grad!), await values(exact.x.grad!))).to.be.below(
               kind === 'real' ? SUMS : transformed ? TRANSFORMED : AT_REST,
             );
-            expect(difference(await values(given.w.grad!), await values(exact.w.grad!))).to.be.below(SUMS);
+            expect(difference(await values(given.w.grad!), await values(exact.w.grad!))).to.be.below(
+              tiles && on === 'cpu' ? TILES[kind === 'spikes' ? 'spikes' : 'numbers'] : SUMS,
+            );
             for (const t of [y, ...Object.values(exact), ...Object.values(given)]) t.dispose();
           });
         }

@@ -10,7 +10,7 @@ const gradW = nativeOp<'gw' | 'gb'>('conv2dGradW');
 const AT = { sh: 1, sw: 1, ph: 1, pw: 1 };
 const DIMS = { kh: 3, kw: 3 };
 
-/** Sums of up to four output gradients are rounded to bf16, and those of numbers x; the factors themselves are exact here. */
+/** Means of output gradients are rounded to 16-bit steps up to the largest, and those of numbers x; the factors themselves are exact here. */
 const TRANSFORMED = { spikes: 2 ** -8, numbers: 2 ** -7 };
 
 type Kind = 'spikes' | 'f32' | 'bf16';
@@ -49,6 +49,12 @@ const sizes = [
   [9, 40, 33, 12, 7],
   [8, 34, 36, 4, 70],
   [66, 100, 57, 8, 6],
+  [8, 70, 45, 4, 4],
+  [9, 33, 65, 9, 6],
+  [8, 34, 36, 33, 35],
+  [64, 34, 36, 17, 19],
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 64].map((N) => [N, 40, 33, 5, 7] as const),
+  [64, 33, 34, 3, 3],
 ] as const;
 /** Where spikes' gradients stay sums out of tables, and those of numbers go by tiles. */
 const narrow = [
@@ -116,16 +122,84 @@ for (const on of testDevices) {
       });
     }
 
+    const bothKinds = ['spikes', 'f32'] as const;
+
+    it('gradients of powers of two as large make weights as large, to the bit', async () => {
+      for (const kind of bothKinds) {
+        const { x, gy } = data(sizes[1], kind);
+        const { gw } = await gradients(x, gy, [kind, 'bf16'], on);
+        for (const scale of [2 ** -100, 2 ** -20, 2 ** 90]) {
+          const scaled = await gradients(x, { ...gy, data: gy.data.map((v) => v * scale) }, [kind, 'bf16'], on);
+          expect(scaled.gw.map((v) => v / scale)).to.deep.equal(gw);
+        }
+      }
+    });
+
+    it('a huge gradient leaves the weights of other outputs as they are', async () => {
+      const [, C, O, H, W] = sizes[3];
+      for (const kind of bothKinds) {
+        const { x, gy } = data(sizes[3], kind);
+        const { gw } = await gradients(x, gy, [kind, 'f32'], on);
+        gy.data[((20 * O + 17) * H + 2) * W + 2] = 1e30;
+        const changed = await gradients(x, gy, [kind, 'f32'], on);
+        const outputs = new Set<number>();
+        changed.gw.forEach((v, i) => {
+          if (v !== gw[i]) outputs.add(Math.floor(i / (C * 9)));
+        });
+        expect([...outputs]).to.deep.equal([17]);
+        expect(difference(changed.gw, await exact(x, gy))).to.be.below(TRANSFORMED.spikes);
+      }
+    });
+
+    it('gradients with heavy tails', async () => {
+      const { x, gy } = data(sizes[9], 'spikes');
+      const tails = rounded({ ...gy, data: gy.data.map((v) => v * Math.exp(4 * Math.abs(v))) });
+      const { gw } = await gradients(x, tails, ['spikes', 'bf16'], on);
+      expect(difference(gw, await exact(x, tails))).to.be.below(TRANSFORMED.spikes);
+    });
+
+    it('no gradient, and one of zeros but for an output', async () => {
+      for (const kind of bothKinds) {
+        const { x, gy } = data(sizes[0], kind);
+        const only = { ...gy, data: gy.data.map((v, i) => (Math.floor(i / 64) % 64 === 40 ? v : 0)) };
+        const { gw } = await gradients(x, only, [kind, 'bf16'], on);
+        expect(gw.every((v, i) => v === 0 || Math.floor(i / (64 * 9)) === 40)).to.equal(true);
+        expect(difference(gw, await exact(x, only))).to.be.below(TRANSFORMED.numbers);
+        const none = await gradients(x, { ...gy, data: gy.data.map(() => 0) }, [kind, 'bf16'], on);
+        expect(none.gw.every((v) => v === 0)).to.equal(true);
+      }
+    });
+
+    it("a number of x that is not finite shows in its channel's weights, and only there", async () => {
+      const [, C, , H, W] = sizes[3];
+      for (const bad of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+        for (const kind of ['f32', 'bf16'] as const) {
+          const { x, gy } = data(sizes[3], kind);
+          x.data[((20 * C + 11) * H + 3) * W + 2] = bad;
+          const { gw } = await gradients(x, gy, [kind, 'bf16'], on);
+          const channels = new Set<number>();
+          gw.forEach((v, i) => {
+            if (!Number.isFinite(v)) channels.add(Math.floor(i / 9) % C);
+          });
+          expect([...channels]).to.deep.equal([11]);
+        }
+      }
+    });
+
     it('has the same bits for any number of threads', async function () {
       if (on !== 'cpu') this.skip();
-      const { x, gy } = data(sizes[0], 'spikes');
-      const runs: Float64Array[] = [];
-      for (const threads of [1, 2, 5]) {
-        device(on).setThreads(threads);
-        runs.push((await gradients(x, gy, ['spikes', 'bf16'], on)).gw);
+      for (const kind of bothKinds) {
+        for (const size of [sizes[0], sizes[11]]) {
+          const { x, gy } = data(size, kind);
+          const runs: Float64Array[] = [];
+          for (const threads of [1, 2, 5, 5]) {
+            device(on).setThreads(threads);
+            runs.push((await gradients(x, gy, [kind, 'bf16'], on)).gw);
+          }
+          device(on).setThreads(usualThreads());
+          for (const other of runs.slice(1)) expect(other).to.deep.equal(runs[0]);
+        }
       }
-      device(on).setThreads(usualThreads());
-      for (const other of runs.slice(1)) expect(other).to.deep.equal(runs[0]);
     });
   });
 }
