@@ -1,5 +1,6 @@
 // What the layers above see of core.
 export { cudaBackend, type Device, device, MOST_THREADS, usualThreads } from './device.ts';
+export { type DType, dtypes, type HostArray, type RealType } from './dtype.ts';
 export { NotFiniteError, OutOfMemoryError, SpikeloomError } from './errors.ts';
 export { type BackendInfo, type MemoryStats, native } from './native.ts';
 export { NativeOp, nativeOp, opTable } from './op.ts';
@@ -28,16 +29,12 @@ export {
   record,
 } from './tape.ts';
 export {
-  type DType,
   describe,
-  dtypes,
   elements,
   empty,
-  type HostArray,
   keep,
   needTensors,
   parameter,
-  type RealType,
   type Shape,
   scope,
   Tensor,

@@ -1,5 +1,7 @@
 // Native ops as functions of named tensors and numbers.
+
 import { device } from './device.ts';
+import type { DType, RealType } from './dtype.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { buildCommand, native } from './native.ts';
 import {
@@ -10,7 +12,7 @@ import {
   type Signature,
   type TensorSpec,
 } from './signature.ts';
-import { type DType, elements, empty, isTensor, markPlace, needTensors, type RealType, type Tensor } from './tensor.ts';
+import { elements, empty, isTensor, markPlace, needTensors, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
   /** Sizes that the inputs do not fix, by their names in the signature. */

@@ -22,6 +22,29 @@ export function needOptions<O extends object>(of: string, options: O, known: Rea
   );
 }
 
+const KINDS = {
+  'a text': (value: unknown) => typeof value === 'string',
+  'a function': (value: unknown) => typeof value === 'function',
+  'an array': (value: unknown) => Array.isArray(value) || ArrayBuffer.isView(value),
+  'an object': (value: unknown) => typeof value === 'object' && value !== null,
+};
+
+/**
+ * Refuses arguments that are left out or of another kind, for functions that use them before anything checks them.
+ * @throws SpikeloomError that names the first such argument
+ * @example needArguments('mnist()', 'a text', { root });
+ */
+export function needArguments(of: string, kind: keyof typeof KINDS, given: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    if (!KINDS[kind](value)) throw new SpikeloomError(`${of}: '${name}' is ${kind}, not ${kindOf(value)}`);
+  }
+}
+
+/** What a value is, in a word: 'undefined', 'Array', '3'. */
+export function kindOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'Object') : String(value);
+}
+
 /** A hint for the first unknown key that is near to a known one; empty where none is. */
 export function didYouMean(unknown: readonly string[], known: readonly string[]): string {
   const near = unknown.map((key) => nearestKey(key, known)).find((key) => key !== undefined);

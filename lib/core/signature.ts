@@ -7,8 +7,9 @@
 // all of a call), dimensions in brackets: a letter or word stands for one size wherever it appears, a number for
 // itself, '...N' (once in a tensor, at any place, as in [T,...R]) for any number of axes, the same wherever it appears.
 // Then, after ';', the attributes (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
+import type { DType, RealType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
-import { type DType, describe, type RealType, type Tensor } from './tensor.ts';
+import { describe, type Tensor } from './tensor.ts';
 
 export type TypeName = DType | 'real';
 

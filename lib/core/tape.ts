@@ -1,6 +1,7 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in
 // order.
 import { SpikeloomError } from './errors.ts';
+import { needArguments } from './options.ts';
 import { noteGradient, runToEnd } from './step.ts';
 import { describe, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
@@ -30,6 +31,7 @@ let order = 0;
 
 /** Runs `body` without recording: for evaluation and for updates. */
 export function noGrad<R>(body: () => R): R {
+  needArguments('noGrad()', 'a function', { body });
   const before = recording;
   recording = false;
   try {
@@ -55,6 +57,8 @@ export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean =>
 
 /** Enters `outputs = f(inputs)` on the tape, if any input needs a gradient. */
 export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
+  needArguments('record()', 'an array', { outputs, inputs });
+  needArguments('record()', 'a function', { backward });
   if (!needsGrad(...inputs)) return;
   const node: Node = { order: order++, inputs, outputs, backward, done: false };
   for (const output of outputs) {

@@ -1,32 +1,24 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device, needDevice } from './device.ts';
-import { nativeError, OutOfMemoryError, SpikeloomError } from './errors.ts';
-import { bf16Bits, bf16ToF32 } from './half-float.ts';
+import { type DType, dtypes, type HostArray, hostArray, hostArrays, hostNumbers, needDtype } from './dtype.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
+import { bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
-import { needOptions } from './options.ts';
+import { kindOf, needArguments, needOptions } from './options.ts';
 import type { Node } from './tape.ts';
 
-/** The order is the addon's numbering. */
-export const dtypes = ['f32', 'f64', 'bf16', 'u8', 'i32', 'spike'] as const;
-export type DType = (typeof dtypes)[number];
-/** The types arithmetic is done in. */
-export type RealType = 'f32' | 'f64';
 export type Shape = readonly number[];
-export type HostArray = Float32Array | Float64Array | Uint16Array | Uint8Array | Int32Array;
 
-const hostArrays = {
-  f32: Float32Array,
-  f64: Float64Array,
-  bf16: Uint16Array,
-  u8: Uint8Array,
-  i32: Int32Array,
-  spike: Uint8Array,
-} as const;
-
-export const elements = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+export function elements(shape: Shape): number {
+  needArguments('elements()', 'an array', { shape });
+  return shape.reduce((n, d) => n * d, 1);
+}
 
 /** A readable type and shape: 'f32[2,8,16,16]'. */
-export const describe = (t: { dtype: DType; shape: Shape }): string => `${t.dtype}[${t.shape.join(',')}]`;
+export function describe(t: { dtype: DType; shape: Shape }): string {
+  needArguments('describe()', 'an array', { shape: t?.shape });
+  return `${t.dtype}[${t.shape.join(',')}]`;
+}
 
 // ---- lifetimes
 
@@ -83,6 +75,7 @@ export function tensorsIn(value: unknown, found: Set<Tensor> = new Set(), depth 
  * @example const loss = scope(() => { const l = crossEntropy(net(x), y); backward(l); optimizer.step(); return l; });
  */
 export function scope<R>(body: () => R): R {
+  needArguments('scope()', 'a function', { body });
   const mine = openScope();
   try {
     const result = body();
@@ -264,19 +257,6 @@ export function needTensors(of: string, given: Readonly<Record<string, unknown>>
   }
 }
 
-/** What a value is, in a word: 'undefined', 'Array', '3'. */
-function kindOf(value: unknown): string {
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'Object') : String(value);
-}
-
-function hostArray(dtype: DType, size: number): HostArray {
-  try {
-    return new hostArrays[dtype](size);
-  } catch (error) {
-    throw new OutOfMemoryError(`out of memory: no room for an array of ${size} elements of ${dtype}`, { cause: error });
-  }
-}
-
 /**
  * @internal Tensor.array() into an array of the same type and size; nobody may touch it before the promise is settled.
  */
@@ -305,41 +285,8 @@ function take(on: Device, dtype: DType, shape: Shape): number {
   }
 }
 
-function needDtype(dtype: DType): void {
-  if (!dtypes.includes(dtype))
-    throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${String(dtype)}'`);
-}
-
 const shapeText = (shape: unknown): string =>
   Array.isArray(shape) ? `[${shape.map(String).join(',')}]` : String(shape);
-
-/** What numbers of a type may be, where not all are. */
-const HOLDS: Partial<Record<DType, string>> = {
-  u8: 'whole numbers from 0 to 255',
-  i32: 'whole numbers from -2^31 to 2^31 - 1',
-  spike: '0 and 1',
-};
-
-/** The numbers in an array of the tensor's kind. */
-function hostNumbers(data: HostArray | readonly number[], dtype: DType): HostArray {
-  const Kind = hostArrays[dtype];
-  if (data instanceof Kind) return data;
-  const made = new Kind(data.length);
-  const rule = HOLDS[dtype];
-  for (let i = 0; i < data.length; i++) {
-    const number: unknown = data[i];
-    if (typeof number !== 'number') {
-      throw new SpikeloomError(
-        'a tensor is made of numbers in one flat array; give nested ones flat, with their shape',
-      );
-    }
-    made[i] = dtype === 'bf16' ? bf16Bits(number) : number;
-    if (rule !== undefined && (made[i] !== number || (dtype === 'spike' && number > 1))) {
-      throw new SpikeloomError(`${dtype} holds ${rule}, but number ${i} is ${number}`);
-    }
-  }
-  return made;
-}
 
 /**
  * A tensor whose elements are not set yet.

@@ -1,7 +1,7 @@
 // Weights in safetensors files under the names of the released checkpoints.
 import { SpikeloomError } from '../core/errors.ts';
 import { describe, type HostArray, type RealType, type Shape } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { needArguments, needOptions } from '../core/options.ts';
 import {
   openSafetensors,
   type SafetensorsFile,
@@ -9,7 +9,7 @@ import {
   writeSafetensors,
 } from '../core/safetensors.ts';
 import { layerKinds } from './kinds.ts';
-import type { NamedTensor, Net } from './net.ts';
+import { type NamedTensor, type Net, needNet } from './net.ts';
 import type { ModelPlan } from './plan.ts';
 
 /** What came of matching a network and a file. */
@@ -35,6 +35,7 @@ const REAL_TYPES = new Set(['F64', 'F32', 'F16', 'BF16']);
 
 /** Our name of every parameter and buffer -> its name in the released checkpoints. */
 export function releasedNames(plan: ModelPlan): Map<string, string> {
+  needArguments('releasedNames()', 'an object', { plan });
   const names = new Map<string, string>();
   for (const { path, layer, parameters, buffers } of plan.walk()) {
     const released = layerKinds.get(layer.kind)!.released ?? {};
@@ -64,6 +65,7 @@ export function matchWeights(
   entries: ReadonlyMap<string, Entry>,
   options: Pick<LoadOptions, 'rename'> = {},
 ): Match {
+  needNet('matchWeights()', net);
   needOptions('matchWeights()', options, { rename: true });
   const { rename = (name: string) => name } = options;
   const wanted = [...net.parameters(), ...net.buffers()];
@@ -152,6 +154,8 @@ export async function saveWeights(
   metadata: Readonly<Record<string, string>> = {},
   copyOf?: (name: string) => HostArray,
 ): Promise<void> {
+  needNet('saveWeights()', net);
+  needArguments('saveWeights()', 'a text', { path });
   const names = releasedNames(net.plan);
   const held = [...net.parameters(), ...net.buffers()];
   const arrays: HostArray[] = [];

@@ -1,6 +1,6 @@
 // What a model costs, layer by layer, before anything is computed.
 import { elements, SpikeloomError } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { needArguments, needOptions } from '../core/options.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
 import type { ModelPlan } from './plan.ts';
 
@@ -110,7 +110,9 @@ export function binaryBytes(n: number): string {
 }
 
 /** A summary as a table of plain text with a line for each layer. */
-export function renderSummary({ model, steps, batch, rows, totals }: Omit<Summary, 'toString'>): string {
+export function renderSummary(summary: Omit<Summary, 'toString'>): string {
+  needArguments('renderSummary()', 'an object', { summary });
+  const { model, steps, batch, rows, totals } = summary;
   const dash = (n: number) => (n === 0 ? '' : whole(n));
   const cells = [
     ['layer', 'kind', 'output', 'parameters', 'MACs/step', 'neurons', 'bytes'],

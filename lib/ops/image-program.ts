@@ -1,6 +1,8 @@
 // Programs of takeImages(): what is done with an image of a batch, as plain data and as the words that the kernels read
 // (native/ops/take_images).
+
 import { SpikeloomError } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 
 /**
  * Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the center of the first pixel is
@@ -144,11 +146,10 @@ export function encodeProgram(program: ImageProgram, words: Int32Array): void {
  * @param changes how many changes a program has at most; default: as many as the longest one here
  * @example encodePrograms([{ index: 3, flip: true, changes: [{ kind: 'invert' }] }])
  */
-export function encodePrograms(
-  programs: readonly ImageProgram[],
-  changes = Math.max(0, ...programs.map((program) => program.changes?.length ?? 0)),
-): Int32Array<ArrayBuffer> {
-  const length = programWords(changes);
+export function encodePrograms(programs: readonly ImageProgram[], changes?: number): Int32Array<ArrayBuffer> {
+  needArguments('encodePrograms', 'an array', { programs });
+  const most = changes ?? Math.max(0, ...programs.map((program) => program?.changes?.length ?? 0));
+  const length = programWords(most);
   const words = new Int32Array(programs.length * length);
   programs.forEach((program, b) => {
     encodeProgram(program, words.subarray(b * length, (b + 1) * length));

@@ -1,4 +1,4 @@
-import { describe, nativeOp, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const forward = nativeOp<'y'>('linear');
 const gradX = nativeOp<'gx'>('linearGradX');
@@ -14,6 +14,7 @@ const gradW = nativeOp<'gw' | 'gb'>('linearGradW');
  * @throws SpikeloomError when the sizes or types do not fit, or x has more than three axes
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
+  needTensors('linear', { x, w });
   if (x.shape.length > 3)
     throw new SpikeloomError(
       `linear: takes features [..., F] of up to three axes, not ${describe(x)}; flatten it with reshape()`,

@@ -1,4 +1,5 @@
 import { nativeOp, type Tensor } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 
 const append = nativeOp('logMetrics');
 
@@ -21,6 +22,9 @@ export interface DeviceLog {
  * logMetrics(metrics, { loss, correct: accuracyCount(logits, labels) });
  * const lossOfFirstStep = (await metrics.log.array())[0];
  */
-export function logMetrics({ log, next }: DeviceLog, { loss, correct }: { loss: Tensor; correct: Tensor }): void {
+export function logMetrics(to: DeviceLog, metrics: { loss: Tensor; correct: Tensor }): void {
+  needArguments('logMetrics', 'an object', { to, metrics });
+  const { log, next } = to;
+  const { loss, correct } = metrics;
   append.run({ log, next, loss, correct });
 }

@@ -1,6 +1,7 @@
 // The optimizers' updates of one parameter, in place. What changes from step to step (learning rate, bias corrections,
 // the factor that clips) is read from device tensors, so that a queued step holds no number of its own.
 import { nativeOp, type Tensor } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 
 const sgd = nativeOp<never>('sgdUpdate');
 const momentumSgd = nativeOp<never>('momentumUpdate');
@@ -33,7 +34,9 @@ export interface MomentRule {
 }
 
 /** w -= lr d, with d = factor g + weightDecay w; `hyper` is [lr]. */
-export function sgdUpdate(hyper: Tensor, { w, g, factor, weightDecay }: Update): void {
+export function sgdUpdate(hyper: Tensor, update: Update): void {
+  needArguments('sgdUpdate', 'an object', { update });
+  const { w, g, factor, weightDecay } = update;
   sgd.run({ w, g, hyper, factor }, { weightDecay });
 }
 
@@ -44,9 +47,11 @@ export function sgdUpdate(hyper: Tensor, { w, g, factor, weightDecay }: Update):
 export function momentumUpdate(
   hyper: Tensor,
   m: Tensor,
-  { w, g, factor, weightDecay }: Update,
+  update: Update,
   rule: { momentum: number; nesterov: boolean },
 ): void {
+  needArguments('momentumUpdate', 'an object', { update });
+  const { w, g, factor, weightDecay } = update;
   momentumSgd.run({ w, m, g, hyper, factor }, { ...rule, weightDecay });
 }
 
@@ -54,12 +59,10 @@ export function momentumUpdate(
  * AdamW (Loshchilov and Hutter, arXiv 1711.05101), decay decoupled:
  * w = (1 - lr weightDecay) w - lr m^ / (sqrt(v^) + eps). `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
  */
-export function adamwUpdate(
-  hyper: Tensor,
-  { m, v }: Moments,
-  { w, g, factor, weightDecay }: Update,
-  rule: MomentRule,
-): void {
+export function adamwUpdate(hyper: Tensor, moments: Moments, update: Update, rule: MomentRule): void {
+  needArguments('adamwUpdate', 'an object', { moments, update });
+  const { m, v } = moments;
+  const { w, g, factor, weightDecay } = update;
   adamw.run({ w, m, v, g, hyper, factor }, { ...rule, weightDecay });
 }
 
@@ -67,12 +70,10 @@ export function adamwUpdate(
  * LAMB (You et al., arXiv 1904.00962): r = m^ / (sqrt(v^) + eps) + weightDecay w; w -= lr q r, with q = |w| / |r|, or 1
  * where a norm is 0 or weightDecay is 0. `hyper` is [lr, 1 - beta1^n, 1 - beta2^n] in the n-th step.
  */
-export function lambUpdate(
-  hyper: Tensor,
-  { m, v }: Moments,
-  { w, g, factor, weightDecay }: Update,
-  rule: MomentRule,
-): void {
+export function lambUpdate(hyper: Tensor, moments: Moments, update: Update, rule: MomentRule): void {
+  needArguments('lambUpdate', 'an object', { moments, update });
+  const { m, v } = moments;
+  const { w, g, factor, weightDecay } = update;
   lamb.run({ w, m, v, g, hyper, factor }, { ...rule, weightDecay });
 }
 
@@ -87,6 +88,7 @@ export function clipFactor(
   norms: Tensor,
   limit: number,
 ): { norm: Tensor; factor: Tensor } {
+  needArguments('clipFactor', 'an array', { gradients });
   for (const [slot, g] of gradients.entries()) gradNorm.run({ g, norms }, { slot });
   return clip.run({ norms }, { limit });
 }

@@ -1,4 +1,4 @@
-import { describe, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const repeat = nativeOp<'y'>('repeatOverTime');
 const sum = nativeOp<'y'>('sumOverTime');
@@ -11,6 +11,7 @@ const sum = nativeOp<'y'>('sumOverTime');
  * @returns [T, ...]
  */
 export function repeatOverTime(x: Tensor, steps: number): Tensor {
+  needTensors('repeatOverTime', { x });
   const [first, ...rest] = x.shape;
   if (first !== 1)
     throw new SpikeloomError(

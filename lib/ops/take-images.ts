@@ -1,4 +1,5 @@
 import { nativeOp, needTensors, SpikeloomError, type Tensor } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 import { HEADER_WORDS } from './image-program.ts';
 
 const images = nativeOp<'x'>('takeImages');
@@ -31,7 +32,9 @@ export interface ImageTensors {
  * takeImages(set, tensor(programs, { shape: [2, programWords(0)] }));
  */
 export function takeImages(set: ImageTensors, programs: Tensor): Tensor {
+  needArguments('takeImages', 'an object', { set });
   const { images: pixels, table, size } = set;
+  needArguments('takeImages', 'an array', { size });
   needTensors('takeImages', { images: pixels, table, programs });
   const [H, W] = size;
   const bytes = table.shape[0]! * H * W;

@@ -10,6 +10,7 @@ import {
   type Tensor,
   zeros,
 } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
@@ -216,6 +217,8 @@ export const adamw = (options: MomentOptions = {}): OptimizerFactory => factory(
 export const lamb = (options: MomentOptions = {}): OptimizerFactory => factory(resolveSettings('lamb', options));
 
 /** The factory that these settings came from. */
-export function optimizerFrom({ kind, ...options }: OptimizerSettings): OptimizerFactory {
+export function optimizerFrom(settings: OptimizerSettings): OptimizerFactory {
+  needArguments('optimizerFrom()', 'an object', { settings });
+  const { kind, ...options } = settings;
   return factory(resolveSettings(kind, options));
 }

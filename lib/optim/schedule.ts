@@ -1,6 +1,6 @@
 // Learning rates by epoch. A schedule is a function of the epoch and of the optimizer's top rate; it holds no state.
 import { SpikeloomError } from '../core/index.ts';
-import { given, needOptions } from '../core/options.ts';
+import { given, needArguments, needOptions } from '../core/options.ts';
 
 interface WarmSettings {
   /** Epochs before the cooldown; those of the warm-up count among them. */
@@ -73,7 +73,9 @@ function plainRate(settings: ScheduleSettings, epoch: number, lr: number): numbe
  * The schedule of these settings, over the defaults of its kind; one that is undefined counts as not given.
  * @throws SpikeloomError naming the setting and its rule
  */
-export function scheduleFrom({ kind, ...options }: ScheduleSettings): Schedule {
+export function scheduleFrom(wanted: ScheduleSettings): Schedule {
+  needArguments('scheduleFrom()', 'an object', { settings: wanted });
+  const { kind, ...options } = wanted;
   if (!Object.hasOwn(defaultsOf, kind)) {
     throw new SpikeloomError(`a schedule is one of ${Object.keys(defaultsOf).join(', ')}, not '${kind}'`);
   }

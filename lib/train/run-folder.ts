@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { isFolder } from '../core/file-kind.ts';
+import { needArguments } from '../core/options.ts';
 import { describeEnvironment, type Environment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
 import { formatSettings, loadRecipe } from './recipe.ts';
@@ -37,6 +38,7 @@ const MAX_ATTEMPTS = 1000;
 
 /** The places of a run's files; nothing is touched. */
 export function runPaths(folder: string): RunPaths {
+  needArguments('a run', 'a text', { folder });
   return {
     folder,
     settings: join(folder, 'settings.yaml'),
@@ -54,10 +56,8 @@ export function runPaths(folder: string): RunPaths {
  * this at once get two folders.
  * @throws SpikeloomError if the folder cannot be made or the name has characters that do not belong in file names
  */
-export function createRun(
-  settings: Settings,
-  environment: Environment = describeEnvironment({ device: settings.device }),
-): RunFolder {
+export function createRun(settings: Settings, environment?: Environment): RunFolder {
+  needArguments('createRun()', 'an object', { settings });
   if (!RUN_NAME.test(settings.name)) {
     throw new SpikeloomError(
       `a run is named with letters, digits, ".", "_" and "-", not ${JSON.stringify(settings.name)}`,
@@ -66,7 +66,7 @@ export function createRun(
   const folder = claimFolder(settings.out, settings.name);
   const paths = runPaths(folder);
   makeFolder(join(folder, 'weights'));
-  writeJsonAtomic(paths.environment, environment);
+  writeJsonAtomic(paths.environment, environment ?? describeEnvironment({ device: settings.device }));
   writeFileAtomic(paths.settings, formatSettings(settings));
   syncFolder(settings.out);
   return { name: basename(folder), settings, paths, metrics: new MetricsLog(paths.metrics) };

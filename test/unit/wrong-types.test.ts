@@ -148,3 +148,27 @@ describe('what is of a wrong type is refused:', () => {
     });
   }
 });
+
+describe('what is left out is refused:', () => {
+  const functions = [...Object.entries(api), ...Object.entries(ops)].filter(
+    ([name, value]) => typeof value === 'function' && /^[a-z]/.test(name),
+  ) as [string, () => unknown][];
+  it('every public function says so, or does without', async () => {
+    expect(functions.length).to.be.above(100);
+    for (const [name, call] of functions) {
+      const failure = await Promise.resolve()
+        .then(() => call())
+        .catch((error: unknown) => error);
+      if (failure instanceof Error)
+        expect(failure, `${name}(): ${failure.message}`).to.be.instanceOf(api.SpikeloomError);
+    }
+  });
+  for (const [name, message] of [
+    ['mnist', /^mnist: 'root' is a text, not undefined$/i],
+    ['scope', /^scope\(\): 'body' is a function, not undefined$/],
+    ['openRun', /^a run: 'folder' is a text, not undefined$/],
+    ['packEvents', /^packEvents\(\): 'events' is an object, not undefined$/],
+  ] as const) {
+    it(`${name}()`, () => expect(() => new Map(functions).get(name)!()).to.throw(api.SpikeloomError, message));
+  }
+});

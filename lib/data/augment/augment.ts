@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
+import { needArguments } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 import { encodeProgram, type ImageChange, type ImageProgram, programWords } from '../../ops/image-program.ts';
 import { AUTO_AUGMENT_CHANGES, autoAugmentCifar10 } from './auto-augment.ts';
@@ -68,11 +69,13 @@ export function augmentation(dataSet: string, name: AugmentName): Augmentation {
 
 /** Draws what is done with an epoch's images of H x W, each a pure function of (seed, epoch, index). */
 export function drawPrograms(
-  { pad, flip, changes, cutout }: Augmentation,
+  augmentation: Augmentation,
   size: readonly [H: number, W: number],
   seed: number,
   epoch: number,
 ): (index: number) => ImageProgram {
+  needArguments('drawPrograms()', 'an object', { augmentation });
+  const { pad, flip, changes, cutout } = augmentation;
   const draws = philox(seed, STREAM.augment, epoch, 0);
   const places = 2 * pad + 1;
   return (index) => {

@@ -1,6 +1,7 @@
 // AutoAugment's policy for CIFAR-10 (Cubuk et al., "AutoAugment: Learning Augmentation Policies from Data", CVPR 2019,
 // appendix), with the operations as the PyTorch port that spiking networks are trained with has them
 // (DeepVoltaire/AutoAugment).
+import { needArguments } from '../../core/options.ts';
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
@@ -154,6 +155,7 @@ export const AUTO_AUGMENT_CHANGES = 2;
 
 /** Draws the changes that AutoAugment's CIFAR-10 policy makes of an image of H x W. */
 export function autoAugmentCifar10(draws: Philox, size: Size): ImageChange[] {
+  needArguments('autoAugmentCifar10()', 'an object', { draws });
   const changes: ImageChange[] = [];
   for (const step of CIFAR10_POLICY[draws.below(CIFAR10_POLICY.length)]!) {
     if (draws.uniform() >= step[1]) continue;

@@ -1,3 +1,4 @@
+import { needArguments } from '../../core/options.ts';
 import { DataError, readDataFile } from '../files.ts';
 
 /** A part of a DVS128 Gesture recording in which one gesture is made. */
@@ -27,6 +28,7 @@ export function readGestureLabels(file: string): GestureLabel[] {
 
 /** {@link readGestureLabels} for text that is in memory already, such as an entry of an archive. */
 export function parseGestureLabels(text: string, file: string): GestureLabel[] {
+  needArguments('parseGestureLabels()', 'a text', { text, file });
   const labels: GestureLabel[] = [];
   let offset = 0;
   for (const [index, line] of text.split('\n').entries()) {

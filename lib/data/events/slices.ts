@@ -1,6 +1,6 @@
 // Where a recording is cut into the slices that become frames.
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { needArguments, needOptions } from '../../core/options.ts';
 import { packEvent } from '../../ops/event-frames.ts';
 import type { Events } from './events.ts';
 
@@ -93,7 +93,9 @@ export function eventSlices(events: Events, options: SliceOptions): Int32Array<A
  * Events as the numbers that eventFrames() takes.
  * @example eventFrames(tensor(packEvents(events)), tensor(bounds, { shape: [1, T + 1] }), { window: [34, 34] })
  */
-export function packEvents({ count, x, y, p }: Events): Int32Array<ArrayBuffer> {
+export function packEvents(events: Events): Int32Array<ArrayBuffer> {
+  needArguments('packEvents()', 'an object', { events });
+  const { count, x, y, p } = events;
   const packed = new Int32Array(count);
   for (let i = 0; i < count; i++) packed[i] = packEvent(x[i]!, y[i]!, p[i]!);
   return packed;

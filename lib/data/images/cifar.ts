@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFile } from '../../core/file-kind.ts';
+import { needArguments } from '../../core/options.ts';
 import { openTreeSync } from '../archive.ts';
 import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
@@ -163,6 +164,7 @@ function readHalf(format: Format, parts: Part[], read: (format: Format, part: Pa
 }
 
 function readCifar(format: Format, root: string): ImageSplits {
+  needArguments(format.traits.name, 'a text', { root });
   const archive = archiveOf(format, root);
   const [files, parts] = archive ? inArchive(format, archive) : inFolder(format, root);
   const read = files === format.python ? readPickle : readRecords;

@@ -1,5 +1,6 @@
 import { constants, gunzipSync } from 'node:zlib';
 import { elements } from '../../core/index.ts';
+import { needArguments } from '../../core/options.ts';
 import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 
@@ -155,6 +156,7 @@ function readHalf(traits: Traits, imageFile: string, labelFile: string): ImageSe
 }
 
 function readMnistLike(traits: Traits, root: string): ImageSplits {
+  needArguments(traits.name, 'a text', { root });
   const remedy = `Give the folder with the four idx files, as they come (.gz) or unpacked; datasets/README.md says more.`;
   const spellings = STEMS.map((stem) => [`${stem}-ubyte`, `${stem}-ubyte.gz`]);
   const files = locate(traits.name, root, [], spellings, remedy) as [string, string, string, string];

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
-import { needOptions } from '../../core/options.ts';
+import { needArguments, needOptions } from '../../core/options.ts';
 import { DataError } from '../files.ts';
 import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
@@ -113,6 +113,7 @@ export function imageFiles(
  * const batches = loader(train, { batch: 64, shuffle: true, augment: 'basic', workers: 2 });
  */
 export function imageFolder(root: string, options: ImageFilesOptions = {}): SampleSplits<ImageFiles> {
+  needArguments('imageFolder()', 'a text', { root });
   needOptions('imageFolder()', options, IMAGE_OPTIONS);
   const classes = foldersOf(halfFolder(root, 'train'));
   if (classes.length === 0) throw new DataError(join(root, 'train'), 'has no class folders');

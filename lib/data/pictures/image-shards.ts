@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { needOptions } from '../../core/options.ts';
+import { needArguments, needOptions } from '../../core/options.ts';
 import { fileSource } from '../archive/source.ts';
 import { indexTar, type TarEntry } from '../archive/tar.ts';
 import { DataError } from '../files.ts';
@@ -33,6 +33,7 @@ const MAX_LABEL_BYTES = 2 ** 16;
  * @example imageShards('imagenet-shards').train.count
  */
 export function imageShards(root: string, options: ImageShardsOptions = {}): SampleSplits<ImageFiles> {
+  needArguments('imageShards()', 'a text', { root });
   needOptions('imageShards()', options, { ...IMAGE_OPTIONS, classes: true });
   const halves = {
     train: readHalf(shardsOf(root, ['train'])),
