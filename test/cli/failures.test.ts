@@ -62,7 +62,7 @@ describe('spikeloom where something is wrong', function () {
         2,
         /cannot list the runs in README.md/,
       ],
-      [['train'], 2, /missing required argument 'recipe'\nSee 'spikeloom train --help'\.\n$/],
+      [['train'], 2, /train needs a recipe, .* or a run to go on with/],
       [['data', 'fetch'], 2, /\nSee 'spikeloom data fetch --help'\.\n$/],
       [['data', 'show', 'recipes/quickstart.yaml', '--steps', '3'], 2, /--steps is for recordings/],
       [['eval', run, '--weights', 'worst'], 2, /argument 'worst' is invalid/],

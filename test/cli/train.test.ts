@@ -84,10 +84,10 @@ describe('spikeloom train and eval', function () {
       });
       expect(stopped.status, stopped.stderr).to.equal(status);
       expect(stopped.stderr).to.contain(`${signal}: finishing this step`);
-      const command = /npx spikeloom (train '(.*)' --resume '(.*)')$/m.exec(stopped.stdout)!;
+      const command = /npx spikeloom train --resume '(.*)'$/m.exec(stopped.stdout)!;
       expect(command, stopped.stdout).to.not.equal(null);
       const [resumed, uninterrupted] = await Promise.all([
-        spikeloom(['train', command[2]!, '--resume', command[3]!]),
+        spikeloom(['train', '--resume', command[1]!]),
         spikeloom(train(whole, 'epochs=2')),
       ]);
       expect(resumed.status, resumed.stderr).to.equal(0);
@@ -110,5 +110,22 @@ describe('spikeloom train and eval', function () {
     expect(none.stderr).to.match(/^spikeloom: there is no run .*empty/);
     expect(other.status).to.equal(2);
     expect(other.stderr).to.match(/is not a run folder/);
+  });
+
+  it('goes on with a run by its folder alone, with keys in place of its own where they may differ', async () => {
+    const run = join(folder, 'quickstart-0001');
+    for (const keys of [[], ['data.workers=0']]) {
+      const same = await spikeloom(['train', ...keys, '--resume', run, '--json']);
+      expect(same.status, same.stderr).to.equal(0);
+      expect(linesOf(same)[0]).to.include({ event: 'start', run, resumed: true });
+    }
+    const [lr, last] = await Promise.all([
+      spikeloom(['train', '--resume', run, 'lr=0.7']),
+      spikeloom(['train', '--resume', 'last']),
+    ]);
+    expect(lr!.status).to.equal(1);
+    expect(lr!.stderr).to.match(/'?optimizer.lr'?/);
+    expect(last!.status).to.equal(2);
+    expect(last!.stderr).to.match(/--resume last is the newest run of a recipe: name the recipe, or the run's folder/);
   });
 });

@@ -24,7 +24,7 @@ export function addTrain(program: Command): void {
   program
     .command('train')
     .description('train a network as a recipe says, in a run folder of its own')
-    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[recipe]', 'recipe file (YAML); not needed with --resume RUN, which has its settings')
     .argument('[key=value...]', "settings in place of the recipe's, e.g. epochs=2 lr=0.05 model.width=16")
     .option('--resume <run>', "go on with an interrupted run: its folder, or 'last' for the newest of this recipe")
     .option('--json', 'JSON lines on stdout: start, epoch, and end or interrupted')
@@ -32,10 +32,11 @@ export function addTrain(program: Command): void {
     .action(trainCommand);
 }
 
-async function trainCommand(recipe: string, overrides: string[], { resume, json }: Options): Promise<void> {
-  const settings = asUsage(() => loadRecipe(recipe, overrides));
+async function trainCommand(recipe: string | undefined, rest: string[], { resume, json }: Options): Promise<void> {
+  const [file, overrides] = recipe?.includes('=') && resume ? [undefined, [recipe, ...rest]] : [recipe, rest];
+  if (resume !== undefined && resume !== 'last') asUsage(() => readSettings(resume));
+  const settings = asUsage(() => loadRecipe(file ?? settingsOf(resume), overrides));
   const folder = resume === 'last' ? lastRun(settings) : resume;
-  if (folder !== undefined) asUsage(() => readSettings(folder));
   using stopping = listenForStop();
   const preparing = new Transfer('reading the recordings', { unit: (amount) => amount.toFixed(0) });
   const result = await trainRecipe(settings, {
@@ -59,6 +60,17 @@ async function trainCommand(recipe: string, overrides: string[], { resume, json 
   sayEnd(result.folder, result.best, result.epochs.at(-1) ?? lastReport(result.folder), json);
 }
 
+/** The settings file of the run to go on with, which is a recipe. */
+function settingsOf(resume: string | undefined): string {
+  if (resume === undefined)
+    throw new UsageError(
+      'train needs a recipe, such as recipes/quickstart.yaml, or a run to go on with (--resume RUN)',
+    );
+  if (resume === 'last')
+    throw new UsageError("--resume last is the newest run of a recipe: name the recipe, or the run's folder");
+  return runPaths(resume).settings;
+}
+
 function announce(folder: string, run: Run, settings: Settings, { resume, json }: Options): void {
   const memory = run.memory();
   if (json) {
@@ -70,7 +82,7 @@ function announce(folder: string, run: Run, settings: Settings, { resume, json }
 }
 
 function sayInterrupted(run: string, json: boolean | undefined): void {
-  const resume = `npx spikeloom train ${quoted(runPaths(run).settings)} --resume ${quoted(run)}`;
+  const resume = `npx spikeloom train --resume ${quoted(run)}`;
   if (json) writeJson({ event: 'interrupted', run, resume });
   else writeText(`interrupted, and saved; to go on:\n  ${resume}`);
 }
