@@ -114,7 +114,7 @@ describe('spikeloom train and eval', function () {
 
   it('goes on with a run by its folder alone, with keys in place of its own where they may differ', async () => {
     const run = join(folder, 'quickstart-0001');
-    for (const keys of [[], ['data.workers=0']]) {
+    for (const keys of [[], ['data.workers=1']]) {
       const same = await spikeloom(['train', ...keys, '--resume', run, '--json']);
       expect(same.status, same.stderr).to.equal(0);
       expect(linesOf(same)[0]).to.include({ event: 'start', run, resumed: true });
@@ -124,7 +124,7 @@ describe('spikeloom train and eval', function () {
       spikeloom(['train', '--resume', 'last']),
     ]);
     expect(lr!.status).to.equal(1);
-    expect(lr!.stderr).to.match(/'?optimizer.lr'?/);
+    expect(lr!.stderr).to.match(/these differ:\n +optimizer: .*"lr":0\.7/);
     expect(last!.status).to.equal(2);
     expect(last!.stderr).to.match(/--resume last is the newest run of a recipe: name the recipe, or the run's folder/);
   });
