@@ -216,11 +216,11 @@ struct WinogradWay {
   }
 
   void run(const Job& job, int64_t index, const Window& window, const Reading&, const Panels& panels, int64_t column, float* sums) const {
-    const int64_t step = sumStep(window.paddedTiles());
+    const int64_t tiles = window.tiles(), step = sumStep(window.paddedTiles()), tileStep = kTileRows * window.words();
     for (int64_t position = 0; position < kTilePositions; position++) {
-      for (int64_t tile = 0; tile < window.tiles(); tile += kTileRows) {
-        panels.multiply(window.at(position, tile), column, position, sums + position * step + tile * 32);
-      }
+      const uint32_t* from = window.at(position, 0);
+      float* to = sums + position * step;
+      for (int64_t tile = 0; tile < tiles; tile += kTileRows, from += tileStep, to += kTileRows * 32) panels.multiply(from, column, position, to);
     }
     Job::Channels channels(job, index, column);
     float* pixels = sums + kTilePositions * step;
