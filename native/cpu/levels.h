@@ -18,6 +18,7 @@
 #define SPIKELOOM_CPU_LEVELS_H
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

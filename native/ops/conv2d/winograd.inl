@@ -3,6 +3,7 @@
 //
 //   SpikeTile     16-bit integers: of spikes these are counts, and nothing rounds but the weights beforehand, so that a pixel's sum does not
 //                 depend on its place in the tile
+//   PoolTile      the same of averages of up to 16 spikes
 //   RoundedTile   16-bit integers, rounded after the transform: to steps of the largest source number that the tiles of a row read
 //   FloatTile     f32
 //
@@ -11,6 +12,7 @@
 
 constexpr int64_t kWindowTiles = 64;                // the sums of a window's tiles stay in the second cache beside its sources
 constexpr int64_t kTransformedBytes = 5 * (1 << 17);  // of a window's sources
+constexpr int64_t kMostChannels = 1 << 14;            // so that weights keep steps where sums are exact
 
 // Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or, for spikes, uint32_t.
 template <class S>
@@ -29,10 +31,46 @@ struct SpikeTile {
   using Sum = IntVec;
   using Points = WholePoints;
   static constexpr int64_t kChannels = 32;  // of a V
+  static constexpr float kLargest = 1;
 
   static V load(const uint32_t* p, int64_t c, __mmask16 lanes, float) { return (V)_mm512_maskz_set1_epi16(lanes ? p[c / 32] : 0, 1); }
   static void store(uint32_t* to, V values, __mmask16 words) { _mm512_mask_storeu_epi32(to, words, (__m512i)values); }
   static float step(const SourceLines<uint32_t>&, int64_t, int64_t) { return 1; }
+};
+
+struct PoolTile {
+  using F = int16_t;
+  typedef int16_t V __attribute__((vector_size(32)));
+  using Sum = IntVec;
+  using Points = WholePoints;
+  static constexpr int64_t kChannels = 16;
+  static constexpr float kLargest = 16;  // so many parts of 1
+
+  static V load(const Bf16* p, int64_t c, __mmask16 lanes, float parts) {
+    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, p + c)), 16);
+    return (V)_mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps((__m512)bits, _mm512_set1_ps(parts))));
+  }
+  static void store(uint32_t* to, V values, __mmask16 words) { _mm256_mask_storeu_epi32(to, static_cast<__mmask8>(words), (__m256i)values); }
+  static float step(const SourceLines<Bf16>&, int64_t, int64_t) { return 1 / kLargest; }
+
+  // Whether all numbers are whole parts, at most 1.
+  static bool holds(const Call& call, const TensorView& x) {
+    if (x.dtype != DType::bf16) return false;
+    const int64_t n = count(x), grain = 1 << 16;
+    std::atomic<bool> all{true};
+    parallelFor(call, ceilDivide(n, grain), [&](int64_t task, int) {
+      const Bf16* p = as<Bf16>(x) + task * grain;
+      const int64_t end = least(grain, n - task * grain);
+      __mmask16 wrong = 0;
+      for (int64_t i = 0; i < end && !wrong; i += 16) {
+        const __m512 parts = _mm512_mul_ps(halfPart(p + i, static_cast<int>(least(16, end - i))), _mm512_set1_ps(kLargest));
+        const __mmask16 whole = _mm512_cmp_ps_mask(parts, _mm512_roundscale_ps(parts, 0), _CMP_EQ_OQ);
+        wrong = static_cast<__mmask16>(~(whole & _mm512_cmp_ps_mask(_mm512_abs_ps(parts), _mm512_set1_ps(kLargest), _CMP_LE_OQ)));
+      }
+      if (wrong) all = false;
+    });
+    return all;
+  }
 };
 
 struct FloatTile {
@@ -131,6 +169,7 @@ struct WinogradWindow {
     }
     for (int64_t row = 0; row < rows(); row++) {
       if constexpr (std::is_same_v<Tile, SpikeTile>) fillRow<uint32_t>(row, spikeWords(job->p.sourceC));
+      else if constexpr (std::is_same_v<Tile, PoolTile>) fillRow<Bf16>(row, job->p.sourceC);
       else withStorage<float>(job->source, [&]<class S>() { fillRow<S>(row, job->p.sourceC); });
     }
   }
@@ -265,5 +304,5 @@ struct WinogradWay {
 // Whether tiles of enough channels take at most so many of the products that kernel elements take.
 bool paysWinograd(const Product& p, double share) {
   const int64_t tiles = ceilDivide(p.targetH, kTileSide) * ceilDivide(p.targetW, kTileSide);
-  return p.sourceC >= 32 && p.targetC >= 32 && p.N * tiles >= 2 * kTileRows && paysTiles(p.g, share);
+  return p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32 && p.N * tiles >= 2 * kTileRows && paysTiles(p.g, share);
 }

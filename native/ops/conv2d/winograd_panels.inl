@@ -132,11 +132,12 @@ struct RoundedPanels {
   static __m512i rounded(Vec<float> x) { return _mm512_cvtps_epi32((__m512)x); }
 };
 
-// Of the forward pass of spikes, whose columns are outputs o and whose words lie along the inputs c. The weights of an output are rounded to
+// Of the forward pass of spikes or of averages of them, whose columns are outputs o and whose words lie along the inputs c. The weights of an output are rounded to
 // steps: so fine that all positions' weights, G g G^T, are 16-bit integers and that a pixel's sum, 576 times as large, stays below 2^31. With
 // the counts that the source's transform makes of spikes every sum is exact then (modulo 2^32, until the last ones).
-struct SpikePanels {
-  using Tile = SpikeTile;
+template <class T>
+struct CountPanels {
+  using Tile = T;
   const Product& p;
   uint32_t* data;
   int64_t words, first;
@@ -144,7 +145,7 @@ struct SpikePanels {
   // Behind the words of a column the value of a step of its 32 outputs.
   static int64_t columnSize(int64_t words) { return kTilePositions * words * 32 + 32; }
   static Vec<float> number(IntVec sum) { return (Vec<float>)_mm512_cvtepi32_ps((__m512i)sum); }
-  Vec<float> factor(int64_t column, int half, float) const { return load(steps(column) + half * 16); }
+  Vec<float> factor(int64_t column, int half, float sourceStep) const { return load(steps(column) + half * 16) * splat(sourceStep); }
 
   __attribute__((noinline)) void multiply(const uint32_t* tiles, int64_t column, int64_t position, float* to) const {
     TileSums sums;
@@ -182,18 +183,16 @@ struct SpikePanels {
   float perWeight(const float* w) const {
     constexpr float kLargestSum = 49, kMost = 32767 - kLargestSum / 2;  // of the magnitudes of a position's factors
     __m512 most = _mm512_setzero_ps(), all = most;
+    for (int64_t i = 0; i < 9 * p.g.C; i += 16) all = _mm512_add_ps(all, _mm512_abs_ps(_mm512_maskz_loadu_ps(firstLanes(9 * p.g.C - i), w + i)));
+    const float sum = _mm512_reduce_add_ps(all);
+    if (!(sum <= std::numeric_limits<float>::max())) return 0;
     for (int64_t c = 0; c < p.g.C; c += 16) {
       Vec<float> g[9], u[kTilePositions];
-      for (int tap = 0; tap < 9; tap++) {
-        g[tap] = (Vec<float>)_mm512_maskz_loadu_ps(firstLanes(p.g.C - c), w + tap * p.g.C + c);
-        all = _mm512_add_ps(all, _mm512_abs_ps((__m512)g[tap]));
-      }
+      for (int tap = 0; tap < 9; tap++) g[tap] = (Vec<float>)_mm512_maskz_loadu_ps(firstLanes(p.g.C - c), w + tap * p.g.C + c);
       transformKernel<WholePoints>(g, u);
       for (const Vec<float>& x : u) most = _mm512_max_ps(most, _mm512_abs_ps((__m512)x));
     }
-    const float sum = _mm512_reduce_add_ps(all), largest = _mm512_reduce_max_ps(most);
-    if (!(sum <= std::numeric_limits<float>::max())) return 0;
-    const float mostSum = 0x1p31f / kTimes - 4.5f * static_cast<float>(p.g.C) - 1;
+    const float largest = _mm512_reduce_max_ps(most), mostSum = 0x1p31f / (kTimes * Tile::kLargest) - 4.5f * static_cast<float>(p.g.C) - 1;
     return std::min(perNumber(kMost, largest), perNumber(mostSum, sum));
   }
 

@@ -25,7 +25,9 @@ void conv2d(const Call& call) {
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   if (!isRounded(x, y)) return runLower(kConv2d, call);
-  if (x.dtype == DType::spike && paysWinograd(p, 0.6)) multiply(WinogradWay<SpikePanels>{p}, call, p, x, results);
+  const bool tiles = paysWinograd(p, 0.6);
+  if (tiles && x.dtype == DType::spike) multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
+  else if (tiles && PoolTile::holds(call, x)) multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
   else if (isSmall(p)) runLower(kConv2d, call);
   else if (paysTables(p, x, true)) convolveSpikes(call, p, true, x, results);
   else multiply(WordWay<Bf16>{p}, call, p, x, results);
