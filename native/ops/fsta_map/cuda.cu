@@ -7,7 +7,8 @@
 namespace spikeloom::cuda {
 namespace {
 
-constexpr int64_t kChunks = 64;  // of the rows of all pictures that are of one class
+constexpr int64_t kChunks = 64;    // of the rows of all pictures that are of one class
+constexpr int kFilterThreads = 64;  // of a block for an element of w: 49 filters of 7 x 7 are usual
 
 struct MapSizes {
   int64_t B, O, H, W, K, k, q;
@@ -158,17 +159,13 @@ struct AddChunks {
   }
 };
 
-// gM[o,d,e]: the sum over the classes with d inside.
-struct GatherMixed {
-  MapSizes s;
-  Classes classes;
-  const double* gK;
-  double* gM;
-
-  __device__ void operator()(int64_t i) const {
-    const auto [od, e] = divide(i, s.inner());
-    const auto [o, d] = divide(od, s.outer());
-    const int64_t y = d / s.q, x = d % s.q, f = (y + e / s.k) * s.n() + x + e % s.k;
+// gw[o,k,d] by way of gM[o,d,e], the sum over the classes with d inside. A block for each (o,d).
+template <class T>
+__global__ void filterGradientKernel(MapSizes s, Classes classes, const double* gK, const T* basis, double* gM, T* gw) {
+  const int64_t od = blockIdx.x, o = od / s.outer(), y = od % s.outer() / s.q, x = od % s.q;
+  gM += od * s.inner();
+  for (int64_t e = threadIdx.x; e < s.inner(); e += blockDim.x) {
+    const int64_t f = (y + e / s.k) * s.n() + x + e % s.k;
     double sum = 0;
     for (int64_t row = 0; row < classes.rows.count; row++) {
       if (y < classes.rows.firstInside(row) || y >= classes.rows.endInside(row)) continue;
@@ -177,25 +174,16 @@ struct GatherMixed {
         sum += gK[(o * classes.count() + row * classes.columns.count + column) * s.taps() + f];
       }
     }
-    gM[i] = sum;
+    gM[e] = sum;
   }
-};
-
-// gw[o,k,d].
-template <class T>
-struct FilterGradient {
-  MapSizes s;
-  const double* gM;
-  const T* basis;
-  T* gw;
-
-  __device__ void operator()(int64_t i) const {
-    const auto [od, k] = divide(i, s.K);
+  __syncthreads();
+  for (int64_t k = threadIdx.x; k < s.K; k += blockDim.x) {
     double sum = 0;
-    for (int64_t e = 0; e < s.inner(); e++) sum += gM[od * s.inner() + e] * static_cast<double>(basis[k * s.inner() + e]);
-    gw[i] = static_cast<T>(sum);
+#pragma unroll 7
+    for (int64_t e = 0; e < s.inner(); e++) sum += gM[e] * static_cast<double>(basis[k * s.inner() + e]);
+    gw[od * s.K + k] = static_cast<T>(sum);
   }
-};
+}
 
 // Maps `in` to `out`, with M and K at `room`.
 template <class T, bool kBack>
@@ -215,8 +203,7 @@ void filterGradient(const Call& call, const MapSizes& s, const T* gF, const T* S
   double* gM = room + kChunks * size;
   launch(call, kernelGradientKernel<T>, kChunks * s.O * classes.rows.count, s, classes, gF, S, room);
   forEach(call, size, AddChunks{room, size});
-  forEach(call, s.mixed(), GatherMixed{s, classes, room, gM});
-  forEach(call, s.O * s.outer() * s.K, FilterGradient<T>{s, gM, basis, gw});
+  launch(call, filterGradientKernel<T>, Grid(s.O * s.outer(), kFilterThreads), s, classes, static_cast<const double*>(room), basis, gM, gw);
 }
 
 template <class T>
