@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { isFile } from '../core/file-kind.ts';
 import { backward, scope, tensor, zeros } from '../core/index.ts';
 import { buildCommand, type Native, native } from '../core/native.ts';
+import { PACKAGE_ROOT } from '../core/shipped.ts';
 import { model } from '../nn/index.ts';
 import { crossEntropy } from '../ops/cross-entropy.ts';
 import { sgd } from '../optim/index.ts';
@@ -56,8 +56,6 @@ interface DataSet {
   problem: string | null;
 }
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
 const TOOLS = {
   nvcc: `the CUDA backend ('${buildCommand('build:cuda')}')`,
   cmake: "the second way to build the addon ('npm run build:cmake')",
@@ -86,7 +84,7 @@ export async function diagnose(): Promise<Report> {
 }
 
 function checkNode(): Report['node'] {
-  const { engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const { engines } = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
   const numbers = (text: string) => (/(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number) as [number, number];
   const [major, minor] = numbers(process.version);
   const [leastMajor, leastMinor] = numbers(engines.node);
@@ -143,7 +141,7 @@ async function attempt(body: () => Promise<unknown>): Promise<{ ok: boolean; pro
 }
 
 async function checkShippedData(): Promise<DataSet> {
-  const folder = join(ROOT, 'datasets/fashion-mnist-small');
+  const folder = join(PACKAGE_ROOT, 'datasets/fashion-mnist-small');
   const images = { train: 0, test: 0 };
   const state = await attempt(async () => {
     if (!existsSync(folder)) throw new Error(`${folder} is not there`);

@@ -40,8 +40,9 @@ export function needArguments(of: string, kind: keyof typeof KINDS, given: Reado
   }
 }
 
-/** What a value is, in a word: 'undefined', 'Array', '3'. */
+/** What a value is, in a word: undefined, Array, 3, "3". */
 export function kindOf(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
   return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'Object') : String(value);
 }
 

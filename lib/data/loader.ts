@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
-import { given, needOptions } from '../core/options.ts';
+import { given, kindOf, needOptions } from '../core/options.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
@@ -232,7 +232,7 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
 
 function checkCount(name: string, value: number, least: number, most: number): void {
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw new SpikeloomError(`${name} must be an integer from ${least} to ${most}, but is ${value}`);
+    throw new SpikeloomError(`${name} must be an integer from ${least} to ${most}, but is ${kindOf(value)}`);
   }
 }
 

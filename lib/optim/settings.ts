@@ -38,9 +38,9 @@ function check(settings: OptimizerSettings, name: string, value: number, inside:
 
 const isDecay = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value < 1;
 
-/** Refuses a learning rate that is not a number of at least 0. */
+/** Refuses a learning rate that is not a finite number of at least 0. */
 export function checkRate(settings: OptimizerSettings, lr: number): void {
-  check(settings, 'lr', lr, Number.isFinite(lr) && lr >= 0, 'a number of at least 0');
+  check(settings, 'lr', lr, Number.isFinite(lr) && lr >= 0, 'a finite number of at least 0');
 }
 
 /** The settings with every default filled in, checked. @throws SpikeloomError naming the setting and its rule */
@@ -60,7 +60,7 @@ export function resolveSettings(
       name,
       settings[name],
       Number.isFinite(settings[name]) && settings[name] >= 0,
-      'a number of at least 0',
+      'a finite number of at least 0',
     );
   }
   if (settings.kind === 'sgd') {

@@ -4,6 +4,8 @@ import { inspect } from 'node:util';
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from 'yaml';
 import { SpikeloomError } from '../core/errors.ts';
 import { nearestKey } from '../core/nearest-key.ts';
+import { needArguments } from '../core/options.ts';
+import { orShipped } from '../core/shipped.ts';
 import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
 
 /** Recipes are short; more than this is not a recipe. */
@@ -29,10 +31,13 @@ interface Found {
 /**
  * Reads a recipe (YAML 1.2) and applies `key=value` overrides; of two for one key the later wins. A recipe that begins
  * with `extends: FILE` (a path relative to its own folder) takes the keys that it does not set from that file.
+ * The package's own recipes are found from any folder.
  * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value
  */
 export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {
-  return parseRecipe(readRecipe(file), file, overrides);
+  needArguments('loadRecipe()', 'a text', { file });
+  const found = orShipped(file);
+  return parseRecipe(readRecipe(found), found, overrides);
 }
 
 /** {@link loadRecipe} for a text in memory; `file` is only named in messages. */

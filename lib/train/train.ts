@@ -36,6 +36,9 @@ const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => 
  */
 const AHEAD = 1;
 
+/** Networks that a run is training: two at once would undo each other's updates. */
+const inTraining = new WeakSet<Net>();
+
 /** A training run: iterate over it to make it go. One iteration, one run. */
 export class Run implements AsyncIterable<EpochReport> {
   /** Whether the signal ended the run before its last epoch. */
@@ -108,6 +111,10 @@ export class Run implements AsyncIterable<EpochReport> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
     if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
+    if (inTraining.has(this.#net))
+      throw new SpikeloomError(
+        'another run is training this network: wait for its end, or stop it (signal, or leaving its loop)',
+      );
     this.#started = true;
     const { epochs, signal } = this.#options;
     const { train: source, test } = this.#feeds.feeds;
@@ -116,6 +123,7 @@ export class Run implements AsyncIterable<EpochReport> {
     using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
     using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
     let keeper: ReportKeeper | undefined;
+    inTraining.add(this.#net);
     try {
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
@@ -141,6 +149,7 @@ export class Run implements AsyncIterable<EpochReport> {
       const needs = { net: this.#net, optimizer, loss, batch: this.#fullBatch };
       throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
+      inTraining.delete(this.#net);
       await keeper?.close();
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();

@@ -301,6 +301,19 @@ describe('train()', function () {
     for (const made of [net, four]) made.dispose();
   });
 
+  it('refuses a network that another run is training, until that one is left', async () => {
+    const net = tiny({ steps: 2, input: { channels: 3, height: 7, width: 5 }, classes: CLASSES, seed: 1 });
+    for await (const _ of train(net, { data, ...usual, epochs: 2 })) {
+      const second = train(net, { data, ...usual, epochs: 1 })[Symbol.asyncIterator]();
+      expect(await refusal(second.next())).to.match(/another run is training this network/);
+      break;
+    }
+    let epochs = 0;
+    for await (const _ of train(net, { data, ...usual, epochs: 1 })) epochs++;
+    expect(epochs).to.equal(1);
+    net.dispose();
+  });
+
   for (const [kind, clipNorm] of [
     ['bce', 0.5],
     ['tet', 0],

@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { fashionMnist } from '../../lib/data/images/idx.ts';
+import { openData } from '../../lib/train/data-sets.ts';
+import { loadRecipe } from '../../lib/train/recipe.ts';
 
 const root = fileURLToPath(new URL('../../datasets/fashion-mnist-small/', import.meta.url));
 
@@ -50,5 +54,23 @@ describe('data: the shipped part of Fashion-MNIST', () => {
   it('comes with its licence', () => {
     const licence = readFileSync(`${root}LICENSE`, 'utf8');
     expect(licence).to.include('MIT License').and.include('2017 Zalando SE');
+  });
+
+  it('is found from any folder, as the recipes are; a file that is there goes before', async () => {
+    const before = process.cwd();
+    const elsewhere = mkdtempSync(join(tmpdir(), 'spikeloom-elsewhere-'));
+    try {
+      process.chdir(elsewhere);
+      const settings = loadRecipe('recipes/quickstart.yaml', ['data.test_limit=20']);
+      expect(settings.name).to.equal('quickstart');
+      expect((await openData(settings)).test.count).to.equal(20);
+      expect(() => loadRecipe('recipes/../package.json')).to.throw('cannot read the recipe');
+      mkdirSync('recipes');
+      writeFileSync('recipes/quickstart.yaml', 'name: 3\n');
+      expect(() => loadRecipe('recipes/quickstart.yaml')).to.throw(/^recipes.quickstart.yaml:1/);
+    } finally {
+      process.chdir(before);
+      rmSync(elsewhere, { recursive: true });
+    }
   });
 });

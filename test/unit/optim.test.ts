@@ -259,7 +259,7 @@ describe('optimizers', () => {
   });
 
   it('refuse settings and parameters that make no sense', () => {
-    expect(() => sgd({ lr: -1 })).to.throw(SpikeloomError, 'sgd: lr is a number of at least 0, not -1');
+    expect(() => sgd({ lr: -1 })).to.throw(SpikeloomError, 'sgd: lr is a finite number of at least 0, not -1');
     expect(() => sgd({ nesterov: true })).to.throw(SpikeloomError, /nesterov needs a momentum/);
     expect(() => sgd({ momentum: 1 })).to.throw(SpikeloomError, /momentum is at least 0 and below 1/);
     expect(() => adamw({ betas: [0.9, 1] })).to.throw(SpikeloomError, /a beta is at least 0 and below 1, not 1/);
@@ -275,7 +275,7 @@ describe('optimizers', () => {
     const optimizer = sgd()([named('a', one)]);
     expect(() => {
       optimizer.lr = Number.POSITIVE_INFINITY;
-    }).to.throw(SpikeloomError, /lr is a number of at least 0, not Infinity/);
+    }).to.throw(SpikeloomError, /lr is a finite number of at least 0, not Infinity/);
     optimizer.dispose();
   });
 });

@@ -103,6 +103,11 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],
   'an image set without labels': [() => api.imageSet({ ...image, ...arrays, labels: none }), /labels is an array/],
   'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /not a$/],
+  'an image set of real pixels': [
+    () => api.imageSet({ ...image, ...arrays, images: wrong(new Float32Array(3 * 63)) }),
+    /images are a Uint8Array of pixels \[N,C,H,W\], 0 to 255, not Float32Array$/,
+  ],
+  'a batch in a text': [() => api.loader(set(), { batch: wrong('32') }), /^batch must be an integer .*, but is "32"$/],
   'an image set of one mean': [() => api.imageSet({ ...image, ...arrays, mean: wrong(0) }), /mean is an array, not 0$/],
   'a loader of nothing': [() => api.loader(none, { batch: 1 }), /^a data set is a half of what a reader gives/],
   'a loader of two sets': [() => api.loader(wrong({ train: set() }), { batch: 1 }), /^a data set is a half of what/],

@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
+import { kindOf } from '../../core/options.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
 
 /** Labeled images in shared memory, so that loader threads read them without a copy. */
@@ -52,7 +53,11 @@ export function imageSet(init: ImageSetInit): ImageSet {
     throw new SpikeloomError(`imageSet(): ${key} is an array, not ${String(list)}`);
   }
   const { images, labels } = init;
-  if (!ArrayBuffer.isView(images)) throw new SpikeloomError('imageSet(): images are a Uint8Array of pixels [N,C,H,W]');
+  if (!(images instanceof Uint8Array) && !((images as unknown) instanceof Uint8ClampedArray)) {
+    throw new SpikeloomError(
+      `imageSet(): images are a Uint8Array of pixels [N,C,H,W], 0 to 255, not ${kindOf(images)}`,
+    );
+  }
   let sharedImages = images as Uint8Array<SharedArrayBuffer>;
   if (!isShared(images)) {
     sharedImages = sharedBytes(images.length);

@@ -1,0 +1,18 @@
+// Files that come with the package.
+import { existsSync } from 'node:fs';
+import { join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The package's own folder. */
+export const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * The path as it is given, or the package's own file of that name where there is none: its recipes and its data set are
+ * found from any folder.
+ * @example orShipped('recipes/quickstart.yaml')
+ */
+export function orShipped(path: string): string {
+  const own = join(PACKAGE_ROOT, path);
+  const isShipped = /^(recipes|datasets)[/\\]/.test(normalize(path)) && existsSync(own);
+  return isShipped && !existsSync(path) ? own : path;
+}
