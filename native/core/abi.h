@@ -40,17 +40,20 @@ struct Call {
 
 using Kernel = void (*)(const Call&);
 
-// Calls of one op that update different tensors, as one: an optimizer has hundreds of them in a row. To the bits of the calls one by one.
+// Calls of one op that update different tensors, as one: an optimizer has hundreds of them in a row. To the bits of the
+// calls one by one.
 using MergedKernel = void (*)(const Call* calls, size_t count);
 
 // Rows of calls that a device notes by its own means and runs as one (a CUDA graph).
 struct Captures {
-  // What is queued between begin and end is noted and not run. end gives what was noted; null, with the status set, where that cannot be.
+  // What is queued between begin and end is noted and not run. end gives what was noted; null, with the status set,
+  // where that cannot be.
   void (*begin)(void* context, Status* status);
   void* (*end)(void* context, Status* status);
   void (*launch)(void* context, void* capture, Status* status);
   void (*release)(void* context, void* capture);
-  // Another number whenever memory that the context lends to kernels has moved: what was noted before holds its old place.
+  // Another number whenever memory that the context lends to kernels has moved: what was noted before holds its old
+  // place.
   int64_t (*generation)(void* context);
 };
 
@@ -72,7 +75,8 @@ struct Clock {
   double (*secondsBetween)(void* context, int64_t first, int64_t second, Status* status);
 };
 
-// What a backend offers. `score` 0 means it cannot run here, and `reason` says why. What stands behind `find` may be null.
+// What a backend offers. `score` 0 means it cannot run here, and `reason` says why. What stands behind `find` may be
+// null.
 struct Backend {
   int32_t abi;
   const char* name;
@@ -95,8 +99,8 @@ struct Backend {
   const Captures* captures;
   const LateReads* lateReads;
   const Clock* clock;
-  // Every access is watched: a tensor gets a block of its own size, and no block twice, so that what goes past its end or comes too late
-  // is seen, and so is what was never written.
+  // Every access is watched: a tensor gets a block of its own size, and no block twice, so that what goes past its end
+  // or comes too late is seen, and so is what was never written.
   bool isWatched;
   // The op's merged kernel; null where its calls are run one by one.
   MergedKernel (*findMerged)(const char* op, DType real);

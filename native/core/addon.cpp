@@ -1,5 +1,6 @@
-// The only file that knows N-API: tensors by handle, one generic body for every op, transfers that answer with promises.
-// A thread that is being ended takes no exceptions any more; without this, throwing one there would end the process.
+// The only file that knows N-API: tensors by handle, one generic body for every op, transfers that answer with
+// promises. A thread that is being ended takes no exceptions any more; without this, throwing one there would end the
+// process.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 #include <sys/file.h>
@@ -92,7 +93,8 @@ int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int6
 
 // ---- ops
 
-// call(op, tensors, attributes, ...numbers): the numbers are `tensors` handles (0: not given), then the attributes. Bound once per op.
+// call(op, tensors, attributes, ...numbers): the numbers are `tensors` handles (0: not given), then the attributes.
+// Bound once per op.
 napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
   napi_value argv[kMaxTensors + kMaxAttributes];
   size_t argc = kMaxTensors + kMaxAttributes;

@@ -20,8 +20,8 @@ Napi::Value useLargePages(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// decodeEvents(decoder, state, bytes, width, height, x, y, p, t): fills the four arrays from their beginning; see native/events/decoder.h.
-// Gives [stop, bytes used, events, x, y, bytes due, problem].
+// decodeEvents(decoder, state, bytes, width, height, x, y, p, t): fills the four arrays from their beginning; see
+// native/events/decoder.h. Gives [stop, bytes used, events, x, y, bytes due, problem].
 Napi::Value decodeEvents(const Napi::CallbackInfo& info) {
   const std::string name = info[0].As<Napi::String>();
   const EventDecoder* decoder = nullptr;
@@ -56,7 +56,8 @@ Napi::Value decodeEvents(const Napi::CallbackInfo& info) {
   return list;
 }
 
-// unpackLz4(bytes, out): gives the bytes written, -1 where `out` has no room, or the rule that the frame breaks; see native/events/lz4.h.
+// unpackLz4(bytes, out): gives the bytes written, -1 where `out` has no room, or the rule that the frame breaks; see
+// native/events/lz4.h.
 Napi::Value unpackLz4Frame(const Napi::CallbackInfo& info) {
   size_t size = 0, capacity = 0;
   const auto* bytes = elementsOf<const uint8_t>(info[0], &size);

@@ -1,12 +1,13 @@
-// Mapped files for JavaScript, which gets copies and never sees the mapping, and locks on files: a part of addon.cpp, which includes it
-// within its namespace.
+// Mapped files for JavaScript, which gets copies and never sees the mapping, and locks on files: a part of addon.cpp,
+// which includes it within its namespace.
 
 MappedFile& mappedFileOf(const Napi::Value& value) {
   if (!value.IsExternal()) refuse(value.Env(), "a mapped file is needed");
   return *value.As<Napi::External<MappedFile>>().Data();
 }
 
-// mapFile(descriptor): undefined where it cannot be mapped. It is closed at the latest when it is collected or its environment ends.
+// mapFile(descriptor): undefined where it cannot be mapped. It is closed at the latest when it is collected or its
+// environment ends.
 Napi::Value mapFile(const Napi::CallbackInfo& info) {
   auto file = MappedFile::open(info[0].As<Napi::Number>().Int32Value());
   if (!file) return info.Env().Undefined();
@@ -22,8 +23,8 @@ Napi::Value readMapped(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), isPlace && mappedFileOf(info[0]).read(static_cast<uint64_t>(offset), length, bytes));
 }
 
-// lockFile(descriptor): false where the file was opened once more, here or in another process, and is locked there. The lock ends with the
-// descriptor, however the process ends. A file system without locks refuses nobody.
+// lockFile(descriptor): false where the file was opened once more, here or in another process, and is locked there. The
+// lock ends with the descriptor, however the process ends. A file system without locks refuses nobody.
 Napi::Value lockFile(const Napi::CallbackInfo& info) {
   const int descriptor = info[0].As<Napi::Number>().Int32Value();
   return Napi::Boolean::New(info.Env(), ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);

@@ -1,6 +1,8 @@
-// Pictures for JavaScript: a part of addon.cpp, which includes it within its namespace. These run at once, in the caller's thread.
+// Pictures for JavaScript: a part of addon.cpp, which includes it within its namespace. These run at once, in the
+// caller's thread.
 
-// Twelve numbers: the box x, y, width, height; what it is scaled to; the window's left, top, columns, rows; whether to mirror; the filter.
+// Twelve numbers: the box x, y, width, height; what it is scaled to; the window's left, top, columns, rows; whether to
+// mirror; the filter.
 images::Window windowOf(const Napi::Value& value) {
   size_t count = 0;
   const double* v = elementsOf<double>(value, &count);

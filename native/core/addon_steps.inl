@@ -48,7 +48,8 @@ Napi::Value cancelRecording(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// endRecording(dry): what was recorded and its memory; `program` names it for replay(), or is 0 after a dry recording, which keeps nothing.
+// endRecording(dry): what was recorded and its memory; `program` names it for replay(), or is 0 after a dry recording,
+// which keeps nothing.
 Napi::Value endRecording(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const bool dry = info[0].ToBoolean();

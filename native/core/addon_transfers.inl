@@ -28,8 +28,8 @@ TensorView partOf(Napi::Env env, TensorView view, int64_t first, size_t bytes) {
   return view;
 }
 
-// write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros; write(handle, data, first): those from an
-// index of the first axis on.
+// write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros; write(handle, data,
+// first): those from an index of the first axis on.
 Napi::Value write(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);
@@ -93,8 +93,8 @@ Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const Tenso
   return promise;
 }
 
-// read(handle, array): fills the array with the tensor's elements in the host's order, and gives it, when all work queued before is done.
-// The stream's thread writes; nobody else touches the array meanwhile.
+// read(handle, array): fills the array with the tensor's elements in the host's order, and gives it, when all work
+// queued before is done. The stream's thread writes; nobody else touches the array meanwhile.
 Napi::Value read(const Napi::CallbackInfo& info) {
   Engine& engine = engineOf(info.Env());
   const int64_t handle = integer(info[0]);

@@ -4,7 +4,8 @@ namespace spikeloom {
 
 Arena::~Arena() { releaseIdle(); }
 
-// Eight classes per power of two from 256 bytes on: at most a ninth of a block is unused, and nothing of 9 2^k numbers (3x3 weights).
+// Eight classes per power of two from 256 bytes on: at most a ninth of a block is unused, and nothing of 9 2^k numbers
+// (3x3 weights).
 size_t Arena::sizeClass(size_t bytes) {
   constexpr size_t kSmallest = 256;
   if (bytes <= kSmallest) return kSmallest;

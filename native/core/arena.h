@@ -1,5 +1,5 @@
-// Device memory by size class. A block freed on the JavaScript thread may be handed out again at once: the work that still uses it
-// is queued before the work that will use it next, and a stream runs in order.
+// Device memory by size class. A block freed on the JavaScript thread may be handed out again at once: the work that
+// still uses it is queued before the work that will use it next, and a stream runs in order.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,8 @@ class Arena {
   // Null, with status set, when the system has no more.
   void* take(size_t bytes, Status* status);
   void give(void* data, size_t bytes);
-  // A block that is not rounded up to a size class. releaseWhole waits for the stream and hands the memory to the system.
+  // A block that is not rounded up to a size class. releaseWhole waits for the stream and hands the memory to the
+  // system.
   void* takeWhole(size_t bytes, Status* status);
   void giveWhole(void* data, size_t bytes);
   void releaseWhole(void* data, size_t bytes);

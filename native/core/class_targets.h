@@ -1,5 +1,5 @@
-// The targets of B rows of K classes that losses compare logits with: (1 - smoothing) target + smoothing / K. The target is either hard
-// (`labels`, one class a row: one-hot) or soft (a weight for every class).
+// The targets of B rows of K classes that losses compare logits with: (1 - smoothing) target + smoothing / K. The
+// target is either hard (`labels`, one class a row: one-hot) or soft (a weight for every class).
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"

@@ -12,8 +12,8 @@
 namespace spikeloom {
 namespace {
 
-// Whether the file ends before what its own header promises. The loader does not look: it would map what is not there, and the
-// process would die at the first touch.
+// Whether the file ends before what its own header promises. The loader does not look: it would map what is not there,
+// and the process would die at the first touch.
 bool isCutShort(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   const uint64_t bytes = file ? static_cast<uint64_t>(std::max<std::streamoff>(0, file.tellg())) : 0;
@@ -49,7 +49,8 @@ std::unique_ptr<Device> Device::open(const Backend* backend, int32_t index, Stat
   return std::unique_ptr<Device>(new Device(backend, context));
 }
 
-// The stream ends first (after its running call; what is queued is dropped), then the idle memory goes back, then the context.
+// The stream ends first (after its running call; what is queued is dropped), then the idle memory goes back, then the
+// context.
 Device::~Device() {
   stream.reset();
   workspace.reset();

@@ -1,15 +1,16 @@
-// An optimizer's updates stand at the end of a recorded step, behind all gradients. Run as soon as their own gradient is whole, they let its
-// memory go to the gradients that follow.
+// An optimizer's updates stand at the end of a recorded step, behind all gradients. Run as soon as their own gradient
+// is whole, they let its memory go to the gradients that follow.
 #pragma once
 #include "core/program.h"
 
 namespace spikeloom {
 
-// Of calls that write nothing of the recording's own, those that write their first tensor are updates (of a parameter, with its momentum);
-// the others are checks, which decide whether what follows is done at all (needFinite). Every update is moved up to right behind the last
-// call that it has to follow: one that writes what it reads, or touches what it writes, or checks. Calls that touch the same memory keep
-// their order, so the results have the same bits. Parts stay as they are, and so do calls that the device runs in rows, which are fastest
-// side by side. `isPassing` tells memory of the recording by its name.
+// Of calls that write nothing of the recording's own, those that write their first tensor are updates (of a parameter,
+// with its momentum); the others are checks, which decide whether what follows is done at all (needFinite). Every
+// update is moved up to right behind the last call that it has to follow: one that writes what it reads, or touches
+// what it writes, or checks. Calls that touch the same memory keep their order, so the results have the same bits.
+// Parts stay as they are, and so do calls that the device runs in rows, which are fastest side by side. `isPassing`
+// tells memory of the recording by its name.
 void advanceUpdates(Program& program, bool (*isPassing)(const void*));
 
 }  // namespace spikeloom

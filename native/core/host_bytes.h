@@ -1,5 +1,5 @@
-// Bytes on their way between the host and a device. Large ones are pages of their own and go back to the system at once: the heap would
-// keep a network's weights for as long as the process runs.
+// Bytes on their way between the host and a device. Large ones are pages of their own and go back to the system at
+// once: the heap would keep a network's weights for as long as the process runs.
 #pragma once
 #include <sys/mman.h>
 

@@ -1,4 +1,5 @@
-// Between the host's order (logical, row-major; a spike is a byte 0 or 1) and the order at rest (channels-last, packed bits).
+// Between the host's order (logical, row-major; a spike is a byte 0 or 1) and the order at rest (channels-last, packed
+// bits).
 #pragma once
 #include "core/tensor.h"
 

@@ -1,6 +1,6 @@
-// The arithmetic of one leaky integrate-and-fire neuron at one step, shared by every kernel that holds a membrane, so that all of them
-// have the same bits: u = decay v + x, s = [u/vth > threshold], v = u (1 - s) or, soft, u - s threshold vth.
-// cpu/lif_lanes.inl has the same for a vector of neurons.
+// The arithmetic of one leaky integrate-and-fire neuron at one step, shared by every kernel that holds a membrane, so
+// that all of them have the same bits: u = decay v + x, s = [u/vth > threshold], v = u (1 - s) or, soft, u - s
+// threshold vth. cpu/lif_lanes.inl has the same for a vector of neurons.
 #pragma once
 #include <cmath>
 
@@ -9,7 +9,8 @@
 
 namespace spikeloom {
 
-// kSmooth: s is a real number of [0, 1]; else it is 0 or 1, and the hard reset selects, so that an infinite u resets to 0 as well.
+// kSmooth: s is a real number of [0, 1]; else it is 0 or 1, and the hard reset selects, so that an infinite u resets to
+// 0 as well.
 template <class T, bool kSmooth, bool kSoft>
 struct LifNeuron {
   T decay, vth, threshold, drop, through;

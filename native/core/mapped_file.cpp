@@ -17,8 +17,8 @@
 namespace spikeloom {
 namespace {
 
-// Where a file is mapped. The handler reads these while other threads come and go: it takes a range for one only if `end` is the same before
-// and after it has looked at `begin`, and `end` is 0 whenever `begin` changes.
+// Where a file is mapped. The handler reads these while other threads come and go: it takes a range for one only if
+// `end` is the same before and after it has looked at `begin`, and `end` is 0 whenever `begin` changes.
 struct Range {
   std::atomic<bool> taken{false};
   std::atomic<uintptr_t> begin{0}, end{0};
@@ -83,7 +83,8 @@ bool install() {
   return sigaction(SIGBUS, &ours, nullptr) == 0;
 }
 
-// Whether a SIGBUS of this thread would come to our handler: somebody may have put another one in its place, or block the signal.
+// Whether a SIGBUS of this thread would come to our handler: somebody may have put another one in its place, or block
+// the signal.
 bool isCaught() {
   static const bool isInstalled = install();
   struct sigaction now;
@@ -130,7 +131,8 @@ bool MappedFile::read(uint64_t offset, size_t bytes, void* to) {
   if (bytes > 0) std::memcpy(to, data_ + offset, bytes);  // `to` may be null otherwise
   std::atomic_signal_fence(std::memory_order_seq_cst);  // the handler ran in this thread, within the copy
   const bool isWhole = !ranges[range_].torn.load();
-  // The pages stay with the system, but do not count as ours any longer: reading a whole file takes the memory of one read.
+  // The pages stay with the system, but do not count as ours any longer: reading a whole file takes the memory of one
+  // read.
   madvise(data_ + first, offset + bytes - first, MADV_DONTNEED);
   return isWhole;
 }

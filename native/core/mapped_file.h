@@ -1,5 +1,5 @@
-// A file mapped for reading that may be cut, or fail on its medium, at any time. Touching what is not there any more raises SIGBUS, which
-// would end the process; here zeros take its place, and the read says so.
+// A file mapped for reading that may be cut, or fail on its medium, at any time. Touching what is not there any more
+// raises SIGBUS, which would end the process; here zeros take its place, and the read says so.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace spikeloom {
 // Of one thread. The descriptor it was made from may be closed meanwhile.
 class MappedFile {
  public:
-  // Null where the file cannot be mapped: it is empty or no regular file, its file system has no mappings, too many are open, or SIGBUS
-  // cannot be caught. Positioned reads are the way then.
+  // Null where the file cannot be mapped: it is empty or no regular file, its file system has no mappings, too many are
+  // open, or SIGBUS cannot be caught. Positioned reads are the way then.
   static std::unique_ptr<MappedFile> open(int descriptor);
   ~MappedFile() { close(); }
   MappedFile(const MappedFile&) = delete;

@@ -9,7 +9,8 @@ namespace {
 
 size_t aligned(size_t bytes) { return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment; }
 
-// The smallest gap among the blocks that live at the same time, or the room behind the last of them. `placed` is sorted by offset.
+// The smallest gap among the blocks that live at the same time, or the room behind the last of them. `placed` is sorted
+// by offset.
 size_t bestOffset(const std::vector<Life>& lives, const std::vector<size_t>& placed, const Life& life) {
   const size_t bytes = aligned(life.bytes);
   size_t end = 0, best = 0, room = 0;

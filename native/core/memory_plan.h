@@ -14,8 +14,8 @@ struct Life {
   size_t offset = 0;    // set by planMemory, a multiple of kBlockAlignment
 };
 
-// Places all blocks and returns the bytes of the slab. Greedy best fit in three orders (by size, by size times duration, by time); the
-// order that needs least is taken. The same lives always give the same plan.
+// Places all blocks and returns the bytes of the slab. Greedy best fit in three orders (by size, by size times
+// duration, by time); the order that needs least is taken. The same lives always give the same plan.
 size_t planMemory(std::vector<Life>& lives);
 
 // The largest sum of blocks that live at once: no plan can need less.

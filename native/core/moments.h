@@ -1,5 +1,6 @@
-// Mean and variance from parts: a part holds the count, mean and squared deviations from that mean of its own elements, and parts are
-// merged in order, in double. No sum of squares of the values themselves is ever taken, so a large mean costs no digits.
+// Mean and variance from parts: a part holds the count, mean and squared deviations from that mean of its own elements,
+// and parts are merged in order, in double. No sum of squares of the values themselves is ever taken, so a large mean
+// costs no digits.
 #pragma once
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as a pure function of a
-// 128-bit counter and a 64-bit key. The same generator, word for word, as lib/core/random.ts.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as a pure
+// function of a 128-bit counter and a 64-bit key. The same generator, word for word, as lib/core/random.ts.
 #pragma once
 #include <cstdint>
 

@@ -1,4 +1,5 @@
-// Windows that slide over a picture: output (p, q) reads rows p*sh - ph to p*sh - ph + kh - 1 and columns alike, clipped to the picture.
+// Windows that slide over a picture: output (p, q) reads rows p*sh - ph to p*sh - ph + kh - 1 and columns alike,
+// clipped to the picture.
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"

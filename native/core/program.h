@@ -22,7 +22,8 @@ struct KernelCall {
 };
 
 struct Program {
-  // A tensor that lies in the workspace, which all programs of a device share and which may move when another one needs more.
+  // A tensor that lies in the workspace, which all programs of a device share and which may move when another one needs
+  // more.
   struct Resident {
     uint32_t call, tensor;
     size_t offset;

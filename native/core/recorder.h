@@ -25,7 +25,8 @@ struct Recording {
 class Recorder {
  public:
   Recorder(Device& device, int32_t index, Store& store) : device_(device), index_(index), store_(store), program_(std::make_shared<Program>()) {}
-  // Forgets what was recorded: tensors that were made since the beginning are freed, unless finish() has given them memory.
+  // Forgets what was recorded: tensors that were made since the beginning are freed, unless finish() has given them
+  // memory.
   ~Recorder();
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
@@ -50,7 +51,8 @@ class Recorder {
 
   // Plans the memory without taking any.
   Recording plan();
-  // Gives the tensors that live on their memory and hands over what is to be replayed. False, with status set, when there is no memory.
+  // Gives the tensors that live on their memory and hands over what is to be replayed. False, with status set, when
+  // there is no memory.
   bool finish(Recording* recording, Status* status);
 
  private:

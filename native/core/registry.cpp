@@ -22,7 +22,8 @@ std::vector<std::string>& errors() {
 }
 
 #if defined(__x86_64__)
-// Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request only).
+// Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request
+// only).
 bool hasMatrixUnit() {
 #if defined(SPIKELOOM_SOFTWARE_TILES)
   return true;  // cpu/software_tiles.inl
@@ -39,8 +40,8 @@ bool hasMatrixUnit() {
 }
 #endif
 
-// The tensors of a signature (lib/core/signature.ts reads the rest of it): inputs are marked '!' where they are updated in place, and
-// every tensor behind them is an output.
+// The tensors of a signature (lib/core/signature.ts reads the rest of it): inputs are marked '!' where they are updated
+// in place, and every tensor behind them is an output.
 uint32_t writtenTensors(const std::string& signature) {
   uint32_t written = 0, input = 0;
   bool inBrackets = false;

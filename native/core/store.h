@@ -1,5 +1,6 @@
-// Tensors by integer handle. A handle names a view (dtype and shape) of a storage; storages are shared by views and counted.
-// A handle carries the generation of its slot, so a handle that was freed is recognised and never reaches another tensor.
+// Tensors by integer handle. A handle names a view (dtype and shape) of a storage; storages are shared by views and
+// counted. A handle carries the generation of its slot, so a handle that was freed is recognised and never reaches
+// another tensor.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -28,7 +29,8 @@ class Store {
   // Null: no such tensor (freed, or never made).
   const TensorView* view(int64_t handle) const;
   Storage* storage(int64_t handle) const;
-  // Forgets the handle; returns the storage if that was its last view, for the caller to give back. `known`: was it live.
+  // Forgets the handle; returns the storage if that was its last view, for the caller to give back. `known`: was it
+  // live.
   Storage* remove(int64_t handle, bool* known);
   // Forgets all handles of a storage, which stays the caller's.
   void removeAll(const Storage* storage);

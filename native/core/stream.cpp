@@ -120,8 +120,8 @@ void Stream::run(Program& program, size_t part) {
   for (size_t i = program.begin(part); i < program.parts[part] && !quit_;) i = runRow(program, i, program.parts[part]);
 }
 
-// Runs a call, and with it those behind it that the device can run as one: of the same kernel, none updating what another one does.
-// Returns the call that is next.
+// Runs a call, and with it those behind it that the device can run as one: of the same kernel, none updating what
+// another one does. Returns the call that is next.
 size_t Stream::runRow(const Program& program, size_t first, size_t end) {
   const KernelCall& call = program.calls[first];
   if (!call.merged) {

@@ -1,5 +1,5 @@
-// A queue of calls and transfers that one thread of its own runs in order. Enqueueing never waits for the work (only for room, when the
-// queue is full); a failure stops the work that was queued behind it until a read has reported it.
+// A queue of calls and transfers that one thread of its own runs in order. Enqueueing never waits for the work (only
+// for room, when the queue is full); a failure stops the work that was queued behind it until a read has reported it.
 #pragma once
 #include <atomic>
 #include <condition_variable>

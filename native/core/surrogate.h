@@ -1,6 +1,7 @@
-// Surrogate gradients: what stands for the derivative of the spike s = [z > 0] in z = u/vth - threshold, and, for finite differences,
-// the smooth functions (primitives) they are the derivatives of. Scalar, without branches or library calls on the way of the
-// derivative, so that the same text is a vectorised loop on the CPU and a thread on a GPU, with the same bits.
+// Surrogate gradients: what stands for the derivative of the spike s = [z > 0] in z = u/vth - threshold, and, for
+// finite differences, the smooth functions (primitives) they are the derivatives of. Scalar, without branches or
+// library calls on the way of the derivative, so that the same text is a vectorised loop on the CPU and a thread on a
+// GPU, with the same bits.
 //
 //   tanh       d = k (1 - tanh(k z)^2) / (2 tanh(k/2)) for |z| <= 1/2, else 0          k = temperature, default 1
 //   atan       d = (alpha/2) / (1 + (pi/2 alpha z)^2)                                  alpha = temperature, default 2
@@ -9,9 +10,10 @@
 //   rectangle  d = 1/w for |z| < w/2, else 0                                           w = temperature, default 1
 //   fastSigmoid  d = 1 / (1 + k |z|)^2                                                 k = temperature, default 25
 //
-// Sources: tanh, Yu et al., AAAI 2025 (FSTA-SNN; the box is 0 <= u/vth <= 1 at their threshold 1/2); atan and sigmoid, Fang et al.,
-// "SpikingJelly", Science Advances 2023; triangle, Bellec et al., NeurIPS 2018; rectangle, Wu et al., Frontiers in Neuroscience 2018;
-// fastSigmoid, Zenke and Ganguli, "SuperSpike", Neural Computation 2018, as snnTorch scales it (1 at z = 0).
+// Sources: tanh, Yu et al., AAAI 2025 (FSTA-SNN; the box is 0 <= u/vth <= 1 at their threshold 1/2); atan and sigmoid,
+// Fang et al., "SpikingJelly", Science Advances 2023; triangle, Bellec et al., NeurIPS 2018; rectangle, Wu et al.,
+// Frontiers in Neuroscience 2018; fastSigmoid, Zenke and Ganguli, "SuperSpike", Neural Computation 2018, as snnTorch
+// scales it (1 at z = 0).
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -89,7 +91,8 @@ SPIKELOOM_HD T expNegative(T x) {
   return p * powerOfTwo(shifted);
 }
 
-// 1 - tanh(y)^2 for |y| <= 1/2 as a polynomial in w = y^2, highest power first: the relative error is below 5e-9, less than float rounds.
+// 1 - tanh(y)^2 for |y| <= 1/2 as a polynomial in w = y^2, highest power first: the relative error is below 5e-9, less
+// than float rounds.
 constexpr int kTanhTerms = 6;
 
 SPIKELOOM_HD constexpr float tanhTerm(int i) {

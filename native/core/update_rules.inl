@@ -1,5 +1,5 @@
-// How optimizers update weights, for single numbers or vectors of them (V): CUDA includes this text into its namespace, the CPU into that of
-// every level. Both have a squareRoot().
+// How optimizers update weights, for single numbers or vectors of them (V): CUDA includes this text into its namespace,
+// the CPU into that of every level. Both have a squareRoot().
 
 // SGD: d = factor g + decay w.
 template <class T>

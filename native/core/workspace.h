@@ -1,4 +1,5 @@
-// Memory that all recorded programs of a device share: one of them runs at a time, and what lies here does not outlive its run.
+// Memory that all recorded programs of a device share: one of them runs at a time, and what lies here does not outlive
+// its run.
 #pragma once
 #include <cstddef>
 
@@ -18,7 +19,8 @@ class Workspace {
   bool join(size_t bytes, Status* status);
   // One program less; with the last one the memory goes back to the arena.
   void leave(const Program* program);
-  // Whether this part may run now: the first part always may, another one only behind the part before it, with no other program between.
+  // Whether this part may run now: the first part always may, another one only behind the part before it, with no other
+  // program between.
   bool begin(const Program* program, size_t part);
 
   char* data() const { return static_cast<char*>(data_); }

@@ -6,7 +6,8 @@ namespace spikeloom {
 
 const Backend* cpuBackend();
 
-// The level in use: the best of this machine, or what SPIKELOOM_CPU names. Empty string: fine; otherwise why the name was refused.
+// The level in use: the best of this machine, or what SPIKELOOM_CPU names. Empty string: fine; otherwise why the name
+// was refused.
 Level activeLevel();
 const char* levelProblem();
 

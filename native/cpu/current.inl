@@ -1,5 +1,6 @@
-// The current x[t,b,c,p] = scale[c] y + shift[c] (+ r), read a vector of channels at a time and never stored. y rests as S; r is absent,
-// packed spikes, or a second convolution's output with an affine map of its own. A y (or r) of one step serves every t.
+// The current x[t,b,c,p] = scale[c] y + shift[c] (+ r), read a vector of channels at a time and never stored. y rests
+// as S; r is absent, packed spikes, or a second convolution's output with an affine map of its own. A y (or r) of one
+// step serves every t.
 #include "cpu/lane_masks.inl"
 
 enum class Residual { none, spikes, real };
@@ -25,7 +26,8 @@ struct Current {
   }
   bool sameEveryStep() const { return yStep == 0 && rStep == 0; }
 
-  // Pixel p of image b, at every t. It holds no reference, so that what it reads by stays in registers while results are written.
+  // Pixel p of image b, at every t. It holds no reference, so that what it reads by stays in registers while results
+  // are written.
   struct Pixel {
     const T *scale, *shift, *rscale, *rshift;
     const S* y;

@@ -1,5 +1,6 @@
-// Elementwise work in vectors: body(i, at) handles the elements from i on, as many as `at` loads and stores. The body is copied, with
-// what it captured by value, so that what it stores can change none of its numbers and they stay in registers.
+// Elementwise work in vectors: body(i, at) handles the elements from i on, as many as `at` loads and stores. The body
+// is copied, with what it captured by value, so that what it stores can change none of its numbers and they stay in
+// registers.
 struct WholeVector {
   template <class T>
   Vec<T> load(const T* p) const {

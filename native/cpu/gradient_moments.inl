@@ -1,5 +1,5 @@
-// What AdamW and LAMB share: the moments m and v of the gradients, for calls (w!, m!, v!, g, hyper, factor?; beta1, beta2, eps, weightDecay)
-// with hyper = [lr, 1 - beta1^n, 1 - beta2^n].
+// What AdamW and LAMB share: the moments m and v of the gradients, for calls (w!, m!, v!, g, hyper, factor?; beta1,
+// beta2, eps, weightDecay) with hyper = [lr, 1 - beta1^n, 1 - beta2^n].
 #include "core/update_rules.inl"
 
 template <class T>

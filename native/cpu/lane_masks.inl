@@ -1,10 +1,12 @@
-// Spikes as masks: bit i of a mask is lane i of a vector. A word of packed spikes holds the masks of 32 / kLanes vectors.
+// Spikes as masks: bit i of a mask is lane i of a vector. A word of packed spikes holds the masks of 32 / kLanes
+// vectors.
 
 // One bit for each lane.
 template <class T>
 constexpr uint32_t kAllLanes = (1u << kLanes<T>) - 1u;
 
-// The mask of the vector of channels from c on, out of the words of a pixel: at 16 or 8 lanes (x86 alone) whole bytes, lowest first.
+// The mask of the vector of channels from c on, out of the words of a pixel: at 16 or 8 lanes (x86 alone) whole bytes,
+// lowest first.
 template <class T>
 inline uint32_t laneMask(const uint32_t* words, int64_t c) {
   if constexpr (kLanes<T> == 16) {
@@ -18,7 +20,8 @@ inline uint32_t laneMask(const uint32_t* words, int64_t c) {
   }
 }
 
-// Puts the mask of the vector of channels from c on into the words of a pixel; a word's first vector clears the rest of it.
+// Puts the mask of the vector of channels from c on into the words of a pixel; a word's first vector clears the rest of
+// it.
 inline void putLaneMask(uint32_t* words, int64_t c, uint32_t mask) {
   if ((c & 31) == 0) words[c >> 5] = mask;
   else words[c >> 5] |= mask << (c & 31);
@@ -117,7 +120,8 @@ __attribute__((always_inline)) inline void unrolled(F&& body) {
   }(std::make_integer_sequence<int, kTimes>{});
 }
 
-// The rows from `begin` to `end`, four at a time and then one by one: body(first row, number of rows, known when compiled).
+// The rows from `begin` to `end`, four at a time and then one by one: body(first row, number of rows, known when
+// compiled).
 template <class F>
 inline void eachRows(int64_t begin, int64_t end, F&& body) {
   int64_t row = begin;
@@ -137,7 +141,8 @@ inline void storeLanes(S* p, Vec<T> v, int n) {
   else storePartAs(p, v, n);
 }
 
-// The vectors of a row of C channels in order: body(first channel, lanes in use), where whole vectors know their lanes when compiled.
+// The vectors of a row of C channels in order: body(first channel, lanes in use), where whole vectors know their lanes
+// when compiled.
 template <class T, class F>
 inline void eachVector(int64_t C, F&& body) {
   int64_t c = 0;

@@ -8,12 +8,12 @@
 //   SPIKELOOM_KERNEL(kRelu, relu)                  // registers relu<float> and relu<double>
 //   #include "cpu/level_end.inl"
 //
-// A file that defines SPIKELOOM_BF16_DOTS is compiled for the level avx512bf16 alone, one that drives the matrix unit and defines
-// SPIKELOOM_MATRIX_UNIT for the level amx alone. One that defines SPIKELOOM_BF16_STORES is compiled for avx512bf16 besides the others: there
-// a vector is rounded to bf16 by one instruction.
-// Code between begin and end may use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is
-// included once per level). Everything of the standard library must be included above `begin`, so that no inline function of a
-// shared header is ever compiled for a machine that this one may not be.
+// A file that defines SPIKELOOM_BF16_DOTS is compiled for the level avx512bf16 alone, one that drives the matrix unit
+// and defines SPIKELOOM_MATRIX_UNIT for the level amx alone. One that defines SPIKELOOM_BF16_STORES is compiled for
+// avx512bf16 besides the others: there a vector is rounded to bf16 by one instruction. Code between begin and end may
+// use the level's vectors of cpu/simd.inl and include other .inl files (no guards: each is included once per level).
+// Everything of the standard library must be included above `begin`, so that no inline function of a shared header is
+// ever compiled for a machine that this one may not be.
 #ifndef SPIKELOOM_CPU_LEVELS_H
 #define SPIKELOOM_CPU_LEVELS_H
 

@@ -1,5 +1,5 @@
-// LifNeuron of core/lif_neuron.h for a vector of neurons: the same operations in the same order, so the same bits. Needs cpu/lane_masks.inl.
-// kUsual: vth is known to be 1 and the reset not to be detached.
+// LifNeuron of core/lif_neuron.h for a vector of neurons: the same operations in the same order, so the same bits.
+// Needs cpu/lane_masks.inl. kUsual: vth is known to be 1 and the reset not to be detached.
 template <class T, bool kSoft, bool kUsual = false>
 struct LifLanes {
   Vec<T> decay, vth, threshold, drop, through;

@@ -13,8 +13,8 @@ namespace spikeloom {
 
 constexpr size_t kPage = 4096, kLargePage = size_t{2} << 20;
 
-// Asks for large pages under memory that was not touched yet: fewer entries of the page table to look up, and far fewer faults at the first
-// touch. The system may decline.
+// Asks for large pages under memory that was not touched yet: fewer entries of the page table to look up, and far fewer
+// faults at the first touch. The system may decline.
 inline void askForLargePages(void* data, size_t bytes) {
 #ifdef MADV_HUGEPAGE
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kPage - 1) / kPage * kPage;

@@ -1,6 +1,7 @@
 // Parts of the moments per channel (core/moments.h).
 
-// The part that `pixels` rows of C elements make, each `stride` elements from the next: part[0..C) means, part[C..2C) squared deviations.
+// The part that `pixels` rows of C elements make, each `stride` elements from the next: part[0..C) means, part[C..2C)
+// squared deviations.
 template <class T, class S>
 void partMoments(const S* rows, int64_t pixels, int64_t C, int64_t stride, T* part) {
   for (int64_t c = 0; c < C; c += kLanes<T>) {

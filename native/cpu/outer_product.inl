@@ -1,5 +1,5 @@
-// sum[r][c] += sum over p of a[p][r] * b[p][c], rows and columns padded to whole tiles. The sum of a tile stays in registers for one
-// call, so a caller hands over a few hundred p at a time.
+// sum[r][c] += sum over p of a[p][r] * b[p][c], rows and columns padded to whole tiles. The sum of a tile stays in
+// registers for one call, so a caller hands over a few hundred p at a time.
 struct OuterShape {
   int64_t rows, columns;  // padded
   int tileRows, vectors;

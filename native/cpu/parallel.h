@@ -1,7 +1,8 @@
 // Work shared by the threads of the CPU stream.
 //
-// A kernel splits its work into tasks whose number and bounds depend on the shapes alone. Threads take tasks as they come free, each
-// task writes what no other task writes and adds in its own fixed order: the result has the same bits for any number of threads.
+// A kernel splits its work into tasks whose number and bounds depend on the shapes alone. Threads take tasks as they
+// come free, each task writes what no other task writes and adds in its own fixed order: the result has the same bits
+// for any number of threads.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,8 +17,8 @@ using TaskBody = void (*)(void* closure, int64_t task, int thread);
 // Runs body for 0 <= task < tasks on the pool behind call.context and returns when all are done.
 void runTasks(const Call& call, int64_t tasks, TaskBody body, void* closure);
 
-// Scratch memory of one thread, 64-byte aligned, valid until the kernel returns; grows and is kept. `slot` tells apart the buffers
-// that a kernel needs at the same time (0..3). Thread 0 is the caller's when used outside of runTasks.
+// Scratch memory of one thread, 64-byte aligned, valid until the kernel returns; grows and is kept. `slot` tells apart
+// the buffers that a kernel needs at the same time (0..3). Thread 0 is the caller's when used outside of runTasks.
 void* scratchBytes(const Call& call, int thread, int slot, size_t bytes);
 
 int threadCount(const Call& call);

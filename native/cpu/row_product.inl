@@ -1,10 +1,12 @@
-// out[pixel, n] = bias[n] + sum over taps, k of row(pixel, tap)[k] * weight(tap, k, n), for lists of row pointers and packed weights.
+// out[pixel, n] = bias[n] + sum over taps, k of row(pixel, tap)[k] * weight(tap, k, n), for lists of row pointers and
+// packed weights.
 //
-// Tile: kRows pixels x kPanel columns in registers; the innermost loop broadcasts one element per pixel against the panel's vectors.
-// Where there are fewer than 4 columns the sum over k is vectorised instead (dot products).
+// Tile: kRows pixels x kPanel columns in registers; the innermost loop broadcasts one element per pixel against the
+// panel's vectors. Where there are fewer than 4 columns the sum over k is vectorised instead (dot products).
 constexpr int kRows = kVectorBytes == 64 ? 8 : 4;
 
-// Weights [tap][k][n] packed as panels of `width` columns: [panel][tap][k][width], or transposed to [n][tap][k] for dot products.
+// Weights [tap][k][n] packed as panels of `width` columns: [panel][tap][k][width], or transposed to [n][tap][k] for dot
+// products.
 template <class T>
 struct Panels {
   int64_t taps, K, N, width, count;
@@ -84,7 +86,8 @@ T productDot(const T* const* rows, int64_t rowStep, const T* const* weights, int
   return sumLanes<T>((acc + more[0]) + (more[1] + more[2])) + bias;
 }
 
-// The pixels of one unit of work: for each its output row, and per tap the row it reads. Stored in groups of kRows pixels.
+// The pixels of one unit of work: for each its output row, and per tap the row it reads. Stored in groups of kRows
+// pixels.
 template <class T>
 class RowList {
  public:

@@ -1,12 +1,13 @@
-// Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose one. The 16 sums
-// are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an addition do the work of 64 products,
-// however many bits are set. A tile is 4 rows of numbers x 16 P words.
+// Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose
+// one. The 16 sums are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an
+// addition do the work of 64 products, however many bits are set. A tile is 4 rows of numbers x 16 P words.
 //
 //   sums[r][w] += sum over groups g of four bits of  tables[g][r][bits 4g .. 4g+3 of words[w]]
 constexpr int kSubsetRows = 4, kSubsetBits = 4, kSubsetGroups = 32 / kSubsetBits;  // groups of a word
 constexpr int64_t kSubsetTable = 16 * kSubsetRows;                               // numbers of a group's tables
 
-// The tables of 16 numbers, four by four: table i, at to + i * step, has in lane j the sum of those of numbers 4i .. 4i+3 whose bit is set in j.
+// The tables of 16 numbers, four by four: table i, at to + i * step, has in lane j the sum of those of numbers 4i ..
+// 4i+3 whose bit is set in j.
 __attribute__((always_inline)) inline void storeSubsetSums(__m512 x, int tables, float* to, int64_t step) {
   // per quarter: 0, x0, x1, x0 + x1 and 0, x2, x3, x2 + x3
   const __m512 low = _mm512_add_ps(_mm512_maskz_permute_ps(0xaaaa, x, 0x00), _mm512_maskz_permute_ps(0xcccc, x, 0x55));
@@ -49,7 +50,8 @@ struct SubsetTile {
     }
   }
 
-  // Every second sum is taken as 1 * sum + rest (the same bits): multiply-adds and additions have units of their own on some processors.
+  // Every second sum is taken as 1 * sum + rest (the same bits): multiply-adds and additions have units of their own on
+  // some processors.
   __attribute__((always_inline)) void add(const float* tables, const uint32_t* words, int64_t groups) {
     const __m512 one = _mm512_set1_ps(1.0f);
     __m512i choice[P];

@@ -1,5 +1,6 @@
-// The derivatives of core/surrogate.h for a vector of neurons: the same operations in the same order, so the same bits. The kind is looked
-// up at run time: a branch that always goes the same way costs less than five times the code. Needs cpu/peaks.inl for IntegerOf.
+// The derivatives of core/surrogate.h for a vector of neurons: the same operations in the same order, so the same bits.
+// The kind is looked up at run time: a branch that always goes the same way costs less than five times the code. Needs
+// cpu/peaks.inl for IntegerOf.
 
 template <class T>
 inline Vec<T> magnitudeOf(Vec<T> x) {

@@ -31,7 +31,8 @@ class ThreadPool {
   bool enter(uint32_t seen);
 
   std::vector<std::thread> workers_;
-  // gate_: the job's number in the high half, kOpen while workers may enter, and the count of workers inside in the low bits.
+  // gate_: the job's number in the high half, kOpen while workers may enter, and the count of workers inside in the low
+  // bits.
   static constexpr uint64_t kOpen = uint64_t{1} << 31;
   std::atomic<uint64_t> gate_{0};
   std::atomic<uint32_t> job_{0};  // what sleeping workers wait on

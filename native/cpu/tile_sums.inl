@@ -1,5 +1,6 @@
-// Matrix products in vectors, on words of 32 bits (levels with AVX-512): a word is a float, or two 16-bit factors that follow each other along the
-// sum (level avx512bf16). A tile is 8 rows x 32 columns of sums in 16 registers; a step multiplies one word of every row with a vector of words.
+// Matrix products in vectors, on words of 32 bits (levels with AVX-512): a word is a float, or two 16-bit factors that
+// follow each other along the sum (level avx512bf16). A tile is 8 rows x 32 columns of sums in 16 registers; a step
+// multiplies one word of every row with a vector of words.
 //
 //   sums[r][c] += sum over steps k of  a[k][r] * b[k][c]
 

@@ -1,4 +1,5 @@
-// A part of a picture as operand tiles: 32 images side by side, for every pixel inside the window. Lanes without an image are 0.
+// A part of a picture as operand tiles: 32 images side by side, for every pixel inside the window. Lanes without an
+// image are 0.
 struct TileWindow {
   const TensorView* view;  // [N...,C,H,W] at rest channels-last: spike, bf16 or f32
   int64_t C, H, W;
@@ -53,7 +54,8 @@ struct TileWindow {
     });
   }
 
-  // Pairs of images as rows, channels along them: operand B of a product over images. [block][2 x 16 channels][16 pairs][16][2].
+  // Pairs of images as rows, channels along them: operand B of a product over images. [block][2 x 16 channels][16
+  // pairs][16][2].
   void fillPairs() const {
     eachPixel([&](int64_t pixel, Bf16* to) {
       for (int64_t b = 0; b < blocks(); b++, to += 2 * kTile) {
@@ -64,7 +66,8 @@ struct TileWindow {
     });
   }
 
-  // Channels as rows, images along them: operand A of a product over images. [block][2 x 16 channels][16 rows][32 images].
+  // Channels as rows, images along them: operand A of a product over images. [block][2 x 16 channels][16 rows][32
+  // images].
   void fillChannels() const {
     eachPixel([&](int64_t pixel, Bf16* to) {
       for (int64_t b = 0; b < blocks(); b++, to += 2 * kTile) {

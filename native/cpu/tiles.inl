@@ -1,9 +1,10 @@
-// The bfloat16 matrix unit (level amx): C[16][16] f32 += A[16][32] bf16 * B[32][16] bf16, B at rest as [16][16][2] (pairs of rows
-// interleaved). Every operand tile is 1 KiB without gaps. A product works on 2x2 tiles: accumulators in tiles 0 to 3, A in 4 and 5,
-// B in 6 and 7.
+// The bfloat16 matrix unit (level amx): C[16][16] f32 += A[16][32] bf16 * B[32][16] bf16, B at rest as [16][16][2]
+// (pairs of rows interleaved). Every operand tile is 1 KiB without gaps. A product works on 2x2 tiles: accumulators in
+// tiles 0 to 3, A in 4 and 5, B in 6 and 7.
 //
-// float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits in all); a
-// product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is one part, and exact.
+// float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits
+// in all); a product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is
+// one part, and exact.
 #ifdef SPIKELOOM_SOFTWARE_TILES
 #include "cpu/software_tiles.inl"
 #endif
@@ -50,8 +51,8 @@ inline void storeSums(float* sums) {
   _tile_stored(3, sums + 528, 128);
 }
 
-// sums += A B over `count` steps of 32; a step's two A tiles follow each other, and so do its two B tiles. Parts lie `aPart` and
-// `bPart` elements apart.
+// sums += A B over `count` steps of 32; a step's two A tiles follow each other, and so do its two B tiles. Parts lie
+// `aPart` and `bPart` elements apart.
 template <int PA, int PB>
 inline void addTileProducts(const Bf16* a, int64_t aStep, int64_t aPart, const Bf16* b, int64_t bStep, int64_t bPart, int64_t count) {
   constexpr int kMost = PA > PB ? PA : PB;

@@ -1,4 +1,5 @@
-// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures (levels with AVX-512; bf16 pairs at avx512bf16).
+// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures (levels with
+// AVX-512; bf16 pairs at avx512bf16).
 #include "cpu/tile_sums.inl"
 
 // Along the sum: the 16 words of factors p[0], p[1], ... of which n are there. Floats are rounded where F is Bf16.
@@ -8,7 +9,8 @@ inline __m512i wordsAlong(const float* p, int64_t n) {
   else return (__m512i)_mm512_cvtne2ps_pbh(halfPart(p + 16, static_cast<int>(n - 16)), halfPart(p, static_cast<int>(n)));
 }
 
-// Across the sum: 16 words whose first factors are p[0..16), whose second ones are q[0..16); n of each are there, null: none.
+// Across the sum: 16 words whose first factors are p[0..16), whose second ones are q[0..16); n of each are there, null:
+// none.
 template <class F>
 inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
   const __mmask16 there = firstLanes(n);
@@ -23,7 +25,8 @@ struct Patches {
   int64_t C, H, W, kh, kw, sh, sw, ph, pw;  // the picture's; C: 0 for none
 };
 
-// A part of a picture as words: a group of up to 32 images, for every pixel inside the window. Lanes without an image are 0.
+// A part of a picture as words: a group of up to 32 images, for every pixel inside the window. Lanes without an image
+// are 0.
 template <class F>
 struct WordWindow {
   const TensorView* view;  // [N...,C,H,W] at rest channels-last: spike, bf16 or f32
@@ -38,7 +41,8 @@ struct WordWindow {
   int64_t pixels() const { return (h1 - h0) * (w1 - w0); }
   int64_t index(int64_t h, int64_t w) const { return (h - h0) * (w1 - w0) + (w - w0); }
 
-  // Sums over channels: [image][pixel][words of channels]. Images lie an odd number of cache lines apart, each in sets of its own.
+  // Sums over channels: [image][pixel][words of channels]. Images lie an odd number of cache lines apart, each in sets
+  // of its own.
   int64_t channelWords() const { return (C + kPerWord<F> - 1) / kPerWord<F>; }
   int64_t imageStep() const { return ((pixels() * channelWords() + 15) / 16 | 1) * 16; }
   int64_t size() const { return rows() * imageStep(); }

@@ -30,8 +30,8 @@ struct Touched {
 };
 Touched touchedStatic, touchedDynamic;
 
-// Words of declared shared memory that the running launch has written: by which launch each was last, and how many they are. What a
-// kernel declares and never writes is not known here.
+// Words of declared shared memory that the running launch has written: by which launch each was last, and how many they
+// are. What a kernel declares and never writes is not known here.
 std::vector<uint64_t> declared;
 uint64_t countedLaunch = 0;
 size_t declaredWords = 0;
@@ -211,7 +211,8 @@ void* spikeloomFill(void* to, int value, size_t bytes) {
   return std::memset(to, value, bytes);
 }
 
-// What -fsanitize=bounds calls: an index past the end of an array of a known size. Its data begin with the place in the source.
+// What -fsanitize=bounds calls: an index past the end of an array of a known size. Its data begin with the place in the
+// source.
 struct IndexData {
   const char* file;
   uint32_t line, column;
@@ -226,8 +227,8 @@ void __ubsan_handle_out_of_bounds(IndexData* data, uintptr_t index) {
   if (hostFault.empty()) hostFault = "host code " + what;
 }
 
-// What -fsanitize=alignment calls: an access to a type at an address that is no multiple of its alignment. It sees what the functions
-// above do not, types of more than 16 bytes, which a GPU reads 16 at a time.
+// What -fsanitize=alignment calls: an access to a type at an address that is no multiple of its alignment. It sees what
+// the functions above do not, types of more than 16 bytes, which a GPU reads 16 at a time.
 struct AlignmentData {
   const char* file;
   uint32_t line, column;

@@ -1,4 +1,5 @@
-// Atomic operations of kernels. Threads take turns, so each is done in one step; what is left is the check of the access.
+// Atomic operations of kernels. Threads take turns, so each is done in one step; what is left is the check of the
+// access.
 #include <cstring>
 
 #include "emulated/machine.h"

@@ -1,5 +1,5 @@
-// Runs the blocks of a launch one after the other, and the threads of a block as fibers: each runs until it meets others or ends. Blocks,
-// and threads after every meeting, come in an order that is shuffled and always the same.
+// Runs the blocks of a launch one after the other, and the threads of a block as fibers: each runs until it meets
+// others or ends. Blocks, and threads after every meeting, come in an order that is shuffled and always the same.
 #include <sys/mman.h>
 
 #include <algorithm>

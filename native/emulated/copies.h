@@ -1,5 +1,5 @@
-// Comes before everything else in a .cu file for g++: its memcpy, memmove and memset are those of access.cpp, which check the addresses.
-// The compiler still knows what they do and leaves out those of a few bytes.
+// Comes before everything else in a .cu file for g++: its memcpy, memmove and memset are those of access.cpp, which
+// check the addresses. The compiler still knows what they do and leaves out those of a few bytes.
 #pragma once
 #include <cstddef>
 

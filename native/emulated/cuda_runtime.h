@@ -1,5 +1,6 @@
-// Stands in for CUDA's header of this name where g++ compiles the .cu files: the part of the runtime that native/cuda uses, and the words
-// and functions of device code (device.h). Everything runs on the host, one kernel at a time; see docs/cuda.md.
+// Stands in for CUDA's header of this name where g++ compiles the .cu files: the part of the runtime that native/cuda
+// uses, and the words and functions of device code (device.h). Everything runs on the host, one kernel at a time; see
+// docs/cuda.md.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The words and functions of device code, for g++. Threads of a block are fibers (block.cpp); a function that waits for other threads
-// carries the line it was called from, for the message where they never come.
+// The words and functions of device code, for g++. Threads of a block are fibers (block.cpp); a function that waits for
+// other threads carries the line it was called from, for the message where they never come.
 #pragma once
 #include <math.h>
 
@@ -15,7 +15,8 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// All of these lie together in the library's thread-local segment: that is how an access is known to be one of shared memory.
+// All of these lie together in the library's thread-local segment: that is how an access is known to be one of shared
+// memory.
 #define __shared__ static thread_local
 
 struct dim3 {

@@ -1,6 +1,6 @@
-// What the emulator's files share: where memory lies, which thread of which block runs now, and how a launch ends that breaks a rule.
-// One launch runs at a time in a process, under the lock of runtime.cpp. No thread_local here: the library's thread-local segment is the
-// kernels' shared memory. All of this is compiled without instrumentation.
+// What the emulator's files share: where memory lies, which thread of which block runs now, and how a launch ends that
+// breaks a rule. One launch runs at a time in a process, under the lock of runtime.cpp. No thread_local here: the
+// library's thread-local segment is the kernels' shared memory. All of this is compiled without instrumentation.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -51,8 +51,8 @@ struct Machine {
 };
 extern Machine machine;
 
-// Ends the running launch with the rule that was broken and the places in the code (0: none) that broke it; called by a thread of a
-// block, which never runs on.
+// Ends the running launch with the rule that was broken and the places in the code (0: none) that broke it; called by a
+// thread of a block, which never runs on.
 [[noreturn]] void stop(std::string what, uintptr_t pc = 0, std::string against = {}, uintptr_t againstPc = 0);
 __attribute__((format(printf, 1, 2))) std::string text(const char* format, ...);
 

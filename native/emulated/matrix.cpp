@@ -9,8 +9,8 @@
 namespace spikeloom::emulated {
 namespace {
 
-// A copy under way. The data leave the source when it is queued, or at any time until the wait: the source must not change meanwhile,
-// which the race check finds. The target holds poison until the wait.
+// A copy under way. The data leave the source when it is queued, or at any time until the wait: the source must not
+// change meanwhile, which the race check finds. The target holds poison until the wait.
 struct Copy {
   uintptr_t to;
   size_t bytes;

@@ -1,5 +1,6 @@
-// Device memory: one range of addresses per device, with unused space around every allocation. A freed one stays unused until kQuarantine
-// others of its size are freed as well. So an access that misses its allocation, or comes after it was freed, hits nothing that is live.
+// Device memory: one range of addresses per device, with unused space around every allocation. A freed one stays unused
+// until kQuarantine others of its size are freed as well. So an access that misses its allocation, or comes after it
+// was freed, hits nothing that is live.
 #include <sys/mman.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What native/cuda/mma.cuh gives a kernel, on the host: copies that arrive at the wait and not before, and tiles in the fragment layouts of
-// PTX. Sums of a product run in order over k in f32, which is not how a tensor core rounds.
+// What native/cuda/mma.cuh gives a kernel, on the host: copies that arrive at the wait and not before, and tiles in the
+// fragment layouts of PTX. Sums of a product run in order over k in f32, which is not how a tensor core rounds.
 #pragma once
 #include <cstdint>
 

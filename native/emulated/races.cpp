@@ -1,9 +1,10 @@
-// Who touched a word last, and when: two threads that touch the same bytes, one of them writing, with no meeting between them, race.
-// Words of four bytes are remembered as such; narrower accesses byte by byte, so that neighbours in a word do not count.
+// Who touched a word last, and when: two threads that touch the same bytes, one of them writing, with no meeting
+// between them, race. Words of four bytes are remembered as such; narrower accesses byte by byte, so that neighbours in
+// a word do not count.
 //
-// Between threads of a block __syncthreads() orders everything; between lanes of a warp __syncwarp() does too. Shuffles and votes give
-// values but order no memory. Between blocks nothing does, except an atomic operation after a __threadfence() on one side and an
-// atomic operation on the same address on the other.
+// Between threads of a block __syncthreads() orders everything; between lanes of a warp __syncwarp() does too. Shuffles
+// and votes give values but order no memory. Between blocks nothing does, except an atomic operation after a
+// __threadfence() on one side and an atomic operation on the same address on the other.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -90,7 +91,8 @@ inline void compare(const Cell& cell, Access access, uint64_t since, bool isShar
   if (isUnordered(cell.olderRead, since)) stopRace(access, cell.olderRead, "read", 0, isShared, pc);
 }
 
-// Of all readers two are kept: the last one, and before it one of another block, else of another warp, else of another thread.
+// Of all readers two are kept: the last one, and before it one of another block, else of another warp, else of another
+// thread.
 inline void noteRead(Cell& cell, Stamp stamp, uintptr_t pc) {
   const Stamp last = cell.read;
   if (last != stamp) {

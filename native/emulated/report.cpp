@@ -1,4 +1,5 @@
-// Names for places in the code, from the library's debugging lines: asked of addr2line (it comes with the linker) once something broke.
+// Names for places in the code, from the library's debugging lines: asked of addr2line (it comes with the linker) once
+// something broke.
 #include <dlfcn.h>
 
 #include <array>

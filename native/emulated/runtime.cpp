@@ -1,5 +1,5 @@
-// The runtime's calls: devices, memory, copies. What is queued on a stream happens when somebody asks for it (streams.cpp). One lock for all
-// of it.
+// The runtime's calls: devices, memory, copies. What is queued on a stream happens when somebody asks for it
+// (streams.cpp). One lock for all of it.
 #include "emulated/runtime.h"
 
 #include <pthread.h>

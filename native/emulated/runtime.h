@@ -1,4 +1,5 @@
-// What the files of the emulated runtime share: the state of a host thread, streams, what a stream keeps while it is captured.
+// What the files of the emulated runtime share: the state of a host thread, streams, what a stream keeps while it is
+// captured.
 #pragma once
 #include <chrono>
 #include <deque>
@@ -32,7 +33,8 @@ struct EmulatedGraph {
 
 namespace spikeloom::emulated {
 
-// The work of a stream that nobody has asked for yet: it is done as late as can be, so that whoever forgets to wait meets it undone.
+// The work of a stream that nobody has asked for yet: it is done as late as can be, so that whoever forgets to wait
+// meets it undone.
 struct Queue {
   struct Item {
     Work work;
@@ -118,7 +120,8 @@ cudaError_t refuse(cudaError_t error, std::string why);
 cudaError_t takeFault(int device);
 // Puts the work into the stream's queue, or keeps it where the stream is captured; on no stream it is done now.
 cudaError_t enqueue(EmulatedStream* stream, Work work, bool isKernel = false);
-// Does what was queued on the streams of a device, or of all (-1): everything, what is behind no kernel left out, or of blocking streams.
+// Does what was queued on the streams of a device, or of all (-1): everything, what is behind no kernel left out, or of
+// blocking streams.
 enum class Which { all, withKernels, blocking };
 void doQueued(int device, Which which = Which::all);
 bool isCaptureUnderWay();

@@ -1,7 +1,7 @@
-// Streams, events and graphs. A stream's work waits in its queue until somebody asks for it: the host, by waiting or by looking for the
-// error of a kernel, or a stream that waits for an event of this one. So streams are as far apart as the program allows, and a wait that
-// is missing shows in the numbers. A captured stream keeps its work, and a graph does it again. A captured stream's event draws the stream
-// that waits for it into the capture.
+// Streams, events and graphs. A stream's work waits in its queue until somebody asks for it: the host, by waiting or by
+// looking for the error of a kernel, or a stream that waits for an event of this one. So streams are as far apart as
+// the program allows, and a wait that is missing shows in the numbers. A captured stream keeps its work, and a graph
+// does it again. A captured stream's event draws the stream that waits for it into the capture.
 #include <algorithm>
 
 #include "emulated/runtime.h"

@@ -1,10 +1,11 @@
-// AEDAT 2.0 of a DVS128 behind its text header (iniVation, "AEDAT file formats"; address bits as jAER's class DVS128 has them).
-// Records of two big-endian 32-bit words, address and time in microseconds:
+// AEDAT 2.0 of a DVS128 behind its text header (iniVation, "AEDAT file formats"; address bits as jAER's class DVS128
+// has them). Records of two big-endian 32-bit words, address and time in microseconds:
 //
 //   address   bit 0: polarity, 0 brighter, 1 darker · bits 7..1: column from the right · bits 14..8: row from the bottom
 //             bit 15 or bit 31: not an event of a pixel (synchronisation, markers); left out
 //
-// The image is as jAER shows it: x = 127 - bits 7..1, y = 127 - bits 14..8. Other bits belong to other sensors and are refused.
+// The image is as jAER shows it: x = 127 - bits 7..1, y = 127 - bits 14..8. Other bits belong to other sensors and are
+// refused.
 #include "events/decoder.h"
 
 namespace spikeloom {

@@ -1,4 +1,5 @@
-// The events of AEDAT 4.0 (iniVation, DV), packets taken apart and decompressed: structs of 16 little-endian bytes, as FlatBuffers lays out
+// The events of AEDAT 4.0 (iniVation, DV), packets taken apart and decompressed: structs of 16 little-endian bytes, as
+// FlatBuffers lays out
 //
 //   time i64, microseconds since 1970 · x i16 · y i16 · polarity u8, 1 brighter · three bytes of padding
 #include "events/decoder.h"

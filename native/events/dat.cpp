@@ -1,5 +1,5 @@
-// Prophesee's DAT, version 2, behind its text header and the two bytes of type and size (docs.prophesee.ai, "DAT File Format"; N-CARS).
-// Records of two little-endian 32-bit words:
+// Prophesee's DAT, version 2, behind its text header and the two bytes of type and size (docs.prophesee.ai, "DAT File
+// Format"; N-CARS). Records of two little-endian 32-bit words:
 //
 //   time in microseconds
 //   bits 13..0 x · bits 27..14 y · bit 28 polarity, 1 brighter; what is above it is not used

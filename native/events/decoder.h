@@ -1,8 +1,9 @@
 // Decoders of event recordings: bytes of one format in, events out. They know neither files nor Node.
 //
-// A recording may come in pieces of any size: what is left of a piece (input.bytes + input.used on) is to begin the next one, the state goes
-// with it, and the events are those of the whole. A decoder reads nothing behind its input, writes at most output.capacity events, takes no
-// memory, and ends for any bytes and any state. It stops at the first event that it cannot stand for, with that event not consumed.
+// A recording may come in pieces of any size: what is left of a piece (input.bytes + input.used on) is to begin the
+// next one, the state goes with it, and the events are those of the whole. A decoder reads nothing behind its input,
+// writes at most output.capacity events, takes no memory, and ends for any bytes and any state. It stops at the first
+// event that it cannot stand for, with that event not consumed.
 #pragma once
 
 #include <cstddef>
@@ -103,8 +104,9 @@ struct Event {
   const char* problem = nullptr;  // the rule that it breaks
 };
 
-// Decodes a recording of units of one size: `read(at, event)` says whether the unit at `at` is an event, and which. It works on copies, since
-// the compiler must take a byte of the output for a part of anything whose address is known elsewhere.
+// Decodes a recording of units of one size: `read(at, event)` says whether the unit at `at` is an event, and which. It
+// works on copies, since the compiler must take a byte of the output for a part of anything whose address is known
+// elsewhere.
 template <size_t kUnit, class Read>
 EventResult decodeUnits(EventInput& input, EventOutput& output, Read read) {
   const uint32_t width = input.width, height = input.height;
@@ -138,7 +140,8 @@ inline uint32_t littleU16(const uint8_t* at) { return static_cast<uint32_t>(at[0
 inline uint32_t littleU32(const uint8_t* at) { return littleU16(at) | littleU16(at + 2) << 16; }
 inline uint32_t bigU32(const uint8_t* at) { return static_cast<uint32_t>(at[0]) << 24 | static_cast<uint32_t>(at[1] << 16 | at[2] << 8 | at[3]); }
 
-// A clock of 32 bits that runs over: each time is the one nearest to the time before it, so small steps back stay small.
+// A clock of 32 bits that runs over: each time is the one nearest to the time before it, so small steps back stay
+// small.
 struct Clock32 {
   uint64_t time;  // two's complement
   uint32_t raw;

@@ -1,9 +1,11 @@
-// Prophesee RAW, EVT 2.0, behind its text header (docs.prophesee.ai, "EVT 2.0 Format"): little-endian 32-bit words, bits 31..28 tell the kind.
+// Prophesee RAW, EVT 2.0, behind its text header (docs.prophesee.ai, "EVT 2.0 Format"): little-endian 32-bit words,
+// bits 31..28 tell the kind.
 //
 //   0, 1   change darker, brighter   bits 27..22 time, low 6 bits · bits 21..11 x · bits 10..0 y
 //   8      time                      bits 27..0: the 28 bits above those 6; microseconds, runs over after 4.8 hours
 //
-// All other kinds (triggers, vendor's data) are left out. Before the first word of time no event has one: they are left out too.
+// All other kinds (triggers, vendor's data) are left out. Before the first word of time no event has one: they are left
+// out too.
 #include "events/decoder.h"
 
 namespace spikeloom {

@@ -1,4 +1,5 @@
-// Prophesee RAW, EVT 3.0, behind its text header (docs.prophesee.ai, "EVT 3.0 Format"): little-endian 16-bit words, bits 15..12 tell the kind.
+// Prophesee RAW, EVT 3.0, behind its text header (docs.prophesee.ai, "EVT 3.0 Format"): little-endian 16-bit words,
+// bits 15..12 tell the kind.
 //
 //   0   row             bits 10..0 y of the events that follow
 //   2   event           bit 11 polarity, 1 brighter · bits 10..0 x
@@ -6,7 +7,8 @@
 //   4   vector of 12    bit i: an event at x + i; then the base moves on by 12        5   vector of 8    the same with 8 bits
 //   6   time, low       bits 11..0: microseconds                                      8   time, high     the 12 bits above; runs over after 16.8 s
 //
-// All other kinds (triggers, vendor's data) are left out. Before the first word of high time no event has one: they are left out too.
+// All other kinds (triggers, vendor's data) are left out. Before the first word of high time no event has one: they are
+// left out too.
 #include <bit>
 
 #include "events/decoder.h"
@@ -23,7 +25,8 @@ struct Own {
   uint32_t low, y, x, polarity;
   uint32_t runs;  // whether there was a high time yet
 
-  // The high time runs over from 4095 to 0. A step back by less than 1/16 of its range is a late word, anything else goes forward.
+  // The high time runs over from 4095 to 0. A step back by less than 1/16 of its range is a late word, anything else
+  // goes forward.
   void setHigh(uint32_t next) {
     constexpr uint32_t kBits = 0xfff, kLate = 0x1000 / 16;
     uint64_t step = (next - (high >> 12)) & kBits;
@@ -36,9 +39,9 @@ struct Own {
 // Replaces what `when` is true for, without a branch.
 inline void choose(uint32_t& value, bool when, uint32_t next) { value ^= (value ^ next) & (0u - static_cast<uint32_t>(when)); }
 
-// Takes words of row, event, base and low time up to the first other one, event outside of the sensor, or event without room. The four follow one
-// another as they like, which no branch predictor foresees, so all is done for each word: an event is written where the next one belongs,
-// counted or not.
+// Takes words of row, event, base and low time up to the first other one, event outside of the sensor, or event without
+// room. The four follow one another as they like, which no branch predictor foresees, so all is done for each word: an
+// event is written where the next one belongs, counted or not.
 void takeRun(Own& own, EventInput& input, EventOutput& output) {
   constexpr uint32_t kOthers = 1u << kVector12 | 1u << kVector8 | 1u << kTimeHigh;
   const uint32_t width = input.width, height = input.height, runs = own.runs;

@@ -1,4 +1,5 @@
-// LZ4 frames (LZ4 Frame Format Description 1.6.3, LZ4 Block Format Description), which packets of AEDAT 4.0 are compressed with.
+// LZ4 frames (LZ4 Frame Format Description 1.6.3, LZ4 Block Format Description), which packets of AEDAT 4.0 are
+// compressed with.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,8 @@ struct Unpacked {
   const char* problem = "";   // the rule that the frame breaks, if any
 };
 
-// Unpacks one frame, which is all that the input holds. Reads nothing outside of the input, writes at most `capacity` bytes, takes no memory, and
-// ends for any bytes. Checksums are passed over.
+// Unpacks one frame, which is all that the input holds. Reads nothing outside of the input, writes at most `capacity`
+// bytes, takes no memory, and ends for any bytes. Checksums are passed over.
 Unpacked unpackLz4(const uint8_t* bytes, size_t size, uint8_t* out, size_t capacity);
 
 }  // namespace spikeloom

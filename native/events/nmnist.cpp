@@ -1,10 +1,12 @@
-// The 40-bit events of N-MNIST and N-Caltech101 (.bin; .bs2 has the same), G. Orchard et al., "Converting static image datasets to spiking
-// neuromorphic datasets using saccades", 2015; as the Matlab functions that come with the data read them.
+// The 40-bit events of N-MNIST and N-Caltech101 (.bin; .bs2 has the same), G. Orchard et al., "Converting static image
+// datasets to spiking neuromorphic datasets using saccades", 2015; as the Matlab functions that come with the data read
+// them.
 //
 //   byte 0   x          byte 2   bit 7: polarity, 1 brighter; bits 6..0: time, bits 22..16
 //   byte 1   y          byte 3   time, bits 15..8          byte 4   time, bits 7..0; microseconds
 //
-// An event in row 240, which the sensor (304 x 240) has not, is none: it says that the clock ran over, and all later times are 2^13 more.
+// An event in row 240, which the sensor (304 x 240) has not, is none: it says that the clock ran over, and all later
+// times are 2^13 more.
 #include "events/decoder.h"
 
 namespace spikeloom {

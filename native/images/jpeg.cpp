@@ -1,5 +1,6 @@
-// JPEG files through libjpeg-turbo. The library reports by longjmp, so nothing with a destructor may be made between a call of it and the
-// setjmp above: every call goes through Decoder::run(), whose body is calls of the library and plain numbers alone.
+// JPEG files through libjpeg-turbo. The library reports by longjmp, so nothing with a destructor may be made between a
+// call of it and the setjmp above: every call goes through Decoder::run(), whose body is calls of the library and plain
+// numbers alone.
 #include <csetjmp>
 #include <cstring>
 #include <vector>
@@ -36,7 +37,8 @@ struct Escape {
   longjmp(self->target, 1);
 }
 
-// What the library calls a warning is an error here where pixels are missing or wrong; stray bytes and odd headers are not.
+// What the library calls a warning is an error here where pixels are missing or wrong; stray bytes and odd headers are
+// not.
 void warn(j_common_ptr info, int level) {
   if (level >= 0) return;
   switch (info->err->msg_code) {
@@ -158,8 +160,8 @@ class Decoder {
     return eighths / 8.0;
   }
 
-  // Leaves out the columns and rows that nobody needs; the first column that is made, or -1: failed. The two columns more on each side are what
-  // the library's interpolation of colours looks at.
+  // Leaves out the columns and rows that nobody needs; the first column that is made, or -1: failed. The two columns
+  // more on each side are what the library's interpolation of colours looks at.
   int seek(const Axis& across, int top, Fault* fault) {
     const int right = static_cast<int>(info.output_width);
     JDIMENSION column = static_cast<JDIMENSION>(across.begin < 2 ? 0 : across.begin - 2);

@@ -1,4 +1,5 @@
-// libjpeg-turbo where there is one: its header when the addon is built, its library when the addon runs. Neither is needed for the rest.
+// libjpeg-turbo where there is one: its header when the addon is built, its library when the addon runs. Neither is
+// needed for the rest.
 #pragma once
 #if __has_include(<jpeglib.h>) && __has_include(<jconfig.h>)
 #include <cstddef>

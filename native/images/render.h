@@ -24,8 +24,9 @@ struct Size {
 // Width and height from a JPEG file's header.
 Size jpegSize(const uint8_t* bytes, size_t length, Fault* fault);
 
-// The window's pixels [3, rows, columns] of a JPEG file. Greyscale and CMYK become RGB as Pillow's convert('RGB') makes it. Where the window is
-// at most 1/2, 1/4 or 1/8 of the box, the file is decoded at that size; only the rows and columns needed are made.
+// The window's pixels [3, rows, columns] of a JPEG file. Greyscale and CMYK become RGB as Pillow's convert('RGB') makes
+// it. Where the window is at most 1/2, 1/4 or 1/8 of the box, the file is decoded at that size; only the rows and
+// columns needed are made.
 void renderJpeg(const uint8_t* bytes, size_t length, const Window& window, uint8_t* out, Fault* fault);
 
 // The same of a decoded picture, interleaved RGB.

@@ -18,8 +18,8 @@ double weigh(Filter filter, double x) {
 
 uint8_t clip(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kShift, 0, 255)); }
 
-// One output row of one plane: the sum over its taps, column by column. Inlined below for the machine's vectors; integers, so every way
-// gives the same bytes.
+// One output row of one plane: the sum over its taps, column by column. Inlined below for the machine's vectors;
+// integers, so every way gives the same bytes.
 [[gnu::always_inline]] inline void sumRows(const uint8_t* lines, size_t stride, const int32_t* weights, int taps, int columns, uint8_t* out) {
   constexpr int kBlock = 64;
   for (int from = 0; from < columns; from += kBlock) {

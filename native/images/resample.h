@@ -4,7 +4,8 @@
 //   w[i,k] = f((k + 1/2 - c) / m) / sum over k,   |k + 1/2 - c| < support * m, pixels lo <= k < hi only
 //   y[i] = clip((sum of x[k] * round(2^22 w[i,k]) + 2^21) >> 22),   along the rows first, then along the columns
 //
-// f: triangle (support 1) or Keys' cubic with a = -1/2 (support 2). Where the picture is enlarged it is plain interpolation.
+// f: triangle (support 1) or Keys' cubic with a = -1/2 (support 2). Where the picture is enlarged it is plain
+// interpolation.
 #pragma once
 #include <cstddef>
 #include <cstdint>

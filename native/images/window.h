@@ -1,4 +1,5 @@
-// Which part of a picture becomes which pixels: a box of it is scaled to `wide` x `high`, and of that only a window is made.
+// Which part of a picture becomes which pixels: a box of it is scaled to `wide` x `high`, and of that only a window is
+// made.
 #pragma once
 
 namespace spikeloom::images {

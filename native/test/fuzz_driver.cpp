@@ -1,4 +1,5 @@
-// Stands in for libFuzzer where there is none: makes inputs for a harness without following its code. Built by scripts/fuzz.mjs.
+// Stands in for libFuzzer where there is none: makes inputs for a harness without following its code. Built by
+// scripts/fuzz.mjs.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -1,6 +1,6 @@
-// The event decoders under bytes that nobody wrote: no read or write outside of what they were given, an end for every input, events within the
-// sensor, and the same events whether the input comes whole or in pieces. scripts/fuzz.mjs builds it, with libFuzzer where there is clang, or with
-// the plain driver below.
+// The event decoders under bytes that nobody wrote: no read or write outside of what they were given, an end for every
+// input, events within the sensor, and the same events whether the input comes whole or in pieces. scripts/fuzz.mjs
+// builds it, with libFuzzer where there is clang, or with the plain driver below.
 //
 //   SPIKELOOM_FUZZ=evt3 fuzz_events -runs=1000000 SEEDS        (libFuzzer)
 //   SPIKELOOM_FUZZ=evt3 fuzz_events 1000000 SEED_FILE ...      (driver)
@@ -49,7 +49,8 @@ const EventDecoder& decoder() {
 
 constexpr uint32_t kSensors[][2] = {{34, 34}, {128, 128}, {1280, 720}, {32768, 32768}, {1, 1}, {304, 240}, {640, 480}, {2, 3}};
 
-// One call on a piece that lies in memory of its own, with outputs of exactly `room` events: the sanitizer sees each byte beyond.
+// One call on a piece that lies in memory of its own, with outputs of exactly `room` events: the sanitizer sees each
+// byte beyond.
 void decodePiece(const uint8_t* data, size_t size, const uint32_t* sensor, size_t room, EventState& state, Run& run) {
   const std::unique_ptr<uint8_t[]> bytes(new uint8_t[size]);
   std::memcpy(bytes.get(), data, size);

@@ -1,5 +1,5 @@
-// One fuzzer input to the picture code: eight bytes choose the window, the rest is a JPEG file, or else pixels. Built by scripts/fuzz.mjs;
-// libFuzzer's entry point. The bytes around the result must stay as they are.
+// One fuzzer input to the picture code: eight bytes choose the window, the rest is a JPEG file, or else pixels. Built
+// by scripts/fuzz.mjs; libFuzzer's entry point. The bytes around the result must stay as they are.
 #include <cstdint>
 #include <cstdlib>
 #include <vector>

@@ -1,5 +1,5 @@
-// LZ4 frames that nobody wrote: no read or write outside of what was given, an end for every input, and the bytes of a decoder that copies one
-// byte after the other. scripts/fuzz.mjs builds it, as it does fuzz_events.cpp.
+// LZ4 frames that nobody wrote: no read or write outside of what was given, an end for every input, and the bytes of a
+// decoder that copies one byte after the other. scripts/fuzz.mjs builds it, as it does fuzz_events.cpp.
 //
 // Bytes 0 and 1 of an input are the room of the output; the others are the frame.
 #include <cstdio>

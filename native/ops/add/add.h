@@ -1,4 +1,5 @@
-// z = x + y, where a spike is 1 and its absence 0 (bf16: added in float, then rounded where z is bf16); y = value everywhere, in the shape of x.
+// z = x + y, where a spike is 1 and its absence 0 (bf16: added in float, then rounded where z is bf16); y = value
+// everywhere, in the shape of x.
 #pragma once
 
 namespace spikeloom {

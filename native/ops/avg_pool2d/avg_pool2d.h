@@ -1,5 +1,5 @@
-// y = (sum of a window's pixels inside of the picture) / divisor: their number or, with countIncludePad, the window's size without what
-// hangs over the padding's end. gx is the transpose. Windows: core/pool_window.h.
+// y = (sum of a window's pixels inside of the picture) / divisor: their number or, with countIncludePad, the window's
+// size without what hangs over the padding's end. gx is the transpose. Windows: core/pool_window.h.
 #pragma once
 #include "core/pool_window.h"
 

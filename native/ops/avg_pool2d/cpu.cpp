@@ -1,5 +1,5 @@
-// One task per row of a picture; every element is gathered, a vector of channels at a time, window pixels (or windows) in rising order.
-// Each number is read once per window that holds it, each result written once.
+// One task per row of a picture; every element is gathered, a vector of channels at a time, window pixels (or windows)
+// in rising order. Each number is read once per window that holds it, each result written once.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/avg_pool2d/cpu.cpp"
 #include "cpu/levels.h"

@@ -1,7 +1,8 @@
 // x is read twice in each direction: once for the sums, once for the result.
 //
-// Statistics: pixels are taken in chunks that stay in cache. A chunk's mean and its sum of squares about that mean are merged into the
-// total in the order of the chunks (Chan, Golub, LeVeque 1979), in double: no cancellation, and the same bits for any thread count.
+// Statistics: pixels are taken in chunks that stay in cache. A chunk's mean and its sum of squares about that mean are
+// merged into the total in the order of the chunks (Chan, Golub, LeVeque 1979), in double: no cancellation, and the
+// same bits for any thread count.
 #define SPIKELOOM_FILE "ops/batch_norm/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/batch_norm/batch_norm.h"

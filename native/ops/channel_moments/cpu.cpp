@@ -1,4 +1,5 @@
-// y is read from memory once: chunks of pixels stay in the cache for the second pass, about their own mean; chunks merge in order.
+// y is read from memory once: chunks of pixels stay in the cache for the second pass, about their own mean; chunks
+// merge in order.
 #define SPIKELOOM_FILE "ops/channel_moments/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/channel_moments/channel_moments.h"

@@ -1,6 +1,7 @@
-// One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once; the membrane of a vector of
-// channels stays in a register. Gradient: y, r, s and gs are read once and g is written once; x and u of the vector rest in registers
-// where there are 2 or 4 steps of the usual neuron, known when compiled, else in the first cache.
+// One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once; the
+// membrane of a vector of channels stays in a register. Gradient: y, r, s and gs are read once and g is written once; x
+// and u of the vector rest in registers where there are 2 or 4 steps of the usual neuron, known when compiled, else in
+// the first cache.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_fire/cpu.cpp"
 #include "cpu/levels.h"
@@ -159,8 +160,8 @@ struct Waiting {
   }
 };
 
-// The gradient at one pixel. kSteps: 0, or the number of steps, and then the neuron is the usual one: a vth of 1, a hard reset that is not
-// detached, gentleTanh as its surrogate, no logit, and gs rests as y does.
+// The gradient at one pixel. kSteps: 0, or the number of steps, and then the neuron is the usual one: a vth of 1, a
+// hard reset that is not detached, gentleTanh as its surrogate, no logit, and gs rests as y does.
 template <class T, class S, bool kGated, bool kSoft, int kSteps, class Pixel>
 struct PixelGradient {
   static constexpr bool kUsual = kSteps > 0;

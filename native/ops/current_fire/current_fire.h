@@ -1,11 +1,12 @@
-// From a convolution's output to spikes, with nothing of that size stored in between (currents as in currentStats, neurons as in lif):
+// From a convolution's output to spikes, with nothing of that size stored in between (currents as in currentStats,
+// neurons as in lif):
 //
 //   x[t,b,c,p] = scale[c] y + shift[c] (+ r)
 //   i = x, or with FSTA's a, F, m, n (all or none): i = x (1 + a[t,b]) k[b,p],  k = (m + n + n G) / 2,  G = sigmoid(F[b,p])
 //   u[t] = decay v[t-1] + i[t],  s[t] = [u/vth > threshold],  v[t] = u (1 - s)  or, soft,  u - s threshold vth
 //
-// Gradient: u is recomputed with the same bits; gu as in lif, back through time; then, with q[t,b,p] = sum over c of gu x and
-// r[b,p] = sum over t of q (1 + a):
+// Gradient: u is recomputed with the same bits; gu as in lif, back through time; then, with q[t,b,p] = sum over c of gu
+// x and r[b,p] = sum over t of q (1 + a):
 //   g = gu (1 + a) k   (gradient of x along this way; FSTA's statistics add theirs in currentGrad),
 //   sums[0,c] = sum of g,  sums[1,c] = sum of g (y - mean[c]),
 //   ga[t,b] = sum over p of q k,  gF = r n/2 G (1 - G),  gm = 1/2 sum of r,  gn = 1/2 sum of r (1 + G),

@@ -1,5 +1,6 @@
-// One task per image and block of pixels, four pixels at a time, so that what belongs to a channel is read once for them. Phase 1 sums per
-// channel (see the header for what it reads), phase 2 reads g and y once and writes gy and gx once.
+// One task per image and block of pixels, four pixels at a time, so that what belongs to a channel is read once for
+// them. Phase 1 sums per channel (see the header for what it reads), phase 2 reads g and y once and writes gy and gx
+// once.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_grad/cpu.cpp"
 #include "cpu/levels.h"
@@ -22,7 +23,8 @@ struct CurrentGradient : CurrentGradTensors<T, S> {
   }
 };
 
-// What the statistics add to the gradient of x in a block: for each step the even part of its pixels, and the share of the largest ones.
+// What the statistics add to the gradient of x in a block: for each step the even part of its pixels, and the share of
+// the largest ones.
 template <class T>
 struct Parts {
   T *even, *share;

@@ -1,11 +1,12 @@
-// Back from the current x to the convolution's output y through batch normalisation, with the parts of FSTA's statistics on the way:
+// Back from the current x to the convolution's output y through batch normalisation, with the parts of FSTA's
+// statistics on the way:
 //
 //   gx[t,b,c,p] = g + gmean[t,b] / (C H W) + gplane[t,b,p] + (p = argmax[t,b,c]) gpeak[t,b] / C        absent parts count as 0
 //   gbeta = sum of gx,   ggamma = invStd sum of gx (y - mean),   n = T B H W
 //   gy = gamma invStd (sum over the steps that share this y of (gx - training (gbeta + (y - mean) invStd ggamma) / n))
 //
-// sums, where given, holds sum of g and sum of g (y - mean): then the first phase reads y alone, and nothing where there are no parts.
-// With a y of one step all T steps share it.
+// sums, where given, holds sum of g and sum of g (y - mean): then the first phase reads y alone, and nothing where
+// there are no parts. With a y of one step all T steps share it.
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"

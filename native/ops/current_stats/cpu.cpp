@@ -1,5 +1,5 @@
-// One task per (t,b): y and r are read once, four pixels at a time, and the running maxima of the C channels stay in the first cache. Where
-// all steps are the same, the first is computed and copied.
+// One task per (t,b): y and r are read once, four pixels at a time, and the running maxima of the C channels stay in
+// the first cache. Where all steps are the same, the first is computed and copied.
 #define SPIKELOOM_FILE "ops/current_stats/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/current_stats/current_stats.h"

@@ -1,4 +1,5 @@
-// FSTA's statistics (those of fstaStats, see there) of the current x[t,b,c,p] = scale[c] y + shift[c] (+ r), which is not stored:
+// FSTA's statistics (those of fstaStats, see there) of the current x[t,b,c,p] = scale[c] y + shift[c] (+ r), which is
+// not stored:
 //
 //   r absent, spikes, or a second convolution's output, then r stands for rscale[c] r + rshift[c]; y and r have 1 step, which serves
 //   every t, or T

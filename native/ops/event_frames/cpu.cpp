@@ -1,4 +1,5 @@
-// A task is a frame: its events are counted in memory of the thread, then clipped and brought to size. Every event is read once.
+// A task is a frame: its events are counted in memory of the thread, then clipped and brought to size. Every event is
+// read once.
 #define SPIKELOOM_FILE "ops/event_frames/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/event_frames/event_frames.h"

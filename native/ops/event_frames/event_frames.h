@@ -1,9 +1,11 @@
-// Events of B recordings to T frames each, one channel per polarity. An event is one number: column in bits 0..14, row in bits 15..29,
-// polarity in bit 30; a negative number is none. bounds[b,t] and bounds[b,t+1] say where slice t of recording b begins and ends among them.
+// Events of B recordings to T frames each, one channel per polarity. An event is one number: column in bits 0..14, row
+// in bits 15..29, polarity in bit 30; a negative number is none. bounds[b,t] and bounds[b,t+1] say where slice t of
+// recording b begins and ends among them.
 //   n[t,b,p,i,j] = events of the slice with polarity p at row top + i, column left + j,   0 <= i < rows, 0 <= j < columns
 //   m = min(n, clip) (clip 0: n),   divided by the largest m of the frame where `normalise` and it is not 0
 //   y[t,b,p] = m[t,b,p] brought to H x W: bilinear, corners not aligned, no smoothing (as PyTorch's interpolate)
-// A window may reach beyond the sensor: there are no events. Bounds that are none make an empty slice; nothing outside of `events` is read.
+// A window may reach beyond the sensor: there are no events. Bounds that are none make an empty slice; nothing outside
+// of `events` is read.
 #pragma once
 #include <cstdint>
 

@@ -1,8 +1,8 @@
-// The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two vectors of images, so
-// borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out anew for it, [channel][h][w][image],
-// with zeros left and right; groups of images follow each other, so that this copy stays small.
-// Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once, K axis by axis: first the sums over the columns inside, then over the
-// rows. S and gF are read once, and from their copies n times per row.
+// The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two
+// vectors of images, so borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out
+// anew for it, [channel][h][w][image], with zeros left and right; groups of images follow each other, so that this copy
+// stays small. Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once, K axis by axis: first the sums
+// over the columns inside, then over the rows. S and gF are read once, and from their copies n times per row.
 #define SPIKELOOM_FILE "ops/fsta_map/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/fsta_map/fsta_map.h"
@@ -114,7 +114,8 @@ void mixFilters(const Call& call, const MapSizes& s, const T* basis, const T* w,
   });
 }
 
-// K[class,f] = sum over d inside of M[d,f-d] for `channels` channels of M. sums[y][i][class of columns][x]: over the columns alone.
+// K[class,f] = sum over d inside of M[d,f-d] for `channels` channels of M. sums[y][i][class of columns][x]: over the
+// columns alone.
 template <class T>
 void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kernels, const T* mixed, T* sums) {
   const int64_t n = kernels.n, outer = 2 * kernels.rows.reach + 1, inner = n - outer + 1, size = kernels.rowSize();
@@ -179,7 +180,8 @@ void mapRow(const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t fir
   }
 }
 
-// `outputs` maps of the group, summed over its channels, to images first <= b < first + images of `out`; one task per row.
+// `outputs` maps of the group, summed over its channels, to images first <= b < first + images of `out`; one task per
+// row.
 template <class T>
 void mapImages(const Call& call, const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t outputs, int64_t first, int64_t images,
                T* out) {
@@ -237,7 +239,8 @@ void addRow(const BorderClasses& columns, int64_t n, const T* gF, const T* S, T*
   }
 }
 
-// Adds a group's part of gK: one task per channel, class of rows and row of taps. About 512 pixels are summed in T, the rest in double.
+// Adds a group's part of gK: one task per channel, class of rows and row of taps. About 512 pixels are summed in T, the
+// rest in double.
 template <class T>
 void addKernelGradients(const Call& call, const ImageGroup<T>& gF, const ImageGroup<T>& S, const ClassKernels<double>& kernels) {
   const int64_t n = kernels.n, R = n / 2, lanes = S.lanes, sums = kernels.columns.count * n;

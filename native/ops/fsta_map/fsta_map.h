@@ -4,8 +4,8 @@
 //          = sum over offsets d of w with p+d inside the picture, and e of basis, of M[o,d,e] S[b,p+d+e]        at pixel p
 //   M[o,d,e] = sum over k of w[o,k,d] basis[k,e]
 //
-// Which d are inside depends on how near p is to the border alone, for rows and columns apart: pixels with the same d form a class, at
-// most q x q of them, and each class has one kernel of n x n, n = q+k-1:
+// Which d are inside depends on how near p is to the border alone, for rows and columns apart: pixels with the same d
+// form a class, at most q x q of them, and each class has one kernel of n x n, n = q+k-1:
 //
 //   K[o,class,f] = sum over d inside for the class of M[o,d,f-d]          F[b,o,p] = sum over f of K[o,class of p,f] S[b,p+f]
 //

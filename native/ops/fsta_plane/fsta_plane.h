@@ -1,4 +1,5 @@
-// The map that FSTA takes apart into frequencies: the mean over time of the channel sums, each step weighted by its gate.
+// The map that FSTA takes apart into frequencies: the mean over time of the channel sums, each step weighted by its
+// gate.
 //
 //   S[b,p] = 1/T sum over t of plane[t,b,p] (1 + a[t,b])            p = (h, w)
 //

@@ -5,8 +5,8 @@
 //   plane[t,b,p] = sum over c of x                        p = (h, w)
 //   argmax[t,b,c] = h * W + w of the first maximum, row by row
 //
-// Gradient: gx[t,b,c,p] = gmean[t,b] / (C H W) + gplane[t,b,p] + (p = argmax[t,b,c]) gpeak[t,b] / C; gradients that are absent count as 0.
-// Sums of mean and peak are kept in f64 for f32 as well.
+// Gradient: gx[t,b,c,p] = gmean[t,b] / (C H W) + gplane[t,b,p] + (p = argmax[t,b,c]) gpeak[t,b] / C; gradients that are
+// absent count as 0. Sums of mean and peak are kept in f64 for f32 as well.
 #pragma once
 
 namespace spikeloom {

@@ -1,5 +1,6 @@
-// Two passes: the moments and, per task, the sums of squares of w and r; then, with the ratio of the norms, the weights. r is computed
-// from m, v and w where it is needed and kept for one block at a time. Norms are summed in double, block after block, task after task.
+// Two passes: the moments and, per task, the sums of squares of w and r; then, with the ratio of the norms, the
+// weights. r is computed from m, v and w where it is needed and kept for one block at a time. Norms are summed in
+// double, block after block, task after task.
 #define SPIKELOOM_FILE "ops/lamb_update/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/lamb_update/lamb_update.h"

@@ -1,6 +1,6 @@
-// Works through chunks of kChunk words of 32 channels, each over all T: x is read once and s written once (forward); x, s and gs are read
-// once and gx written once (gradient), which keeps u of a chunk for all T in scratch. A chunk is a list of vectors of neighbouring
-// channels; the last one of a pixel may be partly filled.
+// Works through chunks of kChunk words of 32 channels, each over all T: x is read once and s written once (forward); x,
+// s and gs are read once and gx written once (gradient), which keeps u of a chunk for all T in scratch. A chunk is a
+// list of vectors of neighbouring channels; the last one of a pixel may be partly filled.
 #define SPIKELOOM_FILE "ops/lif/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/lif/lif.h"

@@ -1,4 +1,5 @@
-// The smooth neuron, for finite differences in tests: element by element, in the scalar arithmetic of core/lif_neuron.h.
+// The smooth neuron, for finite differences in tests: element by element, in the scalar arithmetic of
+// core/lif_neuron.h.
 #include "core/registry.h"
 #include "core/tensor.h"
 #include "cpu/parallel.h"

@@ -1,5 +1,5 @@
-// A matrix product is a convolution of pictures of one pixel with a kernel of one pixel, and rests in memory as that does: conv2d's
-// kernels serve it.
+// A matrix product is a convolution of pictures of one pixel with a kernel of one pixel, and rests in memory as that
+// does: conv2d's kernels serve it.
 #include "core/registry.h"
 #include "core/tensor.h"
 #include "cpu/backend.h"

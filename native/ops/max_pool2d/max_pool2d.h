@@ -1,5 +1,6 @@
-// y = the largest pixel of a window, the first one row by row where several are equal (a NaN is larger than all, the last one counts);
-// index = its h * W + w, where the whole gradient goes. Spikes stay spikes: y fires where any pixel does. Windows: core/pool_window.h.
+// y = the largest pixel of a window, the first one row by row where several are equal (a NaN is larger than all, the
+// last one counts); index = its h * W + w, where the whole gradient goes. Spikes stay spikes: y fires where any pixel
+// does. Windows: core/pool_window.h.
 #pragma once
 #include "core/pool_window.h"
 

@@ -1,9 +1,10 @@
-// A batch mixed with itself reversed, r(b) = B - 1 - b: mixup (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899) as
-// timm does them, one draw a batch. mix = (keep, share, top, left, bottom, right), the box in pixels, its far edges left out:
+// A batch mixed with itself reversed, r(b) = B - 1 - b: mixup (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al.,
+// arXiv 1905.04899) as timm does them, one draw a batch. mix = (keep, share, top, left, bottom, right), the box in
+// pixels, its far edges left out:
 //   y[b] = x[r(b)] within the box, else keep x[b] + (1 - keep) x[r(b)]
 //   target[b,k] = share [k = labels[b]] + (1 - share) [k = labels[r(b)]]
-// Mixup has an empty box and keep = share; CutMix keeps 1 and shares by the area outside of the box. The map is its own transpose, so the
-// gradient with respect to x is the same mix of gy.
+// Mixup has an empty box and keep = share; CutMix keeps 1 and shares by the area outside of the box. The map is its own
+// transpose, so the gradient with respect to x is the same mix of gy.
 #pragma once
 #include <cstdint>
 

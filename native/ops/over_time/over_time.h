@@ -1,4 +1,5 @@
-// y = (sum over t of x[t]) / divisor, t rising; y[t] = x / divisor for every t. N counts the elements of a time step, in any order.
+// y = (sum over t of x[t]) / divisor, t rising; y[t] = x / divisor for every t. N counts the elements of a time step,
+// in any order.
 #pragma once
 
 namespace spikeloom {

@@ -1,5 +1,6 @@
-// Between pictures and rows of features (flatten and its gradient) a picture's channels and pixels are swapped in one go; anything else
-// is gathered element by element: the rare case, where neither that nor a view of the same memory will do.
+// Between pictures and rows of features (flatten and its gradient) a picture's channels and pixels are swapped in one
+// go; anything else is gathered element by element: the rare case, where neither that nor a view of the same memory
+// will do.
 #define SPIKELOOM_FILE "ops/reshape/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/reshape/reshape.h"

@@ -1,5 +1,5 @@
-// A task is an image, which goes through its program as bytes in the thread's scratch: every byte of the set's image is read once, every
-// element of x written once.
+// A task is an image, which goes through its program as bytes in the thread's scratch: every byte of the set's image is
+// read once, every element of x written once.
 #define SPIKELOOM_FILE "ops/take_images/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/take_images/picture.h"

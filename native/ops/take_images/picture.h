@@ -1,8 +1,10 @@
-// The changes of a picture of bytes, to the bit as Pillow 13 makes them on images of mode L (one channel) and RGB (three). Words of a change:
+// The changes of a picture of bytes, to the bit as Pillow 13 makes them on images of mode L (one channel) and RGB
+// (three). Words of a change:
 //   0 kind   1, 2 arguments   4..15 numbers of an affine map
-// Affine maps take pixel (x, y) from (a x + b y + c, d x + e y + f), pixel centres at 1/2, and fill what comes from outside with argument 1,
-// a byte for every channel. Nearest: six numbers in 16.16 fixed point, c and f those of the first pixel's centre. Bilinear and bicubic
-// (a = -1): six doubles. Blends with factor k (argument 1, a float32's bits) go from a plain picture d over p: d + k (p - d), cut off.
+// Affine maps take pixel (x, y) from (a x + b y + c, d x + e y + f), pixel centres at 1/2, and fill what comes from
+// outside with argument 1, a byte for every channel. Nearest: six numbers in 16.16 fixed point, c and f those of the
+// first pixel's centre. Bilinear and bicubic (a = -1): six doubles. Blends with factor k (argument 1, a float32's bits)
+// go from a plain picture d over p: d + k (p - d), cut off.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -73,7 +75,8 @@ SPIKELOOM_HD uint8_t mapped(const int32_t* change, int32_t pixel, int32_t grey) 
   }
 }
 
-// Coordinates in fixed point wrap around where a program is none of a picture's; so they are taken apart only as unsigned numbers.
+// Coordinates in fixed point wrap around where a program is none of a picture's; so they are taken apart only as
+// unsigned numbers.
 struct FixedMap {
   uint32_t a[6];
 

@@ -1,4 +1,5 @@
-// A picture of bytes in a thread's scratch, as planes, and the changes of picture.h on the CPU. Every pass is over planes or rows.
+// A picture of bytes in a thread's scratch, as planes, and the changes of picture.h on the CPU. Every pass is over
+// planes or rows.
 
 struct Picture {
   uint8_t *pixels, *other;  // the changes that look at neighbours write the other one, which then is the picture

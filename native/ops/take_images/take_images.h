@@ -1,12 +1,14 @@
-// A batch out of a set of images that rests on the device, each image by a small program: cropped, mirrored, changed, a hole cut, normalised.
-// The set's images are rows of planes [C,H,W], as data sets have them. A program is L words of 32 bits:
+// A batch out of a set of images that rests on the device, each image by a small program: cropped, mirrored, changed, a
+// hole cut, normalised. The set's images are rows of planes [C,H,W], as data sets have them. A program is L words of 32
+// bits:
 //   0 index   1 top   2 left   3 mirrored   4..7 the hole: top, left, bottom, right (none where it is empty)
-// and then one change of pixels after the other, 16 words each (picture.h says what they do). With pixels as bytes throughout,
+// and then one change of pixels after the other, 16 words each (picture.h says what they do). With pixels as bytes
+// throughout,
 //   p[c,y,x'] = image[c, y + top, x'' + left],   x'' = W - 1 - x' where mirrored, 0 outside of the image
 //   p         = change(p), for every change in turn;   0 inside of the hole
 //   x[b,c,y,x'] = table[c, p[c,y,x']],   y[b] = labels[index]
-// An index that is none gives a black image and the label -1, which every loss refuses. No program makes a kernel read or write outside of
-// the set, the program or its own picture.
+// An index that is none gives a black image and the label -1, which every loss refuses. No program makes a kernel read
+// or write outside of the set, the program or its own picture.
 #pragma once
 #include <cstdint>
 
@@ -23,7 +25,8 @@ constexpr char kShortProgram[] = "a program of %lld words is too short: it begin
 
 SPIKELOOM_HD int64_t changesOf(int64_t words) { return words < kHeaderWords ? 0 : (words - kHeaderWords) / kChangeWords; }
 
-// Columns of a row of the window that lie within the image: from begin to end, in front of mirroring; empty where none does.
+// Columns of a row of the window that lie within the image: from begin to end, in front of mirroring; empty where none
+// does.
 struct Span {
   int64_t begin, end;
 };

@@ -1,5 +1,6 @@
-// The native code without Node: memory, handles, queue, threads, layout, mapped files, and some kernels at every instruction-set level this machine
-// has. Made for runs under the sanitizers (scripts/sanitize.mjs): every tensor here ends exactly where its memory ends.
+// The native code without Node: memory, handles, queue, threads, layout, mapped files, and some kernels at every
+// instruction-set level this machine has. Made for runs under the sanitizers (scripts/sanitize.mjs): every tensor here
+// ends exactly where its memory ends.
 #include <cstdio>
 
 #include "test/self_check/check.h"

@@ -145,7 +145,8 @@ void checkMemoryPlan() {
   check(planMemory(chain) == 2 * 4096, "a chain of calls needs two blocks");
 }
 
-// Updates of two weights at the end, where the gradient of the second one is made first and the first weight is read last.
+// Updates of two weights at the end, where the gradient of the second one is made first and the first weight is read
+// last.
 void checkEarlyUpdates() {
   char w1 = 0, w2 = 0, found = 0, x = 0, g1 = 0, g2 = 0;  // memory by its address: x, g1 and g2 stand for the recording's
   static const void* passing[] = {&x, &g1, &g2};
@@ -186,7 +187,8 @@ void checkEarlyUpdates() {
   check(written("momentumUpdate") == 0xe3 && written("needFinite") == 0xfe && written("normAffine") == 0xf0, "a signature says what its op writes");
 }
 
-// Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and handles.
+// Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and
+// handles.
 void checkRecorder() {
   Status status{};
   const auto device = Device::open(cpuBackend(), 0, &status);
