@@ -1,7 +1,7 @@
 import { SpikeloomError } from './errors.ts';
 
 /** Bytes per element of the element types that the file format defines and this reader knows. */
-export const DTYPE_BYTES = {
+const DTYPE_BYTES = {
   F64: 8,
   I64: 8,
   U64: 8,

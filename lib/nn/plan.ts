@@ -35,11 +35,11 @@ export interface ModelJson {
 }
 
 /** Parameters of a model, and elements of one layer's output for one sample over all time steps. */
-export const MAX_ELEMENTS = 2 ** 31;
+const MAX_ELEMENTS = 2 ** 31;
 const MAX_LAYERS = 10_000;
 const MAX_DEPTH = 16;
 
-export const modelSize = {
+const modelSize = {
   steps: integer(1, 1024),
   input: z.strictObject({ channels: integer(1, 65_536), height: integer(1, 65_536), width: integer(1, 65_536) }),
 };

@@ -51,7 +51,7 @@ export interface ImageProgram {
 /** Words of a program in front of its changes. */
 export const HEADER_WORDS = 8;
 /** Words of a change. */
-export const CHANGE_WORDS = 16;
+const CHANGE_WORDS = 16;
 
 /** The words of an affine map and of the other changes. */
 const RESAMPLES = { nearest: 1, bilinear: 2, bicubic: 3 } as const;

@@ -7,7 +7,7 @@ import type { ReportPage } from './report-page.ts';
 import { accuracies, column, median, type RunRecord } from './run-record.ts';
 
 /** @throws SpikeloomError with both runs and what differs, where results cannot be set beside each other */
-export function checkComparable(runs: readonly RunRecord[]): void {
+function checkComparable(runs: readonly RunRecord[]): void {
   const unknown = runs.find(({ data }) => data === undefined);
   if (unknown) {
     throw new SpikeloomError(

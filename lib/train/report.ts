@@ -21,7 +21,7 @@ function firingSeries(run: RunRecord): Series[] {
 }
 
 /** The curves of one run. */
-export function chartsOf(run: RunRecord): Chart[] {
+function chartsOf(run: RunRecord): Chart[] {
   const best = accuracies(run)?.best.epoch;
   const of = (key: string, name: string): Series => ({ name, values: column(run, key) });
   const marked = { ...of('accuracy', 'test'), mark: best === undefined ? undefined : best - 1 };
@@ -64,7 +64,7 @@ function environmentFacts({ environment }: RunRecord): [string, string][] {
 }
 
 /** The report of a run as a page. */
-export function reportOf(run: RunRecord): ReportPage {
+function reportOf(run: RunRecord): ReportPage {
   const found = accuracies(run);
   const highlights: [string, string][] = [];
   if (found) {

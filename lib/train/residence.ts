@@ -9,7 +9,7 @@ import type { Net } from '../nn/index.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './step-inputs.ts';
 
-export const RESIDENCES = ['auto', 'on', 'off'] as const;
+const RESIDENCES = ['auto', 'on', 'off'] as const;
 
 /**
  * Whether images are kept on the device ('on'), or cross as bytes with every batch ('off'). 'auto': on a device with

@@ -55,7 +55,7 @@ function settingsFor(recipe: string, root: string | undefined, { augment, steps,
 }
 
 /** The sheet as an SVG file with the texts; the pixels are in it. */
-export function sheetSvg({ rgb, width, height, texts }: Sheet): string {
+function sheetSvg({ rgb, width, height, texts }: Sheet): string {
   const image = encodePng(rgb, width, height).toString('base64');
   const labels = texts.map(
     ({ x, y, text, centred }) =>

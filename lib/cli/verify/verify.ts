@@ -8,7 +8,7 @@ import { checkNetwork, checkTraining } from './check-network.ts';
 import type { Comparison } from './compare.ts';
 import { Fixture, type FixtureKind } from './fixture.ts';
 
-export const TOLERANCE: Readonly<Record<RealType, number>> = { f64: 1e-9, f32: 1e-4 };
+const TOLERANCE: Readonly<Record<RealType, number>> = { f64: 1e-9, f32: 1e-4 };
 
 export interface VerifyOptions {
   /** Arithmetic. Default 'f64'. */

@@ -15,7 +15,7 @@ import type { Events } from './events.ts';
  */
 export type BinningRule = 'count' | 'duration' | 'window';
 
-export const BINNING_RULES: readonly BinningRule[] = ['count', 'duration', 'window'];
+const BINNING_RULES: readonly BinningRule[] = ['count', 'duration', 'window'];
 
 /** Options of {@link eventSlices}. */
 export interface SliceOptions {
