@@ -6,6 +6,9 @@ import { commandOf, type Measured, peerOf, runSide, type Side, torchSide } from 
 
 const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
 
+/** Those of library_step.py. */
+export const LIBRARY_SPEEDUPS = ['once', ...SPEEDUPS];
+
 /** On a GPU: fewer, since each is compiled separately; 'graphs' compiles for CUDA graphs. */
 const ON_GPU = [
   [],

@@ -8,8 +8,18 @@ import { planOf } from '../networks.ts';
 import { libraryOf, median, placeOf, type StepOptions } from '../options.ts';
 import { provenance } from '../provenance.ts';
 import { makeFolderOf, writeResult } from '../result-file.ts';
-import { findBest, type Tried } from './best.ts';
-import { commandOf, findPython, type Measured, ourSide, packagesOf, runSide, type Side, torchSide } from './sides.ts';
+import { findBest, LIBRARY_SPEEDUPS, type Tried } from './best.ts';
+import {
+  commandOf,
+  findPython,
+  type Measured,
+  ourSide,
+  packagesOf,
+  peerOf,
+  runSide,
+  type Side,
+  torchSide,
+} from './sides.ts';
 
 export interface PeerOptions extends StepOptions {
   python?: string;
@@ -29,6 +39,10 @@ export function formsOf(model: string): { all: string[]; usual: string[] } {
   if (libraryOf(model)) return { all: ['plain', 'best'], usual: ['plain', 'best'] };
   return { all: ['expanded', 'expanded-amp', 'collapsed', 'best'], usual: ['expanded', 'collapsed'] };
 }
+
+/** Whether a form is speed-ups of another library's network, as in 'bf16+compile'. */
+const isJoined = (model: string, form: string): boolean =>
+  libraryOf(model) !== undefined && form.split('+').every((word) => LIBRARY_SPEEDUPS.includes(word));
 
 interface Runs {
   side: Side;
@@ -100,8 +114,12 @@ export function shownCommand(words: readonly string[]): string {
   return ['npm run bench --', ...kept].join(' ');
 }
 
-/** 'expanded-amp': as the authors run it on a GPU, in mixed precision. */
+/** 'expanded-amp': as the authors run it on a GPU, in mixed precision; of another library's network speed-ups, joined. */
 function plainSide(options: StepOptions, python: string, form: string): Side {
+  if (isJoined(options.model, form)) {
+    const speedups = form.split('+');
+    return torchSide(options, python, 'plain', speedups, `${peerOf(options.model)} (${speedups.join(', ')})`);
+  }
   return form === 'expanded-amp'
     ? torchSide(options, python, 'expanded', ['amp'], 'torch expanded (amp)')
     : torchSide(options, python, form);
@@ -180,10 +198,12 @@ function show({ sides, options, tried, memory }: Comparison): string {
   return [...parts, ...(tried ? ['', showTried(tried)] : []), ...(memory ? ['', showMemory(memory)] : [])].join('\n');
 }
 
-function refuseUnknownForms({ model, forms = [] }: PeerOptions): void {
+export function refuseUnknownForms({ model, forms = [] }: Pick<PeerOptions, 'model' | 'forms'>): void {
   const { all } = formsOf(model);
-  const unknown = forms.find((form) => !all.includes(form));
-  if (unknown !== undefined) throw new UsageError(`--forms takes ${all.join(', ')} for ${model}, not '${unknown}'`);
+  const unknown = forms.find((form) => !all.includes(form) && !isJoined(model, form));
+  const more = libraryOf(model) ? ` and speed-ups of ${LIBRARY_SPEEDUPS.join(', ')} joined by '+'` : '';
+  if (unknown !== undefined)
+    throw new UsageError(`--forms takes ${all.join(', ')}${more} for ${model}, not '${unknown}'`);
 }
 
 export async function peersCommand(options: PeerOptions): Promise<void> {

@@ -3,7 +3,7 @@ import { pointOf } from '../../bench/curve.ts';
 import { networkOf, planOf } from '../../bench/networks.ts';
 import type { StepOptions } from '../../bench/options.ts';
 import { findBest, variants } from '../../bench/peers/best.ts';
-import { formsOf, shownCommand } from '../../bench/peers/compare.ts';
+import { formsOf, refuseUnknownForms, shownCommand } from '../../bench/peers/compare.ts';
 import { type Measured, ourSide, packagesOf, type Side, torchSide } from '../../bench/peers/sides.ts';
 import { drawPicture, type Pictured } from '../../bench/picture.ts';
 import { backward, keep, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
@@ -90,6 +90,16 @@ describe('bench: sides of a comparison', () => {
     );
     expect(side.name).to.equal('spikingjelly best (once)');
     expect(side.args.slice(-2)).to.deep.equal(['--speedups', 'once']);
+  });
+
+  it('speed-ups of a library may be asked for by name, what does not exist is refused', () => {
+    const model = 'spikingjelly-csnn';
+    refuseUnknownForms({ model, forms: ['plain', 'best', 'once+bf16', 'compile'] });
+    refuseUnknownForms({ model });
+    expect(() => refuseUnknownForms({ model, forms: ['bf16+fast'] })).to.throw(
+      /once, bf16.*joined by '\+'.*not 'bf16\+fast'/,
+    );
+    expect(() => refuseUnknownForms({ model: 'fsta-resnet20', forms: ['bf16'] })).to.throw(/expanded.*not 'bf16'/);
   });
 
   it('ours takes the precision it is given', () => {
