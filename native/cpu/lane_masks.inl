@@ -77,7 +77,7 @@ inline Vec<T> whereSet(uint32_t mask, Vec<T> a) {
     return (Vec<T>)_mm256_and_pd((__m256d)a, (__m256d)set);
   }
 #else
-  const LaneBits<T> set = ((LaneBits<T>{} + mask) & kLaneBits<T>) != 0;
+  const LaneBits<T> set = ((LaneBits<T>{} + static_cast<int>(mask)) & kLaneBits<T>) != 0;
   return (Vec<T>)((LaneBits<T>)a & set);
 #endif
 }
