@@ -149,6 +149,118 @@ for (const on of testDevices) {
       });
     });
 
+    describe('conv2d of averages of spikes in bf16', () => {
+      const parts = (shape: number[], of: number): HostTensor => ({
+        shape,
+        kind: 'real',
+        data: noise(shape, 3).data.map((v) => Math.min(of, Math.floor(Math.abs(v) * of)) / of),
+      });
+      const currents = async (x: HostTensor, w: HostTensor) => {
+        const y = scope(() => conv2d(bf16Tensor(x, on), toDevice(w, 'f32', on), { padding: 1, precision: 'bf16' }));
+        const found = await values(y);
+        y.dispose();
+        return found;
+      };
+
+      for (const of of [4, 16, 32]) {
+        for (const [H, W] of [
+          [8, 11],
+          [4, 4],
+          [3, 37],
+        ] as const) {
+          it(`multiples of 1/${of}, ${H}x${W}`, async () => {
+            const x = parts([2, 8, 40, H, W], of);
+            const w = noise([36, 40, 3, 3], 5);
+            const [expected] = table.twin({ x, w: rounded(w) }, { stride: 1, padding: 1 });
+            expect(difference(await currents(x, w), expected!.data)).to.be.below(AT_REST);
+          });
+        }
+      }
+
+      it('equal averages give equal currents, wherever they are', async () => {
+        const x = parts([2, 3, 40, 8, 11], 4);
+        const found = await currents({ ...x, data: x.data.map(() => 0.75) }, noise([36, 40, 3, 3], 5));
+        const inside = new Set<number>();
+        for (let at = 0; at < found.length; at++) {
+          const [q, p, o] = [at % 11, Math.floor(at / 11) % 8, Math.floor(at / 88) % 36];
+          if (o === 17 && p > 0 && p < 7 && q > 0 && q < 10) inside.add(found[at]!);
+        }
+        expect(inside.size).to.equal(1);
+      });
+    });
+
+    describe('the gradient of a 3x3 kernel with respect to x in bf16', () => {
+      const gradX = nativeOp<'gx'>('conv2dGradX');
+      const shape = [8, 72, 9, 7];
+      const image = 40 * 9 * 7;
+      const run = async (gy: HostTensor, w: HostTensor) => {
+        const attributes = { sh: 1, sw: 1, ph: 1, pw: 1 };
+        const options = { dims: { H: 9, W: 7 }, types: { gx: 'bf16' as const } };
+        const made = scope(
+          () => gradX.run({ gy: bf16Tensor(gy, on), w: toDevice(w, 'f32', on) }, attributes, options).gx,
+        );
+        const found = await values(made);
+        made.dispose();
+        return found;
+      };
+      const w = noise([72, 40, 3, 3], 5);
+
+      it('is 0 where gradients or weights are', async () => {
+        const zero = (host: HostTensor) => ({ ...host, data: host.data.map(() => 0) });
+        for (const v of await run(zero(noise(shape, 6)), w)) expect(v).to.equal(0);
+        for (const v of await run(noise(shape, 6), zero(w))) expect(v).to.equal(0);
+      });
+
+      it('keeps its digits at any size of gradients and weights', async () => {
+        const gy = noise(shape, 6);
+        const once = await run(gy, w);
+        for (const [g, k] of [
+          [2 ** -60, 2 ** -40],
+          [2 ** 60, 2 ** 40],
+          [2 ** -100, 2 ** 90],
+        ] as const) {
+          const times = (host: HostTensor, by: number) => ({ ...host, data: host.data.map((v) => v * by) });
+          const found = await run(times(gy, g), times(w, k));
+          expect(
+            difference(
+              found.map((v) => v / g / k),
+              once,
+            ),
+          ).to.be.below(AT_REST);
+        }
+      });
+
+      it('an image with small gradients keeps its digits beside one with large gradients', async () => {
+        const gy = noise(shape, 6);
+        const each = gy.data.length / shape[0]!;
+        const mixed = { ...gy, data: gy.data.map((v, i) => (Math.floor(i / each) === 1 ? v : v * 2 ** 20)) };
+        const [once, found] = [await run(gy, w), await run(mixed, w)];
+        expect(difference(found.subarray(image, 2 * image), once.subarray(image, 2 * image))).to.be.below(AT_REST);
+      });
+
+      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+        it(`a gradient of ${bad} shows in its image, and only there`, async () => {
+          const gy = noise(shape, 6);
+          gy.data[(2 * 72 + 5) * 63 + 30] = bad;
+          const wrong = new Set<number>();
+          (await run(gy, w)).forEach((v, i) => {
+            if (!Number.isFinite(v)) wrong.add(Math.floor(i / image));
+          });
+          expect([...wrong]).to.deep.equal([2]);
+        });
+
+        it(`a weight of ${bad} shows in its channel, and only there`, async () => {
+          const wrong = new Set<number>();
+          const data = w.data.slice();
+          data[(5 * 40 + 17) * 9 + 4] = bad;
+          (await run(noise(shape, 6), { ...w, data })).forEach((v, i) => {
+            if (!Number.isFinite(v)) wrong.add(Math.floor(i / 63) % 40);
+          });
+          expect([...wrong]).to.deep.equal([17]);
+        });
+      }
+    });
+
     describe('conv2dWithMoments', () => {
       for (const real of ['f64', 'f32', 'bf16'] as const) {
         for (const { name, x: shape, w: kernel, stride = 1 } of cases) {

@@ -241,7 +241,8 @@ struct WinogradWay {
   Window window(const Job& job, const Job::Area& a) const { return {&job, a, nullptr}; }
 
   Tasks tasks() const {
-    const int64_t fit = kTransformedBytes / (kTilePositions * words() * 4), most = std::clamp<int64_t>(fit, kTileRows, kWindowTiles);
+    const int64_t fit = kTransformedBytes / (kTilePositions * words() * 4) / kTileRows * kTileRows;
+    const int64_t most = std::clamp<int64_t>(fit, kTileRows, kWindowTiles);
     const int64_t high = ceilDivide(p.targetH, kTileSide), wide = ceilDivide(p.targetW, kTileSide);
     const int64_t columns = least(wide, most), rows = least(most / columns, high);
     const int64_t images = rows < high || columns < wide ? 1 : std::max<int64_t>(1, most / (high * wide));
