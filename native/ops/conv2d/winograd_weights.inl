@@ -1,4 +1,4 @@
-// The weight gradient of 3x3 kernels (stride 1, padding 1) by Winograd's minimal filtering F(3x3, 4x4), where factors may be rounded:
+// The weight gradient of 3x3 kernels (stride 1, padding 1) by Winograd's minimal filtering F(3x3, 4x4), where factors may be rounded;
 // a 4x4 tile of gy and the 6x6 tile of x that it meets take 36 products instead of 144.
 //
 //   V = B^T x B,  U = G gy G^T,  M[k,o,c] = sum over images, tiles of U[k,o] V[k,c],  gw[o,3x3,c] = A^T M[6x6,o,c] A
@@ -13,17 +13,21 @@
 // Products are of 16-bit integers. U is rounded to steps of an output's largest |gy| in a window of the sum, V of spikes is a whole number. A
 // window's sums are exact and are added in f32. V of numbers is rounded too, its rows 3 and 4 doubled (all positions then need like ranges).
 //
-// The words of a product are pairs of images. A unit of the sum is a tile of four images. A task is 64 x 64 weight kernels and a slice of the
-// units, of which a window is laid out at a time: it stays in the second cache with the sums of the 36 positions. The slices' sums are added in
-// order. How the work is cut depends on the shapes alone.
+// The words of a product are pairs of images. A unit of the sum is a tile of four images; U and V of a window of units are laid out at a time.
+// A task is 64 x 64 weight kernels and a slice of the windows, of which it lays out one after the other: a window and the sums of the 36
+// positions stay in the second cache. Where several tasks meet the same U and V (many channels) and all of them take little room (small
+// pictures), all are laid out first, and tasks are 64 x 32. The slices' sums are added in order. How the work is cut depends on the
+// shapes alone.
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/tile_lanes.inl"
 
 struct WinogradGradient {
-  static constexpr int64_t kSide = kTileBlock, kUnits = 16, kUnitWords = 2;  // outputs and channels of a task, units of a window
+  static constexpr int64_t kSide = kTileBlock;                               // outputs and channels that are laid out at a time
+  static constexpr int64_t kUnits = 16, kUnitWords = 2;                      // of a window
   static constexpr int64_t kSteps = kUnits * kUnitWords;                     // words of a window's sums
-  static constexpr int64_t kPlane = kSide * kSteps + 16;     // a position; caches take few lines that lie a power of two apart
-  static constexpr int64_t kTasks = 16, kSliceWindows = 8;  // so many tasks, unless slices become smaller
+  static constexpr int64_t kPlane = kSide * kSteps + 16, kSumsPlane = kSide * kSide + 16;  // caches take few lines that lie a power of two apart
+  static constexpr int64_t kTasks = 16, kSliceWindows = 8;                   // so many tasks, unless slices become smaller
+  static constexpr int64_t kSharedBytes = 8 << 20;                           // of all windows, where they are laid out first
 
   // Bounds of |U|, and of V: of spikes, and of numbers up to 1. So many words' sums of products are below 2^31.
   static constexpr int64_t kSpikeTerms = kSteps, kNumberTerms = 4;
@@ -39,6 +43,8 @@ struct WinogradGradient {
   Geometry g;
   bool spikes;
   int64_t tileRows, tileColumns, units, windows, slices;
+  bool shared;             // all windows are laid out first
+  int64_t channels;        // of a task
   float* parts = nullptr;  // [slice][O][tap][C]; gw itself where there is one slice
 
   WinogradGradient(const Call& c, const Geometry& geometry) : call(c), gy(c.tensors[0]), x(c.tensors[1]), g(geometry) {
@@ -46,22 +52,30 @@ struct WinogradGradient {
     tileRows = ceilDivide(g.P, kTileSide), tileColumns = ceilDivide(g.Q, kTileSide);
     units = ceilDivide(g.N, 4) * tileRows * tileColumns;
     windows = ceilDivide(units, kUnits);
+    shared = inputs() * outputs() > 1 && windows * sides() * static_cast<int64_t>(sizeof(Laid)) <= kSharedBytes;
+    channels = shared ? kSide / 2 : kSide;
     slices = least(ceilDivide(windows, kSliceWindows), ceilDivide(kTasks, blocks()));
   }
 
   int64_t inputs() const { return ceilDivide(g.C, kSide); }
-  int64_t blocks() const { return inputs() * ceilDivide(g.O, kSide); }
+  int64_t outputs() const { return ceilDivide(g.O, kSide); }
+  int64_t sides() const { return outputs() + inputs(); }  // blocks of U, then those of V
+  int64_t blocks() const { return outputs() * ceilDivide(g.C, channels); }
   int64_t partSize() const { return g.O * 9 * g.C; }
 
-  // Of a task, in a thread's scratch.
+  // U or V of a window and up to kSide outputs or channels: [position][16 outputs or 32 channels][word][those].
+  struct Laid {
+    Scales scales;
+    alignas(64) uint32_t words[kTilePositions * kPlane];
+  };
+
+  // Of a task: weights [O,C] from o, c on, and their sums [position][8 outputs][32 channels][8][32].
   struct Block {
-    int64_t o, c, O, C;   // the first output and channel, and how many
-    uint32_t *u, *v;      // [position][16 outputs or 32 channels][word][those]
-    float* sums;          // [position][8 outputs][32 channels][8][32]
-    Scales *us, *vs;      // of a window
+    int64_t o, c, O, C;
+    float* sums;
 
     float* tile(int64_t position, int64_t output, int64_t channel) const {
-      return sums + ((position * (kSide / kTileRows) + output / kTileRows) * (kSide / 32) + channel / 32) * kSums;
+      return sums + position * kSumsPlane + (output / kTileRows * (kSide / 32) + channel / 32) * kSums;
     }
   };
 
@@ -76,16 +90,16 @@ struct WinogradGradient {
     }
   }
 
-  // The largest numbers of a window, of `channels` channels from c on; tiles reach `more` pixels beyond their own.
+  // The largest numbers of a window, of n channels from c on; tiles reach `more` pixels beyond their own.
   template <class T>
-  __attribute__((noinline)) Largest<T> largest(const TensorView& t, int64_t C, int64_t c, int64_t channels, int64_t more, int64_t first, int64_t last) const {
+  __attribute__((noinline)) Largest<T> largest(const TensorView& t, int64_t C, int64_t c, int64_t n, int64_t more, int64_t first, int64_t last) const {
     Largest<T> found;
     eachRun(first, last, [&](const TileRun& run, int64_t) {
       const int64_t h = kTileSide * run.row - more, w = kTileSide * run.column - more;
       const int64_t h0 = h < 0 ? 0 : h, h1 = least(g.H, kTileSide * (run.row + 1) + more);
       const int64_t w0 = w < 0 ? 0 : w, w1 = least(g.W, kTileSide * (run.column + run.tiles) + more);
-      for (int64_t n = run.n; n < least(run.n + 4, g.N); n++) {
-        for (int64_t p = h0; p < h1; p++) found.add(as<T>(t) + ((n * g.H + p) * g.W + w0) * C + c, w1 - w0, C, channels);
+      for (int64_t image = run.n; image < least(run.n + 4, g.N); image++) {
+        for (int64_t p = h0; p < h1; p++) found.add(as<T>(t) + ((image * g.H + p) * g.W + w0) * C + c, w1 - w0, C, n);
       }
     });
     return found;
@@ -119,29 +133,31 @@ struct WinogradGradient {
     }
   }
 
-  __attribute__((noinline)) void laySpikes(const Block& b, int64_t first, int64_t last) const {
+  __attribute__((noinline)) void laySpikes(int64_t from, int64_t first, int64_t last, Laid& laid) const {
+    const int64_t C = least(kSide, g.C - from);
     SpikeRows<kUnits> rows;
     eachRun(first, last, [&](const TileRun& run, int64_t word) {
-      const int64_t words = ceilDivide(b.C, 32);
-      rows.fill(x, g, run, b.c / 32, words);
+      const int64_t words = ceilDivide(C, 32);
+      rows.fill(x, g, run, from / 32, words);
       for (int64_t c = 0; c < words * 32; c += 16) {
-        uint32_t* to = b.v + c / 32 * 32 * kSteps + word * 32 + c % 32;
+        uint32_t* to = laid.words + c / 32 * 32 * kSteps + word * 32 + c % 32;
         layTiles<SpikeLanes>(run.tiles, to, [&](int r, int64_t column) __attribute__((always_inline)) { return rows.at(r, column, c); });
       }
     });
   }
 
   template <class T>
-  __attribute__((noinline)) void layNumbers(const Block& b, int64_t first, int64_t last) const {
-    const Largest<T> found = largest<T>(x, g.C, b.c, b.C, 1, first, last);
-    for (int64_t c = 0; c < kSide; c++) b.vs->set(c, found.of(c), static_cast<float>(kNumberLimit) / kLargestNumbers);
+  __attribute__((noinline)) void layNumbers(int64_t from, int64_t first, int64_t last, Laid& laid) const {
+    const int64_t C = least(kSide, g.C - from);
+    const Largest<T> found = largest<T>(x, g.C, from, C, 1, first, last);
+    for (int64_t c = 0; c < kSide; c++) laid.scales.set(c, found.of(c), static_cast<float>(kNumberLimit) / kLargestNumbers);
     eachRun(first, last, [&](const TileRun& run, int64_t word) {
       for (int64_t n = 0; n < 4; n += 2, word++) {
-        const RealRows<T, kTileReach> rows(as<T>(x), g.N, g.C, g.H, g.W, run.n + n, kTileSide * run.row - 1, kTileSide * run.column - 1, b.c);
-        for (int64_t c = 0; c < ceilDivide(b.C, 32) * 32; c += 16) {
-          uint32_t* to = b.v + c / 32 * 32 * kSteps + word * 32 + c % 32;
-          const __mmask16 channels = firstLanes(b.C - c);
-          const __m512 inverse = _mm512_load_ps(b.vs->inverse + c);
+        const RealRows<T, kTileReach> rows(as<T>(x), g.N, g.C, g.H, g.W, run.n + n, kTileSide * run.row - 1, kTileSide * run.column - 1, from);
+        for (int64_t c = 0; c < ceilDivide(C, 32) * 32; c += 16) {
+          uint32_t* to = laid.words + c / 32 * 32 * kSteps + word * 32 + c % 32;
+          const __mmask16 channels = firstLanes(C - c);
+          const __m512 inverse = _mm512_load_ps(laid.scales.inverse + c);
           layTiles<RealLanes>(run.tiles, to, [&](int r, int64_t column) __attribute__((always_inline)) {
             return rows.at(r, column, c, channels) * inverse;
           });
@@ -158,16 +174,17 @@ struct WinogradGradient {
   }
 
   template <class T>
-  __attribute__((noinline)) void layGradients(const Block& b, int64_t first, int64_t last) const {
-    const Largest<T> found = largest<T>(gy, g.O, b.o, b.O, 0, first, last);
-    for (int64_t o = 0; o < kSide; o++) b.us->set(o, found.of(o), static_cast<float>(spikes ? kSpikeLimit : kNumberLimit));
+  __attribute__((noinline)) void layGradients(int64_t from, int64_t first, int64_t last, Laid& laid) const {
+    const int64_t O = least(kSide, g.O - from);
+    const Largest<T> found = largest<T>(gy, g.O, from, O, 0, first, last);
+    for (int64_t o = 0; o < kSide; o++) laid.scales.set(o, found.of(o), static_cast<float>(spikes ? kSpikeLimit : kNumberLimit));
     eachRun(first, last, [&](const TileRun& run, int64_t word) {
       for (int64_t n = 0; n < 4; n += 2, word++) {
-        const RealRows<T, kTileSide> rows(as<T>(gy), g.N, g.O, g.P, g.Q, run.n + n, kTileSide * run.row, kTileSide * run.column, b.o);
-        for (int64_t o = 0; o < b.O; o += 16) {
-          const __mmask16 outputs = firstLanes(b.O - o);
-          const __m512 inverse = _mm512_load_ps(b.us->inverse + o);
-          uint32_t* to = b.u + o * kSteps + word * 16;
+        const RealRows<T, kTileSide> rows(as<T>(gy), g.N, g.O, g.P, g.Q, run.n + n, kTileSide * run.row, kTileSide * run.column, from);
+        for (int64_t o = 0; o < O; o += 16) {
+          const __mmask16 outputs = firstLanes(O - o);
+          const __m512 inverse = _mm512_load_ps(laid.scales.inverse + o);
+          uint32_t* to = laid.words + o * kSteps + word * 16;
           for (int64_t i = 0; i < run.tiles; i++, to += kUnitWords * 16) {
             RealLanes columns[kTileSide][kTileReach];
 #pragma GCC unroll 4
@@ -193,19 +210,20 @@ struct WinogradGradient {
 
   // sums += the window's, of which so many words at a time are summed exactly.
   template <bool kSpikes>
-  __attribute__((noinline)) void multiply(const Block& b, int64_t steps, bool first) const {
-    constexpr int64_t kTerms = kSpikes ? kSpikeTerms : kNumberTerms;
+  __attribute__((noinline)) void multiply(const Block& b, const Laid& u, const Laid& v, int64_t steps, bool first) const {
     for (int64_t position = 0; position < kTilePositions; position++) {
       for (int64_t c = 0; c < b.C; c += 32) {
-        const uint32_t* v = b.v + position * kPlane + c * kSteps;
+        const int64_t channel = b.c % kSide + c;
+        const uint32_t* right = v.words + position * kPlane + channel * kSteps;
         for (int64_t o = 0; o < b.O; o += kTileRows) {
-          const uint32_t* u = b.u + position * kPlane + o / 16 * 16 * kSteps + o % 16;
+          const uint32_t* left = u.words + position * kPlane + o / 16 * 16 * kSteps + o % 16;
+          const float *us = u.scales.step + o, *vs = v.scales.step + channel;
           float* sums = b.tile(position, o, c);
           if constexpr (kSpikes) {
-            addProducts<true>(u, v, steps, b.us->step + o, nullptr, first, sums);
+            addProducts<true>(left, right, steps, us, nullptr, first, sums);
           } else {
-            for (int64_t k = 0; k < steps; k += kTerms) {
-              addProducts<false>(u + k * 16, v + k * 32, least(kTerms, steps - k), b.us->step + o, b.vs->step + c, first && k == 0, sums);
+            for (int64_t k = 0; k < steps; k += kNumberTerms) {
+              addProducts<false>(left + k * 16, right + k * 32, least(kNumberTerms, steps - k), us, vs, first && k == 0, sums);
             }
           }
         }
@@ -214,7 +232,8 @@ struct WinogradGradient {
   }
 
   template <bool kSpikes>
-  __attribute__((always_inline)) static void addProducts(const uint32_t* u, const uint32_t* v, int64_t steps, const float* us, const float* vs, bool first, float* sums) {
+  __attribute__((always_inline)) static void addProducts(const uint32_t* u, const uint32_t* v, int64_t steps, const float* us, const float* vs,
+                                                         bool first, float* sums) {
     TileSums whole;
     whole.clear();
     whole.add<int16_t>(u, 1, 16, v, steps);
@@ -254,37 +273,53 @@ struct WinogradGradient {
     }
   }
 
-  void addWindow(const Block& b, int64_t window, bool first) const {
-    const int64_t begin = window * kUnits, end = least(begin + kUnits, units), steps = (end - begin) * kUnitWords;
-    if (gy.dtype == DType::bf16) layGradients<Bf16>(b, begin, end);
-    else layGradients<float>(b, begin, end);
-    if (spikes) {
-      laySpikes(b, begin, end);
-      multiply<true>(b, steps, first);
-    } else {
-      if (x.dtype == DType::bf16) layNumbers<Bf16>(b, begin, end);
-      else layNumbers<float>(b, begin, end);
-      multiply<false>(b, steps, first);
-    }
+  void layOut(int64_t window, int64_t block, Laid& laid) const {
+    const int64_t first = window * kUnits, last = least(first + kUnits, units);
+    const bool isU = block < outputs();
+    const int64_t from = (isU ? block : block - outputs()) * kSide;
+    if (isU) {
+      if (gy.dtype == DType::bf16) layGradients<Bf16>(from, first, last, laid);
+      else layGradients<float>(from, first, last, laid);
+    } else if (spikes) laySpikes(from, first, last, laid);
+    else if (x.dtype == DType::bf16) layNumbers<Bf16>(from, first, last, laid);
+    else layNumbers<float>(from, first, last, laid);
   }
 
-  void runTask(int64_t block, int64_t slice, int thread) const {
-    const int64_t o = block / inputs() * kSide, c = block % inputs() * kSide;
-    constexpr int64_t kWords = kTilePositions * kPlane;
-    uint32_t* data = scratch<uint32_t>(call, thread, 0, 2 * kWords + kTilePositions * kSide * kSide);
-    Scales us, vs;
-    const Block b{o, c, least(kSide, g.O - o), least(kSide, g.C - c), data, data + kWords, reinterpret_cast<float*>(data + 2 * kWords), &us, &vs};
+  void runTask(int64_t block, int64_t slice, int thread, Laid* all) const {
+    const int64_t perRow = ceilDivide(g.C, channels), o = block / perRow * kSide, c = block % perRow * channels;
+    float* sums = scratch<float>(call, thread, 1, kTilePositions * kSumsPlane);
+    const Block b{o, c, least(kSide, g.O - o), least(channels, g.C - c), sums};
     const int64_t begin = slice * windows / slices, end = (slice + 1) * windows / slices;
-    for (int64_t window = begin; window < end; window++) addWindow(b, window, window == begin);
+    const int64_t left = o / kSide, right = outputs() + c / kSide;
+    for (int64_t window = begin; window < end; window++) {
+      Laid *u, *v;
+      if (shared) {
+        u = all + window * sides() + left, v = all + window * sides() + right;
+      } else {
+        u = scratch<Laid>(call, thread, 0, 2), v = u + 1;
+        layOut(window, left, *u);
+        layOut(window, right, *v);
+      }
+      const int64_t steps = least(kUnits, units - window * kUnits) * kUnitWords;
+      if (spikes) multiply<true>(b, *u, *v, steps, window == begin);
+      else multiply<false>(b, *u, *v, steps, window == begin);
+    }
     for (int64_t i = 0; i < b.O; i++) {
       for (int64_t j = 0; j < b.C; j += 16) put(b, i, j, parts + slice * partSize() + (o + i) * 9 * g.C + c + j);
     }
   }
 
-  // Scratch slots: 0 a thread's window and sums (1.2 MiB), 2 (thread 0's, shared) the slices' weights.
+  // Scratch slots: 0 a thread's window (0.6 MiB), 1 its sums (0.6 MiB); thread 0's, shared: 2 the slices' weights, 3 all windows.
   void run() {
     parts = slices == 1 ? as<float>(call.tensors[2]) : scratch<float>(call, 0, 2, slices * partSize());
-    parallelFor(call, slices * blocks(), [&](int64_t task, int thread) { runTask(task % blocks(), task / blocks(), thread); });
+    Laid* all = shared ? scratch<Laid>(call, 0, 3, windows * sides()) : nullptr;
+    if (shared) {
+      parallelFor(call, windows * sides(), [&](int64_t task, int) {
+        const int64_t window = task % windows, side = task / windows;
+        layOut(window, side, all[window * sides() + side]);
+      });
+    }
+    parallelFor(call, slices * blocks(), [&](int64_t task, int thread) { runTask(task % blocks(), task / blocks(), thread, all); });
     if (slices > 1) addSlices(call, g, parts, slices, partSize(), g.C);
   }
 };
