@@ -1,4 +1,5 @@
-// Pixels under tiles as vectors: 16 channels of two images of numbers, or of four images of spikes (levels with dot products of 16-bit pairs).
+// Pixels under tiles as vectors (levels with dot products of 16-bit pairs): 16 channels of two images of numbers, or of
+// four images of spikes.
 constexpr int64_t kTileBlock = 64;  // channels that are laid out at a time
 
 // Tiles that follow each other in a row of tiles, of images n .. n + 3 where they are there.
@@ -10,7 +11,7 @@ struct TileRun {
 struct Scales {
   alignas(64) float inverse[kTileBlock], step[kTileBlock];
 
-  // Numbers up to `largest` become whole ones up to `limit`; sums of a channel with a number that isn't finite become NaN.
+  // Numbers up to `largest` become whole ones up to `limit`. Where it is not finite, a channel's sums become NaN.
   void set(int64_t c, float largest, float limit) {
     constexpr float kLeast = 0x1p-111f;  // steps are no denormals
     const float bound = largest < kLeast ? kLeast : largest;
@@ -126,7 +127,8 @@ struct SpikeLanes {
   }
 };
 
-// The rows of pixels under a run of at most kTiles tiles as bits, words of four images side by side; 0 outside of the picture.
+// The rows of pixels under a run of at most kTiles tiles as bits, words of four images side by side; 0 outside of the
+// picture.
 template <int64_t kTiles>
 struct SpikeRows {
   static constexpr int64_t kColumns = kTileSide * kTiles + 2, kWords = kTileBlock / 32;

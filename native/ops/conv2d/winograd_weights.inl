@@ -1,5 +1,5 @@
-// The weight gradient of 3x3 kernels (stride 1, padding 1) by Winograd's minimal filtering F(3x3, 4x4), where factors may be rounded;
-// a 4x4 tile of gy and the 6x6 tile of x that it meets take 36 products instead of 144.
+// The weight gradient of 3x3 kernels (stride 1, padding 1) by Winograd's minimal filtering F(3x3, 4x4), where factors
+// may be rounded: a 4x4 tile of gy and the 6x6 tile of x that it meets take 36 products instead of 144.
 //
 //   V = B^T x B,  U = G gy G^T,  M[k,o,c] = sum over images, tiles of U[k,o] V[k,c],  gw[o,3x3,c] = A^T M[6x6,o,c] A
 //
@@ -10,24 +10,24 @@
 //        1/15-2/15 4/15-8/15       B^T: winograd_points.inl
 //         0    0    0    1
 //
-// Products are of 16-bit integers. U is rounded to steps of an output's largest |gy| in a window of the sum, V of spikes is a whole number. A
-// window's sums are exact and are added in f32. V of numbers is rounded too, its rows 3 and 4 doubled (all positions then need like ranges).
+// Products are of 16-bit integers. U is rounded to steps of an output's largest |gy| in a window of the sum, V of spikes
+// is a whole number. A window's sums are exact and are added in f32. V of numbers is rounded to steps as well.
 //
-// The words of a product are pairs of images. A unit of the sum is a tile of four images; U and V of a window of units are laid out at a time.
-// A task is 64 x 64 weight kernels and a slice of the windows, of which it lays out one after the other: a window and the sums of the 36
-// positions stay in the second cache. Where several tasks meet the same U and V (many channels) and all of them take little room (small
-// pictures), all are laid out first, and tasks are 64 x 32. The slices' sums are added in order. How the work is cut depends on the
-// shapes alone.
+// The words of a product are pairs of images. A unit of the sum is a tile of four images; U and V of a window of units
+// are laid out at a time. A task is 64 x 64 weight kernels and a slice of the windows, of which it lays out one after
+// the other: a window and the sums of the 36 positions stay in the second cache. Where several tasks meet the same U
+// and V (many channels) and all of them take little room (small pictures), all are laid out first, and tasks are
+// 64 x 32. The slices' sums are added in order. How the work is cut depends on the shapes alone.
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/tile_lanes.inl"
 
 struct WinogradGradient {
-  static constexpr int64_t kSide = kTileBlock;                               // outputs and channels that are laid out at a time
-  static constexpr int64_t kUnits = 16, kUnitWords = 2;                      // of a window
-  static constexpr int64_t kSteps = kUnits * kUnitWords;                     // words of a window's sums
-  static constexpr int64_t kPlane = kSide * kSteps + 16, kSumsPlane = kSide * kSide + 16;  // caches take few lines that lie a power of two apart
-  static constexpr int64_t kTasks = 16, kSliceWindows = 8;                   // so many tasks, unless slices become smaller
-  static constexpr int64_t kSharedBytes = 8 << 20;                           // of all windows, where they are laid out first
+  static constexpr int64_t kSide = kTileBlock;  // outputs and channels that are laid out at a time
+  static constexpr int64_t kUnits = 16, kUnitWords = 2, kSteps = kUnits * kUnitWords;  // of a window
+  // Strides of positions: caches take few lines that lie a power of two apart.
+  static constexpr int64_t kPlane = kSide * kSteps + 16, kSumsPlane = kSide * kSide + 16;
+  static constexpr int64_t kTasks = 16, kSliceWindows = 8;  // so many tasks, unless slices become smaller
+  static constexpr int64_t kSharedBytes = 8 << 20;          // of all windows, where they are laid out first
 
   // Bounds of |U|, and of V: of spikes, and of numbers up to 1. So many words' sums of products are below 2^31.
   static constexpr int64_t kSpikeTerms = kSteps, kNumberTerms = 4;
@@ -309,7 +309,8 @@ struct WinogradGradient {
     }
   }
 
-  // Scratch slots: 0 a thread's window (0.6 MiB), 1 its sums (0.6 MiB); thread 0's, shared: 2 the slices' weights, 3 all windows.
+  // Scratch slots: 0 a thread's window, 1 its sums (0.6 MiB each); thread 0's, shared: 2 the slices' weights, 3 all
+  // windows.
   void run() {
     parts = slices == 1 ? as<float>(call.tensors[2]) : scratch<float>(call, 0, 2, slices * partSize());
     Laid* all = shared ? scratch<Laid>(call, 0, 3, windows * sides()) : nullptr;
