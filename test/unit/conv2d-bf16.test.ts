@@ -307,15 +307,15 @@ for (const on of testDevices) {
         ['bf16', 'f32'],
       ] as const;
 
-      for (const stride of [1, 2]) {
+      for (const [stride, channels] of [1, 2].flatMap((n) => [33, 12].map((c) => [n, c] as const))) {
         for (const [given, out] of kinds) {
-          it(`${given} in, ${out} out, stride ${stride}: the sum of both`, async () => {
+          it(`${given} in, ${out} out, stride ${stride}, ${channels} channels: the sum of both`, async () => {
             const real = given === 'f64' ? 'f64' : 'f32';
             const dims = { H: 6, W: 5 };
             const made = (host: HostTensor) => (given === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on));
-            const w = toDevice(noise([40, 33, 3, 3], 5), real, on);
+            const w = toDevice(noise([40, channels, 3, 3], 5), real, on);
             const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
-            const added = made(noise([3, 11, 33, 6, 5], 7, 2));
+            const added = made(noise([3, 11, channels, 6, 5], 7, 2));
             const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
             const run = (more: Record<string, Tensor>) =>
               gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;

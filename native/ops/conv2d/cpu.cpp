@@ -21,6 +21,7 @@
 #include "cpu/outer_product.inl"
 #include "ops/conv2d/picture.inl"
 #include "ops/conv2d/sparse.inl"
+#include "ops/conv2d/scatter_gradient.inl"
 #if SPIKELOOM_LEVEL_NOW == 2
 #include "cpu/word_rows.inl"
 #include "cpu/subset_sums.inl"
@@ -164,9 +165,10 @@ void conv2dGradX(const Call& call) {
     // A gradient that is rounded itself is made of factors as they are.
     const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
     if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels>{p}, call, p, gy, results);
-    if (exact && !isSmall(p)) return multiply(WordWay<float>{p}, call, p, gy, results);
+    if (exact && !isSmall(p) && !paysScatter(g, gy, gx)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif
+  if (paysScatter(g, gy, gx)) return ScatterGradient<T>(call, g).run();
   const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
   for (int64_t a = 0; a < g.sh; a++) {
     for (int64_t b = 0; b < g.sw; b++) {
