@@ -6,10 +6,11 @@
 // A unit of work is an image, added up in a picture that is padded as x is; kernel rows in order, then output pixels.
 constexpr int kScatterVectors = 4;                              // of a kernel row at a time
 constexpr int kScatterPixels = kVectorBytes == 64 ? 6 : 3;      // accumulators: 24 of 32 registers, or 12 of 16
+constexpr int64_t kScatterImages = 4;                           // work for several threads
 constexpr int64_t kScatterChannels = 32, kScatterOutputs = 8;   // C below, O from
 
 bool paysScatter(const Geometry& g, const TensorView& gy, const TensorView& gx) {
-  return !isRounded(gy, gx) && g.C < kScatterChannels && g.O >= kScatterOutputs && g.kw > 1;
+  return !isRounded(gy, gx) && g.N >= kScatterImages && g.C < kScatterChannels && g.O >= kScatterOutputs && g.kw > 1;
 }
 
 template <class T>
