@@ -1,5 +1,5 @@
-// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl): sources are unpacked
-// into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl).
+// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl):
+// sources are unpacked into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl).
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"

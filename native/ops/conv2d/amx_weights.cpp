@@ -2,11 +2,11 @@
 //
 //   gw[32 c, tap, 32 o] = sum over groups of 32 images, pixels of  x[32 c, 32 images, source(pixel, tap)] * gy[32 images, pixel, 32 o]
 //
-// One of the two is turned to channels x images, the other to pairs of images (cpu/tile_window.inl); both are made once per window of
-// pixels and serve all taps. Where all images are small enough in tiles (small pictures), all windows are made first and a task owns
-// 32 x 32 weights: gy is turned, so that sums have the order of the weights and go straight home. Else a task goes through its slice of
-// the windows, x is turned (bits: one mask a channel), and the slices' sums are added in order. How the work is cut depends on the
-// shapes alone.
+// One of the two is turned to channels x images, the other to pairs of images (cpu/tile_window.inl); both are made once
+// per window of pixels and serve all taps. Where all images are small enough in tiles (small pictures), all windows are
+// made first and a task owns 32 x 32 weights: gy is turned, so that sums have the order of the weights and go straight
+// home. Else a task goes through its slice of the windows, x is turned (bits: one mask a channel), and the slices' sums
+// are added in order. How the work is cut depends on the shapes alone.
 #define SPIKELOOM_FILE "ops/conv2d/amx_weights.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"
@@ -79,7 +79,8 @@ struct WeightGradient {
     pair->gy.data = data + pair->x.size();
   }
 
-  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was turned.
+  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was
+  // turned.
   template <int PX, int PG, bool kTurnedGy>
   void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
     const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;

@@ -3,9 +3,9 @@
 //   y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*sh+i-ph,q*sw+j-pw]
 //
 // mean and var: of y per output channel, over all pixels of all images; var is divided by their number (biased).
-// Gradient: gx[n,c,h,w] = add[n,c,h,w] + sum over o,i,j of w gy at the outputs that read (h,w);  gw[o,c,i,j] = sum of gy x;  gb = sum of gy.
-// Where an activation or its gradient is bf16, the product's factors are rounded to bf16 and its sums are float; what else may be rounded in
-// their place is in docs/numerics.md.
+// Gradient: gx[n,c,h,w] = add[n,c,h,w] + sum over o,i,j of w gy at the outputs that read (h,w);  gw[o,c,i,j] = sum of
+// gy x;  gb = sum of gy. Where an activation or its gradient is bf16, the product's factors are rounded to bf16 and its
+// sums are float; what else may be rounded in their place is in docs/numerics.md.
 #pragma once
 
 namespace spikeloom {

@@ -1,15 +1,17 @@
-// Convolutions without an im2col matrix. Storage is channels-last, so what one kernel row reads for a pixel, kw pixels of C channels, is
-// contiguous in a picture that is padded with zeros:
+// Convolutions without an im2col matrix. Storage is channels-last, so what one kernel row reads for a pixel, kw pixels
+// of C channels, is contiguous in a picture that is padded with zeros:
 //
 //   forward    y[pixel, :]  = sum over kernel rows of  x_row(pixel, i) * w_panel(i)         rows of kw*C, columns O
 //   gradient   gx[pixel, :] = sum over kernel rows of gy_row(pixel, i) * w_panel'(i)        rows of kw*O, columns C
 //   weights    gw[i, :, o]  = sum over pixels of       x_row(pixel, i) * gy[pixel, o]
 //
-// A unit of work copies what it reads into padded scratch (spikes are expanded to 0 and 1 there); cpu/row_product.inl multiplies lists
-// of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With stride s the gradient takes the
-// pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a pixel depend on its phase alone. Spikes are added up
-// as they fire (sparse.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With AVX-512 dense products
-// of enough images in f32 go by groups of images (word_products.inl), data gradients of 3x3 kernels by tiles of pixels (winograd.inl).
+// A unit of work copies what it reads into padded scratch (spikes are expanded to 0 and 1 there); cpu/row_product.inl
+// multiplies lists of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With
+// stride s the gradient takes the pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a
+// pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl) or, with AVX-512, chosen out of tables
+// of sums (spike_forward.inl, spike_weights.inl). With AVX-512 dense products of enough images in f32 go by groups of
+// images (word_products.inl), data gradients of 3x3 kernels by tiles of pixels (winograd.inl). Data gradients of few
+// channels are added up pixel by pixel of gy (scatter_gradient.inl).
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/conv2d/conv2d.h"
@@ -52,8 +54,8 @@ void denseForward(const Call& call, int thread, const Geometry& g, const Span& s
   rows.multiply(panels, bias);
 }
 
-// Scratch slots: 0 the padded picture or what fires in it, 1 row pointers, 2 packed weights and parts of moments (thread 0's, shared),
-// 3 sums of outer products, or rows that are still to be rounded.
+// Scratch slots: 0 the padded picture or what fires in it, 1 row pointers, 2 packed weights and parts of moments
+// (thread 0's, shared), 3 sums of outer products, or rows that are still to be rounded.
 template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
@@ -102,8 +104,9 @@ void conv2d(const Call& call) {
 
 inline int64_t floorDivide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
-// gx at the pixels with (h + ph) % sh == a and (w + pw) % sw == b: kernel rows a, a+sh, ... and columns b, b+sw, ... reach them.
-// The columns' pixels of gy run backwards, so the weights of a row are packed from the last column to the first.
+// gx at the pixels with (h + ph) % sh == a and (w + pw) % sw == b: kernel rows a, a+sh, ... and columns b, b+sw, ...
+// reach them. The columns' pixels of gy run backwards, so the weights of a row are packed from the last column to the
+// first.
 template <class T>
 struct Phase {
   const Call& call;
@@ -184,7 +187,8 @@ struct WeightTask {
   int64_t tap, c0, c1;
 };
 
-// Collects up to kChunk pixels that the tap reaches: their channels into `a`, their output gradients into `b`, both padded with zeros.
+// Collects up to kChunk pixels that the tap reaches: their channels into `a`, their output gradients into `b`, both
+// padded with zeros.
 template <class T>
 class PixelChunks {
  public:

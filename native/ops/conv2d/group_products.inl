@@ -3,16 +3,17 @@
 //   forward    y[32 images, pixel, 32 o]  = sum over taps, c of  x[32 images, source(pixel, tap), c] * w[tap][c][o]
 //   gradient   gx[32 images, pixel, 32 c] = sum over taps, o of gy[32 images, source(pixel, tap), o] * w[tap][o][c]
 //
-// A task is a window of pixels of one group: its sources are laid out once as the products take them, and stay in the second cache while
-// all output channels are made. Weights are packed once a call. Few windows of many channels (small pictures) are laid out first; then a
-// task is 32 output channels of all of them, and packs their weights itself, so that these never leave its second cache.
+// A task is a window of pixels of one group: its sources are laid out once as the products take them, and stay in the
+// second cache while all output channels are made. Weights are packed once a call. Few windows of many channels (small
+// pictures) are laid out first; then a task is 32 output channels of all of them, and packs their weights itself, so
+// that these never leave its second cache.
 //
-// How the products are made is a Way's: Item, Window, Panels and Reading (what a window's pixels read), tasks(), window(), panels(), and run()
-// of a window for 32 output channels, with room for sumsSize() sums.
+// How the products are made is a Way's: Item, Window, Panels and Reading (what a window's pixels read), tasks(),
+// window(), panels(), and run() of a window for 32 output channels, with room for sumsSize() sums.
 constexpr int64_t kManyColumns = 8;  // blocks of 32 output channels that are work for many threads
 
-// A way's run() pixel by pixel: sums() makes those of one pixel and 32 channels for kImages images. Sums of kRun pixels, if there are as many
-// in a row, go home together. Use is held meanwhile.
+// A way's run() pixel by pixel: sums() makes those of one pixel and 32 channels for kImages images. Sums of kRun
+// pixels, if there are as many in a row, go home together. Use is held meanwhile.
 template <class Way>
 void runPixels(const Way& way, const Job& job, int64_t index, const typename Way::Window& window, const Reads& reads,
                const typename Way::Panels& panels, int64_t column, float* sums) {
@@ -81,7 +82,8 @@ void runColumns(const Way& way, const Job& job, const typename Way::Panels* pane
   });
 }
 
-// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3 (shared) all windows.
+// Scratch slots: 0 a thread's window or panels, 1 its sums, 2 (thread 0's, shared) panels and parts of moments, 3
+// (shared) all windows.
 template <class Way>
 void multiply(const Way& way, const Call& call, const Product& p, const TensorView& source, const Results& to) {
   using Item = typename Way::Item;

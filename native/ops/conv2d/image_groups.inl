@@ -1,6 +1,7 @@
-// Forward pass and data gradient by groups of images at the same pixel, so that all of them meet the same kernel elements: those that
-// fall outside of the picture are left out (four of nine on a 2x2 picture are all there is), strides need no special case, and a
-// pixel's sum has its terms in one order whatever the batch. What is read where, and the way home of the sums; for levels with AVX-512.
+// Forward pass and data gradient by groups of images at the same pixel, so that all of them meet the same kernel
+// elements: those that fall outside of the picture are left out (four of nine on a 2x2 picture are all there is),
+// strides need no special case, and a pixel's sum has its terms in one order whatever the batch. What is read where,
+// and the way home of the sums; for levels with AVX-512.
 
 // One of the two products: the source is the picture that is read, the target the one that is made.
 struct Product {
@@ -20,7 +21,8 @@ struct Product {
   int64_t sourceRow(int64_t t, int64_t i) const { return source(t, i, g.sh, g.ph, sourceH); }
   int64_t sourceColumn(int64_t t, int64_t j) const { return source(t, j, g.sw, g.pw, sourceW); }
 
-  // Taps are kernel elements in the order in which they meet source columns from left to right: of the gradient each row backwards.
+  // Taps are kernel elements in the order in which they meet source columns from left to right: of the gradient each
+  // row backwards.
   int64_t element(int64_t tap) const { return isGradient ? tap / g.kw * g.kw + g.kw - 1 - tap % g.kw : tap; }
 
   // How many source pixels a window of so many target pixels reads.
@@ -109,8 +111,8 @@ struct Job {
       if (job.bias) low_ = halfPart(job.bias + first_, count_), high_ = halfPart(job.bias + first_ + 16, count_ - 16);
     }
 
-    // Rows of 32 sums of `images` images, `sumStep` floats and `imageStep` pixels apart: of each image n rows that follow each other, for
-    // the pixels from `pixel` on (counted over all images).
+    // Rows of 32 sums of `images` images, `sumStep` floats and `imageStep` pixels apart: of each image n rows that
+    // follow each other, for the pixels from `pixel` on (counted over all images).
     void put(const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
       if (job_.target.dtype == DType::bf16) putRows(as<Bf16>(job_.target), sums, images, sumStep, n, pixel, imageStep);
       else putRows(as<float>(job_.target), sums, images, sumStep, n, pixel, imageStep);

@@ -1,4 +1,5 @@
-// Tensors as a unit of work reads and writes them: as T whatever they rest in, rounded to bf16 where factors are, in and out of scratch.
+// Tensors as a unit of work reads and writes them: as T whatever they rest in, rounded to bf16 where factors are, in
+// and out of scratch.
 
 inline void widen(const Bf16* from, int64_t n, float* to) {
   constexpr int L = kLanes<float>;
@@ -45,7 +46,8 @@ struct Weights {
   T operator[](int64_t i) const { return rounded ? static_cast<T>(toFloat(toBf16(static_cast<float>(w[i])))) : w[i]; }
 };
 
-// Where the rows of a unit of work go, pixel after pixel: into the tensor, or into scratch where finish() still has to round or add.
+// Where the rows of a unit of work go, pixel after pixel: into the tensor, or into scratch where finish() still has to
+// round or add.
 template <class T>
 class Target {
  public:
@@ -77,7 +79,8 @@ class Target {
   T* rows_;
 };
 
-// A part of a picture in scratch: images n0 <= n < n1, rows h0 <= h < h1, columns w0 <= w < w1, zeros where these lie outside.
+// A part of a picture in scratch: images n0 <= n < n1, rows h0 <= h < h1, columns w0 <= w < w1, zeros where these lie
+// outside.
 template <class T>
 class Source {
  public:

@@ -1,13 +1,13 @@
-// The data gradient of few channels under a kernel of several pixels: what one output pixel adds to a kernel row's pixels, kw*C numbers
-// side by side, fills the vectors that C alone would not, and no product meets the outside of gy.
+// The data gradient of few channels under a kernel of several pixels: what one output pixel adds to a kernel row's
+// pixels, kw*C numbers side by side, fills the vectors that C alone would not, and no product meets the outside of gy.
 //
 //   gx[n, p*sh+i-ph, q*sw-pw .., :]  +=  sum over o of gy[n,p,q,o] * w[o,i,:,:]
 //
 // A unit of work is an image, added up in a picture that is padded as x is; kernel rows in order, then output pixels.
-constexpr int kScatterVectors = 4;                              // of a kernel row at a time
-constexpr int kScatterPixels = kVectorBytes == 64 ? 6 : 3;      // accumulators: 24 of 32 registers, or 12 of 16
-constexpr int64_t kScatterImages = 4;                           // work for several threads
-constexpr int64_t kScatterChannels = 32, kScatterOutputs = 8;   // C below, O from
+constexpr int kScatterVectors = 4;  // of a kernel row at a time
+constexpr int kScatterPixels = kVectorBytes == 64 ? 6 : 3;  // accumulators: 24 of 32 registers, or 12 of 16
+constexpr int64_t kScatterImages = 4;  // work for several threads
+constexpr int64_t kScatterChannels = 32, kScatterOutputs = 8;  // C below, O from
 
 bool paysScatter(const Geometry& g, const TensorView& gy, const TensorView& gx) {
   return !isRounded(gy, gx) && g.N >= kScatterImages && g.C < kScatterChannels && g.O >= kScatterOutputs && g.kw > 1;
@@ -18,8 +18,9 @@ struct ScatterGradient {
   static constexpr int L = kLanes<T>, kColumns = kScatterVectors * L;
   const Call& call;
   const Geometry& g;
-  int64_t row, columns, width, height;  // numbers of a kernel row, and padded to whole blocks; numbers of a padded picture's row, rows
-  T* weights;                           // [kernel row][block of columns][o][kColumns]
+  int64_t row, columns;   // numbers of a kernel row, as they are and padded to whole blocks
+  int64_t width, height;  // of a padded picture: numbers of a row, rows
+  T* weights;             // [kernel row][block of columns][o][kColumns]
 
   ScatterGradient(const Call& c, const Geometry& geometry)
       : call(c),

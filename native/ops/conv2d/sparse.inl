@@ -1,8 +1,8 @@
-// Products with spikes as sums of what fires: one addition of weights (or of output gradients) for each spike and vector of outputs, in
-// the order in which the dense products add. x is read as bits; nothing is expanded.
+// Products with spikes as sums of what fires: one addition of weights (or of output gradients) for each spike and
+// vector of outputs, in the order in which the dense products add. x is read as bits; nothing is expanded.
 
-// Below these shares of spikes the additions take less time than dense products do. A sum of weights stays in registers, one of output
-// gradients does not.
+// Below these shares of spikes the additions take less time than dense products do. A sum of weights stays in
+// registers, one of output gradients does not.
 constexpr double kSparseForward = 0.3, kSparseWeights = 0.2;
 
 inline bool isSparse(const Call& call, const TensorView& x, double below) {

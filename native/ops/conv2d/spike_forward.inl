@@ -1,10 +1,11 @@
-// Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four channels' bits of an image
-// choose one of the sums of four weights.
+// Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four
+// channels' bits of an image choose one of the sums of four weights.
 //
 //   y[64 images, pixel, 4 o]  = sum over taps, c/4 of  table[tap][c/4][o][four bits of x[64 images, source(pixel, tap)]]
 //
-// The bits are laid out once a call: [group of images][source pixel][word of 32 channels][64 images]. A task is a window of pixels of a
-// group and 32 output channels; it makes the tables of four output channels, and their sums for all of its pixels, at a time.
+// The bits are laid out once a call: [group of images][source pixel][word of 32 channels][64 images]. A task is a
+// window of pixels of a group and 32 output channels; it makes the tables of four output channels, and their sums for
+// all of its pixels, at a time.
 constexpr int64_t kSpikeImages = 64;
 constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the second cache beside the tables
 

@@ -1,14 +1,15 @@
-// The weight gradient of spikes as sums out of tables (cpu/subset_sums.inl): the bits of four images choose one of the sums of their four
-// output gradients.
+// The weight gradient of spikes as sums out of tables (cpu/subset_sums.inl): the bits of four images choose one of the
+// sums of their four output gradients.
 //
 //   gw[4 o, tap, 64 c] = sum over groups of 32 images, pixels, i/4 of  table[pixel][i/4][o][bits of x[four images, source(pixel, tap), 64 c]]
 //
-// The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 16 outputs and a slice of the
-// windows of up to 32 pixels; it makes the tables of a window for all of its outputs, and adds to its sums of all taps. The slices'
-// sums are added in order. How the work is cut depends on the shapes alone.
+// The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 16
+// outputs and a slice of the windows of up to 32 pixels; it makes the tables of a window for all of its outputs, and
+// adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on the shapes alone.
 constexpr int64_t kGradientOutputs = 16, kGradientPixels = 32, kGradientTasks = 16;
 
-// Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of pairs.
+// Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of
+// pairs.
 bool paysTables(const Geometry& g, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > (dots ? 16 : 4);
 }
@@ -90,7 +91,8 @@ struct SpikeGradient {
   static constexpr int64_t kPixelTables = kSubsetGroups * kSubsetTable;
   static constexpr int64_t kBlockTables = kGradientPixels * kPixelTables + kSubsetTable;  // not a power of two: the first cache takes few of those
 
-  // Of a pixel of a group, for 16 outputs: [4 outputs][pixel of the window][four images][output][16 sums]; `to` is the pixel's.
+  // Of a pixel of a group, for 16 outputs: [4 outputs][pixel of the window][four images][output][16 sums]; `to` is the
+  // pixel's.
   void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
     const int64_t n = lanes(group), step = g.P * g.Q * g.O;
     int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;

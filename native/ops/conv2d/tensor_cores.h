@@ -1,4 +1,5 @@
-// Convolutions on tensor cores, for calls of float kernels. True: the call was taken; false: nothing was done, the plain product is to be used.
+// Convolutions on tensor cores, for calls of float kernels. True: the call was taken; false: nothing was done, the
+// plain product is to be used.
 #pragma once
 #include "core/abi.h"
 

@@ -1,20 +1,23 @@
-// 3x3 kernels of stride 1 by tiles of 4x4 target pixels (winograd_points.inl). Each of the 36 positions of a tile is a matrix product of its own,
-// tiles x channels by channels x 32 target channels (cpu/tile_sums.inl). A Tile says of what factors F:
+// 3x3 kernels of stride 1 by tiles of 4x4 target pixels (winograd_points.inl). Each of the 36 positions of a tile is a
+// matrix product of its own, tiles x channels by channels x 32 target channels (cpu/tile_sums.inl). A Tile says of what
+// factors F:
 //
-//   SpikeTile     16-bit integers: of spikes these are counts, and nothing rounds but the weights beforehand, so that a pixel's sum does not
-//                 depend on its place in the tile
+//   SpikeTile     16-bit integers: of spikes these are counts, and nothing rounds but the weights beforehand, so that a
+//                 pixel's sum does not depend on its place in the tile
 //   PoolTile      the same of averages of up to 16 spikes
-//   RoundedTile   16-bit integers, rounded after the transform: to steps of the largest source number that the tiles of a row read
+//   RoundedTile   16-bit integers, rounded after the transform: to steps of the largest source number that the tiles of
+//                 a row read
 //   FloatTile     f32
 //
 // A window is some rows of tiles of one image, or several images.
 #include "ops/conv2d/winograd_points.inl"
 
-constexpr int64_t kWindowTiles = 64;                // the sums of a window's tiles stay in the second cache beside its sources
+constexpr int64_t kWindowTiles = 64;                  // the sums of a window's tiles stay in the second cache beside its sources
 constexpr int64_t kTransformedBytes = 5 * (1 << 17);  // of a window's sources
 constexpr int64_t kMostChannels = 1 << 14;            // so that weights keep steps where sums are exact
 
-// Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or, for spikes, uint32_t.
+// Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or,
+// for spikes, uint32_t.
 template <class S>
 struct SourceLines {
   const S* lines[kTileReach];
@@ -91,7 +94,8 @@ struct FloatTile {
   }
 };
 
-// Sums of kExactWords words stay below 2^31: 2^6 products of sources below 2^14 with weights below 2^11 (RoundedPanels).
+// Sums of kExactWords words stay below 2^31: 2^6 products of sources below 2^14 with weights below 2^11
+// (RoundedPanels).
 constexpr int64_t kExactWords = 32;
 constexpr float kSourceSteps = 16383, kWeightSteps = 2047;
 constexpr float kMostPerNumber = 0x1p126f;  // so that the inverse of a step is finite where all numbers are 0
@@ -142,8 +146,8 @@ struct RoundedTile : FloatTile {
   }
 };
 
-// The sources of a window's tiles, transformed: [position][tile][words of channels]. Positions lie an odd number of cache lines apart. Behind
-// them the steps of the rows of tiles.
+// The sources of a window's tiles, transformed: [position][tile][words of channels]. Positions lie an odd number of
+// cache lines apart. Behind them the steps of the rows of tiles.
 template <class Tile>
 struct WinogradWindow {
   const Job* job;

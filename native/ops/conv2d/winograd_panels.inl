@@ -1,5 +1,5 @@
-// Weights as Winograd's products take them (winograd.inl): [block of 32 columns][position][word][32], of all columns or of those from
-// `first` on. A pixel's number is number(sum) times factor().
+// Weights as Winograd's products take them (winograd.inl): [block of 32 columns][position][word][32], of all columns or
+// of those from `first` on. A pixel's number is number(sum) times factor().
 
 // Of the gradient, whose columns are inputs c and whose words lie along the outputs o; each kernel backwards.
 struct GradientKernels {
@@ -61,8 +61,8 @@ struct FloatPanels {
   }
 };
 
-// The weights of a column and position are rounded to kWeightSteps steps up to the largest one. A position's sums are exact over kExactWords
-// words, and added up in f32.
+// The weights of a column and position are rounded to kWeightSteps steps up to the largest one. A position's sums are
+// exact over kExactWords words, and added up in f32.
 struct RoundedPanels {
   using Tile = RoundedTile;
   const Product& p;
@@ -132,9 +132,10 @@ struct RoundedPanels {
   static __m512i rounded(Vec<float> x) { return _mm512_cvtps_epi32((__m512)x); }
 };
 
-// Of the forward pass of spikes or of averages of them, whose columns are outputs o and whose words lie along the inputs c. The weights of an output are rounded to
-// steps: so fine that all positions' weights, G g G^T, are 16-bit integers and that a pixel's sum, 576 times as large, stays below 2^31. With
-// the counts that the source's transform makes of spikes every sum is exact then (modulo 2^32, until the last ones).
+// Of the forward pass of spikes or of averages of them, whose columns are outputs o and whose words lie along the
+// inputs c. The weights of an output are rounded to steps: so fine that all positions' weights, G g G^T, are 16-bit
+// integers and that a pixel's sum, 576 times as large, stays below 2^31. With the counts that the source's transform
+// makes of spikes every sum is exact then (modulo 2^32, until the last ones).
 template <class T>
 struct CountPanels {
   using Tile = T;

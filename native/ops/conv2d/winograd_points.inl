@@ -1,10 +1,11 @@
-// Winograd's minimal filtering of 3x3 kernels (stride 1, padding 1) by tiles of 4x4 pixels, F(4x4, 3x3): 36 products make 16 target pixels, where each
-// kernel element alone would take 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks").
+// Winograd's minimal filtering of 3x3 kernels (stride 1, padding 1) by tiles of 4x4 pixels, F(4x4, 3x3): 36 products
+// make 16 target pixels, where each kernel element alone would take 144 (Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks").
 //
 //   Y = A^T [(G g G^T) . (B^T d B)] A,   d: the 6x6 source pixels of a tile, g: the kernel, . by elements
 //
-// The matrices follow from six points at which polynomials are evaluated: 0, p, -p, q, -q and infinity. What is here makes one dimension
-// of a tile.
+// The matrices follow from six points at which polynomials are evaluated: 0, p, -p, q, -q and infinity. What is here
+// makes one dimension of a tile.
 constexpr int kTileSide = 4, kTileReach = 6, kTilePositions = kTileReach * kTileReach;
 
 // p = 1, q = 2: whole numbers remain whole. Y is 24 times as large a dimension.
@@ -37,8 +38,8 @@ struct WholePoints {
   }
 };
 
-// p = 2/3, q = 3/2: of the points tried these magnify errors of factors least, 4.7 times (1 and 2: 11 times). The rows of q stand 3/2 times in B^T, which
-// then reach about as far.
+// p = 2/3, q = 3/2: of the points tried these magnify errors of factors least, 4.7 times (1 and 2: 11 times). The rows
+// of q stand 3/2 times in B^T, which then reach about as far.
 //
 //         1   0     -s     0    1  0          1    0      0             1  1  1  1  1  0
 //         0 -p q^2 -q^2    p    1  0          1/a  p/a  p^2/a     A^T = 0  p -p  q -q  0      s = p^2 + q^2
@@ -79,7 +80,8 @@ void transformKernel(const V g[9], V u[kTilePositions]) {
   for (int i = 0; i < kTileReach; i++) Points::kernel(rows[i * 3], rows[i * 3 + 1], rows[i * 3 + 2], u + i * kTileReach, 1);
 }
 
-// Whether tiles take at most so many of the products that kernel elements take, of which those outside of the picture are left out.
+// Whether tiles take at most so many of the products that kernel elements take, of which those outside of the picture
+// are left out.
 bool paysTiles(const Geometry& g, double share) {
   if (g.kh != 3 || g.kw != 3 || g.sh != 1 || g.sw != 1 || g.ph != 1 || g.pw != 1) return false;
   const int64_t tiles = ceilDivide(g.P, kTileSide) * ceilDivide(g.Q, kTileSide), direct = (3 * g.P - 2) * (3 * g.Q - 2);

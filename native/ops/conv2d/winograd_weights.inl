@@ -10,8 +10,8 @@
 //        1/15-2/15 4/15-8/15       B^T: winograd_points.inl
 //         0    0    0    1
 //
-// Products are of 16-bit integers. U is rounded to steps of an output's largest |gy| in a window of the sum, V of spikes
-// is a whole number. A window's sums are exact and are added in f32. V of numbers is rounded to steps as well.
+// Products are of 16-bit integers. U is rounded to steps of an output's largest |gy| in a window of the sum, V of
+// spikes is a whole number. A window's sums are exact and are added in f32. V of numbers is rounded to steps as well.
 //
 // The words of a product are pairs of images. A unit of the sum is a tile of four images; U and V of a window of units
 // are laid out at a time. A task is 64 x 64 weight kernels and a slice of the windows, of which it lays out one after

@@ -88,7 +88,8 @@ struct WordWay {
   int64_t columnSize() const { return p.taps() * words() * 32; }
   Panels panels(uint32_t* to, int64_t firstColumn) const { return Panels(p, to, firstColumn); }
 
-  // Windows of 8 images reach far, so that few pixels are laid out twice; of 32 where there are few of those (small pictures).
+  // Windows of 8 images reach far, so that few pixels are laid out twice; of 32 where there are few of those (small
+  // pictures).
   Tasks tasks() const {
     const Tasks few = tasks(kLanesPerGroup);
     return few.areFew() ? few : tasks(kImages);

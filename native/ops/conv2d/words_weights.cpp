@@ -1,13 +1,15 @@
-// The weight gradient in vectors with dot products of bf16 pairs: a product over images and pixels, whose words are pairs of images where
-// factors are rounded to bf16, else single floats (cpu/words.inl). Spikes choose sums of gradients instead (spike_weights.inl), and 3x3
-// kernels in bf16 go by tiles of pixels where that pays (winograd_weights.inl).
+// The weight gradient in vectors with dot products of bf16 pairs: a product over images and pixels, whose words are
+// pairs of images where factors are rounded to bf16, else single floats (cpu/words.inl). Spikes choose sums of
+// gradients instead (spike_weights.inl), and 3x3 kernels in bf16 go by tiles of pixels where that pays
+// (winograd_weights.inl).
 //
 //   gw[8 o, tap, 32 c] = sum over groups of 32 images, pixels, images of  gy[image, pixel, 8 o] * x[image, source(pixel, tap), 32 c]
 //
-// Both sides are laid out once per window of pixels and serve all taps. Where all windows together are small (small pictures) they are
-// laid out first and a task owns 8 x 32 weights. Else a task goes through its slice of the windows and adds to sums of its own; the
-// slices' sums are added in order. How the work is cut depends on the shapes alone. Of a picture with few channels (the stem) all kernel
-// elements are channels of one: gw[o, tap, c] of 3x3 kernels and 3 channels is that of a 1x1 convolution of 27.
+// Both sides are laid out once per window of pixels and serve all taps. Where all windows together are small (small
+// pictures) they are laid out first and a task owns 8 x 32 weights. Else a task goes through its slice of the windows
+// and adds to sums of its own; the slices' sums are added in order. How the work is cut depends on the shapes alone. Of
+// a picture with few channels (the stem) all kernel elements are channels of one: gw[o, tap, c] of 3x3 kernels and 3
+// channels is that of a 1x1 convolution of 27.
 #define SPIKELOOM_FILE "ops/conv2d/words_weights.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"
