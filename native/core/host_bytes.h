@@ -16,7 +16,7 @@ namespace spikeloom {
 // Pages that were given back last; for every thread.
 class SparePages {
  public:
-  static constexpr size_t kMostBytes = size_t{4} << 20;
+  static constexpr size_t kMostBytes = size_t{16} << 20;
 
   // The kept pages if they are of this size, else null.
   void* take(size_t bytes) {
