@@ -122,7 +122,7 @@ struct RoundedTile : FloatTile {
       if (from.inside[i]) most = largest(from.lines[i] + w0 * from.step, (w1 - w0) * from.step, most);
     }
     const float number = __builtin_bit_cast(float, _mm512_reduce_max_epi32(most));
-    return 1 / perNumber(kSourceSteps / (RealPoints::kReach * RealPoints::kReach), number);
+    return 1 / perNumber(kSourceSteps / (RealPoints::kSourceGrowth * RealPoints::kSourceGrowth), number);
   }
 
  private:

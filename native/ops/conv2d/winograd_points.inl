@@ -49,7 +49,7 @@ struct WholePoints {
 //         0   1      0    -s    0  1          0    0      1
 struct RealPoints {
   static constexpr float p = 2.0f / 3, q = 1.5f, p2 = p * p, q2 = q * q;
-  static constexpr float kReach = p * q2 + q2 + p + 1;  // the largest sum of magnitudes in a row of B^T
+  static constexpr float kSourceGrowth = p * q2 + q2 + p + 1;  // the largest sum of magnitudes in a row of B^T
 
   static void source(const Vec<float> d[6], Vec<float> v[6]) {
     const Vec<float> e = plus(d[4], -q2, d[2]), o = plus(d[3], -q2, d[1]);
