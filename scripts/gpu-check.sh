@@ -88,7 +88,7 @@ prepare() {
   work=${GPU_CHECK_WORK:-$here/work}
   out=${GPU_CHECK_OUT:-$work/out}
   device=${GPU_CHECK_DEVICE:-cuda}
-  mkdir -p "$work/bin" "$work/done" "$work/home" "$out"
+  mkdir -p "$work/bin" "$work/done" "$work/home" "$work/noted" "$work/ended" "$out"
   work=$(cd "$work" && pwd)
   out=$(cd "$out" && pwd)
   started=$(date +%s)
@@ -106,7 +106,7 @@ prepare() {
   python=${GPU_CHECK_PYTHON:-}
   if [ -z "$python" ] && python3 -c 'import torch' 2> /dev/null; then python=$(command -v python3); fi
   [ -z "$python" ] || export SPIKELOOM_PEERS_PYTHON="$python"
-  failed= plan=
+  failed= plan= beside=
 }
 
 # xz may be missing; Python, which the build needs anyway, reads its files, too
@@ -121,12 +121,12 @@ unpack() {
   say "unpacking into $work"
   command -v python3 > /dev/null || die "python3 is needed"
   rm -f "$work"/done/*
-  unxz "$here/node.xz" > "$work/bin/node"
-  chmod +x "$work/bin/node"
   mkdir -p "$work/tree"
+  [ -x "$work/bin/node" ] || { unxz "$here/node.xz" > "$work/bin/node" && chmod +x "$work/bin/node"; } &
+  [ -d "$work/tree/node_modules" ] || unxz "$here/node_modules.tar.xz" | tar -xf - -C "$work/tree" &
+  unxz "$here/built.tar.xz" | tar -xf - -C "$work/tree" &
   unxz "$here/sources.tar.xz" | tar -xf - -C "$work/tree"
-  [ -d "$work/tree/node_modules" ] || unxz "$here/node_modules.tar.xz" | tar -xf - -C "$work/tree"
-  unxz "$here/built.tar.xz" | tar -xf - -C "$work/tree"
+  wait
   cp "$here/commit" "$work/done/unpack"
 }
 
@@ -138,8 +138,11 @@ lacks() {
 
 left() { echo $((budget - $(date +%s) + started)); }
 
+quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"; }
+
 # item NAME SECONDS COMMAND...: once, in the tree, its output in NAME.log; SECONDS is what it may take. Left for the next
-# call where less time is left, unless nothing has been done in this one.
+# call where less time is left, unless nothing has been done in this one. While `beside` is set it is only noted, for
+# together().
 item() {
   name=$1
   seconds=$2
@@ -156,22 +159,36 @@ item() {
     seconds=$(left)
   fi
   worked=1
+  if [ -n "$beside" ]; then
+    { printf 'cd %s && exec timeout %s' "$(quoted "$work/tree")" "$seconds" && for word; do printf ' %s' "$(quoted "$word")"; done; } > "$work/noted/$name"
+    return
+  fi
   say "$name (at most $seconds s)"
   status=0
   begun=$(date +%s)
   (cd "$work/tree" && timeout "$seconds" "$@") > "$out/$name.log" 2>&1 || status=$?
-  took=$(($(date +%s) - begun))
-  if [ $status = 0 ]; then
-    : > "$work/done/$name"
-    [ -z "$plan" ] || say "$name: fine, $took s"
-  elif [ $status = 124 ]; then
-    say "$name: out of time after $seconds s"
-    failed="$failed $name"
-  else
-    say "$name: status $status after $took s; the end of $name.log:"
-    tail -n 12 "$out/$name.log"
-    failed="$failed $name"
-  fi
+  [ $status = 0 ] && [ -z "$plan" ] || say "$name: $(($(date +%s) - begun)) s"
+  ended "$name" $status
+}
+
+ended() {
+  case $2 in
+    0) : > "$work/done/$1" ;;
+    124) say "$1: out of time"; failed="$failed $1" ;;
+    *) say "$1: status $2; the end of $1.log:"; tail -n 12 "$out/$1.log"; failed="$failed $1" ;;
+  esac
+}
+
+# Runs what was noted, as many at once as there are processors.
+together() {
+  begun=$(date +%s)
+  rm -f "$work"/ended/*
+  # shellcheck disable=SC2012 # names of ours
+  ls "$work/noted" | xargs -P "$(nproc)" -I NAME sh -c '
+    status=0; sh "$1/noted/NAME" > "$2/NAME.log" 2>&1 || status=$?; echo $status > "$1/ended/NAME"' - "$work" "$out"
+  for noted in "$work"/ended/*; do ended "$(basename "$noted")" "$(cat "$noted")"; done
+  say "$(ls "$work/noted" | wc -l) items together: $(($(date +%s) - begun)) s"
+  rm -f "$work"/noted/*
 }
 
 spikeloom() { echo "node --import tsx lib/cli/main.ts"; }
@@ -212,16 +229,15 @@ usable() {
     process.exitCode = cuda.score > 0 ? 0 : 1;' "$out/doctor.json"
 }
 
+# the first words of the tables' names
+ops() { sed -n "s/^  name: '\([A-Za-z0-9]*\).*/\1/p" "$work"/tree/test/ops/*.ts | sort -u; }
+
 tables() {
   item seam 120 $(mocha) test/unit/cuda-seam.test.ts test/unit/device-graphs.test.ts
-  item tables 470 env SPIKELOOM_TEST_COUNTS="$out/tables.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts
-  # what docs/support.md is written from, once it is committed as bench/results/DATE-tables-GPU.json
-  [ ! -f "$out/tables.json" ] || [ ! -f "$out/doctor.json" ] || (cd "$work/tree" && node -e '
-    const { readFileSync, writeFileSync } = require("fs");
-    const read = (name) => JSON.parse(readFileSync(`${process.argv[1]}/${name}.json`, "utf8"));
-    const [commit, modified] = process.env.SPIKELOOM_COMMIT.split(" ");
-    const head = { date: new Date().toISOString(), machine: { gpu: read("doctor").cuda.description }, commit, modified: Boolean(modified) };
-    writeFileSync(`${process.argv[1]}/tables-gpu.json`, JSON.stringify({ ...head, tables: read("tables") }, null, 2));' "$out")
+  mkdir -p "$out/tables"
+  for op in $(ops); do
+    item "tables-$op" 240 env SPIKELOOM_TEST_COUNTS="$out/tables/$op.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts -g " $op\b.* on cuda "
+  done
   item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-single-terms.test.ts
   item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
@@ -241,8 +257,8 @@ sanitizer() {
   [ -z "$emulated" ] || { say 'sanitizer: the emulated device checks every access by itself'; return; }
   command -v compute-sanitizer > /dev/null || { lacks sanitizer compute-sanitizer nvcc; return 0; }
   for tool in memcheck racecheck; do
-    for op in $(sed -n "s/^  name: '\([A-Za-z0-9]*\)'.*/\1/p" "$work"/tree/test/ops/*.ts | sort -u); do
-      item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g "$op on cuda .*twice the same bits"
+    for op in ${sanitized:-$(ops)}; do
+      item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g " $op\b.* on cuda .*twice the same bits"
     done
   done
 }
@@ -283,38 +299,74 @@ bench() {
   item peers-best 470 "$@" peers $usual --rounds 1 --forms best --out "$out/peers-best.json"
 }
 
+METRICS=gpu__time_duration.sum,dram__bytes.sum,lts__throughput.avg.pct_of_peak_sustained_elapsed
+METRICS=$METRICS,sm__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active
+METRICS=$METRICS,launch__grid_size,launch__registers_per_thread
+
 # the five kernels that take the longest in a step, with ncu's figures for them
 profile() {
   [ -z "$emulated" ] || { say 'profile: needs a GPU'; return; }
   command -v ncu > /dev/null || { lacks profile ncu 'the CUDA toolkit'; return 0; }
   step="node --import tsx bench/main.ts step --device $device --batch 128 --warmup 0 --repeats 1 --precision ${GPU_CHECK_PRECISION:-bf16}"
-  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics gpu__time_duration.sum --launch-count 1000 $step > '$out/kernels.csv'"
+  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics $METRICS --launch-count 1000 $step > '$out/kernels.csv'"
   [ -f "$work/done/kernels" ] || return 0
   heaviest=$(node "$work/tree/scripts/heaviest-kernels.mjs" "$out/kernels.csv" "$out/kernels.json") || die "profile: $out/kernels.csv lists no kernels"
   item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details --log-file "$out/heaviest.csv" $step
 }
 
-# PIECE/ITEM:SECONDS, the most telling first: whether it runs, how fast, whether it is right, beside PyTorch, where the
-# time goes; then the rest. An item for which too little time is left gives way to shorter ones.
-QUARTER="bench/step-bf16:60 tables/tables:150 bench/step-fp32:60 bench/peers:200 bench/roofline-bf16:90
-  profile/kernels:120 tables/networks:150 profile/heaviest:120 tables/seam:40 tables/units:60 tables/convolutions:60
-  bench/peers-best:300 verify/verify-training-resnet20:40 verify/verify-network-resnet20:40 train/train-bf16:120
-  bench/step-resnet19:60 bench/step-resnet34:90 sanitizer/memcheck-conv2d:60 sanitizer/racecheck-conv2d:60
-  sanitizer/memcheck-currentFire:60 sanitizer/racecheck-currentFire:60 bench/roofline-fp32:60 bench/curve-bf16:60"
+# PIECE/ITEM:SECONDS: timings, the most telling first, before and after all that may run beside other work.
+SOON="bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:120"
+LATER="bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
+  bench/roofline-fp32:60 bench/curve-bf16:60"
 
-quarter() {
-  build
-  [ -z "$again$failed" ] || return 0
-  usable > /dev/null || exit 1
-  for planned in $QUARTER; do
+# An item for which too little time is left gives way to shorter ones.
+in_turn() {
+  for planned; do
     plan=${planned#*/}
     "${planned%%/*}"
   done
   plan=
 }
 
+quarter() {
+  build
+  [ -z "$again$failed" ] || return 0
+  usable > /dev/null || exit 1
+  # shellcheck disable=SC2086 # one word for each
+  in_turn $SOON
+  beside=1 sanitized='conv2d fire fstaMap'
+  tables
+  verify
+  train
+  sanitizer
+  beside=
+  together
+  # shellcheck disable=SC2086
+  in_turn $LATER
+}
+
+# What docs/support.md is written from, once it is committed as bench/results/DATE-tables-GPU.json: the tables' counts
+# in one.
+gather_tables() {
+  [ -d "$out/tables" ] && [ -s "$out/doctor.json" ] || return 0
+  node -e '
+    const { readdirSync, readFileSync, writeFileSync } = require("fs");
+    const out = process.argv[1];
+    const read = (file) => JSON.parse(readFileSync(`${out}/${file}`, "utf8"));
+    const all = { passed: 0, failed: 0, skipped: 0, suites: {} };
+    for (const file of readdirSync(`${out}/tables`).sort()) {
+      const { suites, ...counts } = read(`tables/${file}`);
+      for (const kind of Object.keys(counts)) all[kind] += counts[kind];
+      Object.assign(all.suites, suites);
+    }
+    const [commit, modified] = process.env.SPIKELOOM_COMMIT.split(" ");
+    const head = { date: new Date().toISOString(), machine: { gpu: read("doctor.json").cuda.description }, commit, modified: Boolean(modified) };
+    writeFileSync(`${out}/tables.json`, JSON.stringify({ ...head, tables: all }, null, 2));' "$out"
+}
+
 # The numbers that are looked at first.
 tell() {
+  gather_tables
   for file in "$out"/step-*.json; do
     [ -s "$file" ] && node -e '
       const { images_per_s, step_s, device_peak_bytes } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
@@ -325,7 +377,8 @@ tell() {
   done
   for file in "$out"/tables.json "$out"/networks.json; do
     [ -s "$file" ] && node -e '
-      const { passed, failed, skipped } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      const { tables, ...counts } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      const { passed, failed, skipped } = tables ?? counts;
       console.log(`gpu-check: ${process.argv[2]}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
     ' "$file" "$(basename "$file" .json)"
   done
