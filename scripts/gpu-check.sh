@@ -14,6 +14,7 @@
 #                      there is a folder $OUT
 #   GPU_CHECK_BUILD    1: build there what was packed as it was built
 #   GPU_CHECK_DEVICE   cuda (default), cuda:N, or emulated: the host in place of a GPU, to try the script itself
+#   GPU_CHECK_SOON, GPU_CHECK_LATER   what 'quarter' measures before and after all that is not timed: PIECE/ITEM:SECONDS
 #   GPU_CHECK_PYTHON   a Python with PyTorch, for the peers and the GPU's ceilings (default: python3 where it has torch)
 set -eu
 
@@ -315,9 +316,9 @@ profile() {
 }
 
 # PIECE/ITEM:SECONDS: timings, the most telling first, before and after all that may run beside other work.
-SOON="bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:120"
-LATER="bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
-  bench/roofline-fp32:60 bench/curve-bf16:60"
+SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:120"}
+LATER=${GPU_CHECK_LATER-"bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
+  bench/roofline-fp32:60 bench/curve-bf16:60"}
 
 # An item for which too little time is left gives way to shorter ones.
 in_turn() {
@@ -393,7 +394,7 @@ case ${1:-} in
     ;;
   build | tables | verify | sanitizer | train | bench | profile | all | quarter) ;;
   *)
-    sed -n '2,17s/^# \{0,1\}//p' "$0"
+    sed -n '2,18s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
