@@ -153,7 +153,7 @@ item() {
   fi
   [ -f "$work/done/$name" ] && [ -z "${GPU_CHECK_AGAIN:-}" ] && return
   if [ "$seconds" -gt "$(left)" ]; then
-    if [ -n "$worked" ]; then
+    if [ -n "$worked" ] && { [ -z "$beside" ] || [ "$(left)" -lt 20 ]; }; then
       again=1
       return
     fi
@@ -176,12 +176,13 @@ ended() {
   case $2 in
     0) : > "$work/done/$1" ;;
     124) say "$1: out of time"; failed="$failed $1" ;;
-    *) say "$1: status $2; the end of $1.log:"; tail -n 12 "$out/$1.log"; failed="$failed $1" ;;
+    *) say "$1: status $2; the end of $1.log:"; tail -n 12 "$out/$1.log" || :; failed="$failed $1" ;;
   esac
 }
 
 # Runs what was noted, as many at once as there are processors.
 together() {
+  [ -n "$(ls "$work/noted")" ] || return 0
   begun=$(date +%s)
   rm -f "$work"/ended/*
   # shellcheck disable=SC2012 # names of ours
@@ -300,23 +301,19 @@ bench() {
   item peers-best 470 "$@" peers $usual --rounds 1 --forms best --out "$out/peers-best.json"
 }
 
-METRICS=gpu__time_duration.sum,dram__bytes.sum,lts__throughput.avg.pct_of_peak_sustained_elapsed
-METRICS=$METRICS,sm__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active
-METRICS=$METRICS,launch__grid_size,launch__registers_per_thread
-
 # the five kernels that take the longest in a step, with ncu's figures for them
 profile() {
   [ -z "$emulated" ] || { say 'profile: needs a GPU'; return; }
   command -v ncu > /dev/null || { lacks profile ncu 'the CUDA toolkit'; return 0; }
   step="node --import tsx bench/main.ts step --device $device --batch 128 --warmup 0 --repeats 1 --precision ${GPU_CHECK_PRECISION:-bf16}"
-  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics $METRICS --launch-count 1000 $step > '$out/kernels.csv'"
+  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics gpu__time_duration.sum,launch__grid_size --launch-count 1000 $step > '$out/kernels.csv'"
   [ -f "$work/done/kernels" ] || return 0
   heaviest=$(node "$work/tree/scripts/heaviest-kernels.mjs" "$out/kernels.csv" "$out/kernels.json") || die "profile: $out/kernels.csv lists no kernels"
   item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details --log-file "$out/heaviest.csv" $step
 }
 
 # PIECE/ITEM:SECONDS: timings, the most telling first, before and after all that may run beside other work.
-SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:120"}
+SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:60"}
 LATER=${GPU_CHECK_LATER-"bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
   bench/roofline-fp32:60 bench/curve-bf16:60"}
 
@@ -383,6 +380,10 @@ tell() {
       console.log(`gpu-check: ${process.argv[2]}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
     ' "$file" "$(basename "$file" .json)"
   done
+}
+
+# All that there is, however the script ends.
+keep() {
   [ -z "${OUT:-}" ] || [ ! -d "$OUT" ] || tar -czf "$OUT/gpu-check.tar.gz" -C "$out" .
 }
 
@@ -401,6 +402,7 @@ esac
 [ "$1" = all ] && set -- build tables verify sanitizer train bench profile
 [ "$1" != quarter ] || : "${GPU_CHECK_SECONDS:=540}"
 prepare
+trap keep EXIT
 unpack
 again= worked=
 for piece; do
