@@ -248,8 +248,7 @@ export class Run implements AsyncIterable<EpochReport> {
     steps: TrainingSteps,
   ): Promise<never> {
     if (!(error instanceof NotFiniteError)) throw error;
-    // The step that was waited for, or the one behind it: a device may be there already.
-    const bad = (await steps.rest().catch(() => [])).find(({ loss }) => !Number.isFinite(loss));
+    const bad = await steps.firstNotFinite(queued);
     const step = queued.find(({ batch }) => batch.index === bad?.index) ?? queued[0]!;
     const where = `epoch ${this.#position.epoch + 1}, step ${step.batch.index + 1} of ${source.batches}`;
     const fact = `${where}: the loss must be a finite number, but is ${bad?.loss ?? error.number}`;

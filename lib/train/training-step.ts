@@ -199,6 +199,18 @@ export class TrainingSteps implements Disposable {
   }
 
   /**
+   * The first step under way whose loss is not finite, once one of them failed for that. A GPU runs ahead of its reads,
+   * so the step in front may have been told of the loss of the one behind.
+   * @param queued all steps that were not waited for, the one that failed among them
+   */
+  async firstNotFinite(queued: readonly QueuedStep[]): Promise<LoggedStep | undefined> {
+    const ends = await Promise.allSettled(queued.map(({ done }) => done));
+    const read = ends.flatMap((end) => (end.status === 'fulfilled' ? end.value : []));
+    const bad = [...read, ...(await this.rest())].filter(({ loss }) => !Number.isFinite(loss));
+    return bad.sort((a, b) => a.index - b.index)[0];
+  }
+
+  /**
    * Queues the passes of a step once more, call by call, with the same masks of dropout and no update: the gradients
    * lie in the parameters afterwards. The recorded steps are freed before.
    */

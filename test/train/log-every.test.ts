@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { cudaBackend, device, NotFiniteError, SpikeloomError, tensor } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
-import { sgd } from '../../lib/optim/index.ts';
+import { type NamedParameter, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';
 import { Progress, type StepProgress } from '../../lib/train/progress.ts';
 import { parseRecipe } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
@@ -51,6 +51,28 @@ async function trained(on: string, out: string, options: Partial<TrainOptions> =
   const state = file.names.map((name) => Buffer.from(file.read(name).buffer).toString('base64'));
   file.close();
   return { reports, state, interrupted: run.interrupted, steps: progress.steps };
+}
+
+/**
+ * Makes the loss of the step behind the n-th NaN, and fails the read of the n-th for it: on a GPU a read may end that
+ * late.
+ */
+function noticedEarly(on: string, nth: number): OptimizerFactory {
+  const usual = sgd({ lr: 0.05 });
+  const make = (parameters: readonly NamedParameter[]) => {
+    const optimizer = usual(parameters);
+    const step = optimizer.step.bind(optimizer);
+    const bias = parameters.at(-1)!.tensor;
+    let steps = 0;
+    optimizer.step = () => {
+      step();
+      if (++steps !== nth) return;
+      bias.set(new Float32Array(bias.shape[0]!).fill(Number.NaN));
+      needFinite(tensor(Float32Array.of(Number.NaN), { device: device(on) }));
+    };
+    return optimizer;
+  };
+  return Object.assign(make, { settings: usual.settings });
 }
 
 for (const on of testDevices) {
@@ -107,6 +129,18 @@ for (const on of testDevices) {
         /^epoch 1, step [23] of 6: the loss must be a finite number, but is (NaN|-?Infinity)\.$/,
       );
       expect(messages).to.deep.equal([messages[0], messages[0], messages[0]]);
+    });
+
+    it('names the step of such a loss, though the read of the step before fails for it', async () => {
+      const seen: (string | undefined)[] = [];
+      for (const logEvery of [1, 3, MOST_LOGGED]) {
+        const options = { optimizer: noticedEarly(on, 2), epochs: 1, record: false, logEvery };
+        const { message } = await failure(trained(on, folder(), options));
+        seen.push(
+          /^epoch 1, step 3 of 6: the loss must be a finite number, but is \S+?\. /.exec(message)?.[0] ?? message,
+        );
+      }
+      expect(seen).to.deep.equal(Array(3).fill('epoch 1, step 3 of 6: the loss must be a finite number, but is NaN. '));
     });
 
     it('are read at every step on the CPU and at every tenth on a GPU, where nothing is said', () =>
