@@ -1,5 +1,7 @@
 #include "cuda/trouble.h"
 
+#include <atomic>
+
 #include "core/bad_data.h"
 
 namespace spikeloom::cuda {
@@ -21,7 +23,7 @@ void closeTrouble(Context& context) {
 
 void reportTrouble(Context& context, Status* status) {
   Trouble& found = *context.trouble;
-  if (!found.op) return;
+  if (!std::atomic_ref(found.op).load(std::memory_order_acquire)) return;
   const auto index = static_cast<long long>(found.index);
   if (found.kind == Trouble::Kind::label) fail(status, kLabelRule, found.op, static_cast<int>(found.label), index, static_cast<long long>(found.classes - 1));
   else if (found.kind == Trouble::Kind::number) fail(status, kFiniteRule, found.op, index, found.number);

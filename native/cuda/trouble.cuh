@@ -15,9 +15,14 @@ __global__ void checkEachKernel(Rule rule, int64_t n, Trouble* trouble, int32_t*
   firsts[threadIdx.x] = first;
   if (!__syncthreads_or(first < n) || threadIdx.x != 0) return;
   for (int i = 1; i < kThreads; i++) first = firsts[i] < first ? firsts[i] : first;
-  const Trouble told = rule.told(first);
+  Trouble told = rule.told(first);
   if (*isStopped) return;
+  // The host may look at any time, for work in front of this: where it sees the op it is to see the rest.
+  const char* const op = told.op;
+  told.op = nullptr;
   *trouble = told;
+  __threadfence_system();
+  *const_cast<const char* volatile*>(&trouble->op) = op;
   *isStopped = 1;
 }
 

@@ -136,6 +136,7 @@ inline int __all_sync(unsigned mask, int p, SPIKELOOM_FROM) {
 
 inline void __threadfence() { spikeloom::emulated::fence(); }
 inline void __threadfence_block() {}
+inline void __threadfence_system() { __threadfence(); }
 
 #define SPIKELOOM_ATOMIC(name, update)                                                                     \
   template <class T>                                                                                       \
