@@ -32,7 +32,7 @@ function addPeers(program: Command): void {
     .option('--python <file>', "Python with PyTorch and the network's library; else SPIKELOOM_PEERS_PYTHON names it")
     .option(
       '--forms <form...>',
-      "ways to compute FSTA in the peer: 'expanded', 'expanded-amp' (GPU), 'collapsed' (default: expanded collapsed), and 'best', the fastest that PyTorch makes of the latter; of another library's network: 'plain' and 'best' (default: both), or speed-ups as in 'bf16+compile'",
+      "ways to compute FSTA in the peer: 'expanded', 'expanded-amp' (GPU), 'collapsed' (default: expanded collapsed), 'best', the fastest that PyTorch makes of the latter, and speed-ups as in 'collapsed+bf16+compile'; of another library's network: 'plain' and 'best' (default: both), or 'bf16+compile'",
     )
     .addOption(precisionOption('--precisions <type...>', 'ours; default: fp32 and bf16, or what --precision asks for'))
     .option('--rounds <n>', 'times that every side runs', wholeNumber(1, 100), 3)

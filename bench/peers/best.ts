@@ -9,6 +9,9 @@ const SPEEDUPS = ['bf16', 'channels_last', 'compile'];
 /** Those of library_step.py. */
 export const LIBRARY_SPEEDUPS = ['once', ...SPEEDUPS];
 
+/** Those of torch_step.py. */
+export const TORCH_SPEEDUPS = [...SPEEDUPS, 'amp', 'graphs'];
+
 /** On a GPU: fewer, since each is compiled separately; 'graphs' compiles for CUDA graphs. */
 const ON_GPU = [
   [],

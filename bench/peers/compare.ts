@@ -8,7 +8,7 @@ import { planOf } from '../networks.ts';
 import { libraryOf, median, placeOf, type StepOptions } from '../options.ts';
 import { provenance } from '../provenance.ts';
 import { makeFolderOf, writeResult } from '../result-file.ts';
-import { findBest, LIBRARY_SPEEDUPS, type Tried } from './best.ts';
+import { findBest, LIBRARY_SPEEDUPS, TORCH_SPEEDUPS, type Tried } from './best.ts';
 import {
   commandOf,
   findPython,
@@ -40,9 +40,18 @@ export function formsOf(model: string): { all: string[]; usual: string[] } {
   return { all: ['expanded', 'expanded-amp', 'collapsed', 'best'], usual: ['expanded', 'collapsed'] };
 }
 
-/** Whether a form is speed-ups of another library's network, as in 'bf16+compile'. */
-const isJoined = (model: string, form: string): boolean =>
-  libraryOf(model) !== undefined && form.split('+').every((word) => LIBRARY_SPEEDUPS.includes(word));
+/**
+ * A form with speed-ups joined to it: 'collapsed+bf16+graphs'; of another library's network, which has one form, they
+ * stand alone: 'bf16+compile'.
+ */
+function joined(model: string, form: string): { base: string; speedups: string[] } | undefined {
+  const speedups = form.split('+');
+  const [base, known] = libraryOf(model) ? ['plain', LIBRARY_SPEEDUPS] : [speedups.shift()!, TORCH_SPEEDUPS];
+  const isForm = libraryOf(model) !== undefined || ['expanded', 'collapsed'].includes(base);
+  return isForm && speedups.length > 0 && speedups.every((word) => known.includes(word))
+    ? { base, speedups }
+    : undefined;
+}
 
 interface Runs {
   side: Side;
@@ -114,15 +123,13 @@ export function shownCommand(words: readonly string[]): string {
   return ['npm run bench --', ...kept].join(' ');
 }
 
-/** 'expanded-amp': as the authors run it on a GPU, in mixed precision; of another library's network speed-ups, joined. */
-function plainSide(options: StepOptions, python: string, form: string): Side {
-  if (isJoined(options.model, form)) {
-    const speedups = form.split('+');
-    return torchSide(options, python, 'plain', speedups, `${peerOf(options.model)} (${speedups.join(', ')})`);
-  }
-  return form === 'expanded-amp'
-    ? torchSide(options, python, 'expanded', ['amp'], 'torch expanded (amp)')
-    : torchSide(options, python, form);
+/** 'expanded-amp': as the authors run it on a GPU, in mixed precision. */
+export function plainSide(options: StepOptions, python: string, form: string): Side {
+  const found = form === 'expanded-amp' ? { base: 'expanded', speedups: ['amp'] } : joined(options.model, form);
+  if (!found) return torchSide(options, python, form);
+  const { base, speedups } = found;
+  const name = [peerOf(options.model), ...(base === 'plain' ? [] : [base]), `(${speedups.join(', ')})`].join(' ');
+  return torchSide(options, python, base, speedups, name);
 }
 
 async function compare(options: PeerOptions, python: string) {
@@ -200,10 +207,13 @@ function show({ sides, options, tried, memory }: Comparison): string {
 
 export function refuseUnknownForms({ model, forms = [] }: Pick<PeerOptions, 'model' | 'forms'>): void {
   const { all } = formsOf(model);
-  const unknown = forms.find((form) => !all.includes(form) && !isJoined(model, form));
-  const more = libraryOf(model) ? ` and speed-ups of ${LIBRARY_SPEEDUPS.join(', ')} joined by '+'` : '';
-  if (unknown !== undefined)
-    throw new UsageError(`--forms takes ${all.join(', ')}${more} for ${model}, not '${unknown}'`);
+  const unknown = forms.find((form) => !all.includes(form) && !joined(model, form));
+  if (unknown === undefined) return;
+  const [what, known] = libraryOf(model)
+    ? ['speed-ups', LIBRARY_SPEEDUPS]
+    : ["'expanded' or 'collapsed' with speed-ups", TORCH_SPEEDUPS];
+  const more = `${what} of ${known.join(', ')} joined by '+'`;
+  throw new UsageError(`--forms takes ${all.join(', ')} and ${more} for ${model}, not '${unknown}'`);
 }
 
 export async function peersCommand(options: PeerOptions): Promise<void> {

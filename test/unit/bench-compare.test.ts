@@ -3,7 +3,7 @@ import { pointOf } from '../../bench/curve.ts';
 import { networkOf, planOf } from '../../bench/networks.ts';
 import type { StepOptions } from '../../bench/options.ts';
 import { findBest, variants } from '../../bench/peers/best.ts';
-import { formsOf, refuseUnknownForms, shownCommand } from '../../bench/peers/compare.ts';
+import { formsOf, plainSide, refuseUnknownForms, shownCommand } from '../../bench/peers/compare.ts';
 import { type Measured, ourSide, packagesOf, type Side, torchSide } from '../../bench/peers/sides.ts';
 import { drawPicture, type Pictured } from '../../bench/picture.ts';
 import { backward, keep, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
@@ -100,6 +100,24 @@ describe('bench: sides of a comparison', () => {
       /once, bf16.*joined by '\+'.*not 'bf16\+fast'/,
     );
     expect(() => refuseUnknownForms({ model: 'fsta-resnet20', forms: ['bf16'] })).to.throw(/expanded.*not 'bf16'/);
+  });
+
+  it('a form of ours takes part with given speed-ups, too', () => {
+    const { name, args } = plainSide(options, 'python3', 'collapsed+bf16+graphs');
+    expect(name).to.equal('torch collapsed (bf16, graphs)');
+    expect(args[args.indexOf('--form') + 1]).to.equal('collapsed');
+    expect(args.slice(-3)).to.deep.equal(['--speedups', 'bf16', 'graphs']);
+    expect(plainSide(options, 'python3', 'expanded-amp')).to.deep.equal(plainSide(options, 'python3', 'expanded+amp'));
+    expect(plainSide(options, 'python3', 'expanded')).to.deep.equal(torchSide(options, 'python3', 'expanded'));
+    refuseUnknownForms({
+      model: options.model,
+      forms: ['expanded+amp', 'collapsed+bf16+channels_last+graphs', 'best'],
+    });
+    for (const form of ['collapsed+', 'collapsed+once', 'best+bf16', 'plain+bf16', 'bf16+graphs', '']) {
+      expect(() => refuseUnknownForms({ model: options.model, forms: [form] }), form).to.throw(
+        "'expanded' or 'collapsed' with speed-ups of bf16, channels_last, compile, amp, graphs",
+      );
+    }
   });
 
   it('ours takes the precision it is given', () => {
