@@ -194,7 +194,7 @@ together() {
 }
 
 spikeloom() { echo "node --import tsx lib/cli/main.ts"; }
-mocha() { echo "node --import tsx node_modules/mocha/bin/mocha.js --no-config --timeout 600000 --exit"; }
+mocha() { echo "node --import tsx node_modules/mocha/bin/mocha.js --no-config --timeout 600000 --fail-zero --exit"; }
 
 # Whether what was packed as it was built loads here: an addon of Node, or any other library.
 loads() {
@@ -232,7 +232,7 @@ usable() {
 }
 
 # the first words of the tables' names
-ops() { sed -n "s/^  name: '\([A-Za-z0-9]*\).*/\1/p" "$work"/tree/test/ops/*.ts | sort -u; }
+ops() { sed -n "s/^  name: ['\`]\([A-Za-z0-9]*\).*/\1/p" "$work"/tree/test/ops/*.ts | sort -u; }
 
 tables() {
   item seam 120 $(mocha) test/unit/cuda-seam.test.ts test/unit/device-graphs.test.ts
@@ -260,7 +260,7 @@ sanitizer() {
   command -v compute-sanitizer > /dev/null || { lacks sanitizer compute-sanitizer nvcc; return 0; }
   for tool in memcheck racecheck; do
     for op in ${sanitized:-$(ops)}; do
-      item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g " $op\b.* on cuda .*twice the same bits"
+      item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g " $op\b.* on cuda .*twice with the same bits"
     done
   done
 }
