@@ -5,8 +5,8 @@
 # There, in the packed folder:
 #   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order.
 #                                              all: every one; quarter: of all of them what a quarter of an hour with a
-#                                              GPU is best spent on, the most telling first
-# A piece ends within GPU_CHECK_SECONDS (default 480) or a little later and says 'to be continued' with status 3 where
+#                                              GPU is best spent on, the most telling first: two calls
+# A call ends within GPU_CHECK_SECONDS (default 480, of quarter 540) or a little later and says 'to be continued' with status 3 where
 # there is more to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed,
 # see the logs.
 #   GPU_CHECK_WORK     what is built, and marks of what is done (default: work beside the script)
