@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { compile } from './compile.ts';
 import type { Cost } from './cost.ts';
 import type { StepOptions } from './options.ts';
 
@@ -27,20 +28,6 @@ export interface Ceilings {
   bf16?: number;
 }
 
-async function compile(file: string): Promise<void> {
-  const flags = ['-std=c++17', '-O3', '-march=native', '-pthread', SOURCE, '-o', file];
-  let last: Error | undefined;
-  for (const compiler of process.env.CXX ? [process.env.CXX] : ['g++', 'c++', 'clang++']) {
-    try {
-      await start(compiler, flags);
-      return;
-    } catch (error) {
-      last ??= error as Error;
-    }
-  }
-  throw last;
-}
-
 /** Of a GPU: what PyTorch's copies and matrix products reach on it. */
 async function ofGpu(device: string): Promise<Ceilings> {
   const python = process.env.SPIKELOOM_PEERS_PYTHON;
@@ -60,7 +47,7 @@ export async function measureCeilings({
   try {
     if (device !== 'cpu') return await ofGpu(device);
     const file = join(folder, 'ceilings');
-    await compile(file);
+    await compile(['-O3', '-march=native', '-pthread', SOURCE, '-o', file]);
     const { stdout } = await start(file, [String(threads)]);
     return JSON.parse(stdout) as Ceilings;
   } catch (error) {

@@ -10,6 +10,7 @@ import type { ConvolutionOptions } from './convolutions.ts';
 import type { CurveOptions } from './curve.ts';
 import type { DataBenchOptions } from './data.ts';
 import type { GradientsOptions } from './gradients.ts';
+import type { KernelsOptions } from './kernels.ts';
 import type { LatenessOptions } from './lateness.ts';
 import type { OpsOptions } from './ops.ts';
 import { addStepOptions, precisionOption, type StepOptions } from './options.ts';
@@ -132,6 +133,9 @@ function makeProgram(): Command {
   );
   addOutput(measuring('roofline', 'a whole step, call by call, beside the ceilings of the machine')).action(
     async (options: RooflineOptions) => (await import('./roofline.ts')).rooflineCommand(options),
+  );
+  addOutput(measuring('kernels', 'how long each kernel of a step takes on a GPU (CUPTI)')).action(
+    async (options: KernelsOptions) => (await import('./kernels.ts')).kernelsCommand(options),
   );
   const curve = program.command('curve').description('time and memory of a step for several numbers of time steps');
   addOutput(addStepOptions(curve, [2, 4, 8, 16])).action(async (options: CurveOptions) =>

@@ -6,9 +6,9 @@
 #   sh gpu-check.sh PIECE...                   build, tables, verify, sanitizer, train, bench, profile; in this order.
 #                                              all: every one; quarter: of all of them what a quarter of an hour with a
 #                                              GPU is best spent on, the most telling first: two calls
-# A call ends within GPU_CHECK_SECONDS (default 480, of quarter 540) or a little later and says 'to be continued' with status 3 where
-# there is more to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1: something failed,
-# see the logs.
+# A call ends within GPU_CHECK_SECONDS (default 480, of quarter 540) or a little later and says 'to be continued' with
+# status 3 where there is more to do: call it again. What is done is not done again; GPU_CHECK_AGAIN=1 does. Status 1:
+# something failed, see the logs.
 #   GPU_CHECK_WORK     what is built, and marks of what is done (default: work beside the script)
 #   GPU_CHECK_OUT      JSON and logs (default: out in GPU_CHECK_WORK); all of it once more in $OUT/gpu-check.tar.gz, if
 #                      there is a folder $OUT
@@ -133,7 +133,7 @@ unpack() {
 
 # lacks PIECE PROGRAM ORIGIN: ends it all, unless other pieces are planned
 lacks() {
-  [ -n "$plan" ] || die "$1 needs $2, which comes with $3"
+  [ -n "$plan$beside" ] || die "$1 needs $2, which comes with $3"
   say "$1 needs $2, which comes with $3"
 }
 
@@ -301,19 +301,23 @@ bench() {
   item peers-best 470 "$@" peers $usual --rounds 1 --forms best --out "$out/peers-best.json"
 }
 
-# the five kernels that take the longest in a step, with ncu's figures for them
+# every kernel of a step, and ncu's figures for the five that take the longest
 profile() {
   [ -z "$emulated" ] || { say 'profile: needs a GPU'; return; }
-  command -v ncu > /dev/null || { lacks profile ncu 'the CUDA toolkit'; return 0; }
-  step="node --import tsx bench/main.ts step --device $device --batch 128 --warmup 0 --repeats 1 --precision ${GPU_CHECK_PRECISION:-bf16}"
-  item kernels 470 sh -c "ncu --clock-control none --csv --print-units base --metrics gpu__time_duration.sum,launch__grid_size --launch-count 1000 $step > '$out/kernels.csv'"
+  set -- --device "$device" --batch 128 --precision "${GPU_CHECK_PRECISION:-bf16}"
+  item kernels 120 node --import tsx bench/main.ts kernels "$@" --warmup 5 --repeats 5 --out "$out/kernels.json"
   [ -f "$work/done/kernels" ] || return 0
-  heaviest=$(node "$work/tree/scripts/heaviest-kernels.mjs" "$out/kernels.csv" "$out/kernels.json") || die "profile: $out/kernels.csv lists no kernels"
-  item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details --log-file "$out/heaviest.csv" $step
+  command -v ncu > /dev/null || { lacks heaviest ncu 'the CUDA toolkit'; return 0; }
+  heaviest=$(node -e '
+    const { kernels } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+    const names = kernels.filter(({ blocks }) => blocks > 0).map(({ name }) => name.replace(/<.*/, "").replace(/.*::/, ""));
+    console.log([...new Set(names)].slice(0, 5).join("|"));' "$out/kernels.json")
+  item heaviest 470 ncu --clock-control none --set detailed --kernel-name "regex:^($heaviest)\$" --launch-count 40 --csv --page details \
+    --log-file "$out/heaviest.csv" node --import tsx bench/main.ts step "$@" --warmup 0 --repeats 1
 }
 
 # PIECE/ITEM:SECONDS: timings, the most telling first, before and after all that may run beside other work.
-SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 bench/roofline-bf16:90 profile/kernels:60"}
+SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 profile/kernels:60 bench/roofline-bf16:90"}
 LATER=${GPU_CHECK_LATER-"bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
   bench/roofline-fp32:60 bench/curve-bf16:60"}
 

@@ -76,9 +76,13 @@ export function torchSide(
 
 export const commandOf = ({ shown, args }: Side): string => [shown, ...args].join(' ');
 
-/** @throws SpikeloomError with the last line the program wrote, UsageError where it took its options for wrong */
-export async function runSide({ name, program, args }: Side): Promise<Measured> {
-  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24 }).catch(
+/**
+ * @param variables of the environment, beside those of this process
+ * @throws SpikeloomError with the last line the program wrote, UsageError where it took its options for wrong
+ */
+export async function runSide({ name, program, args }: Side, variables: NodeJS.ProcessEnv = {}): Promise<Measured> {
+  const env = { ...process.env, ...variables };
+  const { stdout } = await start(program, args, { cwd: root, maxBuffer: 2 ** 24, env }).catch(
     (error: Error & { code?: unknown }) => {
       const Kind = error.code === EXIT.usage ? UsageError : SpikeloomError;
       throw new Kind(`a run of ${name} failed: ${lastLine(error)}`, { cause: error });
