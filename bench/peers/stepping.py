@@ -96,7 +96,7 @@ def time_step(net, optimizer, x, labels, half, scaler):
 def report(args, before, net, parameters, training, **more):
     """Times the steps and prints one JSON line, as `bench step --json` does. `training`: optimizer, images, labels."""
     half = torch.float16 if 'amp' in args.speedups else torch.bfloat16 if 'bf16' in args.speedups else None
-    scaler = torch.cuda.amp.GradScaler() if 'amp' in args.speedups else None
+    scaler = torch.amp.GradScaler('cuda') if 'amp' in args.speedups else None
     on_gpu = args.device != 'cpu'
     for _ in range(args.warmup):
         time_step(net, *training, half, scaler)
