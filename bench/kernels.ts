@@ -28,11 +28,15 @@ const NAME_WIDTH = 90;
 /** Where a CUDA toolkit may be: as said, beside nvcc, or where it is usually installed. */
 function toolkits(): string[] {
   const { CUDA_HOME, CUDA_PATH, PATH = '' } = process.env;
-  if (CUDA_HOME || CUDA_PATH)
-    return [CUDA_HOME, CUDA_PATH].filter((home) => home !== undefined && home !== '') as string[];
+  const said = [CUDA_HOME, CUDA_PATH].filter((home): home is string => home !== undefined && home !== '');
   const beside = PATH.split(delimiter).filter((folder) => folder !== '' && existsSync(join(folder, 'nvcc')));
   const usual = existsSync('/usr/local') ? readdirSync('/usr/local').filter((name) => /^cuda(-\d|$)/.test(name)) : [];
-  return [...beside.map((folder) => dirname(folder)), ...usual.sort().map((name) => `/usr/local/${name}`)];
+  const homes = [
+    ...said,
+    ...beside.map((folder) => dirname(folder)),
+    ...usual.sort().map((name) => `/usr/local/${name}`),
+  ];
+  return [...new Set(homes)];
 }
 
 /** The folder of cupti.h, and the library. @throws SpikeloomError where either is missing */
