@@ -21,6 +21,7 @@ struct RawCurrent {
 // The bits of vector c of the pixel whose words begin at `first`, lowest first; what follows them is other channels'.
 template <int N>
 __device__ __forceinline__ uint32_t bitsOf(const uint32_t* words, uint32_t first, uint32_t c) {
+  if constexpr (N == 8) return reinterpret_cast<const uint8_t*>(words + first)[c];
   const uint32_t channel = c * N;
   return words[first + channel / 32] >> (channel % 32);
 }

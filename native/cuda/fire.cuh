@@ -35,16 +35,23 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = current.mapAt(at.vector);
   const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
+  const GateScale<T> scale = all.gate.scale();
+  T gains[kHeld] = {};
+  if constexpr (kWhole) {
+#pragma unroll
+    for (int j = 0; j < kHeld; j++) gains[j] = all.gate.gain(j * tiles.B + at.b);
+  }
   const bool ownsWord = at.hasChannels && c * N % 32 == 0;
   for (uint32_t p = at.begin; p < at.end; p += at.rows) {
     const uint32_t i = at.b * tiles.P + at.pixelAt(p), mask = at.has(p) ? ~0u : 0u;
-    const T k = all.gate.factor(all.gate.open(i));
-    T v[N] = {};
+    const T mapped = all.gate.map(i);
+    T k = 1, v[N] = {};
     if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * tiles.vectors + at.vector, v);
     for (uint32_t first = 0; first < steps; first += kHeld) {
       RawCurrent<S, N> raw[kHeld];
 #pragma unroll
       for (int j = 0; j < kHeld; j++) raw[j] = current.read(kWhole || first + j < steps ? first + j : first, i, at.vector);
+      if (first == 0) k = all.gate.factor(scale, all.gate.open(mapped));
 #pragma unroll
       for (int j = 0; j < kHeld; j++) {
         const uint32_t t = first + j;
@@ -52,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
         T x[N], u[N];
         current.value(raw[j], map, at.vector, x);
         if (all.gate.a) {
-          const T factor = all.gate.gain(t * tiles.B + at.b) * k;
+          const T factor = (kWhole ? gains[j] : all.gate.gain(t * tiles.B + at.b)) * k;
 #pragma unroll
           for (int e = 0; e < N; e++) x[e] = x[e] * factor;
         }
@@ -69,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
 
 template <class T, class S, int N, int kHeld, bool kWhole>
 void fireAs(const Call& call, const FireSizes& s, const Current<T, S, N>& current, const FireRest<T>& rest) {
-  const PixelTiles<N> tiles(s.B, s.P, s.C);
+  const PixelTiles<N> tiles(s.B, s.P, s.C, 1, 3);
   if (tiles.fits(call, s.steps)) launch(call, fireKernel<T, S, N, kHeld, kWhole>, tiles.blocks(), current, rest, tiles);
 }
 

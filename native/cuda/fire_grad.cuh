@@ -36,11 +36,11 @@ struct Totals {
   T channels[2][N] = {};  // sums of g and of g (y - mean)
   T ga[kHeld] = {};
   T logit = 0;
-  GateScalars gate;
+  GateScalars<T> gate;
 };
 
 // The steps of one pixel that a thread holds: first <= t < first + kHeld, of which `count` there are.
-template <class T, class S, class A, int N, int kHeld, bool kWhole>
+template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual>
 struct Segment {
   const FireGradient<T, S, A>& all;
   const Current<T, S, N>& current;
@@ -50,7 +50,7 @@ struct Segment {
   RawCurrent<S, N> raw[kHeld];
   Packed<A, N> arrived[kHeld];
   uint32_t fired[kHeld];
-  T u[kHeld][N], start[N];
+  T x[kWhole ? kHeld : 1][N], u[kHeld][N], start[N];  // x before the gate, where it is kept
 
   __device__ __forceinline__ Segment(const FireGradient<T, S, A>& all_, const Current<T, S, N>& current_, const ChannelMap<T, N>& map_,
                                      uint32_t pixels_, uint32_t i_, uint32_t c_)
@@ -60,22 +60,18 @@ struct Segment {
   __device__ __forceinline__ uint32_t place(uint32_t t) const { return (t * pixels + i) * current.vectors + c; }
   __device__ __forceinline__ uint32_t firedAt(uint32_t t) const { return bitsOf<N>(all.s, (t * pixels + i) * current.words, c); }
 
-  // u and the v after it at one step; v is the one before.
-  __device__ __forceinline__ void charge(const RawCurrent<S, N>& from, uint32_t bits, T factor, T (&membrane)[N], T (&v)[N]) const {
-    T x[N];
-    current.value(from, map, c, x);
-    if (all.gate.a) {
+  // u and the v after it at one step; v is the one before. own: the current before the gate.
+  __device__ __forceinline__ void charge(const RawCurrent<S, N>& from, uint32_t bits, T factor, T (&own)[N], T (&membrane)[N], T (&v)[N]) const {
+    T gated[N];
+    current.value(from, map, c, own);
 #pragma unroll
-      for (int e = 0; e < N; e++) x[e] = x[e] * factor;
-    }
-    all.neuron.template charge<N>(v, x, membrane);
+    for (int e = 0; e < N; e++) gated[e] = all.gate.a ? own[e] * factor : own[e];
+    all.neuron.template charge<N>(v, gated, membrane);
     all.neuron.template reset<N>(membrane, bits, v);
   }
 
-  // Reads the steps from `first_` on and computes their u. factor(t): the gate's. used: whether the place is the thread's own; another's gs
-  // may have become its g by now.
-  template <class F>
-  __device__ __forceinline__ void load(uint32_t first_, uint32_t steps, bool used, F&& factor) {
+  // Begins to read the steps from `first_` on. used: whether the place is the thread's own; another's gs may have become its g by now.
+  __device__ __forceinline__ void read(uint32_t first_, uint32_t steps, bool used) {
     first = first_;
     count = steps - first < kHeld ? steps - first : kHeld;
 #pragma unroll
@@ -85,16 +81,21 @@ struct Segment {
       fired[j] = firedAt(t);
       if (all.gs && used) arrived[j] = loadPacked<N>(all.gs, place(t));
     }
+  }
+
+  // Computes u of the steps that were read. factor(t): the gate's.
+  template <class F>
+  __device__ __forceinline__ void membranes(F&& factor) {
     T v[N] = {};
     if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * current.vectors + c, v);
     if (!kWhole) {
-      for (uint32_t t = 0; t < first; t++) charge(current.read(t, i, c), firedAt(t), factor(t), u[0], v);
+      for (uint32_t t = 0; t < first; t++) charge(current.read(t, i, c), firedAt(t), factor(t), x[0], u[0], v);
     }
 #pragma unroll
     for (int e = 0; e < N; e++) start[e] = v[e];
 #pragma unroll
     for (int j = 0; j < kHeld; j++) {
-      if (has(j)) charge(raw[j], fired[j], factor(first + j), u[j], v);
+      if (has(j)) charge(raw[j], fired[j], factor(first + j), x[kWhole ? j : 0], u[j], v);
     }
   }
 
@@ -102,8 +103,14 @@ struct Segment {
   __device__ __forceinline__ void back(int j, bool used, T (&G)[N], T (&gu)[N], T& logit) const {
     T gs[N] = {}, d[N];
     if (all.gs && used) unpack<T, N>(arrived[j], gs);
-    slope<T, N>(all.surrogate, all.neuron, u[j], d);
-    all.neuron.template gradient<N>(gs, G, u[j], fired[j], d, gu);
+    if constexpr (kUsual) {
+#pragma unroll
+      for (int e = 0; e < N; e++) d[e] = all.surrogate.usualDerivative(u[j][e] - all.neuron.hard.threshold);
+      all.neuron.template usualGradient<N>(j == kHeld - 1, gs, G, u[j], fired[j], d, gu);
+    } else {
+      slope<T, N>(all.surrogate, all.neuron, u[j], d);
+      all.neuron.template gradient<N>(gs, G, u[j], fired[j], d, gu);
+    }
 #pragma unroll
     for (int e = 0; e < N; e++) G[e] = all.neuron.hard.decay * gu[e];
     if (!all.learns) return;
@@ -115,19 +122,22 @@ struct Segment {
 
   // Through the gate: gu becomes g. Returns the sum of gu x over the channels.
   __device__ __forceinline__ T gateBack(int j, T factor, T (&gu)[N]) const {
-    T x[N], q = 0;
-    current.value(raw[j], map, c, x);
+    T own[N], q = 0;
+    if (!kWhole) current.value(raw[j], map, c, own);
 #pragma unroll
     for (int e = 0; e < N; e++) {
-      q = multiplyAdd(gu[e], x[e], q);
+      q = multiplyAdd(gu[e], kWhole ? x[kWhole ? j : 0][e] : own[e], q);
       gu[e] = gu[e] * factor;
     }
     return q;
   }
 
-  __device__ __forceinline__ void put(int j, const T (&g)[N], const T (&centre)[N], bool used, T (&sums)[2][N]) const {
+  // The means are read anew for every pixel, out of the nearest cache: there is no room to keep them.
+  __device__ __forceinline__ void put(int j, const T (&g)[N], bool used, T (&sums)[2][N]) const {
     if (all.g && used) storeVector<T, N>(all.g, place(first + j), g);
     if (!all.channelParts) return;
+    T centre[N] = {};
+    if (all.mean) loadVector<T, N>(all.mean, c, centre);
 #pragma unroll
     for (int e = 0; e < N; e++) {
       sums[0][e] += g[e];
@@ -139,21 +149,21 @@ struct Segment {
 // The block's sums over its pixels: ga of every t, then the totals.
 template <class T, int N, int kHeld, bool kWhole>
 __device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, double* part) {
-  if constexpr (kWhole) {
+  constexpr int kGains = kWhole ? kHeld : 0;
+  double sums[kGains + kGateTotals];
 #pragma unroll
-    for (int t = 0; t < kHeld; t++) writeSum(static_cast<double>(totals.ga[t]), part + t);
-  } else {
-    writeGains(steps, part);
-  }
-  writeSum(totals.gate.m, part + steps);
-  writeSum(totals.gate.n, part + steps + 1);
-  writeSum(static_cast<double>(totals.logit), part + steps + 2);
+  for (int t = 0; t < kGains; t++) sums[t] = static_cast<double>(totals.ga[t]);
+  sums[kGains] = totals.gate.gm();
+  sums[kGains + 1] = totals.gate.gn();
+  sums[kGains + 2] = static_cast<double>(totals.logit);
+  if (!kWhole) writeGains(steps, part);
+  writeSums(sums, part + (kWhole ? 0 : steps));
 }
 
 // kWhole: there are kHeld steps, and neither v0 nor gv nor gv0. kUsual: so are neuron and surrogate, and glogit is not wanted.
 template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual>
 __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Current<T, S, N> current, FireGradient<T, S, A> all, PixelTiles<N> tiles) {
-  const uint32_t steps = kWhole ? kHeld : current.steps;
+  const uint32_t steps = kWhole ? kHeld : current.steps, lastFirst = (steps - 1) / kHeld * kHeld;
   if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
   if constexpr (kUsual) {
@@ -163,20 +173,30 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
   }
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = current.mapAt(at.vector);
-  T centre[N] = {};
-  if (all.mean) loadVector<T, N>(all.mean, at.vector, centre);
+  const GateScale<T> scale = all.gate.scale();
+  T gains[kHeld] = {};
+  if constexpr (kWhole) {
+#pragma unroll
+    for (int j = 0; j < kHeld; j++) gains[j] = all.gate.gain(j * tiles.B + at.b);
+  }
+  const auto gain = [&](uint32_t t) {
+    if constexpr (kWhole) return gains[t];
+    else return all.gate.gain(t * tiles.B + at.b);
+  };
   Totals<T, N, kHeld> totals;
   for (uint32_t p = at.begin; p < at.end; p += at.rows) {
     const uint32_t i = at.b * tiles.P + at.pixelAt(p);
     const bool used = at.has(p);
-    const T open = all.gate.open(i), k = all.gate.factor(open);
-    const auto gain = [&](uint32_t t) { return all.gate.gain(t * tiles.B + at.b); };
+    const T mapped = all.gate.map(i);
+    Segment<T, S, A, N, kHeld, kWhole, kUsual> segment(all, current, map, tiles.pixels(), i, at.vector);
+    segment.read(lastFirst, steps, used);
+    const T open = all.gate.open(mapped), k = all.gate.factor(scale, open);
     T G[N] = {}, overTime = 0;
     if (!kWhole && all.gv && used) loadVector<T, N>(all.gv, i * tiles.vectors + at.vector, G);
-    Segment<T, S, A, N, kHeld, kWhole> segment(all, current, map, tiles.pixels(), i, at.vector);
-    for (uint32_t end = (steps + kHeld - 1) / kHeld * kHeld; end > 0; end -= kHeld) {
+    for (uint32_t end = lastFirst + kHeld; end > 0; end -= kHeld) {
       const uint32_t first = end - kHeld;
-      segment.load(first, steps, used, [&](uint32_t t) { return gain(t) * k; });
+      if (!kWhole && first != lastFirst) segment.read(first, steps, used);
+      segment.membranes([&](uint32_t t) { return gain(t) * k; });
 #pragma unroll
       for (int j = kHeld - 1; j >= 0; j--) {
         if (!segment.has(j)) continue;
@@ -184,11 +204,11 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
         segment.back(j, used, G, g, totals.logit);
         if (all.gate.a) {
           const T q = segment.gateBack(j, gain(first + j) * k, g);
-          overTime += q * gain(first + j);
-          if constexpr (kWhole) totals.ga[j] += q * k;
+          overTime = multiplyAdd(q, gain(first + j), overTime);
+          if constexpr (kWhole) totals.ga[j] = multiplyAdd(q, k, totals.ga[j]);
           else addGain(steps, first + j, q * k);
         }
-        segment.put(j, g, centre, used, totals.channels);
+        segment.put(j, g, used, totals.channels);
       }
     }
     if (!kWhole && all.gv0 && used) storeVector<T, N>(all.gv0, i * tiles.vectors + at.vector, G);
@@ -206,17 +226,6 @@ struct FireSums {
   GateOut<T> gate;
 };
 
-template <class T>
-struct PutSums {
-  T* sums;
-  int64_t C;
-
-  __device__ void operator()(int64_t c, const double (&found)[2]) const {
-    sums[c] = static_cast<T>(found[0]);
-    sums[C + c] = static_cast<T>(found[1]);
-  }
-};
-
 template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual = false>
 void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& current, FireGradient<T, S, A> all, const FireSums<T>& out) {
   const PixelTiles<N> tiles(s.B, s.P, s.C);
@@ -231,32 +240,37 @@ void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& cu
   if (numbers > 0) all.parts.r = reinterpret_cast<T*>(room + sums + channelSums);
   const Grid grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps));
   launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, grid, current, all, tiles);
-  if (out.sums) mergeChannelSums<2>(call, all.channelParts, tiles.parts(), tiles.C, PutSums<T>{out.sums, tiles.C});
-  finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate);
+  finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate, {all.channelParts, tiles.parts(), tiles.C, out.sums});
 }
 
-// The channels that a thread takes: what it holds of them for 4 steps leaves room for two blocks.
+// The channels that a thread takes: 16 bytes of up to 2 steps, half of it of more, which leaves room for two blocks.
 template <class S>
-constexpr int kGradVector = sizeof(S) == 2 ? 4 : 2;
+constexpr int kGradVector(int64_t steps) {
+  return static_cast<int>((steps <= 2 ? 16 : 8) / sizeof(S));
+}
 
-// makeCurrent.template operator()<N>() is the current in vectors of N channels; `vectors`: whether more than one may be taken.
-template <class T, class S, class A, class F>
-void fireGradient(const Call& call, const FireSizes& s, bool vectors, const FireGradient<T, S, A>& all, const FireSums<T>& out, F&& makeCurrent) {
-  constexpr int N = kGradVector<S>;
-  if (!vectors) return fireGradAs<T, S, A, 1, 4, false>(call, s, makeCurrent.template operator()<1>(), all, out);
-  const auto current = makeCurrent.template operator()<N>();
-  if (all.v0 || all.gv || all.gv0) return fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
-  if constexpr (sizeof(T) == 4 && sizeof(A) == sizeof(S)) {
-    const bool usual = all.neuron.isUsual() && all.surrogate.isUsual() && !all.learns;
-    const auto whole = [&]<int kSteps>() {
-      if (usual) fireGradAs<T, S, A, N, kSteps, true, true>(call, s, current, all, out);
-      else fireGradAs<T, S, A, N, kSteps, true>(call, s, current, all, out);
-    };
-    if (s.steps == 1) return whole.template operator()<1>();
-    if (s.steps == 2) return whole.template operator()<2>();
-    if (s.steps == 4) return whole.template operator()<4>();
+// makeCurrent.template operator()<N>() is the current in vectors of N channels; takes.template operator()<N>(): whether all tensors can be read
+// so.
+template <class T, class S, class A, class Takes, class F>
+void fireGradient(const Call& call, const FireSizes& s, const FireGradient<T, S, A>& all, const FireSums<T>& out, Takes&& takes, F&& makeCurrent) {
+  constexpr int N = kGradVector<S>(4);
+  const bool usual = all.neuron.isUsual() && all.surrogate.isUsual() && !all.learns;
+  const auto whole = [&]<int kSteps>() {
+    constexpr int kN = kGradVector<S>(kSteps);
+    if (!takes.template operator()<kN>()) return false;
+    const auto current = makeCurrent.template operator()<kN>();
+    if (usual) fireGradAs<T, S, A, kN, kSteps, true, true>(call, s, current, all, out);
+    else fireGradAs<T, S, A, kN, kSteps, true>(call, s, current, all, out);
+    return true;
+  };
+  if constexpr (sizeof(T) == 4) {
+    const bool alone = !all.v0 && !all.gv && !all.gv0;
+    if (alone && s.steps == 1 && whole.template operator()<1>()) return;
+    if (alone && s.steps == 2 && whole.template operator()<2>()) return;
+    if (alone && s.steps == 4 && whole.template operator()<4>()) return;
   }
-  fireGradAs<T, S, A, N, 4, false>(call, s, current, all, out);
+  if (takes.template operator()<N>()) fireGradAs<T, S, A, N, 4, false>(call, s, makeCurrent.template operator()<N>(), all, out);
+  else fireGradAs<T, S, A, 1, 4, false>(call, s, makeCurrent.template operator()<1>(), all, out);
 }
 
 }  // namespace spikeloom::cuda

@@ -4,6 +4,7 @@
 #include "core/lif_neuron.h"
 #include "core/surrogate.h"
 #include "cuda/kernel.h"
+#include "cuda/multiply_add.cuh"
 
 namespace spikeloom::cuda {
 
@@ -86,6 +87,17 @@ struct Neuron {
     }
   }
 
+  // The same of the usual neuron, its products fused: gu has the device's own bits. Behind the last step, whose G is 0, without it.
+  template <int N>
+  __device__ __forceinline__ void usualGradient(bool isLast, const T (&gs)[N], const T (&G)[N], const T (&u)[N], uint32_t fired, const T (&d)[N],
+                                                T (&gu)[N]) const {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      const T viaReset = isLast ? T(0) : G[i] * multiplyAdd(-u[i], d[i], T(1) - spike(fired, i));
+      gu[i] = isLast ? gs[i] * d[i] : multiplyAdd(gs[i], d[i], viaReset);
+    }
+  }
+
   static __device__ __forceinline__ T spike(uint32_t bits, int i) { return (bits >> i) & 1u ? T(1) : T(0); }
 };
 
@@ -98,16 +110,30 @@ struct AnySurrogate {
   TriangleSurrogate<T> triangle;
   RectangleSurrogate<T> rectangle;
   FastSigmoidSurrogate<T> fastSigmoid;
+  T bell[kTanhTerms];  // of the usual surrogate: its derivative by powers of z^2, highest first
 
   AnySurrogate(double kind_, double temperature)
       : kind(static_cast<Surrogate>(static_cast<int>(kind_))), tanh(temperature), atan(temperature), sigmoid(temperature),
-        triangle(temperature), rectangle(temperature), fastSigmoid(temperature) {}
+        triangle(temperature), rectangle(temperature), fastSigmoid(temperature) {
+    for (int i = 0; i < kTanhTerms; i++) {
+      bell[i] = static_cast<T>(static_cast<double>(tanh.quarter) * tanhTerm(i) * std::pow(temperature, 2 * (kTanhTerms - 1 - i)));
+    }
+  }
 
   // The usual surrogate is the default of float, tanh with a temperature of at most 1.
   bool isUsual() const { return sizeof(T) == 4 && kind == Surrogate::tanh && tanh.gentle; }
   __device__ __forceinline__ void takeAsUsual() {
     kind = Surrogate::tanh;
     tanh.gentle = true;
+  }
+
+  // The derivative of the usual surrogate, its products fused.
+  __device__ __forceinline__ T usualDerivative(T z) const {
+    const T w = z * z;
+    T p = bell[0];
+#pragma unroll
+    for (int i = 1; i < kTanhTerms; i++) p = multiplyAdd(p, w, bell[i]);
+    return magnitude(z) <= T(0.5) ? p : T(0);
   }
 
   // Calls body(surrogate), for tanh with its form known when compiled.

@@ -17,17 +17,26 @@ struct PixelTiles {
   uint32_t chunks;   // of an image's pixels
   uint32_t chunk;    // pixels in one
 
-  // Whole words of spikes lie in one group. repeats: how many such grids run side by side.
-  PixelTiles(int64_t B_, int64_t P_, int64_t C_, int64_t repeats = 1)
+  // Whole words of spikes lie in one group. repeats: how many such grids run side by side; resident: how many of the kernel's blocks a
+  // multiprocessor holds. Of the ways to cut, that one which 132 multiprocessors are through with first, if a block's start and end take as
+  // long as kAround of its rows.
+  PixelTiles(int64_t B_, int64_t P_, int64_t C_, int64_t repeats = 1, int64_t resident = 2)
       : B(static_cast<uint32_t>(B_)), P(static_cast<uint32_t>(P_)), C(static_cast<uint32_t>(C_)), vectors(C / N), group(1) {
-    constexpr int64_t kWantedBlocks = 1056;  // eight for each of 132 multiprocessors
+    constexpr int64_t kAround = 4, kMostWaves = 4;
     const uint32_t lanes = static_cast<uint32_t>(spikeWords(C_)) * 32 / N;
     while (group < 32 && group < lanes) group *= 2;
     tiles = (lanes + group - 1) / group;
     const uint32_t rows = kThreads / group, most = (P + rows - 1) / rows;
-    const int64_t atOnce = B_ * tiles * repeats, wanted = (kWantedBlocks + atOnce - 1) / atOnce;
-    const uint32_t cuts = wanted < most ? static_cast<uint32_t>(wanted) : most;
-    chunk = (most + cuts - 1) / cuts * rows;
+    const int64_t images = B_ * tiles * repeats, atOnce = 132 * resident;
+    chunk = rows;
+    int64_t least = INT64_MAX;
+    for (uint32_t cuts = 1; cuts <= most && (cuts == 1 || images * cuts <= kMostWaves * atOnce); cuts++) {
+      const uint32_t length = (most + cuts - 1) / cuts, used = (most + length - 1) / length;
+      const int64_t cost = (images * used + atOnce - 1) / atOnce * (length + kAround);
+      if (cost >= least) continue;
+      least = cost;
+      chunk = length * rows;
+    }
     chunks = (P + chunk - 1) / chunk;
   }
   // Blocks that share a tile; a block's number is part * tiles + tile.

@@ -219,34 +219,68 @@ __global__ void channelSumsKernel(ChannelGrid g, Read read, double* parts) {
   }
 }
 
-constexpr int kMergedChannels = 8;  // of a block of the second stage
-constexpr int kMergeRows = kThreads / kMergedChannels;
+constexpr int kMergedChannels = 4;  // of a block of the second stage: 32 bytes, what memory is read in
 
-template <int K, class Finish>
-__global__ void mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, Finish finish) {
-  __shared__ double shared[K][kMergeRows][kMergedChannels];
-  const int column = threadIdx.x % kMergedChannels, row = threadIdx.x / kMergedChannels;
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + column;
-  double sums[K] = {};
-#pragma unroll 4
-  for (int64_t i = row; i < (c < C ? chunks : 0); i += kMergeRows) {
+// A block of the second stage: its threads lie along the channels, then along the parts. Many parts get many threads, so that a thread has
+// all its reads under way together.
+constexpr int kMostMergeThreads = 1024;
+inline int mergeThreads(int64_t chunks) { return chunks > kThreads ? kMostMergeThreads : kThreads; }
+constexpr int kMergedAtOnce = 4;  // parts of a thread
+inline int64_t mergeBlocks(int64_t C) { return (C + kMergedChannels - 1) / kMergedChannels; }
+
+// K sums over the threads of a column, valid in the block's first row; all threads call it, once in a kernel.
+template <int K>
+__device__ void columnSums(double (&sums)[K]) {
+  __shared__ double shared[K][32][kMergedChannels];
+  const int column = threadIdx.x % kMergedChannels, warps = static_cast<int>(blockDim.x) / 32;
 #pragma unroll
-    for (int k = 0; k < K; k++) sums[k] += parts[(i * K + k) * C + c];
-  }
-#pragma unroll
-  for (int k = 0; k < K; k++) shared[k][row][column] = sums[k];
-  __syncthreads();
-  if (row > 0 || c >= C) return;
   for (int k = 0; k < K; k++) {
-    for (int i = 1; i < kMergeRows; i++) sums[k] += shared[k][i][column];
+    for (int step = kMergedChannels; step < 32; step *= 2) sums[k] += __shfl_xor_sync(kWholeWarp, sums[k], step);
+    if (threadIdx.x % 32 < kMergedChannels) shared[k][threadIdx.x / 32][column] = sums[k];
   }
-  finish(c, sums);
+  __syncthreads();
+  if (threadIdx.x >= kMergedChannels) return;
+#pragma unroll
+  for (int k = 0; k < K; k++) {
+#pragma unroll 8
+    for (int i = 1; i < warps; i++) sums[k] += shared[k][i][column];
+  }
 }
 
-// Adds parts [chunk][K][C] in the order of the chunks; finish(c, sums) for every channel.
+// The work of block `block` of mergeBlocks(C).
+template <int K, class Finish>
+__device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, int64_t C, const Finish& finish) {
+  const int64_t c = block * kMergedChannels + threadIdx.x % kMergedChannels;
+  const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
+  const int count = static_cast<int>(c < C ? chunks : 0);
+  double sums[K] = {};
+  for (int first = row; first < count; first += kMergedAtOnce * rows) {
+    double part[kMergedAtOnce][K];
+#pragma unroll
+    for (int j = 0; j < kMergedAtOnce; j++) {
+      const int i = first + j * rows;
+#pragma unroll
+      for (int k = 0; k < K; k++) part[j][k] = i < count ? parts[(static_cast<int64_t>(i) * K + k) * C + c] : 0;
+    }
+#pragma unroll
+    for (int j = 0; j < kMergedAtOnce; j++) {
+#pragma unroll
+      for (int k = 0; k < K; k++) sums[k] += part[j][k];
+    }
+  }
+  columnSums<K>(sums);
+  if (row == 0 && c < C) finish(c, sums);
+}
+
+template <int K, class Finish>
+__global__ void __launch_bounds__(kMostMergeThreads) mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, Finish finish) {
+  mergeSums<K>(blockIdx.x, parts, chunks, C, finish);
+}
+
+// Adds parts [chunk][K][C] in a fixed order; finish(c, sums) for every channel.
 template <int K, class Finish>
 void mergeChannelSums(const Call& call, const double* parts, int64_t chunks, int64_t C, Finish finish) {
-  launch(call, mergeSumsKernel<K, Finish>, (C + kMergedChannels - 1) / kMergedChannels, parts, chunks, C, finish);
+  launch(call, mergeSumsKernel<K, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, chunks, C, finish);
 }
 
 // K sums per channel over all pixels. A thread adds its pixels in Read::Real, everything else is added in double.
@@ -318,43 +352,44 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
   parts[(at.chunk * 2 + 1) * g.C + c] = total;
 }
 
-// The sum over the threads of a column of a block of kMergeRows x kMergedChannels, in all of them; all threads call it.
-__device__ inline double columnSum(double value, double (&shared)[kMergeRows][kMergedChannels]) {
-  const int column = threadIdx.x % kMergedChannels;
-  __syncthreads();
-  shared[threadIdx.x / kMergedChannels][column] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int i = 0; i < kMergeRows; i++) sum += shared[i][column];
-  return sum;
-}
-
-// mean = sum n_i mean_i / n, squares = sum (squares_i + n_i (mean_i - mean)^2): the parts are read twice, and nothing is divided on the way.
+// With d_i = mean_i - mean_0: mean = mean_0 + sum n_i d_i / n, squares = sum (squares_i + n_i d_i^2) - (sum n_i d_i)^2 / n. The parts are read
+// once, and what is taken off is at most as many times the result as there are parts.
 template <class Finish>
-__global__ void mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
-  __shared__ double shared[kMergeRows][kMergedChannels];
-  const int row = threadIdx.x / kMergedChannels;
+__global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
-  const int64_t chunks = c < C ? (pixels + length - 1) / length : 0;
-  const auto pixelsOf = [&](int64_t i) { return static_cast<double>(pixels - i * length < length ? pixels - i * length : length); };
-  double sum = 0, squares = 0;
-#pragma unroll 4
-  for (int64_t i = row; i < chunks; i += kMergeRows) sum += pixelsOf(i) * parts[i * 2 * C + c];
-  const double mean = columnSum(sum, shared) / static_cast<double>(pixels);
-#pragma unroll 4
-  for (int64_t i = row; i < chunks; i += kMergeRows) {
-    const double apart = parts[i * 2 * C + c] - mean;
-    squares += parts[(i * 2 + 1) * C + c] + pixelsOf(i) * apart * apart;
+  const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
+  const int chunks = static_cast<int>((pixels + length - 1) / length), count = c < C ? chunks : 0;
+  const double whole = static_cast<double>(length), rest = static_cast<double>(pixels - (chunks - 1) * length);
+  const double shift = c < C ? parts[c] : 0;
+  double sums[2] = {};
+  for (int first = row; first < count; first += kMergedAtOnce * rows) {
+    double mean[kMergedAtOnce], squares[kMergedAtOnce];
+#pragma unroll
+    for (int j = 0; j < kMergedAtOnce; j++) {
+      const int i = first + j * rows;
+      const double* part = parts + static_cast<int64_t>(i) * 2 * C + c;
+      mean[j] = i < count ? part[0] : shift;
+      squares[j] = i < count ? part[C] : 0;
+    }
+#pragma unroll
+    for (int j = 0; j < kMergedAtOnce; j++) {
+      const double apart = mean[j] - shift, weighted = (first + j * rows + 1 < chunks ? whole : rest) * apart;
+      sums[0] += weighted;
+      sums[1] += squares[j] + weighted * apart;
+    }
   }
-  const double total = columnSum(squares, shared);
-  if (row == 0 && c < C) finish(c, Moments{static_cast<double>(pixels), mean, total});
+  columnSums<2>(sums);
+  if (row > 0 || c >= C) return;
+  const double n = static_cast<double>(pixels), moved = sums[0] / n;
+  finish(c, Moments{n, shift + moved, sums[1] - sums[0] * moved});
 }
 
 // Merges parts [chunk][2][C], the means and the squared deviations of chunks of `length` pixels (the last may be shorter), in a fixed
 // order; finish(c, moments) for every channel.
 template <class Finish>
 void mergeChannelMoments(const Call& call, const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
-  launch(call, mergeMomentsKernel<Finish>, (C + kMergedChannels - 1) / kMergedChannels, parts, pixels, length, C, finish);
+  const int64_t chunks = (pixels + length - 1) / length;
+  launch(call, mergeMomentsKernel<Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, C, finish);
 }
 
 // A `finish` of moments: mean and biased variance, either may be null.

@@ -7,7 +7,6 @@ namespace {
 
 template <class T, class S, class A>
 void gradient(const Call& call) {
-  constexpr int N = kGradVector<S>;
   const TensorView *in = call.tensors, *out = call.tensors + 14;
   const double* a = call.attributes;
   const Shape5 s = shape5(in[12]);
@@ -19,8 +18,8 @@ void gradient(const Call& call) {
   all.g = as<S>(out[0]);
   all.learns = out[6].data != nullptr;
   const FireSums<T> sums{as<T>(out[1]), {as<T>(out[2]), as<T>(out[3]), as<T>(out[4]), as<T>(out[5]), as<T>(out[6])}};
-  const bool vectors = takesCurrent<S, N>(in[0], in[3]) && takesVectors<N>(s.C, all.gs) && takesVectors<N>(s.C, all.g);
-  fireGradient(call, {s.T, s.B, s.H * s.W, s.C}, vectors, all, sums, [&]<int kN>() { return Current<T, S, kN>(in, in + 3, s.T); });
+  const auto takes = [&]<int N>() { return takesCurrent<S, N>(in[0], in[3]) && takesVectors<N>(s.C, all.gs) && takesVectors<N>(s.C, all.g); };
+  fireGradient(call, {s.T, s.B, s.H * s.W, s.C}, all, sums, takes, [&]<int N>() { return Current<T, S, N>(in, in + 3, s.T); });
 }
 
 template <class T>

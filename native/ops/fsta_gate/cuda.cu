@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(kThreads) gateKernel(const T* x, GateIn<T> gat
   for (uint32_t p = at.begin; p < at.end; p += at.rows) {
     if (!at.has(p)) continue;
     const uint32_t i = at.b * tiles.P + at.pixelAt(p);
-    const T k = gate.factor(gate.open(i));
+    const T k = gate.factor(gate.scale(), gate.open(gate.map(i)));
     for (uint32_t t = 0; t < steps; t++) {
       const uint32_t place = (t * tiles.pixels() + i) * tiles.vectors + at.vector;
       const T factor = gate.gain(t * tiles.B + at.b) * k;
@@ -31,11 +31,11 @@ __global__ void __launch_bounds__(kThreads) gateGradKernel(const T* gy, const T*
                                                            uint32_t steps) {
   clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
-  GateScalars scalars;
+  GateScalars<T> scalars;
   for (uint32_t p = at.begin; p < at.end; p += at.rows) {
     const uint32_t i = at.b * tiles.P + at.pixelAt(p);
     const bool used = at.has(p);
-    const T open = gate.open(i), k = gate.factor(open);
+    const T open = gate.open(gate.map(i)), k = gate.factor(gate.scale(), open);
     T overTime = 0;
     for (uint32_t t = 0; t < steps; t++) {
       const uint32_t place = (t * tiles.pixels() + i) * tiles.vectors + at.vector;
@@ -57,9 +57,8 @@ __global__ void __launch_bounds__(kThreads) gateGradKernel(const T* gy, const T*
   }
   double* part = parts.sums + static_cast<int64_t>(blockIdx.x) * (steps + kGateTotals);
   writeGains(steps, part);
-  writeSum(scalars.m, part + steps);
-  writeSum(scalars.n, part + steps + 1);
-  writeSum(0, part + steps + 2);
+  double totals[kGateTotals] = {scalars.gm(), scalars.gn(), 0};
+  writeSums(totals, part + steps);
 }
 
 // Calls body.template operator()<N>() with the channels of a thread.

@@ -1,5 +1,8 @@
 // x is read once and the spikes are written once (cuda/fire.cuh); the gradient reads x, the spikes and gs once and writes gx once
 // (cuda/fire_grad.cuh, which says what long runs cost). The arithmetic is that of lif.h, unfused, so u has the bits of the CPU.
+#include <algorithm>
+#include <iterator>
+
 #include "cuda/fire.cuh"
 #include "cuda/fire_grad.cuh"
 #include "ops/lif/lif.h"
@@ -23,7 +26,6 @@ void lif(const Call& call) {
 
 template <class T>
 void lifGrad(const Call& call) {
-  constexpr int N = kGradVector<T>;
   const TensorView *in = call.tensors, *out = call.tensors + 6;
   const double* a = call.attributes;
   const FireSizes s = sizesOf(in[2]);
@@ -38,9 +40,8 @@ void lifGrad(const Call& call) {
   all.learns = out[2].data != nullptr;
   const FireSums<T> sums{nullptr, {nullptr, nullptr, nullptr, nullptr, as<T>(out[2])}};
   const T* vectored[] = {as<T>(in[2]), all.v0, all.gv, all.gs, all.g, all.gv0};
-  bool vectors = true;
-  for (const T* p : vectored) vectors = vectors && takesVectors<N>(s.C, p);
-  fireGradient(call, s, vectors, all, sums, [&]<int kN>() { return Current<T, T, kN>(in[2]); });
+  const auto takes = [&]<int N>() { return std::all_of(std::begin(vectored), std::end(vectored), [&](const T* p) { return takesVectors<N>(s.C, p); }); };
+  fireGradient(call, s, all, sums, takes, [&]<int N>() { return Current<T, T, N>(in[2]); });
 }
 
 SPIKELOOM_CUDA_KERNEL(kLif, lif)
