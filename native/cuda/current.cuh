@@ -91,7 +91,7 @@ struct Current {
 
   __device__ __forceinline__ void value(const RawCurrent<S, N>& raw, const ChannelMap<T, N>& map, uint32_t c, T (&x)[N]) const {
 #pragma unroll
-    for (int i = 0; i < N; i++) x[i] = map.scale[i] * loadAs(&raw.y.at[i]) + map.shift[i];
+    for (int i = 0; i < N; i++) x[i] = map.scale[i] * raw.y.number(i) + map.shift[i];
     if (bits) {
 #pragma unroll
       for (int i = 0; i < N; i++) x[i] = x[i] + ((raw.bits >> i) & 1u ? T(1) : T(0));
@@ -100,7 +100,7 @@ struct Current {
       loadVector<T, N>(rscale, c, slope);
       loadVector<T, N>(rshift, c, offset);
 #pragma unroll
-      for (int i = 0; i < N; i++) x[i] = x[i] + (slope[i] * loadAs(&raw.r.at[i]) + offset[i]);
+      for (int i = 0; i < N; i++) x[i] = x[i] + (slope[i] * raw.r.number(i) + offset[i]);
     }
   }
 };

@@ -141,7 +141,7 @@ struct Segment {
 #pragma unroll
     for (int e = 0; e < N; e++) {
       sums[0][e] += g[e];
-      sums[1][e] = multiplyAdd(g[e], loadAs(&raw[j].y.at[e]) - centre[e], sums[1][e]);
+      sums[1][e] = multiplyAdd(g[e], raw[j].y.number(e) - centre[e], sums[1][e]);
     }
   }
 };

@@ -33,12 +33,28 @@ __device__ __forceinline__ void storeAs(Bf16* p, float value) { p->bits = static
 template <class S, int kN>
 struct alignas(kN * sizeof(S) < 16 ? kN * sizeof(S) : 16) Packed {
   S at[kN];
+
+  __device__ __forceinline__ auto number(int i) const { return loadAs(&at[i]); }
+};
+
+// Two numbers of bf16 lie in one register and are taken out by one instruction each.
+template <int kN>
+  requires(kN % 2 == 0)
+struct alignas(kN < 8 ? 2 * kN : 16) Packed<Bf16, kN> {
+  uint32_t pairs[kN / 2];
+
+  __device__ __forceinline__ float number(int i) const {
+    const uint32_t bits = i % 2 ? pairs[i / 2] & 0xffff0000u : pairs[i / 2] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
 };
 
 template <class T, int kN, class S>
 __device__ __forceinline__ void unpack(const Packed<S, kN>& from, T (&to)[kN]) {
 #pragma unroll
-  for (int i = 0; i < kN; i++) to[i] = loadAs(&from.at[i]);
+  for (int i = 0; i < kN; i++) to[i] = from.number(i);
 }
 
 template <int kN, class S, class T>
@@ -51,10 +67,7 @@ __device__ __forceinline__ void storeMany(S* p, const T (&from)[kN]) {
   Packed<S, kN> packed;
   if constexpr (sizeof(T) == 4 && sizeof(S) == 2 && kN % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < kN; i += 2) {
-      const uint32_t pair = bf16Pair(from[i], from[i + 1]);
-      memcpy(&packed.at[i], &pair, sizeof pair);
-    }
+    for (int i = 0; i < kN; i += 2) packed.pairs[i / 2] = bf16Pair(from[i], from[i + 1]);
   } else {
 #pragma unroll
     for (int i = 0; i < kN; i++) storeAs(&packed.at[i], from[i]);

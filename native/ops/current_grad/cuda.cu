@@ -11,8 +11,6 @@
 namespace spikeloom::cuda {
 namespace {
 
-constexpr int kAtOnce = 2;  // pixels whose reads are under way together
-
 // gy = slope (sum of gx) + tilt y + level, per channel.
 template <class T>
 struct Line {
@@ -22,11 +20,16 @@ struct Line {
 template <class T, class S>
 struct CurrentGradient : CurrentGradTensors<T, S> {
   uint32_t steps, ySteps;
+  T perElement, perChannel;  // 1 / (C H W), 1 / C
 
   explicit CurrentGradient(const Call& call)
       : CurrentGradTensors<T, S>(call),
         steps(static_cast<uint32_t>(call.tensors[0].dims[0])),
-        ySteps(static_cast<uint32_t>(call.tensors[1].dims[0])) {}
+        ySteps(static_cast<uint32_t>(call.tensors[1].dims[0])) {
+    const Shape5 s = shape5(call.tensors[0]);
+    perElement = static_cast<T>(1 / static_cast<double>(s.C * s.H * s.W));
+    perChannel = static_cast<T>(1 / static_cast<double>(s.C));
+  }
 };
 
 // What the statistics add to the gradient of x in one (t,b), for a vector of channels.
@@ -34,19 +37,22 @@ template <class T, int N>
 struct Parts {
   T flat, share;
   const T* plane;  // or null
+  bool hasPeak;
   Packed<int32_t, N> largest;
 
   template <class S>
   __device__ __forceinline__ Parts(const CurrentGradient<T, S>& all, const PixelTiles<N>& tiles, uint32_t tb, uint32_t c)
-      : flat(all.gmean ? all.gmean[tb] / static_cast<T>(int64_t{tiles.P} * tiles.C) : T(0)),
-        share(all.gpeak ? all.gpeak[tb] / static_cast<T>(tiles.C) : T(0)),
-        plane(all.gplane ? all.gplane + int64_t{tb} * tiles.P : nullptr) {
-    if (all.gpeak) largest = loadPacked<N>(all.argmax, tb * tiles.vectors + c);
+      : flat(all.gmean ? all.gmean[tb] * all.perElement : T(0)),
+        share(all.gpeak ? all.gpeak[tb] * all.perChannel : T(0)),
+        plane(all.gplane ? all.gplane + int64_t{tb} * tiles.P : nullptr),
+        hasPeak(all.gpeak != nullptr) {
+    if (hasPeak) largest = loadPacked<N>(all.argmax, tb * tiles.vectors + c);
     else largest.at[0] = -1;
   }
+  // What all channels of pixel p get.
+  __device__ __forceinline__ T even(uint32_t p) const { return plane ? flat + plane[p] : flat; }
   // gx += the parts at pixel p.
-  __device__ __forceinline__ void add(bool hasPeak, uint32_t p, T (&gx)[N]) const {
-    const T even = flat + (plane ? plane[p] : T(0));
+  __device__ __forceinline__ void add(T even, uint32_t p, T (&gx)[N]) const {
     if (hasPeak) {
 #pragma unroll
       for (int i = 0; i < N; i++) gx[i] += even + (largest.at[i] == static_cast<int32_t>(p) ? share : T(0));
@@ -59,32 +65,35 @@ struct Parts {
 
 // Phase 1: sums of gx and of gx (y - mean), without g where its sums are known.
 template <class T, class S, int N>
-__global__ void __launch_bounds__(kThreads) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
+__global__ void __launch_bounds__(kThreads, 2) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
+  constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const PixelPlace<N> at(tiles, blockIdx.x);
-  const bool readsG = all.sums == nullptr;
+  const bool readsG = all.sums == nullptr, hasParts = all.parts();
   T centre[N], sums[2][N] = {};
   loadVector<T, N>(all.mean, at.vector, centre);
   for (uint32_t t = 0; t < all.steps; t++) {
-    const uint32_t tb = t * tiles.B + at.b;
+    const uint32_t tb = t * tiles.B + at.b, yFirst = (all.ySteps == 1 ? at.b : tb) * tiles.P;
     const Parts<T, N> added(all, tiles, tb, at.vector);
     for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
       Packed<S, N> y[kAtOnce], g[kAtOnce];
+      T even[kAtOnce];
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         const uint32_t pixel = at.pixelAt(p + k * at.rows);
-        y[k] = loadPacked<N>(all.y, ((all.ySteps == 1 ? at.b : tb) * tiles.P + pixel) * tiles.vectors + at.vector);
+        y[k] = loadPacked<N>(all.y, (yFirst + pixel) * tiles.vectors + at.vector);
         if (readsG) g[k] = loadPacked<N>(all.g, (tb * tiles.P + pixel) * tiles.vectors + at.vector);
+        even[k] = added.even(pixel);
       }
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
+        if (!at.has(p + k * at.rows)) continue;
         T gx[N] = {};
         if (readsG) unpack<T, N>(g[k], gx);
-        if (all.parts()) added.add(all.gpeak != nullptr, at.pixelAt(p + k * at.rows), gx);
-        if (!at.has(p + k * at.rows)) continue;
+        if (hasParts) added.add(even[k], at.pixelAt(p + k * at.rows), gx);
 #pragma unroll
         for (int i = 0; i < N; i++) {
           sums[0][i] += gx[i];
-          sums[1][i] = multiplyAdd(gx[i], loadAs(&y[k].at[i]) - centre[i], sums[1][i]);
+          sums[1][i] = multiplyAdd(gx[i], y[k].number(i) - centre[i], sums[1][i]);
         }
       }
     }
@@ -114,51 +123,73 @@ struct FinishSums {
   }
 };
 
-// Phase 2. A grid for each step of y; where all steps share one, a thread adds them up.
-template <class T, class S, int N>
-__global__ void __launch_bounds__(kThreads) writeKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
-  const uint32_t perStep = tiles.parts() * tiles.tiles, yt = blockIdx.x / perStep;
+// Phase 2, a grid for each step of y. kShared: all steps share one y, and a thread adds them up.
+template <class T, class S, int N, bool kShared>
+__global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
+  constexpr int kAtOnce = kShared ? 2 : 4;  // pixels whose reads are under way together
+  const uint32_t perStep = tiles.parts() * tiles.tiles, yt = blockIdx.x / perStep, elements = tiles.pixels() * tiles.vectors;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
-  const uint32_t begin = all.ySteps == 1 ? 0 : yt, end = all.ySteps == 1 ? all.steps : yt + 1;
+  const bool hasParts = all.parts();
+  const Parts<T, N> own(all, tiles, yt * tiles.B + at.b, at.vector);
   T slope[N], tilt[N], level[N];
   loadVector<T, N>(line.slope, at.vector, slope);
   loadVector<T, N>(line.tilt, at.vector, tilt);
   loadVector<T, N>(line.level, at.vector, level);
   for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
-    Packed<S, N> y[kAtOnce];
-    T sum[kAtOnce][N] = {};
-    uint32_t place[kAtOnce];  // in a step
-#pragma unroll
-    for (int k = 0; k < kAtOnce; k++) {
-      place[k] = (at.b * tiles.P + at.pixelAt(p + k * at.rows)) * tiles.vectors + at.vector;
-      if (all.gy) y[k] = loadPacked<N>(all.y, yt * tiles.pixels() * tiles.vectors + place[k]);
-    }
-    for (uint32_t t = begin; t < end; t++) {
-      const uint32_t step = t * tiles.pixels() * tiles.vectors;
-      const Parts<T, N> added(all, tiles, t * tiles.B + at.b, at.vector);
-      Packed<S, N> g[kAtOnce];
+    Packed<S, N> y[kAtOnce], g[kAtOnce];
+    T sum[kShared ? kAtOnce : 1][N] = {}, even[kAtOnce];
+    const auto place = [&](int k) { return (at.b * tiles.P + at.pixelAt(p + k * at.rows)) * tiles.vectors + at.vector; };  // in a step
+    const auto has = [&](int k) { return at.has(p + k * at.rows); };
+    // Of a thread's own places alone: others may be written by now.
+    const auto readG = [&](uint32_t t, const Parts<T, N>& parts) {
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
-        if (at.has(p + k * at.rows)) g[k] = loadPacked<N>(all.g, step + place[k]);  // another thread's place may be written by now
+        if (!has(k)) continue;
+        g[k] = loadPacked<N>(all.g, t * elements + place(k));
+        even[k] = parts.even(at.pixelAt(p + k * at.rows));
       }
-#pragma unroll
-      for (int k = 0; k < kAtOnce; k++) {
-        if (!at.has(p + k * at.rows)) continue;
-        T gx[N];
-        unpack<T, N>(g[k], gx);
-        if (all.parts()) added.add(all.gpeak != nullptr, at.pixelAt(p + k * at.rows), gx);
-        if (all.gx) storeVector<T, N>(all.gx, step + place[k], gx);
-#pragma unroll
-        for (int i = 0; i < N; i++) sum[k][i] += gx[i];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kAtOnce; k++) {
-      if (!all.gy || !at.has(p + k * at.rows)) continue;
+    };
+    const auto makeGx = [&](int k, uint32_t t, const Parts<T, N>& parts, T (&gx)[N]) {
+      unpack<T, N>(g[k], gx);
+      if (hasParts) parts.add(even[k], at.pixelAt(p + k * at.rows), gx);
+      if (all.gx) storeVector<T, N>(all.gx, t * elements + place(k), gx);
+    };
+    const auto putGy = [&](int k, const T (&gx)[N]) {
+      if (!all.gy) return;
       T gy[N];
 #pragma unroll
-      for (int i = 0; i < N; i++) gy[i] = multiplyAdd(slope[i], sum[k][i], multiplyAdd(tilt[i], loadAs(&y[k].at[i]), level[i]));
-      storeVector<T, N>(all.gy, yt * tiles.pixels() * tiles.vectors + place[k], gy);
+      for (int i = 0; i < N; i++) gy[i] = multiplyAdd(slope[i], gx[i], multiplyAdd(tilt[i], y[k].number(i), level[i]));
+      storeVector<T, N>(all.gy, yt * elements + place(k), gy);
+    };
+#pragma unroll
+    for (int k = 0; k < kAtOnce; k++) {
+      if (all.gy && has(k)) y[k] = loadPacked<N>(all.y, yt * elements + place(k));
+    }
+    if constexpr (kShared) {
+      for (uint32_t t = 0; t < all.steps; t++) {
+        const Parts<T, N> parts(all, tiles, t * tiles.B + at.b, at.vector);
+        readG(t, parts);
+#pragma unroll
+        for (int k = 0; k < kAtOnce; k++) {
+          if (!has(k)) continue;
+          T gx[N];
+          makeGx(k, t, parts, gx);
+#pragma unroll
+          for (int i = 0; i < N; i++) sum[k][i] += gx[i];
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; k++) {
+        if (has(k)) putGy(k, sum[k]);
+      }
+    } else {
+      readG(yt, own);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; k++) {
+        if (!has(k)) continue;
+        makeGx(k, yt, own, sum[0]);
+        putGy(k, sum[0]);
+      }
     }
   }
 }
@@ -179,7 +210,9 @@ void gradientAs(const Call& call) {
   if (sums) launch(call, sumKernel<T, S, N>, summed.blocks(), all, summed, room);
   const double share = all.training ? 1.0 / (static_cast<double>(all.ySteps) * static_cast<double>(s.B * s.H * s.W)) : 0;
   mergeChannelSums<2>(call, room, parts, s.C, FinishSums<T, S>{all, line, s.C, share});
-  if (writes) launch(call, writeKernel<T, S, N>, all.ySteps * written.blocks(), all, written, line);
+  if (!writes) return;
+  const auto kernel = all.ySteps == 1 && s.T > 1 ? writeKernel<T, S, N, true> : writeKernel<T, S, N, false>;
+  launch(call, kernel, all.ySteps * written.blocks(), all, written, line);
 }
 
 template <class T>
