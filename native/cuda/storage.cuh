@@ -68,6 +68,8 @@ __device__ __forceinline__ void storeMany(S* p, const T (&from)[kN]) {
   if constexpr (sizeof(T) == 4 && sizeof(S) == 2 && kN % 2 == 0) {
 #pragma unroll
     for (int i = 0; i < kN; i += 2) packed.pairs[i / 2] = bf16Pair(from[i], from[i + 1]);
+  } else if constexpr (sizeof(T) == 2) {
+    memcpy(&packed, from, sizeof packed);
   } else {
 #pragma unroll
     for (int i = 0; i < kN; i++) storeAs(&packed.at[i], from[i]);

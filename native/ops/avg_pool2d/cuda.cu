@@ -1,5 +1,7 @@
 // A thread per result, 8 channels at a time where that divides C; every result is gathered, window pixels (or windows) in rising order.
-// Each number is read once per window that holds it, each result written once.
+// Each number is read once per window that holds it, each result written once. Windows of 2 x 2 side by side, which halve pictures of even
+// sizes, have kernels of their own: a thread per window in both directions, its reads or writes under way together.
+#include "cuda/vectors.cuh"
 #include "cuda/window.cuh"
 #include "ops/avg_pool2d/avg_pool2d.h"
 
@@ -56,18 +58,112 @@ struct Spread {
   }
 };
 
+// Windows of 2 x 2 side by side. Places are numbers of 32 bits.
+struct Halving {
+  uint32_t vectors, words, places, width;  // of a pixel; windows and pixels of a line
+
+  Halving(const PoolWindow& s, int V)
+      : vectors(static_cast<uint32_t>(s.C / V)), words(static_cast<uint32_t>(spikeWords(s.C))), places(static_cast<uint32_t>(s.w.places)),
+        width(static_cast<uint32_t>(s.w.size)) {}
+
+  static bool fits(const PoolWindow& s) {
+    const auto halves = [](const PoolAxis& a) { return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.size == 2 * a.places; };
+    return halves(s.h) && halves(s.w) && s.N * s.h.size * s.w.size * s.C < int64_t{1} << 32;
+  }
+
+  // A window: its first pixel and its vector of channels.
+  struct Place {
+    uint32_t pixel, c;
+  };
+  __device__ __forceinline__ Place at(uint32_t i) const {
+    const uint32_t window = i / vectors, line = window / places;
+    return {2 * (line * width + (window - line * places)), i - window * vectors};
+  }
+  __device__ __forceinline__ uint32_t pixelOf(uint32_t first, int k) const { return first + (k % 2) + (k / 2) * width; }
+};
+
+// S: what x rests in, uint32_t for spikes; Y: what y rests in.
+template <class T, class S, class Y, int V>
+struct AverageOfFour {
+  Halving s;
+  const S* x;
+  Y* y;
+
+  __device__ void operator()(int64_t i) const {
+    const auto [pixel, c] = s.at(static_cast<uint32_t>(i));
+    T sum[V] = {};
+    if constexpr (sizeof(S) == 4 && !std::is_same_v<S, float>) {
+      uint32_t bits[4];
+#pragma unroll
+      for (int k = 0; k < 4; k++) bits[k] = x[s.pixelOf(pixel, k) * s.words + c * V / 32] >> (c * V % 32);
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] += (bits[k] >> j) & 1u ? T(1) : T(0);
+      }
+    } else {
+      Packed<S, V> values[4];
+#pragma unroll
+      for (int k = 0; k < 4; k++) values[k] = loadPacked<V>(x, s.pixelOf(pixel, k) * s.vectors + c);
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] += values[k].number(j);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < V; j++) sum[j] *= T(0.25);
+    storeVector<T, V>(y, static_cast<uint32_t>(i), sum);
+  }
+};
+
+template <class T, class S, class X, int V>
+struct SpreadToFour {
+  Halving s;
+  const S* gy;
+  X* gx;
+
+  __device__ void operator()(int64_t i) const {
+    const auto [pixel, c] = s.at(static_cast<uint32_t>(i));
+    T share[V];
+    loadVector<T, V>(gy, static_cast<uint32_t>(i), share);
+#pragma unroll
+    for (int j = 0; j < V; j++) share[j] *= T(0.25);
+#pragma unroll
+    for (int k = 0; k < 4; k++) storeVector<T, V>(gx, s.pixelOf(pixel, k) * s.vectors + c, share);
+  }
+};
+
+template <class T, int V>
+void average(const Call& call, const PoolWindow& s) {
+  const TensorView &x = call.tensors[0], &y = call.tensors[1];
+  if (!Halving::fits(s)) return forEach(call, count(y) / V, Average<T, V>{s, Resting<T>(x), Resting<T>(y), call.attributes[6] != 0});
+  withStorage<T>(y, [&]<class Y>() {
+    const auto of = [&]<class S>() { forEach(call, count(y) / V, AverageOfFour<T, S, Y, V>{Halving(s, V), as<S>(x), as<Y>(y)}); };
+    if (x.dtype == DType::spike) of.template operator()<uint32_t>();
+    else withStorage<T>(x, of);
+  });
+}
+
 template <class T>
 void avgPool2d(const Call& call) {
-  const TensorView &x = call.tensors[0], &y = call.tensors[1];
-  const PoolWindow s = poolWindow(x, y, call.attributes);
-  withChannelVector(s.C, [&]<int V>() { forEach(call, count(y) / V, Average<T, V>{s, Resting<T>(x), Resting<T>(y), call.attributes[6] != 0}); });
+  const PoolWindow s = poolWindow(call.tensors[0], call.tensors[1], call.attributes);
+  withChannelVector(s.C, [&]<int V>() { average<T, V>(call, s); });
+}
+
+template <class T, int V>
+void spread(const Call& call, const PoolWindow& s) {
+  const TensorView &gy = call.tensors[0], &gx = call.tensors[1];
+  if (!Halving::fits(s)) return forEach(call, count(gx) / V, Spread<T, V>{s, Resting<T>(gy), Resting<T>(gx), call.attributes[6] != 0});
+  withStorage<T>(gx, [&]<class X>() {
+    withStorage<T>(gy, [&]<class S>() { forEach(call, count(gy) / V, SpreadToFour<T, S, X, V>{Halving(s, V), as<S>(gy), as<X>(gx)}); });
+  });
 }
 
 template <class T>
 void avgPool2dGrad(const Call& call) {
-  const TensorView &gy = call.tensors[0], &gx = call.tensors[1];
-  const PoolWindow s = poolWindow(gx, gy, call.attributes);
-  withChannelVector(s.C, [&]<int V>() { forEach(call, count(gx) / V, Spread<T, V>{s, Resting<T>(gy), Resting<T>(gx), call.attributes[6] != 0}); });
+  const PoolWindow s = poolWindow(call.tensors[1], call.tensors[0], call.attributes);
+  withChannelVector(s.C, [&]<int V>() { spread<T, V>(call, s); });
 }
 
 SPIKELOOM_CUDA_KERNEL(kAvgPool2d, avgPool2d)
