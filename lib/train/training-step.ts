@@ -139,6 +139,8 @@ export class RecordedSteps<R> implements Disposable {
   }
 }
 
+const nothing = (): void => {};
+
 /** A step that was queued. */
 export interface QueuedStep<B = AnyBatch> {
   batch: B;
@@ -172,6 +174,8 @@ export class TrainingSteps implements Disposable {
   readonly #recorded: RecordedSteps<StepTensors>;
   readonly #record: boolean;
   readonly #log: StepLog;
+  /** Resolves when the step that was queued last is done, or has failed. */
+  #ended: Promise<void> = Promise.resolve();
 
   constructor(net: Net, optimizer: Optimizer, { loss, record, logEvery = 1 }: StepsOptions) {
     this.#net = net;
@@ -186,10 +190,13 @@ export class TrainingSteps implements Disposable {
   async queue(batch: AnyBatch): Promise<QueuedStep> {
     const { passes, dtype, device, onLayer } = this.#net;
     if (this.#record && !onLayer) (await this.#recorded.load(batch)).replay();
-    else scope(() => void runToEnd(this.#body(upload(batch, dtype, device))));
+    else {
+      await this.#ended; // a failure of the step before must not be told, and with that be over, amid these calls
+      scope(() => void runToEnd(this.#body(upload(batch, dtype, device))));
+    }
     this.#log.queued(batch);
     const done = this.#log.isFull ? this.#log.read() : device.finish().then(() => []);
-    done.catch(() => {}); // it is awaited later, and a failure must not end the process before that
+    this.#ended = done.then(nothing, nothing); // it is awaited later, and a failure must not end the process before that
     return { batch, passes, done };
   }
 
