@@ -25,7 +25,7 @@ struct MapSizes {
 // The kernels of one pair of channels, n x n numbers for each class: [channel][class of rows][y][class of columns][x].
 template <class N>
 struct ClassKernels {
-  BorderClasses rows, columns;
+  BorderClasses<> rows, columns;
   int64_t n;
   N* data;
 
@@ -219,7 +219,7 @@ void addTaps(const T* gF, const T* S, int64_t pixels, T* sum) {
 
 // One row of pixels for one row of taps; `sums` is [class of columns][tap][image].
 template <class T, int NV>
-void addRow(const BorderClasses& columns, int64_t n, const T* gF, const T* S, T* sums) {
+void addRow(const BorderClasses<>& columns, int64_t n, const T* gF, const T* S, T* sums) {
   constexpr int64_t lanes = NV * kLanes<T>;
   const int64_t R = n / 2;
   for (int64_t c = 0; c < columns.count; c++) {
@@ -269,7 +269,7 @@ struct ClassSpan {
 };
 
 // The classes for which offset d is inside; they follow each other.
-inline ClassSpan classesWith(const BorderClasses& axis, int64_t d) {
+inline ClassSpan classesWith(const BorderClasses<>& axis, int64_t d) {
   int64_t begin = 0, end = axis.count;
   while (begin < end && d < axis.firstInside(begin)) begin++;
   while (begin < end && d >= axis.endInside(end - 1)) end--;

@@ -24,25 +24,26 @@ inline constexpr char kFstaMapGrad[] =
     "gS?:real[B,1,H,W], gw?:real[O,K,q,q]";
 
 // The classes of one axis: positions from which the same offsets -reach to reach lead to pixels.
+template <class Int = int64_t>
 struct BorderClasses {
-  int64_t size, reach, count;
+  Int size, reach, count;
 
-  SPIKELOOM_HD BorderClasses(int64_t size_, int64_t reach_)
+  SPIKELOOM_HD BorderClasses(Int size_, Int reach_)
       : size(size_), reach(reach_), count(size_ < 2 * reach_ + 1 ? size_ : 2 * reach_ + 1) {}
 
-  SPIKELOOM_HD int64_t of(int64_t at) const {
-    const int64_t fromEnd = count - (size - at);
+  SPIKELOOM_HD Int of(Int at) const {
+    const Int fromEnd = count - (size - at);
     return fromEnd > reach ? fromEnd : at < reach ? at : reach;
   }
 
   // The positions of a class. All but the middle one of a picture with room for it have one.
-  SPIKELOOM_HD int64_t begin(int64_t c) const { return c <= reach ? c : size - (count - c); }
-  SPIKELOOM_HD int64_t end(int64_t c) const { return c == reach && size > count ? size - reach : begin(c) + 1; }
+  SPIKELOOM_HD Int begin(Int c) const { return c <= reach ? c : size - (count - c); }
+  SPIKELOOM_HD Int end(Int c) const { return c == reach && size > count ? size - reach : begin(c) + 1; }
 
   // Indices (offset + reach) of the offsets that are inside for a class.
-  SPIKELOOM_HD int64_t firstInside(int64_t c) const { return reach > begin(c) ? reach - begin(c) : 0; }
-  SPIKELOOM_HD int64_t endInside(int64_t c) const {
-    const int64_t room = size - end(c) + 1;
+  SPIKELOOM_HD Int firstInside(Int c) const { return reach > begin(c) ? reach - begin(c) : 0; }
+  SPIKELOOM_HD Int endInside(Int c) const {
+    const Int room = size - end(c) + 1;
     return room < reach + 1 ? reach + room : 2 * reach + 1;
   }
 };

@@ -1,9 +1,10 @@
 // What the kernels of FSTA's map share: which pictures and which row of them a block has, the filters as far as they reach pixels, and the
-// copies of both that a block works on. That memory, its room, is shared memory, or a part of the scratch memory where it does not fit.
+// copies that a block works on. That memory, its room, is shared memory, or a part of the scratch memory where it does not fit.
 #pragma once
 #include <algorithm>
 
 #include "cuda/mma.cuh"
+#include "cuda/multiply_add.cuh"
 #include "cuda/storage.cuh"
 #include "ops/fsta_map/fsta_map.h"
 
@@ -12,30 +13,39 @@ namespace spikeloom::cuda {
 constexpr int kTile = 4;        // neighbouring pixels or taps: a vector
 constexpr int kTiles = kWarps;  // of a block's piece of a row
 constexpr int kPictures = kThreads / kTiles;  // at most of a block: a lane for each
+constexpr int kFoldLanes = 8;   // threads along a row of an inner filter
 
-__host__ __device__ constexpr int roundUp(int n, int unit) { return (n + unit - 1) / unit * unit; }
+template <class Int>
+__host__ __device__ constexpr Int roundUp(Int n, int unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
-// The filters of one convolution, w or the basis, without the offsets that lead from no pixel to another.
+template <class T>
+using Vector = Packed<T, kTile>;
+
+template <class T>
+__device__ __forceinline__ Vector<T> vectorAt(const T* p) {
+  return *reinterpret_cast<const Vector<T>*>(p);
+}
+
+// The filters of one convolution, without the offsets that lead from no pixel to another: -reach to reach are used.
 template <class T>
 struct Filters {
-  const T* data;       // w lies [o][element][k], the basis [k][element]
-  bool isLearned;      // w
-  int side;            // of a filter in `data`
-  int reachY, reachX;  // offsets -reach to reach are used
-  bool isTurned;       // by half a turn
+  const T* data;  // w lies [o][element][k], the basis [k][element]
+  int side, reachY, reachX;
 
-  Filters(const TensorView& v, const TensorView& F, bool isLearned_, bool isTurned_)
-      : data(as<T>(v)), isLearned(isLearned_), side(static_cast<int>(v.dims[2])), reachY(static_cast<int>(std::min<int64_t>(side / 2, F.dims[2] - 1))),
-        reachX(static_cast<int>(std::min<int64_t>(side / 2, F.dims[3] - 1))), isTurned(isTurned_) {}
+  Filters(const TensorView& v, const TensorView& F)
+      : data(as<T>(v)), side(static_cast<int>(v.dims[2])), reachY(static_cast<int>(std::min<int64_t>(side / 2, F.dims[2] - 1))),
+        reachX(static_cast<int>(std::min<int64_t>(side / 2, F.dims[3] - 1))) {}
 
+  __host__ __device__ int size() const { return side * side; }
   __host__ __device__ int height() const { return 2 * reachY + 1; }
   __host__ __device__ int width() const { return 2 * reachX + 1; }
   __host__ __device__ int count() const { return height() * width(); }
-  __host__ __device__ int stride() const { return roundUp(count(), kTile); }
   // Where element i of those used lies in a filter.
   __device__ int place(int i) const {
-    const int y = i / width(), at = (y + side / 2 - reachY) * side + i - y * width() + side / 2 - reachX;
-    return isTurned ? side * side - 1 - at : at;
+    const int at = i + (side / 2 - reachY) * side + side / 2 - reachX;
+    return width() < side ? at + i / width() * (side - width()) : at;
   }
 };
 
@@ -50,20 +60,21 @@ struct Pieces {
   int pictures;        // of a block: a power of two
 
   template <class T>
-  Pieces(const TensorView& F, const Filters<T>& outer, const Filters<T>& inner, int K_)
+  Pieces(const TensorView& F, const Filters<T>& w, const Filters<T>& basis, int K_)
       : B(static_cast<int>(F.dims[0])), H(static_cast<int>(F.dims[2])), W(static_cast<int>(F.dims[3])), O(static_cast<int>(F.dims[1])), K(K_),
-        reachY(std::min(outer.reachY + inner.reachY, H - 1)), reachX(std::min(outer.reachX + inner.reachX, W - 1)),
-        before(roundUp(reachX, kTile)), taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)),
-        vectors(std::min(rowVectors(), kTiles + taps / kTile)), segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures) {
+        reachY(std::min(w.reachY + basis.reachY, H - 1)), reachX(std::min(w.reachX + basis.reachX, W - 1)), before(roundUp(reachX, kTile)),
+        taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)), vectors(std::min(rowVectors(), kTiles + taps / kTile)),
+        segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures) {
     while (pictures / 2 >= B) pictures /= 2;
-    while (pictures > 8 && groups() * H * segments <= 64) pictures /= 2;  // a large GPU has 132 multiprocessors
+    while (pictures > 8 && count(1) <= 32) pictures /= 2;  // a large GPU has 132 multiprocessors, and gS and gw have a block each
   }
 
   __host__ __device__ int rowVectors() const { return (W + kTile - 1) / kTile; }
-  __host__ __device__ int64_t groups() const { return (B + pictures - 1) / pictures; }
-  __host__ __device__ int64_t count(int outputs) const { return groups() * outputs * H * segments; }
+  __host__ __device__ int groups() const { return (B + pictures - 1) / pictures; }
+  __host__ __device__ int64_t count(int outputs) const { return int64_t{groups()} * outputs * H * segments; }
   // Lanes that are pictures and lanes that are vectors of one both meet no bank twice.
   __host__ __device__ int pictureSize() const { return (rows * vectors | 1) * kTile; }
+  __host__ __device__ int imagesSize() const { return pictures * pictureSize(); }
 };
 
 // One piece: pictures from b on, row h of output o, tiles from `tile` on, and the rows and vectors that are kept for it.
@@ -71,12 +82,12 @@ struct Piece {
   int b, o, h, tile;
   int firstRow, endRow, firstVector, endVector;
 
-  __device__ Piece(const Pieces& s, int outputs, int64_t at) {
-    const Division line = divide(at, s.segments), output = divide(line.quotient, s.H), group = divide(output.quotient, outputs);
-    tile = static_cast<int>(line.rest) * kTiles;
-    h = static_cast<int>(output.rest);
-    o = static_cast<int>(group.rest);
-    b = static_cast<int>(group.quotient) * s.pictures;
+  __device__ Piece(const Pieces& s, int outputs, uint32_t at) {
+    const uint32_t line = s.segments == 1 ? at : at / s.segments, output = line / s.H, group = outputs == 1 ? output : output / outputs;
+    tile = static_cast<int>(at - line * s.segments) * kTiles;
+    h = static_cast<int>(line - output * s.H);
+    o = static_cast<int>(output - group * outputs);
+    b = static_cast<int>(group) * s.pictures;
     firstRow = h > s.reachY ? h - s.reachY : 0;
     endRow = h + s.reachY < s.H ? h + s.reachY + 1 : s.H;
     const int first = tile - s.before / kTile, end = tile + kTiles + (s.taps - s.before) / kTile;
@@ -92,6 +103,16 @@ struct Piece {
     piece.firstVector = tile;
     piece.endVector = min(tile + kTiles, s.rowVectors());
     return piece;
+  }
+};
+
+// Counts places of lines, `places` in each, without a division.
+struct Walk {
+  int line, place, places;
+
+  __device__ Walk(int first, int places_) : line(0), place(0), places(places_) { advance(first); }
+  __device__ void advance(int step) {
+    for (place += step; place >= places; place -= places) line++;
   }
 };
 
@@ -122,45 +143,16 @@ __device__ void keepRows(const Pieces& s, const Piece& piece, const T* in, int c
   for (int v = piece.firstVector + threadIdx.x % kTiles; v < piece.endVector; v += kTiles) {
     const T* from = in + ((static_cast<int64_t>(b) * s.H + piece.firstRow) * s.W + v * kTile) * channels + channel;
     T* put = to + picture * pictureSize + (v - piece.firstVector) * kTile;
-#pragma unroll 4
+#pragma unroll 1
     for (int row = piece.firstRow; row < piece.endRow; row++, from += s.W * channels, put += rowSize) {
       if (isWhole) {
         keep<kShared, kTile>(put, from, b < s.B);
       } else {
+#pragma unroll 1
         for (int m = 0; m < kTile; m++) keep<kShared, 1>(put + m, from + m * channels, b < s.B && v * kTile + m < s.W);
       }
     }
   }
-}
-
-// The K filters of output o to [filter][element], `stride()` numbers apart, with zeros behind the last element.
-template <bool kShared, class T>
-__device__ void keepFilters(const Filters<T>& filters, int K, int o, T* to) {
-  const int size = filters.side * filters.side, stride = filters.stride(), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  if (filters.isLearned) {
-    const T* from = filters.data + static_cast<int64_t>(o) * K * size;
-#pragma unroll 4
-    for (int i = warp; i < stride; i += kWarps) {
-      const bool valid = i < filters.count();
-      const int place = valid ? filters.place(i) * K : 0;
-      for (int k = lane; k < K; k += 32) keep<kShared, 1>(to + k * stride + i, from + place + k, valid);
-    }
-  } else {
-    for (int i = lane; i < stride; i += 32) {
-      const bool valid = i < filters.count();
-      const int place = valid ? filters.place(i) : 0;
-#pragma unroll 4
-      for (int k = warp; k < K; k += kWarps) keep<kShared, 1>(to + k * stride + i, filters.data + k * size + place, valid);
-    }
-  }
-}
-
-template <class T>
-using Vector = Packed<T, kTile>;
-
-template <class T>
-__device__ __forceinline__ Vector<T> vectorAt(const T* p) {
-  return *reinterpret_cast<const Vector<T>*>(p);
 }
 
 }  // namespace spikeloom::cuda
