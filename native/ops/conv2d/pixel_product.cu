@@ -24,32 +24,48 @@ struct PixelBlock {
   }
 };
 
-// body(i, sums): the sums of element i to i + 3 of a tile, pixel by pixel, lie at `sums` in shared memory.
-template <class F, class Body>
-__device__ __forceinline__ void forTile(float* tileSums, Body body) {
-  for (int i = threadIdx.x * 4; i < F::kPixels * kColumns; i += kThreads * 4) body(i, tileSums + i / kColumns * F::kPitch + i % kColumns);
+// Where a warp works in its block.
+struct WarpPlace {
+  int row, column;  // the first pixel, the first column
+
+  template <class F>
+  __device__ static WarpPlace of() {
+    const int warp = threadIdx.x / 32;
+    return {warp / 2 * (F::kPixels / 4), warp % 2 * (kColumns / 2)};
+  }
+};
+
+// The sums of a block go home. All threads of the block call it.
+template <class F>
+__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelBlock& at, WarpSums<F>& sums, const PixelPlace* places) {
+  const WarpPlace warp = WarpPlace::of<F>();
+  const PixelTarget<F> target(p, places, warp.row, warp.column, at.width * kColumns);
+  if (p.bias) target.addBias(sums);
+  const int left = p.pixels() - at.tile * F::kPixels;
+  if (p.moments) target.putMoments(sums, left < F::kPixels ? left : F::kPixels, p.moments + static_cast<int64_t>(at.tile) * 2 * p.targetC);
+  target.store(sums);
 }
 
-// The sums go home. All threads of the block call it.
+// Where a lane's eight sums of a pixel lie in a slice of scratch memory.
 template <class F>
-__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelBlock& at, const float* tileSums, const PixelPlace* places) {
-  const PixelTarget<F> target(p, at.width * kColumns);
-  target.store(tileSums, places);
-  if (!p.moments) return;
-  const int left = p.pixels() - at.tile * F::kPixels;
-  target.putMoments(tileSums, left < F::kPixels ? left : F::kPixels, p.moments + static_cast<int64_t>(at.tile) * 2 * p.targetC);
+__device__ __forceinline__ float* partOf(const PixelProduct& p, int slice, int block, int pixel, int column) {
+  return p.parts + ((static_cast<int64_t>(slice) * p.blocks + block) * F::kPixels + pixel) * kColumns + column + static_cast<int>(threadIdx.x) % 4 * 8;
 }
 
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p) {
   __shared__ PixelPlace places[F::kPixels];
+  __shared__ PixelTap taps[kMostTaps * kMostTaps];
   unsigned char* const shared = dynamicShared();
   const PixelBlock at(p);
-  const int warp = threadIdx.x / 32, row = warp / 2 * (F::kPixels / 4), column = warp % 2 * kTilesN;
+  const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
   __syncthreads();
-  PixelLoader<F> loader(p, places, at.width * (kColumns / 8), at.slice * p.sliceUnits);
-  const int stages = (p.unitsOf(at.slice) + F::kUnits - 1) / F::kUnits;
+  const int all = listTaps(p, places[0].taps, taps), sliced = (all + p.slices - 1) / p.slices;
+  const int first = at.slice * sliced < all ? at.slice * sliced : 0, left = all - at.slice * sliced;
+  const int units = left < sliced ? left : sliced, stages = units <= 0 ? 0 : (units + F::kUnits - 1) / F::kUnits;
+  __syncthreads();
+  PixelLoader<F> loader(p, places, taps, at.width * (kColumns / 8), first, units);
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
     if (s < stages) loader.next(shared + s * F::kStageBytes);
@@ -65,72 +81,70 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p
     if constexpr (F::kWeightParts > 1) {
       WarpSums<F> ofStage;
 #pragma unroll
-      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, row, column);
+      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);
       ofStage.addTo(sums);
     } else {
 #pragma unroll
-      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, row, column);
+      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);
     }
   }
   waitCopies<0>();
-  __syncthreads();
-  float* const tileSums = reinterpret_cast<float*>(shared);
-  sums.put(tileSums, row, column);
-  __syncthreads();
-  if (p.slices == 1) return finishTile<F>(p, at, tileSums, places);
-  float* const parts = p.parts + static_cast<int64_t>(blockIdx.x) * F::kPixels * kColumns;
-  forTile<F>(tileSums, [&](int i, const float* from) {
-    float four[4];
-    loadMany<4>(from, four);
-    storeMany<4>(parts + i, four);
-  });
+  if constexpr (F::kSpikes) sums.scale(kSpikeScale);
+  if (p.slices == 1) return finishTile<F>(p, at, sums, places);
+  sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) { storeMany<8>(partOf<F>(p, at.slice, blockIdx.x % p.blocks, pixel, warp.column), eight); });
 }
 
 // Adds what the slices left, and brings it home. Of F only the tile's sizes matter.
 template <class F>
 __global__ void __launch_bounds__(kThreads) addSlicesKernel(PixelProduct p) {
   __shared__ PixelPlace places[F::kPixels];
-  float* const tileSums = reinterpret_cast<float*>(dynamicShared());
   const PixelBlock at(p);
+  const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
-  forTile<F>(tileSums, [&](int i, float* to) {
-    double sums[4] = {};
-    for (int s = 0; s < p.slices; s++) {
-      float four[4];
-      loadMany<4>(p.parts + (static_cast<int64_t>(s) * p.blocks + blockIdx.x) * F::kPixels * kColumns + i, four);
+  WarpSums<F> sums;
+  for (int s = 0; s < p.slices; s++) {
+    sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) {
+      float part[8];
+      loadMany<8>(partOf<F>(p, s, blockIdx.x, pixel, warp.column), part);
 #pragma unroll
-      for (int k = 0; k < 4; k++) sums[k] += static_cast<double>(four[k]);
-    }
-#pragma unroll
-    for (int k = 0; k < 4; k++) to[k] = static_cast<float>(sums[k]);
-  });
+      for (int i = 0; i < 8; i++) eight[i] += part[i];
+    });
+  }
   __syncthreads();
-  finishTile<F>(p, at, tileSums, places);
+  finishTile<F>(p, at, sums, places);
 }
 
-// Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4;
-// its word r of product j holds the terms 16 j + 8 r + 2 (l % 4) and the next, whose channels are spread where the source is spikes.
+// Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4
+// (which channel that is: channelOf()); its word r of product j holds the terms 16 j + 8 r + 2 (l % 4) and the next, whose channels are spread
+// where the source is spikes. A thread packs two words.
+template <int kParts>
 struct PackWeights {
   const float* w;
   uint32_t* to;
-  int C, O, taps, steps, tiles, parts;
+  uint32_t C, O, taps, steps, tiles;
   bool gradient, spikes;  // gradient: terms are output channels, columns input channels
   int64_t partWords;
 
-  __device__ float at(int tap, int term, int column) const {
-    const int o = gradient ? term : column, c = gradient ? column : term;
+  __device__ float at(uint32_t tap, uint32_t term, uint32_t column) const {
+    const uint32_t o = gradient ? term : column, c = gradient ? column : term;
     return o < O && c < C ? w[(static_cast<int64_t>(o) * taps + tap) * C + c] : 0.0f;
   }
-  __device__ void operator()(int64_t i) const {
-    const int r = static_cast<int>(i % 2), lane = static_cast<int>(i / 2 % 32), j = static_cast<int>(i / 64 % 2), pair = lane % 4;
-    const int column = static_cast<int>(i / 128 % tiles) * 8 + lane / 4, unit = static_cast<int>(i / 128 / tiles);
-    const int term = unit % steps * 32 + (spikes ? 4 * pair + 2 * j + r : 16 * j + 8 * r + 2 * pair);
-    Bf16 first[kFloatParts], second[kFloatParts];
-    splitParts(at(unit / steps, term, column), first);
-    splitParts(at(unit / steps, term + (spikes ? 16 : 1), column), second);
+  __device__ void operator()(int64_t two) const {
+    const uint32_t i = static_cast<uint32_t>(two), lane = i % 32, j = i / 32 % 2, pair = lane % 4, unit = i / 64 / tiles, tile = i / 64 - unit * tiles;
+    const uint32_t tap = unit / steps, first = (unit - tap * steps) * 32, column = tile / 8 * kColumns + channelOf(tile % 8, lane / 4);
+    Bf16 parts[2][2][kParts];
 #pragma unroll
-    for (int p = 0; p < kFloatParts; p++) {
-      if (p < parts) to[p * partWords + i] = first[p].bits | static_cast<uint32_t>(second[p].bits) << 16;
+    for (uint32_t r = 0; r < 2; r++) {
+      const uint32_t term = first + (spikes ? 4 * pair + 2 * j + r : 16 * j + 8 * r + 2 * pair);
+      splitParts(at(tap, term, column), parts[r][0]);
+      splitParts(at(tap, term + (spikes ? 16 : 1), column), parts[r][1]);
+    }
+#pragma unroll
+    for (int p = 0; p < kParts; p++) {
+      TwoWords words;
+#pragma unroll
+      for (int r = 0; r < 2; r++) words.at[r] = parts[r][0][p].bits | static_cast<uint32_t>(parts[r][1][p].bits) << 16;
+      *reinterpret_cast<TwoWords*>(to + p * partWords + 2 * two) = words;
     }
   }
 };
@@ -138,6 +152,7 @@ struct PackWeights {
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
+constexpr int kFewPositions = 16; // pixels of a picture
 
 inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -170,18 +185,17 @@ struct Job {
   // Without what prepare() adds.
   PixelProduct product(const Axis& rows, const Axis& columns, const float* bias, const TensorView& add) const {
     PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, count(source), nullptr, weightPart(), tiles,
-                   Resting<float>(target), Resting<float>(add), bias, nullptr, 0, 1, 0, nullptr};
+                   Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
+    p.byPosition = p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
-    if (p.blocks > 0 && height == kSliced) slice(&p);
+    if (p.blocks > 0 && height == kSliced) p.slices = slicesOf(p);
     return p;
   }
 
-  // As many slices as make blocks enough.
-  static void slice(PixelProduct* p) {
-    const int wanted = static_cast<int>(kEnough / p->blocks), most = p->units() / kLeastUnits, slices = wanted < most ? wanted : most;
-    if (slices < 2) return;
-    p->sliceUnits = static_cast<int>(roundUp((p->units() + slices - 1) / slices, 2));
-    p->slices = (p->units() + p->sliceUnits - 1) / p->sliceUnits;
+  // As many as make blocks enough.
+  static int slicesOf(const PixelProduct& p) {
+    const int wanted = static_cast<int>(kEnough / p.blocks), most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
+    return std::max(1, std::min(wanted, most));
   }
   static int64_t partBytes(const PixelProduct& p) { return p.slices > 1 ? int64_t{p.slices} * p.blocks * kSliced * kColumns * 4 : 0; }
 
@@ -201,21 +215,26 @@ struct Job {
       if (isCopied()) p.source = parts;
       p.parts = reinterpret_cast<float*>(scratch + weightBytes + momentBytes + sourceBytes);
     }
-    const int64_t words = weightPart() / 4;
-    forEach(call, words, PackWeights{as<float>(w), reinterpret_cast<uint32_t*>(scratch), g.C, g.O, g.taps(), steps(), tiles, weightParts,
-                                     gradient, spikes(), words});
+    if (rounded) pack<1>(as<float>(w), scratch);
+    else pack<kFloatParts>(as<float>(w), scratch);
     if (isCopied()) splitFloats(call, as<float>(source), count(source), sourceParts, parts);
     return true;
   }
 
+  template <int kParts>
+  void pack(const float* w, char* to) const {
+    const auto number = [](int n) { return static_cast<uint32_t>(n); };
+    forEach(call, weightPart() / 8, PackWeights<kParts>{w, reinterpret_cast<uint32_t*>(to), number(g.C), number(g.O), number(g.taps()), number(steps()),
+                                                        number(tiles), gradient, spikes(), weightPart() / 4});
+  }
+
   template <class F>
   void runAs(const PixelProduct& p) const {
-    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared);
+    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(GroupSums[2]));
     launch(call, pixelProductKernel<F>, Grid(int64_t{p.blocks} * p.slices, kThreads, F::kSharedBytes), p);
     if constexpr (F::kPixels == kSliced) {
       using Tile = PixelForm<true, 1, 1, kSliced>;
-      static_assert(Tile::kPitch == F::kPitch);
-      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, Tile::kSumBytes), p);
+      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(GroupSums[2])), p);
     }
   }
 
@@ -241,10 +260,12 @@ Axis gradientAxis(int source, int target, int kernel, int stride, int padding, i
 }
 
 // Whether tiles of 32 channels are worth it. bf16 sources are read 8 channels at a time.
-bool isFit(const TensorView& source, int64_t sourceC, int64_t targetC) {
+bool isFit(const Geometry& g, const TensorView& source, int64_t sourceC, int64_t targetC) {
+  if (g.kh > kMostTaps || g.kw > kMostTaps) return false;
   return sourceC >= 16 && targetC >= 8 && (source.dtype == DType::spike || sourceC % 8 == 0);
 }
 
+// Whether places and packed words can be counted in 32 bits; otherwise the status says so.
 bool isCountable(const Call& call, const Geometry& g) {
   return fits(call, g.N * g.P * g.Q, g.N * g.H * g.W, g.kh * g.kw * (g.C > g.O ? g.C : g.O));
 }
@@ -254,7 +275,7 @@ bool isCountable(const Call& call, const Geometry& g) {
 bool conv2dOnTensorCores(const Call& call) {
   const TensorView &x = call.tensors[0], &w = call.tensors[1], &y = call.tensors[3];
   const Geometry geo = geometry(x, y, w, call.attributes);
-  if (!isFit(x, geo.C, geo.O)) return false;
+  if (!isFit(geo, x, geo.C, geo.O)) return false;
   if (!isCountable(call, geo)) return true;
   float *mean = as<float>(call.tensors[4]), *variance = as<float>(call.tensors[5]);
   const Job job(call, geo, false, isRounded(x, y), x, y);
@@ -269,7 +290,7 @@ bool conv2dOnTensorCores(const Call& call) {
 bool conv2dGradXOnTensorCores(const Call& call) {
   const TensorView &gy = call.tensors[0], &w = call.tensors[1], &add = call.tensors[2], &gx = call.tensors[3];
   const Geometry geo = geometry(gx, gy, w, call.attributes);
-  if (!isFit(gy, geo.O, geo.C)) return false;
+  if (!isFit(geo, gy, geo.O, geo.C)) return false;
   if (!isCountable(call, geo)) return true;
   const Job job(call, geo, true, isRounded(gy, gx), gy, gx);
   const Sizes& g = job.g;

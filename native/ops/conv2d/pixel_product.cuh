@@ -13,9 +13,11 @@
 // Small pictures with many channels make few blocks: there the units are cut into slices, which leave their sums in scratch memory, and a
 // second kernel adds them in order.
 //
-// Every pixel is summed over the same terms in the same order, those outside of the picture as zeros. The source is read once per tap
-// and block of columns, but for the first time from the multiprocessor's own cache, which keeps it from tap to tap; the weights are read once
-// per block of pixels, so blocks are tall. The target is written once.
+// Every pixel is summed over its terms in the same order, those outside of the picture as zeros. Of pictures of few pixels a block takes one
+// position in many pictures, and leaves out the taps that are outside there: of 2 x 2 pixels more than half of a kernel of 3 x 3. Otherwise
+// a block takes neighbours, so that the source is read once per tap and block of columns, but for the first time from the multiprocessor's
+// own cache. The weights are read once per block of pixels, so blocks are tall. The target is written once, from the registers: columns
+// are packed in such an order that the sums of a lane are eight neighbouring channels.
 #pragma once
 #include "cuda/bf16_parts.cuh"
 #include "cuda/mma.cuh"
@@ -35,6 +37,8 @@ struct Axis {
   SPIKELOOM_HD int tap(int i) const { return tapFirst + i * tapStep; }
 };
 
+constexpr int kPackedBytes = 512;  // of a unit's weights for 8 columns
+
 struct PixelProduct {
   Axis rows, columns;
   int images, kernelColumns;
@@ -48,127 +52,159 @@ struct PixelProduct {
   Resting<float> target, add;
   const float* bias;
   double* moments;          // [tile of pixels][means, squared deviations][targetC], or null
-  int blocks, slices, sliceUnits;  // blocks of a slice; units of every slice but the last
-  float* parts;                    // of more than one slice: [slice][block][pixel][column]
+  bool byPosition;          // a block's pixels are of one position; otherwise neighbours
+  int blocks, slices;       // blocks of a slice
+  float* parts;             // of more than one slice: [slice][block][pixel][column]
 
-  SPIKELOOM_HD int pixels() const { return images * rows.count * columns.count; }
-  SPIKELOOM_HD int units() const { return rows.taps * columns.taps * steps; }
-  SPIKELOOM_HD int unitsOf(int slice) const { return slice + 1 < slices ? sliceUnits : units() - slice * sliceUnits; }
+  SPIKELOOM_HD int unitBytes() const { return columnTiles * kPackedBytes; }  // of a part of the weights
+  SPIKELOOM_HD int positions() const { return rows.count * columns.count; }
+  SPIKELOOM_HD int pixels() const { return images * positions(); }
 };
 
 constexpr int kColumns = 64;       // target channels of a block
 constexpr int kTilesN = kColumns / 16;  // of 8 columns, of a warp
-constexpr int kPackedBytes = 512;  // of a unit's weights for 8 columns
+constexpr int kMostTaps = 8;       // of an axis
+
+// The target channel, counted from the block's first, of a column of a tile of 8: a lane has columns 2 pair and 2 pair + 1 of four tiles.
+SPIKELOOM_HD int channelOf(int tile, int column) { return tile / 4 * 32 + column / 2 * 8 + tile % 4 * 2 + column % 2; }
 
 template <bool kFromSpikes, int kFirstParts, int kSecondParts, int kHeight>
 struct PixelForm {
   static constexpr bool kSpikes = kFromSpikes;
   static constexpr int kSourceParts = kFirstParts, kWeightParts = kSecondParts, kPixels = kHeight;
-  static constexpr int kUnits = kSpikes ? 2 : 1;
+  static constexpr int kUnits = kSpikes || (kSourceParts == 1 && kPixels == 128) ? 2 : 1;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 4 : 64);  // of a unit and part
   static constexpr int kWeightBytes = kColumns / 8 * kPackedBytes;
   static constexpr int kUnitBytes = kSourceBytes * kSourceParts + kWeightBytes * kWeightParts;
   static constexpr int kStageBytes = kUnits * kUnitBytes;
-  static constexpr int kStaticBytes = kPixels * 16 + kThreads * 16;  // beside the stages: places of pixels, sums of groups of them
+  static constexpr int kStaticBytes = kPixels * 16 + kMostTaps * kMostTaps * 16;  // beside the stages: places of pixels, and taps
   static constexpr int kStages = stagesThatFit(kWeightParts == 1 ? 4 : 3, kStageBytes, kStaticBytes);
-  static constexpr int kPitch = kColumns + 8;  // floats from a pixel to the next where the sums lie in shared memory
-  static constexpr int kSumBytes = kPixels * kPitch * 4;
-  static constexpr int kSharedBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;
+  static constexpr int kSharedBytes = kStages * kStageBytes;
   static constexpr int kTilesM = kPixels / 64;  // of 16 pixels, of a warp
 };
 
-// A target pixel: where it lies (-1 past the last one), and where it begins to read; past the last pixel nothing is read.
+// Which of an axis' taps are inside of the picture for a pixel that begins to read at `begin`, as bits.
+__device__ inline uint32_t tapsInside(const Axis& axis, int begin) {
+  uint32_t inside = 0;
+  for (int tap = 0; tap < axis.taps; tap++) {
+    const int at = begin + tap * axis.direction;
+    if (at >= 0 && at < axis.sourceSize) inside |= 1u << tap;
+  }
+  return inside;
+}
+
+constexpr int kColumnTaps = 16;  // the first bit of columns, among bits of taps
+
+// A target pixel: where it lies (-1 past the last one), the source pixel that it begins to read at, and its taps that are inside of the
+// picture, as bits: rows, and columns from kColumnTaps on.
 struct alignas(16) PixelPlace {
-  int target, image, row, column;
+  int target, source;
+  uint32_t taps;
 
   PixelPlace() = default;
   __device__ PixelPlace(const PixelProduct& p, int m) {
     const bool inside = m < p.pixels();
-    const int at = inside ? m : 0, r = at / p.columns.count % p.rows.count, c = at % p.columns.count;
-    const int n = at / p.columns.count / p.rows.count;
+    const int at = inside ? m : 0, n = p.byPosition ? at % p.images : at / p.positions();
+    const int position = p.byPosition ? at / p.images : at - n * p.positions(), r = position / p.columns.count, c = position % p.columns.count;
     target = inside ? (n * p.rows.targetSize + p.rows.target(r)) * p.columns.targetSize + p.columns.target(c) : -1;
-    image = n * p.rows.sourceSize * p.columns.sourceSize;
-    row = inside ? p.rows.sourceBegin + r * p.rows.sourceMove : -(1 << 30);
-    column = p.columns.sourceBegin + c * p.columns.sourceMove;
+    const int row = p.rows.sourceBegin + r * p.rows.sourceMove, column = p.columns.sourceBegin + c * p.columns.sourceMove;
+    source = (n * p.rows.sourceSize + row) * p.columns.sourceSize + column;
+    taps = inside ? tapsInside(p.rows, row) | tapsInside(p.columns, column) << kColumnTaps : 0;
   }
 };
 
-// Copies stage after stage into shared memory. `places` are the block's pixels, in shared memory.
+// A tap: how far the source moves, the bits of its row and column, and where its weights begin.
+struct alignas(16) PixelTap {
+  int moved;
+  uint32_t bits;
+  int64_t weights;  // bytes
+
+  PixelTap() = default;
+  __device__ PixelTap(const PixelProduct& p, int row, int column)
+      : moved(row * p.rows.direction * p.columns.sourceSize + column * p.columns.direction), bits(1u << row | 1u << (kColumnTaps + column)),
+        weights(int64_t{p.rows.tap(row) * p.kernelColumns + p.columns.tap(column)} * p.steps * p.unitBytes()) {}
+};
+
+// Lists the taps of a block in shared memory, all of them or those that are inside at its position, and counts their units.
+__device__ inline int listTaps(const PixelProduct& p, uint32_t inside, PixelTap* taps) {
+  const uint32_t all = ((1u << p.columns.taps) - 1) << kColumnTaps | ((1u << p.rows.taps) - 1), used = p.byPosition ? inside : all;
+  const int columns = __popc(used >> kColumnTaps), count = __popc(used & 0xffff) * columns;
+  const int i = threadIdx.x;
+  // taps that are inside follow each other
+  if (i < count) taps[i] = PixelTap(p, __ffs(static_cast<int>(used)) - 1 + i / columns, __ffs(static_cast<int>(used >> kColumnTaps)) - 1 + i % columns);
+  return count * p.steps;
+}
+
+// Copies stage after stage into shared memory. The block's pixels and taps lie there, too.
 template <class F>
 class PixelLoader {
  public:
-  // Begins with unit number `unit`.
-  __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, int columnTile, int unit)
-      : p_(product), places_(places), weights_(columnTile * kPackedBytes + threadIdx.x * 16) {
-    if (unit == 0) return;
-    const int tap = unit / p_.steps;
-    row_ = tap / p_.columns.taps, column_ = tap % p_.columns.taps, step_ = unit % p_.steps;
+  // `units` from number `first` on.
+  __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int columnTile, int first, int units)
+      : p_(product), next_(taps + first / product.steps + 1), tap_(next_[-1]), left_(units), step_(first % product.steps),
+        weights_(product.weights + columnTile * kPackedBytes + threadIdx.x * 16) {
+#pragma unroll
+    for (int i = 0; i < kMine; i++) {
+      const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 4 + i * (kThreads / 4)];
+      source_[i] = place.source, inside_[i] = place.taps;
+    }
   }
 
   __device__ void next(unsigned char* stage) {
 #pragma unroll
     for (int u = 0; u < F::kUnits; u++) {
-      const bool inside = row_ < p_.rows.taps;
-      loadSource(stage + u * F::kUnitBytes, inside);
-      loadWeights(stage + u * F::kUnitBytes + F::kSourceBytes * F::kSourceParts, inside);
-      if (++step_ < p_.steps) continue;
+      const bool has = F::kUnits == 1 || left_ > u;
+      // where 128 pixels are spikes, one half of the threads copies them
+      if (!F::kSpikes || F::kPixels == kThreads || static_cast<int>(threadIdx.x) / F::kPixels == u) loadSource(stage + u * F::kUnitBytes, has);
+      loadWeights(stage + u * F::kUnitBytes + F::kSourceBytes * F::kSourceParts, has);
+      if (++step_ < p_.steps || left_ <= u + 1) continue;
       step_ = 0;
-      if (++column_ < p_.columns.taps) continue;
-      column_ = 0;
-      row_++;
+      tap_ = *next_++;
     }
+    left_ -= F::kUnits;
   }
 
- private:
-  // The source's pixel that the unit reads for a pixel of the block, or -1.
-  __device__ int sourceOf(int pixel, bool inside) const {
-    const PixelPlace place = places_[pixel];
-    const int row = place.row + row_ * p_.rows.direction, column = place.column + column_ * p_.columns.direction;
-    const bool valid = inside && row >= 0 && row < p_.rows.sourceSize && column >= 0 && column < p_.columns.sourceSize;
-    return valid ? place.image + row * p_.columns.sourceSize + column : -1;
-  }
-
-  __device__ void loadSource(unsigned char* to, bool inside) const {
-    if constexpr (F::kSpikes) {
-      if (threadIdx.x >= F::kPixels) return;
-      const int pixel = sourceOf(threadIdx.x, inside);
-      copyAsync4(to + threadIdx.x * 4, static_cast<const uint32_t*>(p_.source) + (pixel < 0 ? 0 : static_cast<int64_t>(pixel) * p_.steps + step_), pixel >= 0);
-    } else {
-      const int block = threadIdx.x % 4, channel = step_ * 32 + block * 8;
-#pragma unroll
-      for (int i = 0; i < F::kPixels * 4 / kThreads; i++) {
-        const int at = threadIdx.x / 4 + i * (kThreads / 4), pixel = sourceOf(at, inside);
-        const bool valid = pixel >= 0 && channel < p_.sourceC;
-        const Bf16* from = static_cast<const Bf16*>(p_.source) + (valid ? static_cast<int64_t>(pixel) * p_.sourceC + channel : 0);
-#pragma unroll
-        for (int part = 0; part < F::kSourceParts; part++) {
-          copyAsync16Kept(to + part * F::kSourceBytes + swizzled(at, block), from + part * p_.sourcePart, valid);
-        }
-      }
-    }
-  }
-
-  __device__ void loadWeights(unsigned char* to, bool inside) const {
-    const int tap = inside ? p_.rows.tap(row_) * p_.kernelColumns + p_.columns.tap(column_) : 0;
-    const char* from = p_.weights + static_cast<int64_t>(tap * p_.steps + step_) * (p_.columnTiles * kPackedBytes) + weights_;
-#pragma unroll
-    for (int part = 0; part < F::kWeightParts; part++) {
-#pragma unroll
-      for (int i = 0; i < F::kWeightBytes / 16 / kThreads; i++) {
-        copyAsync16(to + part * F::kWeightBytes + (i * kThreads + threadIdx.x) * 16, from + part * p_.weightPart + i * kThreads * 16, inside);
-      }
-    }
-  }
-
- public:
   // Where a block of 8 channels of a pixel lies: eight neighbouring pixels' blocks lie in eight different 16 bytes of 128.
   __device__ static int swizzled(int pixel, int block) { return pixel * 64 + (block ^ (pixel / 2 % 4)) * 16; }
 
  private:
+  static constexpr int kMine = F::kSpikes ? 1 : F::kPixels * 4 / kThreads;  // pixels of a thread
+
+  // Where a copy is not valid, its address is not looked at.
+  __device__ void loadSource(unsigned char* to, bool has) const {
+    const int channel = step_ * 32 + threadIdx.x % 4 * 8;
+    if constexpr (!F::kSpikes) has = has && channel < p_.sourceC;
+#pragma unroll
+    for (int i = 0; i < kMine; i++) {
+      const bool valid = has && (inside_[i] & tap_.bits) == tap_.bits;
+      const int pixel = source_[i] + tap_.moved;
+      if constexpr (F::kSpikes) {
+        copyAsync4(to + threadIdx.x % F::kPixels * 4, static_cast<const uint32_t*>(p_.source) + step_ + static_cast<int64_t>(pixel) * p_.steps, valid);
+      } else {
+        const Bf16* from = static_cast<const Bf16*>(p_.source) + channel + static_cast<int64_t>(pixel) * p_.sourceC;
+        const int at = swizzled(threadIdx.x / 4, threadIdx.x % 4) + i * (kThreads / 4 * 64);
+#pragma unroll
+        for (int part = 0; part < F::kSourceParts; part++) copyAsync16Kept(to + part * F::kSourceBytes + at, from + part * p_.sourcePart, valid);
+      }
+    }
+  }
+
+  __device__ void loadWeights(unsigned char* to, bool has) const {
+    static_assert(F::kWeightBytes == kThreads * 16);
+    const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes();
+#pragma unroll
+    for (int part = 0; part < F::kWeightParts; part++) {
+      copyAsync16(to + part * F::kWeightBytes + threadIdx.x * 16, from + part * p_.weightPart, has);
+    }
+  }
+
   const PixelProduct& p_;
-  const PixelPlace* places_;
-  int weights_;
-  int row_ = 0, column_ = 0, step_ = 0;
+  const PixelTap* next_;
+  PixelTap tap_;
+  int left_, step_;
+  const char* weights_;
+  int source_[kMine];
+  uint32_t inside_[kMine];
 };
 
 struct alignas(8) TwoWords {
@@ -220,20 +256,30 @@ struct WarpSums {
     }
   }
 
-  // Into shared memory, a pixel's columns together.
-  __device__ void put(float* sums, int row, int column) const {
-    const int lane = threadIdx.x % 32;
-    const float scale = F::kSpikes ? kSpikeScale : 1.0f;
+  __device__ void scale(float by) {
 #pragma unroll
     for (int m = 0; m < F::kTilesM; m++) {
 #pragma unroll
       for (int n = 0; n < kTilesN; n++) {
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-          float* to = sums + (row + m * 16 + half * 8 + lane / 4) * F::kPitch + (column + n) * 8 + lane % 4 * 2;
-          to[0] = at[m][n][half * 2] * scale;
-          to[1] = at[m][n][half * 2 + 1] * scale;
-        }
+        for (int i = 0; i < 4; i++) at[m][n][i] *= by;
+      }
+    }
+  }
+
+  // body(pixel, sums): the sums of a pixel of the block whose first is `row`, of eight neighbouring channels.
+  template <class Body>
+  __device__ __forceinline__ void forPixels(int row, Body body) {
+#pragma unroll
+    for (int m = 0; m < F::kTilesM; m++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        float eight[8];
+#pragma unroll
+        for (int i = 0; i < 8; i++) eight[i] = at[m][i / 2][half * 2 + i % 2];
+        body(row + m * 16 + half * 8 + static_cast<int>(threadIdx.x) % 32 / 4, eight);
+#pragma unroll
+        for (int i = 0; i < 8; i++) at[m][i / 2][half * 2 + i % 2] = eight[i];
       }
     }
   }

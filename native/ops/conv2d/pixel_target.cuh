@@ -1,88 +1,107 @@
-// How the sums of a block of pixels go home: bias, what is added, bf16 or float, and the moments of a tile before rounding. The sums lie
-// in shared memory, so that neighbouring threads write neighbouring channels, four each.
+// How the sums of a block of pixels go home from the registers: bias, what is added, bf16 or float, and the moments of a tile before
+// rounding. A lane has eight neighbouring channels of two pixels of every 16.
 #pragma once
 #include "ops/conv2d/pixel_product.cuh"
 
 namespace spikeloom::cuda {
 
-// The way home of a thread: four columns of every kGroups-th pixel of the tile.
+// Sums of the columns of groups of pixels, each of a row of warps: [group][column].
+struct GroupSums {
+  float at[4][kColumns];
+};
+
 template <class F>
 struct PixelTarget {
-  static constexpr int kOfPixel = kColumns / 4, kGroups = kThreads / kOfPixel;
   const PixelProduct& p;
-  int group, column, channel, n;  // n: how many of the four channels there are
-  float bias[4] = {};
+  const PixelPlace* places;
+  int row, column, channel, n;  // the warp's first pixel, the lane's first column of the block and channel, and how many channels there are
 
-  __device__ PixelTarget(const PixelProduct& product, int firstChannel)
-      : p(product), group(threadIdx.x / kOfPixel), column(threadIdx.x % kOfPixel * 4), channel(firstChannel + column), n(p.targetC - channel) {
+  __device__ PixelTarget(const PixelProduct& product, const PixelPlace* pixels, int firstRow, int firstColumn, int firstChannel)
+      : p(product), places(pixels), row(firstRow), column(firstColumn + static_cast<int>(threadIdx.x) % 4 * 8), channel(firstChannel + column),
+        n(p.targetC - channel) {}
+
+  __device__ void addBias(WarpSums<F>& sums) const {
+    float bias[8];
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if (p.bias && i < n) bias[i] = p.bias[channel + i];
-    }
+    for (int i = 0; i < 8; i++) bias[i] = i < n ? p.bias[channel + i] : 0;
+    sums.forPixels(row, [&](int, float(&values)[8]) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) values[i] += bias[i];
+    });
   }
 
-  __device__ void load(const float* sums, int pixel, float (&values)[4]) const {
-    loadMany<4>(sums + pixel * F::kPitch + column, values);
-#pragma unroll
-    for (int i = 0; i < 4; i++) values[i] += bias[i];
-  }
-
-  __device__ void store(const float* sums, const PixelPlace* places) const {
+  __device__ void store(WarpSums<F>& sums) const {
     if (n <= 0) return;
-    const bool whole = p.targetC % 4 == 0;
-    for (int pixel = group; pixel < F::kPixels && places[pixel].target >= 0; pixel += kGroups) {
-      float values[4];
-      load(sums, pixel, values);
-      if (whole) storeMany(places[pixel].target, values);
-      else storeEach(places[pixel].target, values);
-    }
+    if (p.targetC % 8 != 0) return storeEach(sums);
+    if (p.target.dtype == DType::bf16) storeAll<Bf16>(sums);
+    else storeAll<float>(sums);
   }
 
-  // Means and squared deviations of the tile's `pixels` pixels. All threads call it.
-  __device__ void putMoments(const float* sums, int pixels, double* moments) const {
-    __shared__ float parts[kGroups][kColumns];
-    float mean[4] = {};
+  // Means and squared deviations of the tile's first `pixels` pixels. All threads of the block call it; nobody reads stages any more once
+  // all are here.
+  __device__ void putMoments(WarpSums<F>& sums, int pixels, double* moments) const {
+    GroupSums* const shared = reinterpret_cast<GroupSums*>(dynamicShared());
+    __syncthreads();
+    float mean[8] = {};
+#pragma unroll
     for (int pass = 0; pass < 2; pass++) {
-      float total[4] = {};
-      for (int pixel = group; pixel < pixels; pixel += kGroups) {
-        float values[4];
-        load(sums, pixel, values);
+      float total[8] = {};
+      sums.forPixels(row, [&](int pixel, float(&values)[8]) {
+        if (pixel >= pixels) return;
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 8; i++) {
           const float apart = values[i] - mean[i];
-          total[i] += pass == 0 ? apart : apart * apart;
+          total[i] += pass == 0 ? values[i] : apart * apart;
         }
+      });
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+#pragma unroll
+        for (int step = 4; step < 32; step *= 2) total[i] += __shfl_xor_sync(kWholeWarp, total[i], step);
       }
+      if (threadIdx.x % 32 < 4) storeMany<8>(&shared[pass].at[threadIdx.x / 64][column], total);
       __syncthreads();
 #pragma unroll
-      for (int i = 0; i < 4; i++) parts[group][column + i] = total[i];
-      __syncthreads();
+      for (int i = 0; i < 8; i++) total[i] = 0;
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        float all = 0;
-        for (int g = 0; g < kGroups; g++) all += parts[g][column + i];
-        if (pass == 0) mean[i] = all /= static_cast<float>(pixels);
-        if (group == 0 && i < n) moments[pass * p.targetC + channel + i] = static_cast<double>(all);
+      for (int group = 0; group < 4; group++) {
+        float part[8];
+        loadMany<8>(&shared[pass].at[group][column], part);
+#pragma unroll
+        for (int i = 0; i < 8; i++) total[i] += part[i];
+      }
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+        if (pass == 0) total[i] = mean[i] = total[i] / static_cast<float>(pixels);
+        if (threadIdx.x / 64 == 0 && threadIdx.x % 32 < 4 && i < n) moments[pass * p.targetC + channel + i] = static_cast<double>(total[i]);
       }
     }
   }
 
  private:
-  __device__ void storeMany(int pixel, float (&values)[4]) const {
-    if (p.add.data) {
-      float added[4];
-      p.add.load(pixel, channel, added);
+  template <class S>
+  __device__ void storeAll(WarpSums<F>& sums) const {
+    sums.forPixels(row, [&](int pixel, float(&values)[8]) {
+      const int64_t target = places[pixel].target;
+      if (target < 0) return;
+      if (p.add.data) {
+        float added[8];
+        p.add.load(target, channel, added);
 #pragma unroll
-      for (int i = 0; i < 4; i++) values[i] += added[i];
-    }
-    p.target.store(pixel, channel, values);
+        for (int i = 0; i < 8; i++) values[i] += added[i];
+      }
+      storeMany<8>(static_cast<S*>(p.target.data) + target * p.targetC + channel, values);
+    });
   }
 
-  __device__ void storeEach(int pixel, const float (&values)[4]) const {
+  __device__ void storeEach(WarpSums<F>& sums) const {
+    sums.forPixels(row, [&](int pixel, float(&values)[8]) {
+      const int target = places[pixel].target;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if (i < n) p.target.store(pixel, channel + i, {p.add.data ? values[i] + p.add.load(pixel, channel + i) : values[i]});
-    }
+      for (int i = 0; i < 8; i++) {
+        if (target >= 0 && i < n) p.target.store(target, channel + i, {p.add.data ? values[i] + p.add.load(target, channel + i) : values[i]});
+      }
+    });
   }
 };
 
