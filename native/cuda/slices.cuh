@@ -6,11 +6,10 @@
 
 namespace spikeloom::cuda {
 
-// About four blocks for each of the 132 multiprocessors of a large GPU where one slice makes `tiles` blocks, and no slice of fewer than
+// About `blocks` (four for each of the 132 multiprocessors of a large GPU) where one slice makes `tiles` of them, and no slice of fewer than
 // `fewest` terms; a multiple of `unit`. It depends on the shapes alone, so a sum has the same order on every GPU.
-inline int64_t termsOfSlice(int64_t terms, int64_t tiles, int64_t unit, int64_t fewest = 256) {
-  constexpr int64_t kBlocks = 512;
-  const int64_t slices = tiles > kBlocks ? 1 : (kBlocks + tiles - 1) / tiles;
+inline int64_t termsOfSlice(int64_t terms, int64_t tiles, int64_t unit, int64_t fewest = 256, int64_t blocks = 512) {
+  const int64_t slices = tiles > blocks ? 1 : (blocks + tiles - 1) / tiles;
   const int64_t each = (terms + slices - 1) / slices;
   return ((each < fewest ? fewest : each) + unit - 1) / unit * unit;
 }

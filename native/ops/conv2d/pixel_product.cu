@@ -6,6 +6,7 @@
 #include "cuda/reduce.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/pixel_target.cuh"
+#include "ops/conv2d/pixel_walk.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
 
@@ -152,7 +153,6 @@ struct PackWeights {
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
-constexpr int kFewPositions = 16; // pixels of a picture
 
 inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

@@ -3,6 +3,7 @@
 #include "cuda/bias_gradient.cuh"
 #include "cuda/slices.cuh"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/spike_weights.cuh"
 #include "ops/conv2d/tensor_cores.h"
 #include "ops/conv2d/weight_product.cuh"
 
@@ -12,41 +13,31 @@ namespace {
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct p) {
   unsigned char* const shared = dynamicShared();
-  uint32_t* const turned = reinterpret_cast<uint32_t*>(shared + F::kStages * F::kStageBytes);
   const int tilesM = (p.g.O + F::kRows - 1) / F::kRows;
   const int tileN = blockIdx.x % p.tilesN(), tileM = blockIdx.x / p.tilesN() % tilesM, slice = blockIdx.x / p.tilesN() / tilesM;
   const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32, first = slice * p.sliced;
-  WeightLoader<F> loader(p, tileM * F::kRows, tileN, first);
-  const int pixels = p.g.outputs() - first < p.sliced ? p.g.outputs() - first : p.sliced;
-  const int stages = (pixels + F::kUnits * kUnitPixels - 1) / (F::kUnits * kUnitPixels);
+  const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + F::kUnits * kWalk - 1) / (F::kUnits * kWalk);
+  WeightLoader<F> loader(p, tileM * F::kRows, tileN, first, end);
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
     if (s < stages) loader.next(shared + s * F::kStageBytes);
     commitCopies();
   }
-  if constexpr (F::kSpikes) {
-    waitCopies<F::kStages - 2>();
-    turnStage<F>(shared, turned);
-  }
   WeightSums<F> sums;
   for (int s = 0; s < stages; s++) {
-    waitCopies<F::kStages - (F::kSpikes ? 3 : 2)>();  // spikes: of the next stage as well
+    waitCopies<F::kStages - 2>();
     __syncthreads();
     if (s + F::kStages - 1 < stages) loader.next(shared + (s + F::kStages - 1) % F::kStages * F::kStageBytes);
     commitCopies();
-    if constexpr (F::kSpikes) {
-      if (s + 1 < stages) turnStage<F>(shared + (s + 1) % F::kStages * F::kStageBytes, turned + (s + 1) % 2 * (F::kTurnedBytes / 4));
-    }
     const unsigned char* stage = shared + s % F::kStages * F::kStageBytes;
-    const uint32_t* words = turned + s % 2 * (F::kTurnedBytes / 4);
     if constexpr (F::kParts > 1) {
       WeightSums<F> ofStage;
 #pragma unroll
-      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, words + u * 128, row, column);
+      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, row, column);
       ofStage.addTo(sums);
     } else {
 #pragma unroll
-      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, words + u * 128, row, column);
+      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, row, column);
     }
   }
   waitCopies<0>();
@@ -54,31 +45,54 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
   sums.put(p, p.sums + slice * size, tileM * F::kRows + row, ColumnBlock(p, tileN * 4 + warp % 4));
 }
 
+constexpr int kSpikeBlocks = 264;  // two for each of the 132 multiprocessors of a large GPU
+
 struct Job {
   const Call& call;
-  WeightProduct p;
+  Sizes g;
   bool rounded;
   const TensorView &gy, &x;
+  int sliced = 0;  // pixels of a slice
 
-  Job(const Call& c, const Geometry& geo) : call(c), p{Sizes(geo)}, rounded(isRounded(c.tensors[0], c.tensors[1])), gy(c.tensors[0]), x(c.tensors[1]) {}
+  Job(const Call& c, const Geometry& geo) : call(c), g(geo), rounded(isRounded(c.tensors[0], c.tensors[1])), gy(c.tensors[0]), x(c.tensors[1]) {
+    if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{spikeWeights().tilesM()} * spikeWeights().tilesN(), kStagePixels, 256, kSpikeBlocks));
+    else sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{(g.O + rows() - 1) / rows()} * product().tilesN(), 2 * kWalk));
+  }
 
   bool spikes() const { return x.dtype == DType::spike; }
   int gradientParts() const { return rounded ? 1 : kFloatParts; }
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
-  int rows() const { return rounded && p.g.O > 64 ? 128 : 64; }
+  int rows() const { return rounded && g.O > 64 ? 128 : 64; }
+  int slices() const { return (g.outputs() + sliced - 1) / sliced; }
+
+  SpikeWeights spikeWeights() const {
+    const bool byPosition = g.P * g.Q <= kFewPositions && g.N % kStagePixels == 0;
+    return {g, nullptr, count(gy), static_cast<const uint32_t*>(x.data), byPosition, sliced, nullptr};
+  }
+  WeightProduct product() const { return {g, nullptr, count(gy), nullptr, count(x), sliced, nullptr}; }
 
   template <class F>
-  void runAs() const {
-    const int64_t tilesM = (p.g.O + F::kRows - 1) / F::kRows;
-    static_assert(F::kStages >= (F::kSpikes ? 3 : 2) && F::kSharedBytes <= kMostShared);
-    launch(call, weightProductKernel<F>, Grid(tilesM * p.tilesN() * p.slices(), kThreads, F::kSharedBytes), p);
+  void runSpikes(const SpikeWeights& p) const {
+    static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
+    launch(call, spikeWeightKernel<F>, Grid(int64_t{p.tilesM()} * p.tilesN() * slices(), kSpikeThreads, F::kSharedBytes), p);
+  }
+  template <class F>
+  void runAs(const WeightProduct& p) const {
+    const int64_t tilesM = (g.O + F::kRows - 1) / F::kRows;
+    static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
+    launch(call, weightProductKernel<F>, Grid(tilesM * p.tilesN() * slices(), kThreads, F::kSharedBytes), p);
   }
 
-  void run() const {
-    if (spikes() && !rounded) return runAs<WeightForm<true, kFloatParts, 1, 64>>();
-    if (!rounded) return runAs<WeightForm<false, kFloatParts, kFloatParts, 64>>();
-    if (spikes()) return rows() == 128 ? runAs<WeightForm<true, 1, 1, 128>>() : runAs<WeightForm<true, 1, 1, 64>>();
-    return rows() == 128 ? runAs<WeightForm<false, 1, 1, 128>>() : runAs<WeightForm<false, 1, 1, 64>>();
+  void run(const void* gyParts, const void* xParts, float* sums) const {
+    if (spikes()) {
+      SpikeWeights p = spikeWeights();
+      p.gy = static_cast<const Bf16*>(gyParts), p.sums = sums;
+      return rounded ? runSpikes<SpikeWeightForm<1>>(p) : runSpikes<SpikeWeightForm<kFloatParts>>(p);
+    }
+    WeightProduct p = product();
+    p.gy = static_cast<const Bf16*>(gyParts), p.x = static_cast<const Bf16*>(xParts), p.sums = sums;
+    if (!rounded) return runAs<WeightForm<kFloatParts, 64>>(p);
+    return rows() == 128 ? runAs<WeightForm<1, 128>>(p) : runAs<WeightForm<1, 64>>(p);
   }
 };
 
@@ -100,22 +114,18 @@ bool conv2dGradWOnTensorCores(const Call& call) {
   const Geometry geo = geometry(x, gy, gw, call.attributes);
   if (geo.O % 8 != 0 || geo.C < 16 || (x.dtype != DType::spike && geo.C % 8 != 0)) return false;
   if (!fits(call, geo.N * geo.P * geo.Q, geo.N * geo.H * geo.W, geo.kh * geo.kw * geo.C)) return true;
-  Job job(call, geo);
-  WeightProduct& p = job.p;
-  const int64_t tiles = (geo.O + job.rows() - 1) / job.rows() * p.tilesN();
-  p.sliced = static_cast<int>(termsOfSlice(p.g.outputs(), tiles, 2 * kUnitPixels));
-  const int64_t size = count(gw), sumBytes = size * p.slices() * 4, biasBytes = gb.data ? static_cast<int64_t>(biasGradientBytes(gy)) : 0;
+  const Job job(call, geo);
+  const int64_t size = count(gw), sumBytes = size * job.slices() * 4, biasBytes = gb.data ? static_cast<int64_t>(biasGradientBytes(gy)) : 0;
   const int64_t splitBytes = partBytes(gy, job.gradientParts()) + partBytes(x, job.inputParts());
   char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(splitBytes + biasBytes + sumBytes)));
   if (!scratch) return true;
   char* next = scratch;
-  p.gy = static_cast<const Bf16*>(inParts(call, gy, job.gradientParts(), &next));
-  p.x = inParts(call, x, job.inputParts(), &next);
-  p.gyPart = count(gy), p.xPart = count(x);
+  const void* gyParts = inParts(call, gy, job.gradientParts(), &next);
+  const void* xParts = inParts(call, x, job.inputParts(), &next);
   double* biasParts = reinterpret_cast<double*>(next);
-  p.sums = reinterpret_cast<float*>(next + biasBytes);
-  job.run();
-  addSlices<float>(call, p.sums, size, p.slices(), as<float>(gw));
+  float* sums = reinterpret_cast<float*>(next + biasBytes);
+  job.run(gyParts, xParts, sums);
+  addSlices<float>(call, sums, size, job.slices(), as<float>(gw));
   if (gb.data) biasGradient<float>(call, gy, biasParts, as<float>(gb));
   return true;
 }
