@@ -7,6 +7,7 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/pixel_target.cuh"
 #include "ops/conv2d/pixel_walk.cuh"
+#include "ops/conv2d/unfold.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
 
@@ -159,14 +160,16 @@ inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 // What a call of either direction comes to.
 struct Job {
   const Call& call;
+  const Geometry& picture;
+  bool isUnfolded, gradient, rounded;
   Sizes g;
-  bool gradient, rounded;
   const TensorView &source, &target;
   int sourceC, targetC, sourceParts, weightParts, tiles, height;  // height: pixels of a block
 
   Job(const Call& c, const Geometry& geo, bool isGradient, bool isRounded, const TensorView& from, const TensorView& to)
-      : call(c), g(geo), gradient(isGradient), rounded(isRounded), source(from), target(to) {
-    sourceC = gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
+      : call(c), picture(geo), isUnfolded(!isGradient && unfolds(from, geo)), gradient(isGradient), rounded(isRounded),
+        g(isUnfolded ? unfolded(geo) : geo), source(from), target(to) {
+    sourceC = isUnfolded ? static_cast<int>(unfoldedChannels(geo)) : gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
     height = rounded && blocks(256) >= kEnough ? 256 : kSliced;
@@ -177,14 +180,15 @@ struct Job {
     return roundUp(gradient ? g.inputs() : g.outputs(), pixels) / pixels * (roundUp(targetC, kColumns) / kColumns);
   }
   bool spikes() const { return source.dtype == DType::spike; }
-  bool isCopied() const { return source.dtype == DType::f32; }  // into bf16 parts
+  bool isCopied() const { return isUnfolded || source.dtype == DType::f32; }  // into bf16 parts
+  int64_t sourceCount() const { return isUnfolded ? int64_t{g.outputs()} * sourceC : count(source); }
   int steps() const { return (sourceC + 31) / 32; }
   int64_t weightPart() const { return static_cast<int64_t>(g.taps()) * steps() * tiles * kPackedBytes; }
   int64_t pixelTiles() const { return roundUp(g.outputs(), height) / height; }
 
   // Without what prepare() adds.
   PixelProduct product(const Axis& rows, const Axis& columns, const float* bias, const TensorView& add) const {
-    PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, count(source), nullptr, weightPart(), tiles,
+    PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), tiles,
                    Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
     p.byPosition = p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
@@ -202,7 +206,7 @@ struct Job {
   // Packs and splits into scratch, and says so in the products, which are run one after the other. False: no memory.
   bool prepare(PixelProduct* products, int productCount, const TensorView& w, bool wantMoments) const {
     const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? pixelTiles() * 2 * targetC * 8 : 0;
-    const int64_t sourceBytes = isCopied() ? count(source) * 2 * sourceParts : 0;
+    const int64_t sourceBytes = isCopied() ? sourceCount() * 2 * sourceParts : 0;
     int64_t sliceBytes = 0;
     for (int i = 0; i < productCount; i++) sliceBytes = std::max(sliceBytes, partBytes(products[i]));
     char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(weightBytes + momentBytes + sourceBytes + sliceBytes)));
@@ -217,7 +221,8 @@ struct Job {
     }
     if (rounded) pack<1>(as<float>(w), scratch);
     else pack<kFloatParts>(as<float>(w), scratch);
-    if (isCopied()) splitFloats(call, as<float>(source), count(source), sourceParts, parts);
+    if (isUnfolded) unfold(call, source, picture, sourceParts, parts);
+    else if (isCopied()) splitFloats(call, as<float>(source), count(source), sourceParts, parts);
     return true;
   }
 
@@ -275,7 +280,7 @@ bool isCountable(const Call& call, const Geometry& g) {
 bool conv2dOnTensorCores(const Call& call) {
   const TensorView &x = call.tensors[0], &w = call.tensors[1], &y = call.tensors[3];
   const Geometry geo = geometry(x, y, w, call.attributes);
-  if (!isFit(geo, x, geo.C, geo.O)) return false;
+  if (!unfolds(x, geo) && !isFit(geo, x, geo.C, geo.O)) return false;
   if (!isCountable(call, geo)) return true;
   float *mean = as<float>(call.tensors[4]), *variance = as<float>(call.tensors[5]);
   const Job job(call, geo, false, isRounded(x, y), x, y);

@@ -8,18 +8,29 @@ namespace spikeloom::cuda {
 constexpr int kWalk = 32;
 constexpr int kFewPositions = 16;  // pixels of a picture
 
+// In which order pixels are walked along, and what kWalk of them come to.
+struct PixelOrder {
+  Sizes g;
+  bool byPosition;  // only where the pictures are a multiple of kWalk
+  int columns, rows, images;
+
+  PixelOrder(const Sizes& sizes, bool goesByPosition)
+      : g(sizes), byPosition(goesByPosition), columns(kWalk % g.Q), rows(kWalk / g.Q % g.P), images(kWalk / g.Q / g.P) {}
+};
+
 struct PixelWalk {
-  bool byPosition;    // only where the pictures are a multiple of kWalk
   int n, p, q, left;  // left: how many pixels there are from here on
 
   // Begins at number `k` of the pixels; `end`: of them all.
-  __device__ PixelWalk(const Sizes& g, bool goesByPosition, int k, int end) : byPosition(goesByPosition), left(end - k) {
-    if (byPosition) n = k % g.N, q = k / g.N % g.Q, p = k / g.N / g.Q;
+  __device__ PixelWalk(const PixelOrder& order, int k, int end) : left(end - k) {
+    const Sizes& g = order.g;
+    if (order.byPosition) n = k % g.N, q = k / g.N % g.Q, p = k / g.N / g.Q;
     else q = k % g.Q, p = k / g.Q % g.P, n = k / g.Q / g.P;
   }
-  __device__ void advance(const Sizes& g) {
+  __device__ void advance(const PixelOrder& order) {
+    const Sizes& g = order.g;
     left -= kWalk;
-    if (byPosition) {
+    if (order.byPosition) {
       n += kWalk;
       if (n < g.N) return;
       n -= g.N;
@@ -28,19 +39,18 @@ struct PixelWalk {
       p++;
       return;
     }
-    const int lines = kWalk / g.Q, images = lines / g.P;
-    q += kWalk - lines * g.Q;
-    p += lines - images * g.P;
-    n += images;
-    if (q >= g.Q) q -= g.Q, p++;
-    if (p >= g.P) p -= g.P, n++;
+    q += order.columns;
+    const bool nextRow = q >= g.Q;
+    if (nextRow) q -= g.Q;
+    p += order.rows + nextRow;
+    const bool nextImage = p >= g.P;
+    if (nextImage) p -= g.P;
+    n += order.images + nextImage;
   }
-  __device__ bool inside() const { return left > 0; }
-  __device__ int pixel(const Sizes& g) const { return (n * g.P + p) * g.Q + q; }
   // The pixel of x that a kernel element takes to this one, or -1.
   __device__ int source(const Sizes& g, int i, int j) const {
     const int row = p * g.sh - g.ph + i, column = q * g.sw - g.pw + j;
-    return inside() && row >= 0 && row < g.H && column >= 0 && column < g.W ? (n * g.H + row) * g.W + column : -1;
+    return left > 0 && row >= 0 && row < g.H && column >= 0 && column < g.W ? (n * g.H + row) * g.W + column : -1;
   }
 };
 

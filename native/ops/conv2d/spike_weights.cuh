@@ -24,11 +24,11 @@ constexpr int kStagePixels = 2 * kWalk;
 
 struct SpikeWeights {
   Sizes g;
+  PixelOrder order;  // by position only where pictures are a multiple of kStagePixels
   const Bf16* gy;
   int64_t gyPart;  // elements of a part
   const uint32_t* x;
-  bool byPosition;  // one position in all pictures after the other; only where pictures are a multiple of kStagePixels
-  int sliced;       // pixels of a slice, a multiple of kStagePixels
+  int sliced;      // pixels of a slice, a multiple of kStagePixels
   float* sums;     // [slice][O][tap][C]
 
   SPIKELOOM_HD int words() const { return (g.C + 31) / 32; }
@@ -55,8 +55,8 @@ template <class F>
 class GradientLoader {
  public:
   __device__ GradientLoader(const SpikeWeights& product, int o0, int first, int end)
-      : p_(product), stride_(product.byPosition ? product.g.P * product.g.Q : 1), n_(first % product.g.N), left_(end - first),
-        channel_(o0 + static_cast<int>(threadIdx.x) % 8 * 8), pixel_(product.byPosition ? n_ * stride_ + first / product.g.N : first) {}
+      : p_(product), stride_(product.order.byPosition ? product.g.P * product.g.Q : 1), n_(first % product.g.N), left_(end - first),
+        channel_(o0 + static_cast<int>(threadIdx.x) % 8 * 8), pixel_(product.order.byPosition ? n_ * stride_ + first / product.g.N : first) {}
 
   __device__ void next(unsigned char* stage) {
     constexpr int kCopies = kStagePixels * kSpikeRows / 8;
@@ -71,7 +71,7 @@ class GradientLoader {
     }
     left_ -= kStagePixels;
     pixel_ += kStagePixels * stride_;
-    if (!p_.byPosition || (n_ += kStagePixels) < p_.g.N) return;
+    if (!p_.order.byPosition || (n_ += kStagePixels) < p_.g.N) return;
     n_ = 0;
     pixel_ -= p_.g.outputs() - 1;
   }
@@ -85,14 +85,14 @@ class GradientLoader {
 class WordReader {
  public:
   __device__ WordReader(const SpikeWeights& product, int block, int first, int end)
-      : p_(product), walk_(product.g, product.byPosition, first + static_cast<int>(threadIdx.x) % 32, end) {
+      : p_(product), walk_(product.order, first + static_cast<int>(threadIdx.x) % 32, end) {
     inside_ = block < p_.columnBlocks();
     word_ = block / p_.g.taps(), tap_ = block - word_ * p_.g.taps();
     i_ = tap_ / p_.g.kw, j_ = tap_ - i_ * p_.g.kw;
   }
   __device__ uint32_t next() {
     const int pixel = inside_ ? walk_.source(p_.g, i_, j_) : -1;
-    walk_.advance(p_.g);
+    walk_.advance(p_.order);
     return pixel < 0 ? 0 : p_.x[static_cast<int64_t>(pixel) * p_.words() + word_];
   }
   __device__ bool inside() const { return inside_; }

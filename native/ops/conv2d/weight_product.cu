@@ -5,6 +5,7 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/spike_weights.cuh"
 #include "ops/conv2d/tensor_cores.h"
+#include "ops/conv2d/unfold.cuh"
 #include "ops/conv2d/weight_product.cuh"
 
 namespace spikeloom::cuda {
@@ -49,12 +50,15 @@ constexpr int kSpikeBlocks = 264;  // two for each of the 132 multiprocessors of
 
 struct Job {
   const Call& call;
-  Sizes g;
-  bool rounded;
+  const Geometry& picture;
   const TensorView &gy, &x;
+  bool isUnfolded, rounded;
+  Sizes g;
   int sliced = 0;  // pixels of a slice
 
-  Job(const Call& c, const Geometry& geo) : call(c), g(geo), rounded(isRounded(c.tensors[0], c.tensors[1])), gy(c.tensors[0]), x(c.tensors[1]) {
+  Job(const Call& c, const Geometry& geo)
+      : call(c), picture(geo), gy(c.tensors[0]), x(c.tensors[1]), isUnfolded(unfolds(x, geo)), rounded(isRounded(gy, x)),
+        g(isUnfolded ? unfolded(geo) : geo) {
     if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{spikeWeights().tilesM()} * spikeWeights().tilesN(), kStagePixels, 256, kSpikeBlocks));
     else sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{(g.O + rows() - 1) / rows()} * product().tilesN(), 2 * kWalk));
   }
@@ -64,12 +68,14 @@ struct Job {
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
   int rows() const { return rounded && g.O > 64 ? 128 : 64; }
   int slices() const { return (g.outputs() + sliced - 1) / sliced; }
+  int inputC() const { return isUnfolded ? static_cast<int>(unfoldedChannels(picture)) : g.C; }
+  int64_t inputCount() const { return isUnfolded ? int64_t{g.outputs()} * inputC() : count(x); }
 
   SpikeWeights spikeWeights() const {
     const bool byPosition = g.P * g.Q <= kFewPositions && g.N % kStagePixels == 0;
-    return {g, nullptr, count(gy), static_cast<const uint32_t*>(x.data), byPosition, sliced, nullptr};
+    return {g, PixelOrder(g, byPosition), nullptr, count(gy), static_cast<const uint32_t*>(x.data), sliced, nullptr};
   }
-  WeightProduct product() const { return {g, nullptr, count(gy), nullptr, count(x), sliced, nullptr}; }
+  WeightProduct product() const { return {g, PixelOrder(g, false), nullptr, count(gy), nullptr, inputC(), inputCount(), sliced, nullptr}; }
 
   template <class F>
   void runSpikes(const SpikeWeights& p) const {
@@ -105,6 +111,13 @@ const void* inParts(const Call& call, const TensorView& t, int parts, char** nex
   return to;
 }
 
+const void* unfoldedParts(const Job& job, char** next) {
+  Bf16* to = reinterpret_cast<Bf16*>(*next);
+  unfold(job.call, job.x, job.picture, job.inputParts(), to);
+  *next += job.inputCount() * 2 * job.inputParts();
+  return to;
+}
+
 int64_t partBytes(const TensorView& t, int parts) { return t.dtype == DType::f32 ? count(t) * 2 * parts : 0; }
 
 }  // namespace
@@ -112,16 +125,17 @@ int64_t partBytes(const TensorView& t, int parts) { return t.dtype == DType::f32
 bool conv2dGradWOnTensorCores(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1], &gw = call.tensors[2], &gb = call.tensors[3];
   const Geometry geo = geometry(x, gy, gw, call.attributes);
-  if (geo.O % 8 != 0 || geo.C < 16 || (x.dtype != DType::spike && geo.C % 8 != 0)) return false;
+  if (geo.O % 8 != 0 || (!unfolds(x, geo) && (geo.C < 16 || (x.dtype != DType::spike && geo.C % 8 != 0)))) return false;
   if (!fits(call, geo.N * geo.P * geo.Q, geo.N * geo.H * geo.W, geo.kh * geo.kw * geo.C)) return true;
   const Job job(call, geo);
   const int64_t size = count(gw), sumBytes = size * job.slices() * 4, biasBytes = gb.data ? static_cast<int64_t>(biasGradientBytes(gy)) : 0;
-  const int64_t splitBytes = partBytes(gy, job.gradientParts()) + partBytes(x, job.inputParts());
+  const int64_t inputBytes = job.isUnfolded ? job.inputCount() * 2 * job.inputParts() : partBytes(x, job.inputParts());
+  const int64_t splitBytes = partBytes(gy, job.gradientParts()) + inputBytes;
   char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(splitBytes + biasBytes + sumBytes)));
   if (!scratch) return true;
   char* next = scratch;
   const void* gyParts = inParts(call, gy, job.gradientParts(), &next);
-  const void* xParts = inParts(call, x, job.inputParts(), &next);
+  const void* xParts = job.isUnfolded ? unfoldedParts(job, &next) : inParts(call, x, job.inputParts(), &next);
   double* biasParts = reinterpret_cast<double*>(next);
   float* sums = reinterpret_cast<float*>(next + biasBytes);
   job.run(gyParts, xParts, sums);

@@ -18,9 +18,11 @@ namespace spikeloom::cuda {
 
 struct WeightProduct {
   Sizes g;
+  PixelOrder order;  // as they lie
   const Bf16* gy;
   int64_t gyPart;    // elements of a part
   const Bf16* x;
+  int xC;            // elements of a pixel of x: C, or more where zeros follow
   int64_t xPart;
   int sliced;        // pixels of a slice, a multiple of 64
   float* sums;       // [slice][O][tap][C]
@@ -65,7 +67,7 @@ class WeightLoader {
  public:
   __device__ WeightLoader(const WeightProduct& product, int o0, int tileN, int first, int end)
       : p_(product), o0_(o0), left_(end - first), gradient_(product.gy + (static_cast<int64_t>(first) + threadIdx.x / kBlocks) * product.g.O),
-        walks_{PixelWalk(product.g, false, first + static_cast<int>(threadIdx.x) / 16, end), PixelWalk(product.g, false, first + 16 + static_cast<int>(threadIdx.x) / 16, end)},
+        walks_{PixelWalk(product.order, first + static_cast<int>(threadIdx.x) / 16, end), PixelWalk(product.order, first + 16 + static_cast<int>(threadIdx.x) / 16, end)},
         column_(product, tileN * 4 + threadIdx.x % 16 / 4) {}
 
   __device__ void next(unsigned char* stage) {
@@ -97,13 +99,13 @@ class WeightLoader {
 #pragma unroll
     for (int k = 0; k < 2; k++) {
       const int at = k * 16 + threadIdx.x / 16, pixel = column_.inside ? walks_[k].source(p_.g, column_.i, column_.j) : -1;
-      const bool valid = pixel >= 0 && channel < p_.g.C;
-      const Bf16* from = p_.x + static_cast<int64_t>(pixel) * p_.g.C + channel;
+      const bool valid = pixel >= 0 && channel < p_.xC;
+      const Bf16* from = p_.x + static_cast<int64_t>(pixel) * p_.xC + channel;
 #pragma unroll
       for (int part = 0; part < F::kParts; part++) {
         copyAsync16(to + part * F::kInputBytes + turnedPlace(128, at, threadIdx.x % 16), from + part * p_.xPart, valid);
       }
-      walks_[k].advance(p_.g);
+      walks_[k].advance(p_.order);
     }
   }
 
