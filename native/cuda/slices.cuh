@@ -6,16 +6,16 @@
 
 namespace spikeloom::cuda {
 
-// About `blocks` (four for each of the 132 multiprocessors of a large GPU) where one slice makes `tiles` of them, and no slice of fewer than
+// At most `blocks` (about four for each of the 132 multiprocessors of a large GPU) where one slice makes `tiles`, and no slice of fewer than
 // `fewest` terms; a multiple of `unit`. It depends on the shapes alone, so a sum has the same order on every GPU.
 inline int64_t termsOfSlice(int64_t terms, int64_t tiles, int64_t unit, int64_t fewest = 256, int64_t blocks = 512) {
-  const int64_t slices = tiles > blocks ? 1 : (blocks + tiles - 1) / tiles;
+  const int64_t slices = tiles > blocks ? 1 : blocks / tiles;
   const int64_t each = (terms + slices - 1) / slices;
   return ((each < fewest ? fewest : each) + unit - 1) / unit * unit;
 }
 
-// A thread for each element, where slices are few.
-template <class T>
+// A thread for V neighbouring elements, where slices are few.
+template <class T, int V>
 struct AddSlices {
   const T* parts;
   int64_t size;
@@ -23,10 +23,18 @@ struct AddSlices {
   T* sums;
 
   __device__ void operator()(int64_t i) const {
-    double sum = 0;
+    double sum[V] = {};
 #pragma unroll 8
-    for (int s = 0; s < slices; s++) sum += static_cast<double>(parts[s * size + i]);
-    sums[i] = static_cast<T>(sum);
+    for (int s = 0; s < slices; s++) {
+      T part[V];
+      loadMany<V>(parts + s * size + i * V, part);
+#pragma unroll
+      for (int k = 0; k < V; k++) sum[k] += static_cast<double>(part[k]);
+    }
+    T rounded[V];
+#pragma unroll
+    for (int k = 0; k < V; k++) rounded[k] = static_cast<T>(sum[k]);
+    storeMany<V>(sums + i * V, rounded);
   }
 };
 
@@ -50,11 +58,14 @@ __global__ void addManySlicesKernel(const T* parts, int64_t size, int slices, T*
   sums[i] = static_cast<T>(sum);
 }
 
-// parts: [slice][size]
+// parts: [slice][size]; where there is one slice, they may be where the sums are to be.
 template <class T>
 void addSlices(const Call& call, const T* parts, int64_t size, int slices, T* sums) {
-  if (slices < 2 * kAddGroups) return forEach(call, size, AddSlices<T>{parts, size, slices, sums});
-  launch(call, addManySlicesKernel<T>, (size + kAddElements - 1) / kAddElements, parts, size, slices, sums);
+  if (parts == sums) return;
+  if (slices >= 2 * kAddGroups) return launch(call, addManySlicesKernel<T>, (size + kAddElements - 1) / kAddElements, parts, size, slices, sums);
+  constexpr int kVector = 16 / sizeof(T);
+  if (size % kVector == 0) forEach(call, size / kVector, AddSlices<T, kVector>{parts, size, slices, sums});
+  else forEach(call, size, AddSlices<T, 1>{parts, size, slices, sums});
 }
 
 }  // namespace spikeloom::cuda

@@ -14,15 +14,28 @@
 namespace spikeloom::cuda {
 namespace {
 
-// Which pixels and channels a block has, and of which slice.
-struct PixelBlock {
-  int slice, tile, width;
+// Products that share a launch: one, or the phases of a gradient with strides.
+template <int kMost>
+struct Phases {
+  PixelProduct at[kMost];
+};
 
-  __device__ explicit PixelBlock(const PixelProduct& p) {
-    const int widths = (p.targetC + kColumns - 1) / kColumns, block = blockIdx.x % p.blocks;
-    slice = blockIdx.x / p.blocks;
-    tile = block / widths;
-    width = block % widths;
+// Which pixels and channels a block has, of which product and slice.
+struct PixelBlock {
+  int phase = 0, slice, number, tile, width;  // number: among the blocks of a slice
+
+  template <int kMost>
+  __device__ explicit PixelBlock(const Phases<kMost>& phases) {
+    int block = blockIdx.x;
+    if constexpr (kMost > 1) {
+      while (block >= phases.at[phase].blocks * phases.at[phase].slices) block -= phases.at[phase].blocks * phases.at[phase].slices, phase++;
+    }
+    const PixelProduct& p = phases.at[phase];
+    const int widths = (p.targetC + kColumns - 1) / kColumns;
+    slice = block / p.blocks;
+    number = block - slice * p.blocks;
+    tile = number / widths;
+    width = number - tile * widths;
   }
 };
 
@@ -54,12 +67,13 @@ __device__ __forceinline__ float* partOf(const PixelProduct& p, int slice, int b
   return p.parts + ((static_cast<int64_t>(slice) * p.blocks + block) * F::kPixels + pixel) * kColumns + column + static_cast<int>(threadIdx.x) % 4 * 8;
 }
 
-template <class F>
-__global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p) {
+template <class F, int kMost>
+__global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> phases) {
   __shared__ PixelPlace places[F::kPixels];
   __shared__ PixelTap taps[kMostTaps * kMostTaps];
   unsigned char* const shared = dynamicShared();
-  const PixelBlock at(p);
+  const PixelBlock at(phases);
+  const PixelProduct& p = phases.at[at.phase];
   const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
   __syncthreads();
@@ -93,14 +107,15 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(PixelProduct p
   waitCopies<0>();
   if constexpr (F::kSpikes) sums.scale(kSpikeScale);
   if (p.slices == 1) return finishTile<F>(p, at, sums, places);
-  sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) { storeMany<8>(partOf<F>(p, at.slice, blockIdx.x % p.blocks, pixel, warp.column), eight); });
+  sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) { storeMany<8>(partOf<F>(p, at.slice, at.number, pixel, warp.column), eight); });
 }
 
 // Adds what the slices left, and brings it home. Of F only the tile's sizes matter.
 template <class F>
-__global__ void __launch_bounds__(kThreads) addSlicesKernel(PixelProduct p) {
+__global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
   __shared__ PixelPlace places[F::kPixels];
-  const PixelBlock at(p);
+  const PixelBlock at(phases);
+  const PixelProduct& p = phases.at[0];
   const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
   WarpSums<F> sums;
@@ -192,32 +207,40 @@ struct Job {
                    Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
     p.byPosition = p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
-    if (p.blocks > 0 && height == kSliced) p.slices = slicesOf(p);
     return p;
   }
 
-  // As many as make blocks enough.
-  static int slicesOf(const PixelProduct& p) {
-    const int wanted = static_cast<int>(kEnough / p.blocks), most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
-    return std::max(1, std::min(wanted, most));
+  // Cuts the products of a call into as many slices as make blocks enough.
+  void slice(PixelProduct* products, int productCount) const {
+    int64_t blocks = 0;
+    for (int i = 0; i < productCount; i++) blocks += products[i].blocks;
+    if (blocks == 0 || height != kSliced) return;
+    for (int i = 0; i < productCount; i++) {
+      PixelProduct& p = products[i];
+      const int most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
+      p.slices = std::max(1, std::min(static_cast<int>(kEnough / blocks), most));
+    }
   }
   static int64_t partBytes(const PixelProduct& p) { return p.slices > 1 ? int64_t{p.slices} * p.blocks * kSliced * kColumns * 4 : 0; }
 
-  // Packs and splits into scratch, and says so in the products, which are run one after the other. False: no memory.
+  // Packs and splits into scratch, and says so in the products. False: no memory.
   bool prepare(PixelProduct* products, int productCount, const TensorView& w, bool wantMoments) const {
     const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? pixelTiles() * 2 * targetC * 8 : 0;
     const int64_t sourceBytes = isCopied() ? sourceCount() * 2 * sourceParts : 0;
+    slice(products, productCount);
     int64_t sliceBytes = 0;
-    for (int i = 0; i < productCount; i++) sliceBytes = std::max(sliceBytes, partBytes(products[i]));
+    for (int i = 0; i < productCount; i++) sliceBytes += partBytes(products[i]);
     char* scratch = static_cast<char*>(scratchBytes(call, static_cast<size_t>(weightBytes + momentBytes + sourceBytes + sliceBytes)));
     if (!scratch) return false;
     Bf16* const parts = reinterpret_cast<Bf16*>(scratch + weightBytes + momentBytes);
+    char* sliced = scratch + weightBytes + momentBytes + sourceBytes;
     for (int i = 0; i < productCount; i++) {
       PixelProduct& p = products[i];
       p.weights = scratch;
       if (wantMoments) p.moments = reinterpret_cast<double*>(scratch + weightBytes);
       if (isCopied()) p.source = parts;
-      p.parts = reinterpret_cast<float*>(scratch + weightBytes + momentBytes + sourceBytes);
+      p.parts = reinterpret_cast<float*>(sliced);
+      sliced += partBytes(p);
     }
     if (rounded) pack<1>(as<float>(w), scratch);
     else pack<kFloatParts>(as<float>(w), scratch);
@@ -233,21 +256,31 @@ struct Job {
                                                         number(tiles), gradient, spikes(), weightPart() / 4});
   }
 
-  template <class F>
-  void runAs(const PixelProduct& p) const {
+  template <class F, int kMost>
+  void runAs(const Phases<kMost>& phases) const {
     static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(GroupSums[2]));
-    launch(call, pixelProductKernel<F>, Grid(int64_t{p.blocks} * p.slices, kThreads, F::kSharedBytes), p);
+    int64_t blocks = 0;
+    for (const PixelProduct& p : phases.at) blocks += int64_t{p.blocks} * p.slices;
+    launch(call, pixelProductKernel<F, kMost>, Grid(blocks, kThreads, F::kSharedBytes), phases);
     if constexpr (F::kPixels == kSliced) {
       using Tile = PixelForm<true, 1, 1, kSliced>;
-      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(GroupSums[2])), p);
+      for (const PixelProduct& p : phases.at) {
+        if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(GroupSums[2])), Phases<1>{{p}});
+      }
     }
   }
 
   void run(const PixelProduct& p) const {
-    if (spikes() && !rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(p);
-    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128>>(p);
-    if (spikes()) return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(p) : runAs<PixelForm<true, 1, 1, 128>>(p);
-    return height == 256 ? runAs<PixelForm<false, 1, 1, 256>>(p) : runAs<PixelForm<false, 1, 1, 128>>(p);
+    const Phases<1> one{{p}};
+    if (!spikes()) return runNumbers(one);
+    if (!rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(one);
+    return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(one) : runAs<PixelForm<true, 1, 1, 128>>(one);
+  }
+
+  template <int kMost>
+  void runNumbers(const Phases<kMost>& phases) const {
+    if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128>>(phases);
+    return height == 256 ? runAs<PixelForm<false, 1, 1, 256>>(phases) : runAs<PixelForm<false, 1, 1, 128>>(phases);
   }
 };
 
@@ -306,7 +339,8 @@ bool conv2dGradXOnTensorCores(const Call& call) {
     }
   }
   if (!job.prepare(phases.data(), static_cast<int>(phases.size()), w, false)) return true;
-  for (const PixelProduct& phase : phases) job.run(phase);
+  if (phases.size() == 4) job.runNumbers(Phases<4>{{phases[0], phases[1], phases[2], phases[3]}});
+  else for (const PixelProduct& phase : phases) job.run(phase);
   return true;
 }
 
