@@ -2,6 +2,7 @@
 //
 // Built with a static CUDA runtime, so that the only thing wanted of a machine is NVIDIA's driver. Without one the library still
 // loads and answers with score 0 and a reason.
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -127,6 +128,8 @@ void* createContext(int32_t device, Status* status) {
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
   Context* context = new Context{device, stream, new HostSide};
+  const char* wanted = std::getenv("SPIKELOOM_CUDA_OVERLAP");
+  context->overlaps = wanted != nullptr && std::strcmp(wanted, "1") == 0 && properties.major >= 9;
   if (openTrouble(*context, status)) return context;
   destroyContext(context);
   return nullptr;

@@ -60,13 +60,16 @@ struct Segment {
   __device__ __forceinline__ uint32_t place(uint32_t t) const { return (t * pixels + i) * current.vectors + c; }
   __device__ __forceinline__ uint32_t firedAt(uint32_t t) const { return bitsOf<N>(all.s, (t * pixels + i) * current.words, c); }
 
-  // u and the v after it at one step; v is the one before. own: the current before the gate.
-  __device__ __forceinline__ void charge(const RawCurrent<S, N>& from, uint32_t bits, T factor, T (&own)[N], T (&membrane)[N], T (&v)[N]) const {
+  // u and the v after it at one step; v is the one before, which there is none of where `starts`. own: the current before the gate.
+  __device__ __forceinline__ void charge(const RawCurrent<S, N>& from, uint32_t bits, bool starts, T factor, T (&own)[N], T (&membrane)[N],
+                                         T (&v)[N]) const {
     T gated[N];
     current.value(from, map, c, own);
 #pragma unroll
     for (int e = 0; e < N; e++) gated[e] = all.gate.a ? own[e] * factor : own[e];
     all.neuron.template charge<N>(v, gated, membrane);
+#pragma unroll
+    for (int e = 0; e < N; e++) membrane[e] = starts ? gated[e] : membrane[e];
     all.neuron.template reset<N>(membrane, bits, v);
   }
 
@@ -89,13 +92,13 @@ struct Segment {
     T v[N] = {};
     if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * current.vectors + c, v);
     if (!kWhole) {
-      for (uint32_t t = 0; t < first; t++) charge(current.read(t, i, c), firedAt(t), factor(t), x[0], u[0], v);
+      for (uint32_t t = 0; t < first; t++) charge(current.read(t, i, c), firedAt(t), false, factor(t), x[0], u[0], v);
     }
 #pragma unroll
     for (int e = 0; e < N; e++) start[e] = v[e];
 #pragma unroll
     for (int j = 0; j < kHeld; j++) {
-      if (has(j)) charge(raw[j], fired[j], factor(first + j), x[kWhole ? j : 0], u[j], v);
+      if (has(j)) charge(raw[j], fired[j], kUsual && j == 0, factor(first + j), x[kWhole ? j : 0], u[j], v);
     }
   }
 
@@ -166,6 +169,7 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
   const uint32_t steps = kWhole ? kHeld : current.steps, lastFirst = (steps - 1) / kHeld * kHeld;
   if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
+  afterPrevious();
   if constexpr (kUsual) {
     all.neuron.takeAsUsual();
     all.surrogate.takeAsUsual();
@@ -239,7 +243,7 @@ void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& cu
   if (channelSums > 0) all.channelParts = room + sums;
   if (numbers > 0) all.parts.r = reinterpret_cast<T*>(room + sums + channelSums);
   const Grid grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps));
-  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, grid, current, all, tiles);
+  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, waiting(grid), current, all, tiles);
   finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate, {all.channelParts, tiles.parts(), tiles.C, out.sums});
 }
 

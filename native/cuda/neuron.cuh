@@ -93,7 +93,7 @@ struct Neuron {
                                                 T (&gu)[N]) const {
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      const T viaReset = isLast ? T(0) : G[i] * multiplyAdd(-u[i], d[i], T(1) - spike(fired, i));
+      const T viaReset = isLast ? T(0) : G[i] * multiplyAdd(-u[i], d[i], (fired >> i) & 1u ? T(0) : T(1));
       gu[i] = isLast ? gs[i] * d[i] : multiplyAdd(gs[i], d[i], viaReset);
     }
   }

@@ -75,6 +75,10 @@ struct PixelPlace {
   }
   // All threads of a block take the same steps: for (p = begin; p < end; p += rows), each with its own pixel at p + row.
   __device__ bool has(uint32_t p) const { return hasChannels && p + row < end; }
+  // Whether pixel `pixel` of the image is one of the thread's.
+  __device__ bool owns(uint32_t pixel) const {
+    return hasChannels && pixel >= begin && pixel < end && ((pixel - begin) & (rows - 1)) == row;  // rows: a power of two
+  }
   __device__ uint32_t pixelAt(uint32_t p) const { return p + row < end ? p + row : end - 1; }
 };
 

@@ -47,7 +47,6 @@ struct Parts {
         plane(all.gplane ? all.gplane + int64_t{tb} * tiles.P : nullptr),
         hasPeak(all.gpeak != nullptr) {
     if (hasPeak) largest = loadPacked<N>(all.argmax, tb * tiles.vectors + c);
-    else largest.at[0] = -1;
   }
   // What all channels of pixel p get.
   __device__ __forceinline__ T even(uint32_t p) const { return plane ? flat + plane[p] : flat; }
@@ -63,39 +62,49 @@ struct Parts {
   }
 };
 
-// Phase 1: sums of gx and of gx (y - mean), without g where its sums are known.
-template <class T, class S, int N>
+// Phase 1: sums of gx and of gx (y - mean). kReadsG: not where the sums of g are known. Then all channels of a pixel get the same, but for
+// the one pixel of each that is its peak: a thread adds that afterwards where the pixel is its own.
+template <class T, class S, int N, bool kReadsG>
 __global__ void __launch_bounds__(kThreads, 2) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const PixelPlace<N> at(tiles, blockIdx.x);
-  const bool readsG = all.sums == nullptr, hasParts = all.parts();
+  afterPrevious();
   T centre[N], sums[2][N] = {};
   loadVector<T, N>(all.mean, at.vector, centre);
   for (uint32_t t = 0; t < all.steps; t++) {
     const uint32_t tb = t * tiles.B + at.b, yFirst = (all.ySteps == 1 ? at.b : tb) * tiles.P;
     const Parts<T, N> added(all, tiles, tb, at.vector);
+    const auto yAt = [&](uint32_t pixel) { return (yFirst + pixel) * tiles.vectors + at.vector; };
+    T evens = 0;
     for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
       Packed<S, N> y[kAtOnce], g[kAtOnce];
       T even[kAtOnce];
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         const uint32_t pixel = at.pixelAt(p + k * at.rows);
-        y[k] = loadPacked<N>(all.y, (yFirst + pixel) * tiles.vectors + at.vector);
-        if (readsG) g[k] = loadPacked<N>(all.g, (tb * tiles.P + pixel) * tiles.vectors + at.vector);
+        y[k] = loadPacked<N>(all.y, yAt(pixel));
+        if constexpr (kReadsG) g[k] = loadPacked<N>(all.g, (tb * tiles.P + pixel) * tiles.vectors + at.vector);
         even[k] = added.even(pixel);
       }
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         if (!at.has(p + k * at.rows)) continue;
-        T gx[N] = {};
-        if (readsG) unpack<T, N>(g[k], gx);
-        if (hasParts) added.add(even[k], at.pixelAt(p + k * at.rows), gx);
+        if (!kReadsG) evens += even[k];
 #pragma unroll
         for (int i = 0; i < N; i++) {
-          sums[0][i] += gx[i];
-          sums[1][i] = multiplyAdd(gx[i], y[k].number(i) - centre[i], sums[1][i]);
+          const T gx = kReadsG ? g[k].number(i) + even[k] : even[k];
+          if (kReadsG) sums[0][i] += gx;
+          sums[1][i] = multiplyAdd(gx, y[k].number(i) - centre[i], sums[1][i]);
         }
       }
+    }
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      if (!kReadsG) sums[0][i] += evens;
+      const auto pixel = static_cast<uint32_t>(added.hasPeak ? added.largest.at[i] : -1);
+      if (!at.owns(pixel)) continue;
+      sums[0][i] += added.share;
+      sums[1][i] = multiplyAdd(added.share, static_cast<T>(loadAs(all.y + size_t{yAt(pixel)} * N + i)) - centre[i], sums[1][i]);
     }
   }
   writeChannelPart<T, 2, N>(tiles, at, sums, parts);
@@ -129,6 +138,7 @@ __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S>
   constexpr int kAtOnce = kShared ? 2 : 4;  // pixels whose reads are under way together
   const uint32_t perStep = tiles.parts() * tiles.tiles, yt = blockIdx.x / perStep, elements = tiles.pixels() * tiles.vectors;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
+  afterPrevious();
   const bool hasParts = all.parts();
   const Parts<T, N> own(all, tiles, yt * tiles.B + at.b, at.vector);
   T slope[N], tilt[N], level[N];
@@ -198,7 +208,7 @@ template <class T, class S, int N>
 void gradientAs(const Call& call) {
   const Shape5 s = shape5(call.tensors[0]);
   const CurrentGradient<T, S> all(call);
-  const PixelTiles<N> summed(s.B, s.H * s.W, s.C), written(s.B, s.H * s.W, s.C, all.ySteps);
+  const PixelTiles<N> summed(s.B, s.H * s.W, s.C, 1, all.sums ? 3 : 2), written(s.B, s.H * s.W, s.C, all.ySteps);
   if (!summed.fits(call, s.T)) return;
   const bool sums = all.parts() || !all.sums, writes = all.gy || all.gx;
   const int64_t parts = sums ? summed.parts() : 0;
@@ -207,12 +217,12 @@ void gradientAs(const Call& call) {
   if (room == nullptr) return;
   T* lines = reinterpret_cast<T*>(room + parts * 2 * s.C);
   const Line<T> line = writes ? Line<T>{lines, lines + s.C, lines + 2 * s.C} : Line<T>{nullptr, nullptr, nullptr};
-  if (sums) launch(call, sumKernel<T, S, N>, summed.blocks(), all, summed, room);
+  if (sums) launch(call, all.sums ? sumKernel<T, S, N, false> : sumKernel<T, S, N, true>, waiting(summed.blocks()), all, summed, room);
   const double share = all.training ? 1.0 / (static_cast<double>(all.ySteps) * static_cast<double>(s.B * s.H * s.W)) : 0;
   mergeChannelSums<2>(call, room, parts, s.C, FinishSums<T, S>{all, line, s.C, share});
   if (!writes) return;
   const auto kernel = all.ySteps == 1 && s.T > 1 ? writeKernel<T, S, N, true> : writeKernel<T, S, N, false>;
-  launch(call, kernel, all.ySteps * written.blocks(), all, written, line);
+  launch(call, kernel, waiting(all.ySteps * written.blocks()), all, written, line);
 }
 
 template <class T>
