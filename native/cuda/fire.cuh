@@ -59,11 +59,9 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
         if (!kWhole && t >= steps) break;
         T x[N], u[N];
         current.value(raw[j], map, at.vector, x);
-        if (all.gate.a) {
-          const T factor = (kWhole ? gains[j] : all.gate.gain(t * tiles.B + at.b)) * k;
+        const T factor = (kWhole ? gains[j] : all.gate.gain(t * tiles.B + at.b)) * k;  // 1 where there is no gate
 #pragma unroll
-          for (int e = 0; e < N; e++) x[e] = x[e] * factor;
-        }
+        for (int e = 0; e < N; e++) x[e] = x[e] * factor;
         all.neuron.template charge<N>(v, x, u);
         const uint32_t bits = all.neuron.template fire<N>(u);
         all.neuron.template reset<N>(u, bits, v);

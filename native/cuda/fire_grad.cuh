@@ -66,7 +66,7 @@ struct Segment {
     T gated[N];
     current.value(from, map, c, own);
 #pragma unroll
-    for (int e = 0; e < N; e++) gated[e] = all.gate.a ? own[e] * factor : own[e];
+    for (int e = 0; e < N; e++) gated[e] = kUsual || all.gate.a ? own[e] * factor : own[e];
     all.neuron.template charge<N>(v, gated, membrane);
 #pragma unroll
     for (int e = 0; e < N; e++) membrane[e] = starts ? gated[e] : membrane[e];
@@ -82,7 +82,7 @@ struct Segment {
       const uint32_t t = has(j) ? first + j : first;
       raw[j] = current.read(t, i, c);
       fired[j] = firedAt(t);
-      if (all.gs && used) arrived[j] = loadPacked<N>(all.gs, place(t));
+      if ((kUsual || all.gs) && used) arrived[j] = loadPacked<N>(all.gs, place(t));
     }
   }
 
@@ -105,7 +105,7 @@ struct Segment {
   // gu of step j. G is the gradient of the v after it and becomes that of the v before it. Adds to the sum for the logit.
   __device__ __forceinline__ void back(int j, bool used, T (&G)[N], T (&gu)[N], T& logit) const {
     T gs[N] = {}, d[N];
-    if (all.gs && used) unpack<T, N>(arrived[j], gs);
+    if ((kUsual || all.gs) && used) unpack<T, N>(arrived[j], gs);
     if constexpr (kUsual) {
 #pragma unroll
       for (int e = 0; e < N; e++) d[e] = all.surrogate.usualDerivative(u[j][e] - all.neuron.hard.threshold);
@@ -137,7 +137,7 @@ struct Segment {
 
   // The means are read anew for every pixel, out of the nearest cache: there is no room to keep them.
   __device__ __forceinline__ void put(int j, const T (&g)[N], bool used, T (&sums)[2][N]) const {
-    if (all.g && used) storeVector<T, N>(all.g, place(first + j), g);
+    if ((kUsual || all.g) && used) storeVector<T, N>(all.g, place(first + j), g);
     if (!all.channelParts) return;
     T centre[N] = {};
     if (all.mean) loadVector<T, N>(all.mean, c, centre);
@@ -163,7 +163,8 @@ __device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, dou
   writeSums(sums, part + (kWhole ? 0 : steps));
 }
 
-// kWhole: there are kHeld steps, and neither v0 nor gv nor gv0. kUsual: so are neuron and surrogate, and glogit is not wanted.
+// kWhole: there are kHeld steps, and neither v0 nor gv nor gv0. kUsual: so are neuron and surrogate, there are gs and g, and glogit is not
+// wanted; the gate is multiplied with where there is none, too: it is 1 then.
 template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual>
 __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Current<T, S, N> current, FireGradient<T, S, A> all, PixelTiles<N> tiles) {
   const uint32_t steps = kWhole ? kHeld : current.steps, lastFirst = (steps - 1) / kHeld * kHeld;
@@ -206,7 +207,7 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
         if (!segment.has(j)) continue;
         T g[N];
         segment.back(j, used, G, g, totals.logit);
-        if (all.gate.a) {
+        if (kUsual || all.gate.a) {
           const T q = segment.gateBack(j, gain(first + j) * k, g);
           overTime = multiplyAdd(q, gain(first + j), overTime);
           if constexpr (kWhole) totals.ga[j] = multiplyAdd(q, k, totals.ga[j]);
@@ -216,7 +217,7 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
       }
     }
     if (!kWhole && all.gv0 && used) storeVector<T, N>(all.gv0, i * tiles.vectors + at.vector, G);
-    if (all.gate.a) totals.gate.add(tiles, at, i, used, overTime, open, all.parts.r);
+    if (all.parts.sums || all.parts.r) totals.gate.add(tiles, at, i, used, overTime, open, all.parts.r);
   }
   if (all.channelParts) writeChannelPart<T, 2, N>(tiles, at, totals.channels, all.channelParts);
   if (!all.parts.sums) return;
@@ -258,7 +259,7 @@ constexpr int kGradVector(int64_t steps) {
 template <class T, class S, class A, class Takes, class F>
 void fireGradient(const Call& call, const FireSizes& s, const FireGradient<T, S, A>& all, const FireSums<T>& out, Takes&& takes, F&& makeCurrent) {
   constexpr int N = kGradVector<S>(4);
-  const bool usual = all.neuron.isUsual() && all.surrogate.isUsual() && !all.learns;
+  const bool usual = all.neuron.isUsual() && all.surrogate.isUsual() && all.gs && all.g && !all.learns;
   const auto whole = [&]<int kSteps>() {
     constexpr int kN = kGradVector<S>(kSteps);
     if (!takes.template operator()<kN>()) return false;
