@@ -1,4 +1,4 @@
-import { keep, nativeOp, recomputeForBackward, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
@@ -59,13 +59,11 @@ export function fstaTemporal(mean: Tensor, peak: Tensor, alpha: Tensor, beta: Te
  * [B,1,H,W].
  */
 export function fstaPlane(sums: Tensor, a: Tensor): Tensor {
-  const sum = () => plane.run({ plane: sums, a }).S;
-  const S = sum();
+  const { S } = plane.run({ plane: sums, a });
   record([S], [sums, a], ([gS]) => {
     const g = planeGrad.run({ gS, plane: sums, a });
     return [g.gplane, g.ga];
   });
-  recomputeForBackward(S, sum);
   return S;
 }
 
