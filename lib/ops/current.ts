@@ -16,7 +16,7 @@ import { needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
 import { BATCH_NORM_OPTIONS, type BatchNormOptions } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
-import { type FstaOptions, type FstaParams, frequencyMap, fstaFilters, fstaPlane, fstaTemporal } from './fsta.ts';
+import { type FstaOptions, type FstaParams, frequencyMap, fstaFilters, fstaSteps } from './fsta.ts';
 import { type LifOptions, lifSettings } from './lif.ts';
 
 const fill = nativeOp<'y'>('fill');
@@ -195,9 +195,8 @@ function enterCurrent(source: Source, withStats: boolean): Current {
 function gates(source: Source, current: Current, fsta: { params: FstaParams } & FstaOptions) {
   const { alpha, beta, m, n, time, freq1, freq2 } = fsta.params;
   const basis = fstaFilters(source.first.scale, fsta.params, fsta.basis);
-  const { mean, peak, plane } = current.seen!;
-  const a = fstaTemporal(mean, peak, alpha, beta, time);
-  return { a, F: frequencyMap(fstaPlane(plane, a), basis, freq1, freq2), m, n };
+  const { a, S } = fstaSteps(current.seen!, alpha, beta, time);
+  return { a, F: frequencyMap(S, basis, freq1, freq2), m, n };
 }
 
 /**

@@ -7,10 +7,8 @@ import { relu } from './relu.ts';
 
 const stats = nativeOp<'mean' | 'peak' | 'plane' | 'argmax'>('fstaStats');
 const statsGrad = nativeOp<'gx'>('fstaStatsGrad');
-const temporal = nativeOp<'a'>('fstaTemporal');
-const temporalGrad = nativeOp<'gmean' | 'gpeak' | 'galpha' | 'gbeta' | 'gweight'>('fstaTemporalGrad');
-const plane = nativeOp<'S'>('fstaPlane');
-const planeGrad = nativeOp<'gplane' | 'ga'>('fstaPlaneGrad');
+const steps = nativeOp<'a' | 'S'>('fstaSteps');
+const stepsGrad = nativeOp<'gplane' | 'gmean' | 'gpeak' | 'galpha' | 'gbeta' | 'gweight'>('fstaStepsGrad');
 const gate = nativeOp<'y'>('fstaGate');
 const gateGrad = nativeOp<'gx' | 'ga' | 'gF' | 'gm' | 'gn'>('fstaGateGrad');
 
@@ -38,33 +36,31 @@ export function fstaStats(x: Tensor): FstaStats {
 const sizes = (x: Tensor) => ({ H: x.shape[3]!, W: x.shape[4]! });
 
 /**
- * FSTA's gate over time: z = alpha·mean + beta·peak, a = sigmoid(weight z).
+ * How much each step counts for, and the map that FSTA filters:
  *
- * @param mean,peak [T,B]
+ *     z = alpha·mean + beta·peak          a = sigmoid(weight z)
+ *     S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b])
+ *
+ * @param seen mean and peak [T,B], plane [T,B,1,H,W]: see {@link fstaStats}
  * @param alpha,beta [1]
  * @param weight [T,T], row t the weights of the steps s for step t
- * @returns a [T,B]
+ * @returns a [T,B] and S [B,1,H,W]
+ * @example const { a, S } = fstaSteps(fstaStats(x), alpha, beta, weight);
  */
-export function fstaTemporal(mean: Tensor, peak: Tensor, alpha: Tensor, beta: Tensor, weight: Tensor): Tensor {
-  const { a } = temporal.run({ mean, peak, alpha, beta, weight });
-  record([a], [mean, peak, alpha, beta, weight], ([ga]) => {
-    const g = temporalGrad.run({ ga, a, mean, peak, alpha, beta, weight });
-    return [g.gmean, g.gpeak, g.galpha, g.gbeta, g.gweight];
+export function fstaSteps(
+  seen: Pick<FstaStats, 'mean' | 'peak' | 'plane'>,
+  alpha: Tensor,
+  beta: Tensor,
+  weight: Tensor,
+): { a: Tensor; S: Tensor } {
+  const { mean, peak, plane } = seen;
+  const inputs = { plane, mean, peak, alpha, beta, weight };
+  const { a, S } = steps.run(inputs);
+  record([a, S], Object.values(inputs), ([ga, gS]) => {
+    const g = stepsGrad.run({ ga, gS, a, ...inputs });
+    return [g.gplane, g.gmean, g.gpeak, g.galpha, g.gbeta, g.gweight];
   });
-  return a;
-}
-
-/**
- * The map that FSTA filters: S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b]); plane [T,B,1,H,W], a [T,B], S
- * [B,1,H,W].
- */
-export function fstaPlane(sums: Tensor, a: Tensor): Tensor {
-  const { S } = plane.run({ plane: sums, a });
-  record([S], [sums, a], ([gS]) => {
-    const g = planeGrad.run({ gS, plane: sums, a });
-    return [g.gplane, g.ga];
-  });
-  return S;
+  return { a, S };
 }
 
 /**
@@ -189,8 +185,7 @@ export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tenso
   needOptions('fsta', options, { basis: true });
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
   const basis = fstaFilters(x, params, options.basis);
-  const seen = fstaStats(x);
-  const a = fstaTemporal(seen.mean, seen.peak, alpha, beta, time);
-  const F = frequencyMap(fstaPlane(seen.plane, a), basis, freq1, freq2);
+  const { a, S } = fstaSteps(fstaStats(x), alpha, beta, time);
+  const F = frequencyMap(S, basis, freq1, freq2);
   return fstaGate(x, a, F, m, n);
 }

@@ -24,9 +24,8 @@ export {
   frequencyMap,
   fsta,
   fstaGate,
-  fstaPlane,
   fstaStats,
-  fstaTemporal,
+  fstaSteps,
 } from './fsta.ts';
 export { fstaMap } from './fsta-map.ts';
 export { type GlobalAvgPoolOptions, globalAvgPool } from './global-avg-pool.ts';

@@ -1,7 +1,7 @@
-// FSTA as a whole against its published, expanded form in naive loops, and each of its four native ops by itself.
+// FSTA as a whole against its published, expanded form in naive loops, and each of its native ops by itself.
 import type { Tensor } from '../../lib/core/index.ts';
 import { dctBasis } from '../../lib/ops/dct.ts';
-import { type FstaParams, fsta, fstaGate, fstaPlane, fstaStats, fstaTemporal } from '../../lib/ops/fsta.ts';
+import { type FstaParams, fsta, fstaGate, fstaStats, fstaSteps } from '../../lib/ops/fsta.ts';
 import { correlate } from '../support/correlate.ts';
 import { type HostInputs, type HostTensor, host, noise, type OpTable } from '../support/op-table.ts';
 
@@ -195,57 +195,55 @@ export const ties: OpTable = {
   twin: ({ x }) => Object.values(statsTwin(x!)),
 };
 
-export const temporal: OpTable = {
-  name: 'fstaTemporal',
-  natives: ['fstaTemporal', 'fstaTemporalGrad'],
-  cases: [
-    [1, 1],
-    [2, 3],
-    [5, 1],
-    [3, 33],
-  ].map(([T, B]) => ({
-    name: named([T!, B!]),
-    inputs: () => ({
-      mean: noise([T!, B!], 1),
-      peak: noise([T!, B!], 2),
-      alpha: number(0.3),
-      beta: number(0.8),
-      weight: noise([T!, T!], 3),
-    }),
-  })),
-  run: ({ mean, peak, alpha, beta, weight }) => [fstaTemporal(mean!, peak!, alpha!, beta!, weight!)],
-  twin: ({ mean, peak, alpha, beta, weight }) => {
-    const [T, B] = mean!.shape as [number, number];
-    const z = mean!.data.map((v, k) => alpha!.data[0]! * v + beta!.data[0]! * peak!.data[k]!);
-    const a = new Float64Array(T * B);
-    for (let t = 0; t < T; t++)
-      for (let b = 0; b < B; b++) for (let s = 0; s < T; s++) a[t * B + b]! += weight!.data[t * T + s]! * z[s * B + b]!;
-    return [host([T, B], a.map(sigmoid))];
-  },
-  gradients: ['mean', 'peak', 'alpha', 'beta', 'weight'],
-};
-
-export const plane: OpTable = {
-  name: 'fstaPlane',
-  natives: ['fstaPlane', 'fstaPlaneGrad'],
+/** One output at a time, so that the gradient of the other is absent, and both in one product. */
+export const steps: OpTable = {
+  name: 'fstaSteps',
+  natives: ['fstaSteps', 'fstaStepsGrad'],
   cases: [
     [1, 1, 1, 1],
+    [2, 3, 2, 2],
     [3, 2, 5, 7],
-    [2, 5, 1, 33],
-  ].map(([T, B, H, W]) => ({
-    name: named([T!, B!, 1, H!, W!]),
-    inputs: () => ({ plane: noise([T!, B!, 1, H!, W!], 1), a: noise([T!, B!], 2) }),
-  })),
-  run: ({ plane: sums, a }) => [fstaPlane(sums!, a!)],
-  twin: ({ plane: sums, a }) => {
-    const [T, B, , H, W] = sizesOf(sums!);
-    const S = new Float64Array(B * H * W);
-    sums!.data.forEach((v, k) => {
-      S[k % S.length]! += (v * (1 + a!.data[Math.floor(k / (H * W))]!)) / T;
-    });
-    return [host([B, 1, H, W], S)];
+    [5, 1, 16, 17],
+    [2, 33, 1, 33],
+  ].flatMap(([T, B, H, W]) =>
+    ['a', 'S', 'both'].map((output) => ({
+      name: `${named([T!, B!, 1, H!, W!])} ${output}`,
+      inputs: () => ({
+        plane: noise([T!, B!, 1, H!, W!], 4),
+        mean: noise([T!, B!], 1),
+        peak: noise([T!, B!], 2),
+        alpha: number(0.3),
+        beta: number(0.8),
+        weight: noise([T!, T!], 3),
+      }),
+      options: { output },
+    })),
+  ),
+  run: ({ plane, mean, peak, alpha, beta, weight }, { output }) => {
+    const made = fstaSteps({ plane: plane!, mean: mean!, peak: peak! }, alpha!, beta!, weight!);
+    return [output === 'both' ? fstaGate(plane!, made.a, made.S, alpha!, beta!) : made[output as 'a']];
   },
-  gradients: ['plane', 'a'],
+  twin: ({ plane, mean, peak, alpha, beta, weight }, { output }) => {
+    const [T, B, , H, W] = sizesOf(plane!);
+    const z = mean!.data.map((v, k) => alpha!.data[0]! * v + beta!.data[0]! * peak!.data[k]!);
+    const sums = new Float64Array(T * B);
+    for (let t = 0; t < T; t++)
+      for (let b = 0; b < B; b++)
+        for (let s = 0; s < T; s++) sums[t * B + b]! += weight!.data[t * T + s]! * z[s * B + b]!;
+    const a = sums.map(sigmoid);
+    const S = new Float64Array(B * H * W);
+    plane!.data.forEach((v, k) => {
+      S[k % S.length]! += (v * (1 + a[Math.floor(k / (H * W))]!)) / T;
+    });
+    if (output === 'a') return [host([T, B], a)];
+    if (output === 'S') return [host([B, 1, H, W], S)];
+    const [m, n] = [alpha!.data[0]!, beta!.data[0]!];
+    const y = plane!.data.map(
+      (v, k) => (v * (1 + a[Math.floor(k / (H * W))]!) * (m + n + n * sigmoid(S[k % S.length]!))) / 2,
+    );
+    return [host(plane!.shape, y)];
+  },
+  gradients: ['plane', 'mean', 'peak', 'alpha', 'beta', 'weight'],
 };
 
 export const gate: OpTable = {

@@ -249,7 +249,7 @@ describe('fsta', () => {
     expect(wrong({ freq1: nine })).to.throw(SpikeloomError, /2401 numbers of 'basis' are not 9 square filters/);
     expect(wrong({ time: three })).to.throw(
       SpikeloomError,
-      /fstaTemporal: dimension T is 2 elsewhere but 3 in 'weight'/,
+      /fstaSteps: dimension T is 2 elsewhere but 3 in 'weight'/,
     );
     expect(wrong({ freq2: two })).to.throw(SpikeloomError, /'freq2' makes 2; give it one output/);
     expect(wrong({ freq2: hidden })).to.throw(SpikeloomError, /conv2d: dimension C/);
