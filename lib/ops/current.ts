@@ -195,7 +195,8 @@ function enterCurrent(source: Source, withStats: boolean): Current {
 function gates(source: Source, current: Current, fsta: { params: FstaParams } & FstaOptions) {
   const { alpha, beta, m, n, time, freq1, freq2 } = fsta.params;
   const basis = fstaFilters(source.first.scale, fsta.params, fsta.basis);
-  const { a, S } = fstaSteps(current.seen!, alpha, beta, time);
+  const { plane, mean, peak } = current.seen!;
+  const { a, S } = fstaSteps(plane, mean, peak, alpha, beta, time);
   return { a, F: frequencyMap(S, basis, freq1, freq2), m, n };
 }
 

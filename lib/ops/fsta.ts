@@ -36,24 +36,26 @@ export function fstaStats(x: Tensor): FstaStats {
 const sizes = (x: Tensor) => ({ H: x.shape[3]!, W: x.shape[4]! });
 
 /**
- * How much each step counts for, and the map that FSTA filters:
+ * How much each step counts for, and the map that FSTA filters, from what {@link fstaStats} reads off the current:
  *
  *     z = alpha·mean + beta·peak          a = sigmoid(weight z)
  *     S[b,h,w] = 1/T sum over t of plane[t,b,h,w] (1 + a[t,b])
  *
- * @param seen mean and peak [T,B], plane [T,B,1,H,W]: see {@link fstaStats}
+ * @param plane [T,B,1,H,W]
+ * @param mean,peak [T,B]
  * @param alpha,beta [1]
  * @param weight [T,T], row t the weights of the steps s for step t
  * @returns a [T,B] and S [B,1,H,W]
- * @example const { a, S } = fstaSteps(fstaStats(x), alpha, beta, weight);
+ * @example const { a, S } = fstaSteps(plane, mean, peak, alpha, beta, weight);
  */
 export function fstaSteps(
-  seen: Pick<FstaStats, 'mean' | 'peak' | 'plane'>,
+  plane: Tensor,
+  mean: Tensor,
+  peak: Tensor,
   alpha: Tensor,
   beta: Tensor,
   weight: Tensor,
 ): { a: Tensor; S: Tensor } {
-  const { mean, peak, plane } = seen;
   const inputs = { plane, mean, peak, alpha, beta, weight };
   const { a, S } = steps.run(inputs);
   record([a, S], Object.values(inputs), ([ga, gS]) => {
@@ -185,7 +187,8 @@ export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tenso
   needOptions('fsta', options, { basis: true });
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
   const basis = fstaFilters(x, params, options.basis);
-  const { a, S } = fstaSteps(fstaStats(x), alpha, beta, time);
+  const { plane, mean, peak } = fstaStats(x);
+  const { a, S } = fstaSteps(plane, mean, peak, alpha, beta, time);
   const F = frequencyMap(S, basis, freq1, freq2);
   return fstaGate(x, a, F, m, n);
 }

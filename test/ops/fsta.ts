@@ -220,7 +220,7 @@ export const steps: OpTable = {
     })),
   ),
   run: ({ plane, mean, peak, alpha, beta, weight }, { output }) => {
-    const made = fstaSteps({ plane: plane!, mean: mean!, peak: peak! }, alpha!, beta!, weight!);
+    const made = fstaSteps(plane!, mean!, peak!, alpha!, beta!, weight!);
     return [output === 'both' ? fstaGate(plane!, made.a, made.S, alpha!, beta!) : made[output as 'a']];
   },
   twin: ({ plane, mean, peak, alpha, beta, weight }, { output }) => {

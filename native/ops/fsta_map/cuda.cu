@@ -7,7 +7,7 @@ namespace spikeloom::cuda {
 namespace {
 
 constexpr int64_t kMostRooms = 128;  // blocks at a time where a room is too large for shared memory
-constexpr int kFinishThreads = 512;
+constexpr int kFinishThreads = 1024;
 constexpr int kFinishLanes = 8;  // for one number of gw
 
 template <class T, bool kShared>

@@ -96,35 +96,47 @@ __device__ void sumPixels(const StepsGradient<T>& g, int b, double* sums) {
   }
 }
 
+// What a block keeps for each step of its image.
+struct StepNumbers {
+  double ga, mean, peak, d, gz;
+};
+
 template <class T>
 __global__ void stepsGradKernel(StepsGradient<T> g) {
   const Steps<T>& in = g.in;
   const int steps = in.steps, B = in.B, b = static_cast<int>(blockIdx.x);
-  double *d = reinterpret_cast<double*>(dynamicShared()), *gz = d + steps, *sums = gz + steps;
+  StepNumbers* of = reinterpret_cast<StepNumbers*>(dynamicShared());
+  double* sums = reinterpret_cast<double*>(of + steps);
+  for (int t = threadIdx.x; t < steps; t += kThreads) {
+    const int i = t * B + b;
+    of[t].ga = g.ga ? static_cast<double>(g.ga[i]) : 0;
+    of[t].mean = static_cast<double>(in.mean[i]);
+    of[t].peak = static_cast<double>(in.peak[i]);
+  }
   sumPixels(g, b, sums);
   __syncthreads();
   for (int t = threadIdx.x; t < steps; t += kThreads) {
     double sum = 0;
     for (int warp = 0; warp < kWarps; warp++) sum += sums[warp * steps + t];
-    const double all = (g.ga ? static_cast<double>(g.ga[t * B + b]) : 0) + sum / static_cast<double>(steps);
-    d[t] = stepSlope(all, static_cast<double>(g.a[t * B + b]));
+    of[t].d = stepSlope(of[t].ga + sum / static_cast<double>(steps), static_cast<double>(g.a[t * B + b]));
   }
   __syncthreads();
+  const double alpha = static_cast<double>(*in.alpha), beta = static_cast<double>(*in.beta);
   for (int s = threadIdx.x; s < steps; s += kThreads) {
     double sum = 0;
-    for (int t = 0; t < steps; t++) sum += in.weightOf(t, s) * d[t];
-    gz[s] = sum;
-    g.gmean[s * B + b] = static_cast<T>(static_cast<double>(*in.alpha) * sum);
-    g.gpeak[s * B + b] = static_cast<T>(static_cast<double>(*in.beta) * sum);
+    for (int t = 0; t < steps; t++) sum += in.weightOf(t, s) * of[t].d;
+    of[s].gz = sum;
+    g.gmean[s * B + b] = static_cast<T>(alpha * sum);
+    g.gpeak[s * B + b] = static_cast<T>(beta * sum);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < g.numbers(); i += kThreads) {
     double sum = 0;
     if (i >= 2) {
-      sum = d[(i - 2) / steps] * in.z((i - 2) % steps, b);
+      const StepNumbers &to = of[(i - 2) / steps], &from = of[(i - 2) % steps];
+      sum = to.d * stepInput(alpha, from.mean, beta, from.peak);
     } else {
-      const T* from = i == 0 ? in.mean : in.peak;
-      for (int s = 0; s < steps; s++) sum += gz[s] * static_cast<double>(from[s * B + b]);
+      for (int s = 0; s < steps; s++) sum += of[s].gz * (i == 0 ? of[s].mean : of[s].peak);
     }
     g.part(i)[b] = sum;
   }
@@ -156,7 +168,7 @@ void fstaStepsGrad(const Call& call) {
                      as<T>(v[11]), as<T>(v[12]), as<T>(v[13]), as<T>(v[14]),    nullptr};
   g.parts = static_cast<double*>(scratchBytes(call, static_cast<size_t>(g.numbers()) * static_cast<size_t>(g.in.B) * sizeof(double)));
   if (g.parts == nullptr) return;
-  launch(call, stepsGradKernel<T>, Grid(g.in.B, kThreads, static_cast<size_t>((kWarps + 2) * g.in.steps) * sizeof(double)), g);
+  launch(call, stepsGradKernel<T>, Grid(g.in.B, kThreads, static_cast<size_t>(g.in.steps) * (sizeof(StepNumbers) + kWarps * sizeof(double))), g);
   launch(call, sumImagesKernel<T>, g.numbers(), g);
 }
 
