@@ -43,7 +43,8 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
     for (int j = 0; j < kHeld; j++) gains[j] = all.gate.gain(j * tiles.B + at.b);
   }
   const bool ownsWord = at.hasChannels && c * N % 32 == 0;
-  for (uint32_t p = at.begin; p < at.end; p += at.rows) {
+  for (uint32_t step = at.steps(at.rows); step-- > 0;) {
+    const uint32_t p = at.begin + step * at.rows;
     const uint32_t i = at.b * tiles.P + at.pixelAt(p), mask = at.has(p) ? ~0u : 0u;
     const T mapped = all.gate.map(i);
     T k = 1, v[N] = {};

@@ -73,7 +73,9 @@ struct PixelPlace {
     hasChannels = vector < tiles.vectors;
     if (!hasChannels) vector = 0;
   }
-  // All threads of a block take the same steps: for (p = begin; p < end; p += rows), each with its own pixel at p + row.
+  // All threads of a block take the same steps: for (p = begin; p < end; p += rows), each with its own pixel at p + row. Where the kernel before
+  // has read the same tensor, back from the last one, part of which is still in the cache: for (k = steps(rows); k-- > 0;) p = begin + k * rows.
+  __device__ uint32_t steps(uint32_t pixels) const { return (end - begin + pixels - 1) / pixels; }
   __device__ bool has(uint32_t p) const { return hasChannels && p + row < end; }
   // Whether pixel `pixel` of the image is one of the thread's.
   __device__ bool owns(uint32_t pixel) const {

@@ -65,18 +65,19 @@ struct Parts {
 // Phase 1: sums of gx and of gx (y - mean). kReadsG: not where the sums of g are known. Then all channels of a pixel get the same, but for
 // the one pixel of each that is its peak: a thread adds that afterwards where the pixel is its own.
 template <class T, class S, int N, bool kReadsG>
-__global__ void __launch_bounds__(kThreads, 2) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
+__global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const PixelPlace<N> at(tiles, blockIdx.x);
   afterPrevious();
   T centre[N], sums[2][N] = {};
   loadVector<T, N>(all.mean, at.vector, centre);
-  for (uint32_t t = 0; t < all.steps; t++) {
+  for (uint32_t t = all.steps; t-- > 0;) {
     const uint32_t tb = t * tiles.B + at.b, yFirst = (all.ySteps == 1 ? at.b : tb) * tiles.P;
     const Parts<T, N> added(all, tiles, tb, at.vector);
     const auto yAt = [&](uint32_t pixel) { return (yFirst + pixel) * tiles.vectors + at.vector; };
     T evens = 0;
-    for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
+    for (uint32_t step = at.steps(kAtOnce * at.rows); step-- > 0;) {
+      const uint32_t p = at.begin + step * kAtOnce * at.rows;
       Packed<S, N> y[kAtOnce], g[kAtOnce];
       T even[kAtOnce];
 #pragma unroll
