@@ -33,9 +33,22 @@ template <class T, class S, int N, int kHeld, bool kWhole>
 __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current, FireRest<T> all, PixelTiles<N> tiles) {
   const PixelPlace<N> at(tiles, blockIdx.x);
   afterPrevious();
+  const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
+  uint32_t p = at.begin + (at.steps(at.rows) - 1) * at.rows, i;
+  T mapped;
+  RawCurrent<S, N> raw[kHeld];
+  const auto read = [&](uint32_t first) {
+#pragma unroll
+    for (int j = 0; j < kHeld; j++) raw[j] = current.read(kWhole || first + j < steps ? first + j : first, i, at.vector);
+  };
+  const auto enter = [&] {
+    i = at.b * tiles.P + at.pixelAt(p);
+    mapped = all.gate.map(i);
+    read(0);
+  };
+  enter();  // before anything is waited for
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = current.mapAt(at.vector);
-  const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
   const GateScale<T> scale = all.gate.scale();
   T gains[kHeld] = {};
   if constexpr (kWhole) {
@@ -43,17 +56,13 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
     for (int j = 0; j < kHeld; j++) gains[j] = all.gate.gain(j * tiles.B + at.b);
   }
   const bool ownsWord = at.hasChannels && c * N % 32 == 0;
-  for (uint32_t step = at.steps(at.rows); step-- > 0;) {
-    const uint32_t p = at.begin + step * at.rows;
-    const uint32_t i = at.b * tiles.P + at.pixelAt(p), mask = at.has(p) ? ~0u : 0u;
-    const T mapped = all.gate.map(i);
-    T k = 1, v[N] = {};
+  for (;;) {
+    const uint32_t mask = at.has(p) ? ~0u : 0u;
+    const T k = all.gate.factor(scale, all.gate.open(mapped));
+    T v[N] = {};
     if (!kWhole && all.v0) loadVector<T, N>(all.v0, i * tiles.vectors + at.vector, v);
     for (uint32_t first = 0; first < steps; first += kHeld) {
-      RawCurrent<S, N> raw[kHeld];
-#pragma unroll
-      for (int j = 0; j < kHeld; j++) raw[j] = current.read(kWhole || first + j < steps ? first + j : first, i, at.vector);
-      if (first == 0) k = all.gate.factor(scale, all.gate.open(mapped));
+      if (!kWhole && first > 0) read(first);
 #pragma unroll
       for (int j = 0; j < kHeld; j++) {
         const uint32_t t = first + j;
@@ -71,6 +80,9 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
       }
     }
     if (!kWhole && all.last && mask) storeVector<T, N>(all.last, i * tiles.vectors + at.vector, v);
+    if (p == at.begin) return;
+    p -= at.rows;
+    enter();
   }
 }
 

@@ -47,14 +47,16 @@ struct Segment {
   const ChannelMap<T, N>& map;
   uint32_t pixels, i, c;  // of all images; the pixel; the vector of channels
   uint32_t first, count;
+  bool used;  // whether the place is the thread's own
+  T mapped;   // the gate's F
   RawCurrent<S, N> raw[kHeld];
   Packed<A, N> arrived[kHeld];
   uint32_t fired[kHeld];
   T x[kWhole ? kHeld : 1][N], u[kHeld][N], start[N];  // x before the gate, where it is kept
 
   __device__ __forceinline__ Segment(const FireGradient<T, S, A>& all_, const Current<T, S, N>& current_, const ChannelMap<T, N>& map_,
-                                     uint32_t pixels_, uint32_t i_, uint32_t c_)
-      : all(all_), current(current_), map(map_), pixels(pixels_), i(i_), c(c_) {}
+                                     uint32_t pixels_, uint32_t c_)
+      : all(all_), current(current_), map(map_), pixels(pixels_), c(c_) {}
 
   __device__ __forceinline__ bool has(uint32_t j) const { return kWhole || j < count; }
   __device__ __forceinline__ uint32_t place(uint32_t t) const { return (t * pixels + i) * current.vectors + c; }
@@ -73,8 +75,16 @@ struct Segment {
     all.neuron.template reset<N>(membrane, bits, v);
   }
 
-  // Begins to read the steps from `first_` on. used: whether the place is the thread's own; another's gs may have become its g by now.
-  __device__ __forceinline__ void read(uint32_t first_, uint32_t steps, bool used) {
+  // Begins to read pixel i_, its steps from `first_` on.
+  __device__ __forceinline__ void enter(uint32_t i_, bool used_, uint32_t first_, uint32_t steps) {
+    i = i_;
+    used = used_;
+    mapped = all.gate.map(i);
+    read(first_, steps);
+  }
+
+  // Begins to read the steps from `first_` on. Another thread's gs may have become its g by now.
+  __device__ __forceinline__ void read(uint32_t first_, uint32_t steps) {
     first = first_;
     count = steps - first < kHeld ? steps - first : kHeld;
 #pragma unroll
@@ -103,7 +113,7 @@ struct Segment {
   }
 
   // gu of step j. G is the gradient of the v after it and becomes that of the v before it. Adds to the sum for the logit.
-  __device__ __forceinline__ void back(int j, bool used, T (&G)[N], T (&gu)[N], T& logit) const {
+  __device__ __forceinline__ void back(int j, T (&G)[N], T (&gu)[N], T& logit) const {
     T gs[N] = {}, d[N];
     if ((kUsual || all.gs) && used) unpack<T, N>(arrived[j], gs);
     if constexpr (kUsual) {
@@ -136,7 +146,7 @@ struct Segment {
   }
 
   // The means are read anew for every pixel, out of the nearest cache: there is no room to keep them.
-  __device__ __forceinline__ void put(int j, const T (&g)[N], bool used, T (&sums)[2][N]) const {
+  __device__ __forceinline__ void put(int j, const T (&g)[N], T (&sums)[2][N]) const {
     if ((kUsual || all.g) && used) storeVector<T, N>(all.g, place(first + j), g);
     if (!all.channelParts) return;
     T centre[N] = {};
@@ -178,6 +188,9 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
   }
   all.neuron.learn(all.logit);
   const ChannelMap<T, N> map = current.mapAt(at.vector);
+  Segment<T, S, A, N, kHeld, kWhole, kUsual> segment(all, current, map, tiles.pixels(), at.vector);
+  const auto enter = [&](uint32_t p) { segment.enter(at.b * tiles.P + at.pixelAt(p), at.has(p), lastFirst, steps); };
+  enter(at.begin);  // before anything is waited for
   const GateScale<T> scale = all.gate.scale();
   T gains[kHeld] = {};
   if constexpr (kWhole) {
@@ -189,35 +202,34 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
     else return all.gate.gain(t * tiles.B + at.b);
   };
   Totals<T, N, kHeld> totals;
-  for (uint32_t p = at.begin; p < at.end; p += at.rows) {
-    const uint32_t i = at.b * tiles.P + at.pixelAt(p);
-    const bool used = at.has(p);
-    const T mapped = all.gate.map(i);
-    Segment<T, S, A, N, kHeld, kWhole, kUsual> segment(all, current, map, tiles.pixels(), i, at.vector);
-    segment.read(lastFirst, steps, used);
-    const T open = all.gate.open(mapped), k = all.gate.factor(scale, open);
+  for (uint32_t p = at.begin;;) {
+    const T open = all.gate.open(segment.mapped), k = all.gate.factor(scale, open);
+    const uint32_t v = segment.i * tiles.vectors + at.vector;
     T G[N] = {}, overTime = 0;
-    if (!kWhole && all.gv && used) loadVector<T, N>(all.gv, i * tiles.vectors + at.vector, G);
+    if (!kWhole && all.gv && segment.used) loadVector<T, N>(all.gv, v, G);
     for (uint32_t end = lastFirst + kHeld; end > 0; end -= kHeld) {
       const uint32_t first = end - kHeld;
-      if (!kWhole && first != lastFirst) segment.read(first, steps, used);
+      if (!kWhole && first != lastFirst) segment.read(first, steps);
       segment.membranes([&](uint32_t t) { return gain(t) * k; });
 #pragma unroll
       for (int j = kHeld - 1; j >= 0; j--) {
         if (!segment.has(j)) continue;
         T g[N];
-        segment.back(j, used, G, g, totals.logit);
+        segment.back(j, G, g, totals.logit);
         if (kUsual || all.gate.a) {
           const T q = segment.gateBack(j, gain(first + j) * k, g);
           overTime = multiplyAdd(q, gain(first + j), overTime);
           if constexpr (kWhole) totals.ga[j] = multiplyAdd(q, k, totals.ga[j]);
           else addGain(steps, first + j, q * k);
         }
-        segment.put(j, g, used, totals.channels);
+        segment.put(j, g, totals.channels);
       }
     }
-    if (!kWhole && all.gv0 && used) storeVector<T, N>(all.gv0, i * tiles.vectors + at.vector, G);
-    if (all.parts.sums || all.parts.r) totals.gate.add(tiles, at, i, used, overTime, open, all.parts.r);
+    if (!kWhole && all.gv0 && segment.used) storeVector<T, N>(all.gv0, v, G);
+    if (all.parts.sums || all.parts.r) totals.gate.add(tiles, at, segment.i, segment.used, overTime, open, all.parts.r);
+    p += at.rows;
+    if (p >= at.end) break;
+    enter(p);
   }
   if (all.channelParts) writeChannelPart<T, 2, N>(tiles, at, totals.channels, all.channelParts);
   if (!all.parts.sums) return;

@@ -36,7 +36,6 @@ struct CurrentGradient : CurrentGradTensors<T, S> {
 template <class T, int N>
 struct Parts {
   T flat, share;
-  const T* plane;  // or null
   bool hasPeak;
   Packed<int32_t, N> largest;
 
@@ -44,13 +43,10 @@ struct Parts {
   __device__ __forceinline__ Parts(const CurrentGradient<T, S>& all, const PixelTiles<N>& tiles, uint32_t tb, uint32_t c)
       : flat(all.gmean ? all.gmean[tb] * all.perElement : T(0)),
         share(all.gpeak ? all.gpeak[tb] * all.perChannel : T(0)),
-        plane(all.gplane ? all.gplane + int64_t{tb} * tiles.P : nullptr),
         hasPeak(all.gpeak != nullptr) {
     if (hasPeak) largest = loadPacked<N>(all.argmax, tb * tiles.vectors + c);
   }
-  // What all channels of pixel p get.
-  __device__ __forceinline__ T even(uint32_t p) const { return plane ? flat + plane[p] : flat; }
-  // gx += the parts at pixel p.
+  // gx += the parts at pixel p; even: what all its channels get.
   __device__ __forceinline__ void add(T even, uint32_t p, T (&gx)[N]) const {
     if (hasPeak) {
 #pragma unroll
@@ -64,6 +60,8 @@ struct Parts {
 
 // Phase 1: sums of gx and of gx (y - mean). kReadsG: not where the sums of g are known. Then all channels of a pixel get the same, but for
 // the one pixel of each that is its peak: a thread adds that afterwards where the pixel is its own.
+//
+// In both phases a thread's first reads begin before it waits for what belongs to its picture.
 template <class T, class S, int N, bool kReadsG>
 __global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
@@ -73,31 +71,38 @@ __global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGr
   loadVector<T, N>(all.mean, at.vector, centre);
   for (uint32_t t = all.steps; t-- > 0;) {
     const uint32_t tb = t * tiles.B + at.b, yFirst = (all.ySteps == 1 ? at.b : tb) * tiles.P;
-    const Parts<T, N> added(all, tiles, tb, at.vector);
     const auto yAt = [&](uint32_t pixel) { return (yFirst + pixel) * tiles.vectors + at.vector; };
-    T evens = 0;
-    for (uint32_t step = at.steps(kAtOnce * at.rows); step-- > 0;) {
-      const uint32_t p = at.begin + step * kAtOnce * at.rows;
-      Packed<S, N> y[kAtOnce], g[kAtOnce];
-      T even[kAtOnce];
+    Packed<S, N> y[kAtOnce], g[kAtOnce];
+    T plane[kAtOnce], evens = 0;
+    const auto read = [&](uint32_t p) {
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         const uint32_t pixel = at.pixelAt(p + k * at.rows);
         y[k] = loadPacked<N>(all.y, yAt(pixel));
         if constexpr (kReadsG) g[k] = loadPacked<N>(all.g, (tb * tiles.P + pixel) * tiles.vectors + at.vector);
-        even[k] = added.even(pixel);
+        plane[k] = all.gplane ? all.gplane[tb * tiles.P + pixel] : T(0);
       }
+    };
+    const uint32_t length = kAtOnce * at.rows;
+    uint32_t p = at.begin + (at.steps(length) - 1) * length;
+    read(p);
+    const Parts<T, N> added(all, tiles, tb, at.vector);
+    for (;;) {
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         if (!at.has(p + k * at.rows)) continue;
-        if (!kReadsG) evens += even[k];
+        const T even = added.flat + plane[k];
+        if (!kReadsG) evens += even;
 #pragma unroll
         for (int i = 0; i < N; i++) {
-          const T gx = kReadsG ? g[k].number(i) + even[k] : even[k];
+          const T gx = kReadsG ? g[k].number(i) + even : even;
           if (kReadsG) sums[0][i] += gx;
           sums[1][i] = multiplyAdd(gx, y[k].number(i) - centre[i], sums[1][i]);
         }
       }
+      if (p == at.begin) break;
+      p -= length;
+      read(p);
     }
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -133,74 +138,106 @@ struct FinishSums {
   }
 };
 
-// Phase 2, a grid for each step of y. kShared: all steps share one y, and a thread adds them up.
-template <class T, class S, int N, bool kShared>
+// What phase 2 makes of a vector of channels: gy = slope gx + tilt y + level.
+template <class T, int N>
+struct LineVector {
+  T slope[N], tilt[N], level[N];
+
+  __device__ __forceinline__ LineVector(const Line<T>& line, uint32_t c) {
+    loadVector<T, N>(line.slope, c, slope);
+    loadVector<T, N>(line.tilt, c, tilt);
+    loadVector<T, N>(line.level, c, level);
+  }
+  template <class S>
+  __device__ __forceinline__ void put(S* gy, uint32_t place, const T (&gx)[N], const Packed<S, N>& y) const {
+    T made[N];
+#pragma unroll
+    for (int i = 0; i < N; i++) made[i] = multiplyAdd(slope[i], gx[i], multiplyAdd(tilt[i], y.number(i), level[i]));
+    storeVector<T, N>(gy, place, made);
+  }
+};
+
+// Phase 2 where every step has its own y: a grid for each.
+template <class T, class S, int N>
 __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
-  constexpr int kAtOnce = kShared ? 2 : 4;  // pixels whose reads are under way together
-  const uint32_t perStep = tiles.parts() * tiles.tiles, yt = blockIdx.x / perStep, elements = tiles.pixels() * tiles.vectors;
+  constexpr int kAtOnce = 4;  // pixels whose reads are under way together
+  const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
+  const uint32_t tb = t * tiles.B + at.b;
   afterPrevious();
   const bool hasParts = all.parts();
-  const Parts<T, N> own(all, tiles, yt * tiles.B + at.b, at.vector);
-  T slope[N], tilt[N], level[N];
-  loadVector<T, N>(line.slope, at.vector, slope);
-  loadVector<T, N>(line.tilt, at.vector, tilt);
-  loadVector<T, N>(line.level, at.vector, level);
-  for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
-    Packed<S, N> y[kAtOnce], g[kAtOnce];
-    T sum[kShared ? kAtOnce : 1][N] = {}, even[kAtOnce];
-    const auto place = [&](int k) { return (at.b * tiles.P + at.pixelAt(p + k * at.rows)) * tiles.vectors + at.vector; };  // in a step
-    const auto has = [&](int k) { return at.has(p + k * at.rows); };
-    // Of a thread's own places alone: others may be written by now.
-    const auto readG = [&](uint32_t t, const Parts<T, N>& parts) {
-#pragma unroll
-      for (int k = 0; k < kAtOnce; k++) {
-        if (!has(k)) continue;
-        g[k] = loadPacked<N>(all.g, t * elements + place(k));
-        even[k] = parts.even(at.pixelAt(p + k * at.rows));
-      }
-    };
-    const auto makeGx = [&](int k, uint32_t t, const Parts<T, N>& parts, T (&gx)[N]) {
-      unpack<T, N>(g[k], gx);
-      if (hasParts) parts.add(even[k], at.pixelAt(p + k * at.rows), gx);
-      if (all.gx) storeVector<T, N>(all.gx, t * elements + place(k), gx);
-    };
-    const auto putGy = [&](int k, const T (&gx)[N]) {
-      if (!all.gy) return;
-      T gy[N];
-#pragma unroll
-      for (int i = 0; i < N; i++) gy[i] = multiplyAdd(slope[i], gx[i], multiplyAdd(tilt[i], y[k].number(i), level[i]));
-      storeVector<T, N>(all.gy, yt * elements + place(k), gy);
-    };
+  Packed<S, N> y[kAtOnce], g[kAtOnce];
+  T plane[kAtOnce];
+  const auto place = [&](uint32_t pixel) { return (tb * tiles.P + pixel) * tiles.vectors + at.vector; };
+  // g of a thread's own places alone: others may be written by now.
+  const auto read = [&](uint32_t p) {
 #pragma unroll
     for (int k = 0; k < kAtOnce; k++) {
-      if (all.gy && has(k)) y[k] = loadPacked<N>(all.y, yt * elements + place(k));
+      const uint32_t pixel = at.pixelAt(p + k * at.rows);
+      if (at.has(p + k * at.rows)) g[k] = loadPacked<N>(all.g, place(pixel));
+      if (all.gy) y[k] = loadPacked<N>(all.y, place(pixel));
+      plane[k] = all.gplane ? all.gplane[tb * tiles.P + pixel] : T(0);
     }
-    if constexpr (kShared) {
-      for (uint32_t t = 0; t < all.steps; t++) {
-        const Parts<T, N> parts(all, tiles, t * tiles.B + at.b, at.vector);
-        readG(t, parts);
+  };
+  read(at.begin);
+  const LineVector<T, N> made(line, at.vector);
+  const Parts<T, N> added(all, tiles, tb, at.vector);
+  for (uint32_t p = at.begin;;) {
 #pragma unroll
-        for (int k = 0; k < kAtOnce; k++) {
-          if (!has(k)) continue;
-          T gx[N];
-          makeGx(k, t, parts, gx);
+    for (int k = 0; k < kAtOnce; k++) {
+      if (!at.has(p + k * at.rows)) continue;
+      const uint32_t pixel = at.pixelAt(p + k * at.rows);
+      T gx[N];
+      unpack<T, N>(g[k], gx);
+      if (hasParts) added.add(added.flat + plane[k], pixel, gx);
+      if (all.gx) storeVector<T, N>(all.gx, place(pixel), gx);
+      if (all.gy) made.put(all.gy, place(pixel), gx, y[k]);
+    }
+    p += kAtOnce * at.rows;
+    if (p >= at.end) return;
+    read(p);
+  }
+}
+
+// Phase 2 where all steps share one y: a thread adds them up.
+template <class T, class S, int N>
+__global__ void __launch_bounds__(kThreads, 2) writeSharedKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
+  constexpr int kAtOnce = 2;
+  const PixelPlace<N> at(tiles, blockIdx.x);
+  afterPrevious();
+  const bool hasParts = all.parts();
+  const LineVector<T, N> made(line, at.vector);
+  for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
+    Packed<S, N> y[kAtOnce], g[kAtOnce];
+    T sum[kAtOnce][N] = {}, plane[kAtOnce];
+    const auto pixel = [&](int k) { return at.pixelAt(p + k * at.rows); };
+    const auto has = [&](int k) { return at.has(p + k * at.rows); };
+    const auto place = [&](uint32_t tb, int k) { return (tb * tiles.P + pixel(k)) * tiles.vectors + at.vector; };
 #pragma unroll
-          for (int i = 0; i < N; i++) sum[k][i] += gx[i];
-        }
-      }
+    for (int k = 0; k < kAtOnce; k++) {
+      if (all.gy) y[k] = loadPacked<N>(all.y, place(at.b, k));
+    }
+    for (uint32_t tb = at.b; tb < all.steps * tiles.B; tb += tiles.B) {
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
-        if (has(k)) putGy(k, sum[k]);
+        if (has(k)) g[k] = loadPacked<N>(all.g, place(tb, k));
+        plane[k] = all.gplane ? all.gplane[tb * tiles.P + pixel(k)] : T(0);
       }
-    } else {
-      readG(yt, own);
+      const Parts<T, N> added(all, tiles, tb, at.vector);
 #pragma unroll
       for (int k = 0; k < kAtOnce; k++) {
         if (!has(k)) continue;
-        makeGx(k, yt, own, sum[0]);
-        putGy(k, sum[0]);
+        T gx[N];
+        unpack<T, N>(g[k], gx);
+        if (hasParts) added.add(added.flat + plane[k], pixel(k), gx);
+        if (all.gx) storeVector<T, N>(all.gx, place(tb, k), gx);
+#pragma unroll
+        for (int i = 0; i < N; i++) sum[k][i] += gx[i];
       }
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; k++) {
+      if (all.gy && has(k)) made.put(all.gy, place(at.b, k), sum[k], y[k]);
     }
   }
 }
@@ -222,7 +259,7 @@ void gradientAs(const Call& call) {
   const double share = all.training ? 1.0 / (static_cast<double>(all.ySteps) * static_cast<double>(s.B * s.H * s.W)) : 0;
   mergeChannelSums<2>(call, room, parts, s.C, FinishSums<T, S>{all, line, s.C, share});
   if (!writes) return;
-  const auto kernel = all.ySteps == 1 && s.T > 1 ? writeKernel<T, S, N, true> : writeKernel<T, S, N, false>;
+  const auto kernel = all.ySteps == 1 && s.T > 1 ? writeSharedKernel<T, S, N> : writeKernel<T, S, N>;
   launch(call, kernel, waiting(all.ySteps * written.blocks()), all, written, line);
 }
 
