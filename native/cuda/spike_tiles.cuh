@@ -17,6 +17,9 @@ __device__ __forceinline__ uint32_t spikePair(uint32_t word, int i) { return (wo
 // Which term of the two products a bit is.
 SPIKELOOM_HD int termOfBit(int bit) { return (bit >> 1 & 1) * 16 + (bit & 1) * 8 + (bit >> 2 & 3) * 2 + (bit >> 4); }
 
+// Which bit a term of the two products is.
+SPIKELOOM_HD int bitOfTerm(int term) { return term / 2 % 4 * 4 + term / 16 * 2 + term / 8 % 2 + term % 2 * 16; }
+
 // Lane r holds row r of 32 x 32 bits and gets column r: bit k of lane r's result is bit r of lane k's row.
 __device__ __forceinline__ uint32_t turnBits(uint32_t row) {
   const int lane = threadIdx.x % 32;

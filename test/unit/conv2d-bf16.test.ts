@@ -19,7 +19,7 @@ const cases = [
   { name: '35 images, 3 to 20 channels, stride 2', x: [5, 7, 3, 9, 11], w: [20, 3, 5, 3], stride: 2 },
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   // of pictures of few pixels a GPU takes one position in all of them at a time
-  { name: '128 images of 2x2', x: [2, 64, 40, 2, 2], w: [72, 40, 3, 3] },
+  { name: '128 images of 2x2', x: [2, 64, 64, 2, 2], w: [128, 64, 3, 3] },
   { name: '128 images of 4x3, stride 2', x: [128, 32, 4, 3], w: [40, 32, 3, 3], stride: 2 },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '40 to 72 channels', x: [3, 40, 7, 5], w: [72, 40, 3, 3] },

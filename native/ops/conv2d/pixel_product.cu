@@ -5,6 +5,7 @@
 
 #include "cuda/reduce.cuh"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/group_product.cuh"
 #include "ops/conv2d/pixel_target.cuh"
 #include "ops/conv2d/pixel_walk.cuh"
 #include "ops/conv2d/unfold.cuh"
@@ -13,31 +14,6 @@
 
 namespace spikeloom::cuda {
 namespace {
-
-// Products that share a launch: one, or the phases of a gradient with strides.
-template <int kMost>
-struct Phases {
-  PixelProduct at[kMost];
-};
-
-// Which pixels and channels a block has, of which product and slice.
-struct PixelBlock {
-  int phase = 0, slice, number, tile, width;  // number: among the blocks of a slice
-
-  template <int kMost>
-  __device__ explicit PixelBlock(const Phases<kMost>& phases) {
-    int block = blockIdx.x;
-    if constexpr (kMost > 1) {
-      while (block >= phases.at[phase].blocks * phases.at[phase].slices) block -= phases.at[phase].blocks * phases.at[phase].slices, phase++;
-    }
-    const PixelProduct& p = phases.at[phase];
-    const int widths = (p.targetC + kColumns - 1) / kColumns;
-    slice = block / p.blocks;
-    number = block - slice * p.blocks;
-    tile = number / widths;
-    width = number - tile * widths;
-  }
-};
 
 // Where a warp works in its block.
 struct WarpPlace {
@@ -50,21 +26,10 @@ struct WarpPlace {
   }
 };
 
-// The sums of a block go home. All threads of the block call it.
 template <class F>
-__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelBlock& at, WarpSums<F>& sums, const PixelPlace* places) {
+__device__ __forceinline__ PixelTarget<LaneSums<F::kTilesM, kTilesN / 4>> targetOf(const PixelProduct& p, const PixelBlock& at, const PixelPlace* places) {
   const WarpPlace warp = WarpPlace::of<F>();
-  const PixelTarget<F> target(p, places, warp.row, warp.column, at.width * kColumns);
-  if (p.bias) target.addBias(sums);
-  const int left = p.pixels() - at.tile * F::kPixels;
-  if (p.moments) target.putMoments(sums, left < F::kPixels ? left : F::kPixels, p.moments + static_cast<int64_t>(at.tile) * 2 * p.targetC);
-  target.store(sums);
-}
-
-// Where a lane's eight sums of a pixel lie in a slice of scratch memory.
-template <class F>
-__device__ __forceinline__ float* partOf(const PixelProduct& p, int slice, int block, int pixel, int column) {
-  return p.parts + ((static_cast<int64_t>(slice) * p.blocks + block) * F::kPixels + pixel) * kColumns + column + static_cast<int>(threadIdx.x) % 4 * 8;
+  return {p, places, warp.row, static_cast<int>(threadIdx.x) / 64, 4, warp.column, at.width * kColumns};
 }
 
 template <class F, int kMost>
@@ -77,11 +42,10 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
   const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
   __syncthreads();
-  const int all = listTaps(p, places[0].taps, taps), sliced = (all + p.slices - 1) / p.slices;
-  const int first = at.slice * sliced < all ? at.slice * sliced : 0, left = all - at.slice * sliced;
-  const int units = left < sliced ? left : sliced, stages = units <= 0 ? 0 : (units + F::kUnits - 1) / F::kUnits;
+  const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
+  const int stages = (range.count + F::kUnits - 1) / F::kUnits;
   __syncthreads();
-  PixelLoader<F> loader(p, places, taps, at.width * (kColumns / 8), first, units);
+  PixelLoader<F> loader(p, places, taps, at.width * (kColumns / 8), range.first, range.count);
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
     if (s < stages) loader.next(shared + s * F::kStageBytes);
@@ -106,8 +70,9 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
   }
   waitCopies<0>();
   if constexpr (F::kSpikes) sums.scale(kSpikeScale);
-  if (p.slices == 1) return finishTile<F>(p, at, sums, places);
-  sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) { storeMany<8>(partOf<F>(p, at.slice, at.number, pixel, warp.column), eight); });
+  using Sums = LaneSums<F::kTilesM, kTilesN / 4>;
+  if (p.slices == 1) return finishTile<Sums>(p, targetOf<F>(p, at, places), at.tile, F::kPixels, sums, reinterpret_cast<ColumnSums*>(shared));
+  sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) { storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, warp.column), eight); });
 }
 
 // Adds what the slices left, and brings it home. Of F only the tile's sizes matter.
@@ -118,17 +83,17 @@ __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
   const PixelProduct& p = phases.at[0];
   const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
-  WarpSums<F> sums;
+  LaneSums<F::kTilesM, kTilesN / 4> sums;
   for (int s = 0; s < p.slices; s++) {
-    sums.forPixels(warp.row, [&](int pixel, float(&eight)[8]) {
+    sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) {
       float part[8];
-      loadMany<8>(partOf<F>(p, s, blockIdx.x, pixel, warp.column), part);
+      loadMany<8>(partOf<F::kPixels>(p, s, blockIdx.x, pixel, warp.column), part);
 #pragma unroll
       for (int i = 0; i < 8; i++) eight[i] += part[i];
     });
   }
   __syncthreads();
-  finishTile<F>(p, at, sums, places);
+  finishTile(p, targetOf<F>(p, at, places), at.tile, F::kPixels, sums, reinterpret_cast<ColumnSums*>(dynamicShared()));
 }
 
 // Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4
@@ -176,7 +141,7 @@ inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 struct Job {
   const Call& call;
   const Geometry& picture;
-  bool isUnfolded, gradient, rounded;
+  bool isUnfolded, gradient, rounded, inGroups;
   Sizes g;
   const TensorView &source, &target;
   int sourceC, targetC, sourceParts, weightParts, tiles, height;  // height: pixels of a block
@@ -187,7 +152,8 @@ struct Job {
     sourceC = isUnfolded ? static_cast<int>(unfoldedChannels(geo)) : gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
-    height = rounded && blocks(256) >= kEnough ? 256 : kSliced;
+    inGroups = rounded && sourceC % kGroupTerms == 0 && contextOf(call).hasGroups;
+    height = !inGroups && rounded && blocks(256) >= kEnough ? 256 : kSliced;
     tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
   }
   // Where blocks of so many pixels make the whole target.
@@ -197,13 +163,14 @@ struct Job {
   bool spikes() const { return source.dtype == DType::spike; }
   bool isCopied() const { return isUnfolded || source.dtype == DType::f32; }  // into bf16 parts
   int64_t sourceCount() const { return isUnfolded ? int64_t{g.outputs()} * sourceC : count(source); }
-  int steps() const { return (sourceC + 31) / 32; }
-  int64_t weightPart() const { return static_cast<int64_t>(g.taps()) * steps() * tiles * kPackedBytes; }
+  int steps() const { return inGroups ? sourceC / kGroupTerms : (sourceC + 31) / 32; }
+  int unitBytes() const { return inGroups ? tiles / 8 * kTileBytes : tiles * kPackedBytes; }
+  int64_t weightPart() const { return static_cast<int64_t>(g.taps()) * steps() * unitBytes(); }
   int64_t pixelTiles() const { return roundUp(g.outputs(), height) / height; }
 
   // Without what prepare() adds.
   PixelProduct product(const Axis& rows, const Axis& columns, const float* bias, const TensorView& add) const {
-    PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), tiles,
+    PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), unitBytes(),
                    Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
     p.byPosition = p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
@@ -242,7 +209,8 @@ struct Job {
       p.parts = reinterpret_cast<float*>(sliced);
       sliced += partBytes(p);
     }
-    if (rounded) pack<1>(as<float>(w), scratch);
+    if (inGroups) packTiles(as<float>(w), scratch);
+    else if (rounded) pack<1>(as<float>(w), scratch);
     else pack<kFloatParts>(as<float>(w), scratch);
     if (isUnfolded) unfold(call, source, picture, sourceParts, parts);
     else if (isCopied()) splitFloats(call, as<float>(source), count(source), sourceParts, parts);
@@ -256,29 +224,52 @@ struct Job {
                                                         number(tiles), gradient, spikes(), weightPart() / 4});
   }
 
+  void packTiles(const float* w, char* to) const {
+    const auto number = [](int n) { return static_cast<uint32_t>(n); };
+    forEach(call, weightPart() / 16,
+            PackTiles{w, to, number(g.C), number(g.O), number(g.taps()), number(steps()), number(tiles / 8), gradient, spikes()});
+  }
+
+  template <class F, int kMost>
+  void runGroups(const Phases<kMost>& phases) const {
+    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= sizeof(ColumnSums[2]));
+    launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
+    addSlices(phases);
+  }
+
   template <class F, int kMost>
   void runAs(const Phases<kMost>& phases) const {
-    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(GroupSums[2]));
+    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(ColumnSums[2]));
+    launch(call, pixelProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
+    addSlices(phases);
+  }
+
+  template <int kMost>
+  static int64_t blocksOf(const Phases<kMost>& phases) {
     int64_t blocks = 0;
     for (const PixelProduct& p : phases.at) blocks += int64_t{p.blocks} * p.slices;
-    launch(call, pixelProductKernel<F, kMost>, Grid(blocks, kThreads, F::kSharedBytes), phases);
-    if constexpr (F::kPixels == kSliced) {
-      using Tile = PixelForm<true, 1, 1, kSliced>;
-      for (const PixelProduct& p : phases.at) {
-        if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(GroupSums[2])), Phases<1>{{p}});
-      }
+    return blocks;
+  }
+
+  template <int kMost>
+  void addSlices(const Phases<kMost>& phases) const {
+    using Tile = PixelForm<true, 1, 1, kSliced>;
+    for (const PixelProduct& p : phases.at) {
+      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(ColumnSums[2])), Phases<1>{{p}});
     }
   }
 
   void run(const PixelProduct& p) const {
     const Phases<1> one{{p}};
     if (!spikes()) return runNumbers(one);
+    if (inGroups) return runGroups<GroupForm<true>>(one);
     if (!rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(one);
     return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(one) : runAs<PixelForm<true, 1, 1, 128>>(one);
   }
 
   template <int kMost>
   void runNumbers(const Phases<kMost>& phases) const {
+    if (inGroups) return runGroups<GroupForm<false>>(phases);
     if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128>>(phases);
     return height == 256 ? runAs<PixelForm<false, 1, 1, 256>>(phases) : runAs<PixelForm<false, 1, 1, 128>>(phases);
   }

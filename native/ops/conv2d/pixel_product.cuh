@@ -43,12 +43,12 @@ struct PixelProduct {
   Axis rows, columns;
   int images, kernelColumns;
   int sourceC, targetC;
-  int steps;                // units of 32 channels
+  int steps;                // units of a tap
   const void* source;       // words of spikes, or bf16
   int64_t sourcePart;       // elements of a part of the source
   const char* weights;
   int64_t weightPart;       // bytes of a part of the weights
-  int columnTiles;          // of 8 target channels, in the packed weights
+  int unitBytes;            // of a unit's weights for all target channels
   Resting<float> target, add;
   const float* bias;
   double* moments;          // [tile of pixels][means, squared deviations][targetC], or null
@@ -56,7 +56,6 @@ struct PixelProduct {
   int blocks, slices;       // blocks of a slice
   float* parts;             // of more than one slice: [slice][block][pixel][column]
 
-  SPIKELOOM_HD int unitBytes() const { return columnTiles * kPackedBytes; }  // of a part of the weights
   SPIKELOOM_HD int positions() const { return rows.count * columns.count; }
   SPIKELOOM_HD int pixels() const { return images * positions(); }
 };
@@ -122,7 +121,7 @@ struct alignas(16) PixelTap {
   PixelTap() = default;
   __device__ PixelTap(const PixelProduct& p, int row, int column)
       : moved(row * p.rows.direction * p.columns.sourceSize + column * p.columns.direction), bits(1u << row | 1u << (kColumnTaps + column)),
-        weights(int64_t{p.rows.tap(row) * p.kernelColumns + p.columns.tap(column)} * p.steps * p.unitBytes()) {}
+        weights(int64_t{p.rows.tap(row) * p.kernelColumns + p.columns.tap(column)} * p.steps * p.unitBytes) {}
 };
 
 // Lists the taps of a block in shared memory, all of them or those that are inside at its position, and counts their units.
@@ -133,6 +132,48 @@ __device__ inline int listTaps(const PixelProduct& p, uint32_t inside, PixelTap*
   // taps that are inside follow each other
   if (i < count) taps[i] = PixelTap(p, __ffs(static_cast<int>(used)) - 1 + i / columns, __ffs(static_cast<int>(used >> kColumnTaps)) - 1 + i % columns);
   return count * p.steps;
+}
+
+// Products that share a launch: one, or the phases of a gradient with strides.
+template <int kMost>
+struct Phases {
+  PixelProduct at[kMost];
+};
+
+// Which pixels and channels a block has, of which product and slice.
+struct PixelBlock {
+  int phase = 0, slice, number, tile, width;  // number: among the blocks of a slice
+
+  template <int kMost>
+  __device__ explicit PixelBlock(const Phases<kMost>& phases) {
+    int block = blockIdx.x;
+    if constexpr (kMost > 1) {
+      while (block >= phases.at[phase].blocks * phases.at[phase].slices) block -= phases.at[phase].blocks * phases.at[phase].slices, phase++;
+    }
+    const PixelProduct& p = phases.at[phase];
+    const int widths = (p.targetC + kColumns - 1) / kColumns;
+    slice = block / p.blocks;
+    number = block - slice * p.blocks;
+    tile = number / widths;
+    width = number - tile * widths;
+  }
+};
+
+// The units of a slice.
+struct UnitRange {
+  int first, count;
+
+  __device__ UnitRange(int units, int slices, int slice) {
+    const int each = (units + slices - 1) / slices, begin = slice * each, left = units - begin;
+    first = left > 0 ? begin : 0;
+    count = left <= 0 ? 0 : left < each ? left : each;
+  }
+};
+
+// Where a lane's eight sums of a pixel, the first of them near `column`, lie in a slice of scratch memory.
+template <int kPixels>
+__device__ __forceinline__ float* partOf(const PixelProduct& p, int slice, int block, int pixel, int column) {
+  return p.parts + ((static_cast<int64_t>(slice) * p.blocks + block) * kPixels + pixel) * kColumns + column + static_cast<int>(threadIdx.x) % 4 * 8;
 }
 
 // Copies stage after stage into shared memory. The block's pixels and taps lie there, too.
@@ -191,7 +232,7 @@ class PixelLoader {
 
   __device__ void loadWeights(unsigned char* to, bool has) const {
     static_assert(F::kWeightBytes == kThreads * 16);
-    const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes();
+    const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes;
 #pragma unroll
     for (int part = 0; part < F::kWeightParts; part++) {
       copyAsync16(to + part * F::kWeightBytes + threadIdx.x * 16, from + part * p_.weightPart, has);
@@ -211,10 +252,48 @@ struct alignas(8) TwoWords {
   uint32_t at[2];
 };
 
+// The sums of a lane: of two pixels of each of kTiles tiles of 16, and of eight neighbouring channels of each of kWidths x 32 columns.
+template <int kTiles, int kColumnWidths>
+struct LaneSums {
+  static constexpr int kWidths = kColumnWidths;
+  float at[kTiles][kWidths * 4][4] = {};
+
+  __device__ void scale(float by) {
+#pragma unroll
+    for (int m = 0; m < kTiles; m++) {
+#pragma unroll
+      for (int n = 0; n < kWidths * 4; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) at[m][n][i] *= by;
+      }
+    }
+  }
+
+  // body(pixel, width, sums): the eight sums of a pixel of the block, whose first one of the warp is `row`.
+  template <class Body>
+  __device__ __forceinline__ void forPixels(int row, Body body) {
+#pragma unroll
+    for (int m = 0; m < kTiles; m++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+#pragma unroll
+        for (int width = 0; width < kWidths; width++) {
+          float eight[8];
+#pragma unroll
+          for (int i = 0; i < 8; i++) eight[i] = at[m][width * 4 + i / 2][half * 2 + i % 2];
+          body(row + m * 16 + half * 8 + static_cast<int>(threadIdx.x) % 32 / 4, width, eight);
+#pragma unroll
+          for (int i = 0; i < 8; i++) at[m][width * 4 + i / 2][half * 2 + i % 2] = eight[i];
+        }
+      }
+    }
+  }
+};
+
 // The sums of a warp: kTilesM tiles of 16 pixels x kTilesN tiles of 8 columns.
 template <class F>
-struct WarpSums {
-  float at[F::kTilesM][kTilesN][4] = {};
+struct WarpSums : LaneSums<F::kTilesM, kTilesN / 4> {
+  using LaneSums<F::kTilesM, kTilesN / 4>::at;
 
   // Multiplies a unit: pixels from `row` on, columns from tile `column` on.
   __device__ void addUnit(const unsigned char* unit, int row, int column) {
@@ -252,34 +331,6 @@ struct WarpSums {
       for (int n = 0; n < kTilesN; n++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) total.at[m][n][i] += at[m][n][i];
-      }
-    }
-  }
-
-  __device__ void scale(float by) {
-#pragma unroll
-    for (int m = 0; m < F::kTilesM; m++) {
-#pragma unroll
-      for (int n = 0; n < kTilesN; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) at[m][n][i] *= by;
-      }
-    }
-  }
-
-  // body(pixel, sums): the sums of a pixel of the block whose first is `row`, of eight neighbouring channels.
-  template <class Body>
-  __device__ __forceinline__ void forPixels(int row, Body body) {
-#pragma unroll
-    for (int m = 0; m < F::kTilesM; m++) {
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        float eight[8];
-#pragma unroll
-        for (int i = 0; i < 8; i++) eight[i] = at[m][i / 2][half * 2 + i % 2];
-        body(row + m * 16 + half * 8 + static_cast<int>(threadIdx.x) % 32 / 4, eight);
-#pragma unroll
-        for (int i = 0; i < 8; i++) at[m][i / 2][half * 2 + i % 2] = eight[i];
       }
     }
   }
