@@ -87,9 +87,9 @@ export function buildCmake() {
   ]);
 }
 
-// sm_80, sm_90 and PTX for what comes later, with the CUDA runtime linked in.
+// sm_80, sm_90a (Hopper with all it has) and PTX for what comes later, with the CUDA runtime linked in.
 function cudaArguments(output) {
-  const targets = ['80', '90'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
+  const targets = ['80', '90a'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
   const flags = [
     '-shared',
     '-std=c++20',
