@@ -9,13 +9,14 @@ namespace spikeloom::cuda {
 constexpr int kTapTile = 2 * kTile;  // taps of a thread, and lanes that are the tiles of a row
 static_assert(kTapTile == kTiles);
 
+// gw of gF and S, by way of the parts that pieces leave.
 template <class T>
 struct FilterJob {
   Pieces s;
   Filters<T> w, basis;
   const T *gF, *S;
   T* gw;
-  T* parts;
+  T* parts;  // [piece][dx][dy+ey][ex]
 
   static constexpr int kGradientSize = (kTiles + 1) * kTile;  // of a picture's piece of gF
 

@@ -156,8 +156,8 @@ struct WarpPlace {
 
 // Adds to the sums of the tile's pixels what K has for a picture's rows; kClasses is 1 where all four are of one class.
 template <int kClasses, class T>
-__device__ __forceinline__ void addTaps(const Pieces& s, const Piece& piece, const WarpPlace& warp, const T* picture, const T* const (&kernels)[kTile],
-                                        T (&sums)[kTile]) {
+__device__ __forceinline__ void addTaps(const Pieces& s, const Piece& piece, const WarpPlace& warp, const T* picture,
+                                        const T* const (&kernels)[kTile], T (&sums)[kTile]) {
   const int vector = warp.tile - s.before / kTile;
   const auto read = [&](int row, int v) {
     return v >= piece.firstVector && v < piece.endVector ? vectorAt(picture + (row * s.vectors + v - piece.firstVector) * kTile) : Vector<T>{};

@@ -65,7 +65,7 @@ struct Pieces {
         reachY(std::min(w.reachY + basis.reachY, H - 1)), reachX(std::min(w.reachX + basis.reachX, W - 1)), before(roundUp(reachX, kTile)),
         taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)), vectors(std::min(rowVectors(), kTiles + taps / kTile)),
         segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures) {
-    while (pictures / 2 >= B) pictures /= 2;
+    while (pictures > 1 && pictures / 2 >= B) pictures /= 2;
     while (pictures > 8 && count(1) <= 32) pictures /= 2;  // a large GPU has 132 multiprocessors, and gS and gw have a block each
   }
 
