@@ -228,22 +228,29 @@ inline int mergeThreads(int64_t chunks) { return chunks > kThreads ? kMostMergeT
 constexpr int kMergedAtOnce = 4;  // parts of a thread
 inline int64_t mergeBlocks(int64_t C) { return (C + kMergedChannels - 1) / kMergedChannels; }
 
+// The sum over the lanes of a column, in all of them.
+__device__ __forceinline__ double columnSum(double value) {
+  for (int step = kMergedChannels; step < 32; step *= 2) value += __shfl_xor_sync(kWholeWarp, value, step);
+  return value;
+}
+
 // K sums over the threads of a column, valid in the block's first row; all threads call it, once in a kernel.
 template <int K>
 __device__ void columnSums(double (&sums)[K]) {
   __shared__ double shared[K][32][kMergedChannels];
-  const int column = threadIdx.x % kMergedChannels, warps = static_cast<int>(blockDim.x) / 32;
+  const int lane = threadIdx.x % 32, column = lane % kMergedChannels, warps = static_cast<int>(blockDim.x) / 32;
 #pragma unroll
   for (int k = 0; k < K; k++) {
-    for (int step = kMergedChannels; step < 32; step *= 2) sums[k] += __shfl_xor_sync(kWholeWarp, sums[k], step);
-    if (threadIdx.x % 32 < kMergedChannels) shared[k][threadIdx.x / 32][column] = sums[k];
+    sums[k] = columnSum(sums[k]);
+    if (lane < kMergedChannels) shared[k][threadIdx.x / 32][column] = sums[k];
   }
   __syncthreads();
-  if (threadIdx.x >= kMergedChannels) return;
+  if (threadIdx.x >= 32) return;
 #pragma unroll
   for (int k = 0; k < K; k++) {
-#pragma unroll 8
-    for (int i = 1; i < warps; i++) sums[k] += shared[k][i][column];
+    sums[k] = 0;
+    for (int i = lane / kMergedChannels; i < warps; i += 32 / kMergedChannels) sums[k] += shared[k][i][column];
+    sums[k] = columnSum(sums[k]);
   }
 }
 

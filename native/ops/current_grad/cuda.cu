@@ -127,11 +127,13 @@ struct FinishSums {
   __device__ void operator()(int64_t c, const double (&found)[2]) const {
     const double sum = found[0] + (all.sums ? static_cast<double>(all.sums[c]) : 0);
     const double product = found[1] + (all.sums ? static_cast<double>(all.sums[C + c]) : 0);
-    all.gbeta[c] = static_cast<T>(sum);
-    all.ggamma[c] = static_cast<T>(product * static_cast<double>(all.invStd[c]));
+    const auto invStd = static_cast<double>(all.invStd[c]);
+    const T gbeta = static_cast<T>(sum), ggamma = static_cast<T>(product * invStd);
+    const GradientLine made(static_cast<double>(all.gamma[c]), static_cast<double>(all.mean[c]), invStd, static_cast<double>(ggamma),
+                            static_cast<double>(gbeta), share);
+    all.gbeta[c] = gbeta;
+    all.ggamma[c] = ggamma;
     if (!line.slope) return;
-    const GradientLine made(static_cast<double>(all.gamma[c]), static_cast<double>(all.mean[c]), static_cast<double>(all.invStd[c]),
-                            static_cast<double>(all.ggamma[c]), static_cast<double>(all.gbeta[c]), share);
     line.slope[c] = static_cast<T>(made.slope);
     line.tilt[c] = static_cast<T>(made.tilt);
     line.level[c] = static_cast<T>(made.level);
