@@ -58,9 +58,26 @@ struct Bodies {
 template <class F>
 __global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F> bodies) {
   const auto piece = bodies.pieceOf(blockIdx.x);
-  for (int64_t i = piece.begin + threadIdx.x; i < piece.end; i += kThreads) bodies.body[piece.which](i);
+  const F& body = bodies.body[piece.which];
+  const int64_t first = piece.begin + threadIdx.x;
+  if constexpr (requires { body.put(first, body.read(first)); }) {
+    constexpr int kEach = 4;  // FourEach: all of a thread's reads are under way together
+    decltype(body.read(first)) given[kEach];
+#pragma unroll
+    for (int k = 0; k < kEach; k++) {
+      if (first + k * kThreads < piece.end) given[k] = body.read(first + k * kThreads);
+    }
+#pragma unroll
+    for (int k = 0; k < kEach; k++) {
+      if (first + k * kThreads < piece.end) body.put(first + k * kThreads, given[k]);
+    }
+  } else {
+    for (int64_t i = first; i < piece.end; i += kThreads) body(i);
+  }
 }
 
+// A body may come in two halves, body(i) being body.put(i, body.read(i)): then a thread reads for all its elements before it writes any.
+//
 // For every call of a row, bodyOf(call)(i) for every i below the number of elements of its first tensor.
 template <class F>
 void forEachOfMany(const Call* calls, size_t count_, F (*bodyOf)(const Call&)) {

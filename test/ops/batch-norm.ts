@@ -57,6 +57,7 @@ export const table: OpTable = {
     ...[31, 32, 33].map((c) => item(`${c} channels`, [2, 3, c, 3, 5], training)),
     item('64 channels, 1x1 pictures', [3, 5, 64, 1, 1], training),
     item('several chunks of pixels', [2, 2, 3, 17, 13], training),
+    item('more chunks than a block has threads', [1, 1, 1, 257, 257], training),
     item('more channels than a block takes', [1, 1, 264, 2, 3], training),
     item('mean far from zero', [2, 4, 5, 6, 5], training, 10),
   ]),

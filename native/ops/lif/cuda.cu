@@ -40,7 +40,9 @@ void lifGrad(const Call& call) {
   all.learns = out[2].data != nullptr;
   const FireSums<T> sums{nullptr, {nullptr, nullptr, nullptr, nullptr, as<T>(out[2])}};
   const T* vectored[] = {as<T>(in[2]), all.v0, all.gv, all.gs, all.g, all.gv0};
-  const auto takes = [&]<int N>() { return std::all_of(std::begin(vectored), std::end(vectored), [&](const T* p) { return takesVectors<N>(s.C, p); }); };
+  const auto takes = [&]<int N>() {
+    return std::all_of(std::begin(vectored), std::end(vectored), [&](const T* p) { return takesVectors<N>(s.C, p); });
+  };
   fireGradient(call, s, all, sums, takes, [&]<int N>() { return Current<T, T, N>(in[2]); });
 }
 

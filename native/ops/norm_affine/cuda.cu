@@ -17,7 +17,8 @@ struct Affine {
     invStd[c] = static_cast<T>(made.invStd);
   }
   __device__ void operator()(int64_t c) const {
-    put(c, ChannelAffine(static_cast<double>(mean[c]), static_cast<double>(var[c]), static_cast<double>(gamma[c]), static_cast<double>(beta[c]), eps));
+    put(c, ChannelAffine(static_cast<double>(mean[c]), static_cast<double>(var[c]), static_cast<double>(gamma[c]),
+                         static_cast<double>(beta[c]), eps));
   }
 };
 

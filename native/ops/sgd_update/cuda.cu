@@ -28,13 +28,18 @@ struct MomentumUpdate {
   MomentumRule<T> momentum;
   T decay;
 
-  __device__ void operator()(int64_t i) const {
+  struct Given {
+    T w, m, g;
+  };
+  __device__ Given read(int64_t i) const { return {w[i], m[i], g[i]}; }
+  __device__ void put(int64_t i, const Given& given) const {
     if (*isStopped) return;
     const SgdRule<T> sgd{hyper[0], factor ? *factor : T(1), decay};
-    const T x = w[i], d = sgd.direction(x, g[i]), next = momentum.next(m[i], d);
+    const T d = sgd.direction(given.w, given.g), next = momentum.next(given.m, d);
     m[i] = next;
-    w[i] = sgd.weight(x, momentum.direction(next, d));
+    w[i] = sgd.weight(given.w, momentum.direction(next, d));
   }
+  __device__ void operator()(int64_t i) const { put(i, read(i)); }
 };
 
 template <class T>
