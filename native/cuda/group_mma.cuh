@@ -3,12 +3,14 @@
 //
 // A group multiplies 64 lines by 64 columns, 16 terms at a time. The second factor, and the first where it is not in registers, rests in shared
 // memory in tiles: a line (or column) has 64 terms in 128 bytes, whose 16-byte blocks are swizzled by tilePlace(), and a tile begins at a
-// multiple of 1024 bytes. Warp w of the group has lines 16 w to 16 w + 15 and holds them, and their sums, as in cuda/mma.cuh.
+// multiple of 1024 bytes. Or the other way round: a term has 64 lines (or columns) in 128 bytes, for multiplyTurned(). Warp w of the group has
+// lines 16 w to 16 w + 15 and holds them, and their sums, as in cuda/mma.cuh.
 //
 // A group's products run beside what its threads do: beginProducts() before the first one and after registers of factors were written,
 // commitProducts() behind the last, waitProducts<N>() until at most N commits are under way. What threads wrote into shared memory is shown to
 // products by showToProducts() in front of the barrier.
 #pragma once
+#include "cuda/kernel.h"
 #include "cuda/mma.cuh"
 
 namespace spikeloom::cuda {
@@ -17,6 +19,16 @@ namespace spikeloom::cuda {
 SPIKELOOM_HD int tilePlace(int line, int block) { return line * 128 + (block ^ (line & 7)) * 16; }
 
 using GroupSums = float[8][4];
+
+// Shared memory that begins at a multiple of 1024 bytes, as tiles must.
+__device__ inline unsigned char* sharedTiles() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(1024) unsigned char tiles[];
+  return tiles;
+#else
+  return emulated::sharedMemory();
+#endif
+}
 
 }  // namespace spikeloom::cuda
 
@@ -32,7 +44,7 @@ constexpr bool kGroupsCompiled = true;
 constexpr bool kGroupsCompiled = false;
 #endif
 
-// A tile in shared memory, from its `step`-th 16 terms on.
+// A tile in shared memory; at() and turnedAt() are its `step`-th 16 terms.
 struct GroupTile {
   uint64_t bits;
 
@@ -40,7 +52,8 @@ struct GroupTile {
     constexpr uint64_t kSwizzled = uint64_t{1} << 62, kEightLines = uint64_t{1024 >> 4} << 32, kUnused = uint64_t{1} << 16;
     bits = kSwizzled | kEightLines | kUnused | (sharedAddress(shared) & 0x3ffff) >> 4;
   }
-  __device__ uint64_t at(int step) const { return bits + static_cast<uint64_t>(step * 2); }
+  __device__ uint64_t at(int step) const { return bits + static_cast<uint64_t>(step * (32 >> 4)); }
+  __device__ uint64_t turnedAt(int step) const { return bits + static_cast<uint64_t>(step * (16 * 128 >> 4)); }
 };
 
 __device__ __forceinline__ void showToProducts() {
@@ -101,6 +114,16 @@ __device__ __forceinline__ void multiplyGroup(GroupSums& d, const GroupTile& a, 
                ", %32, %33, adds, 1, 1, 0, 0;}"
                : SPIKELOOM_ALL_SUMS
                : "l"(a.at(step)), "l"(b.at(step)));
+#endif
+}
+
+// The same where both tiles have a term's lines, or columns, together.
+__device__ __forceinline__ void multiplyTurned(GroupSums& d, const GroupTile& a, const GroupTile& b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("{.reg .pred adds; setp.ne.b32 adds, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SPIKELOOM_SUMS
+               ", %32, %33, adds, 1, 1, 1, 1;}"
+               : SPIKELOOM_ALL_SUMS
+               : "l"(a.turnedAt(step)), "l"(b.turnedAt(step)));
 #endif
 }
 

@@ -81,16 +81,6 @@ class GroupLoader {
   uint32_t inside_[kMine];
 };
 
-// Shared memory that begins at a multiple of 1024 bytes, as tiles must.
-__device__ inline unsigned char* sharedTiles() {
-#if defined(__CUDACC__)
-  extern __shared__ __align__(1024) unsigned char tiles[];
-  return tiles;
-#else
-  return emulated::sharedMemory();
-#endif
-}
-
 // The 16 x 16 factors of a warp, number `step` of the four of a stage: see cuda/spike_tiles.cuh.
 __device__ __forceinline__ void spikeFactors(const SpikeWords (&words)[2], int step, uint32_t (&a)[4]) {
 #pragma unroll
@@ -171,7 +161,8 @@ struct PackTiles {
     return o < O && c < C ? w[(static_cast<int64_t>(o) * taps + tap) * C + c] : 0.0f;
   }
   __device__ void operator()(int64_t i) const {
-    const uint32_t at16 = static_cast<uint32_t>(i), place = at16 % 8, line = at16 / 8 % 64, tile = at16 / 512;
+    // neighbouring threads read neighbouring weights
+    const uint32_t in = static_cast<uint32_t>(i) % 512, tile = static_cast<uint32_t>(i) / 512, place = gradient ? in / 64 : in % 8, line = gradient ? in % 64 : in / 8;
     const uint32_t unit = tile / widths, width = tile - unit * widths, tap = unit / steps, first = (unit - tap * steps) * kGroupTerms;
     const uint32_t channel = width * kColumns + channelOf(static_cast<int>(line / 8), static_cast<int>(line % 8));
     float values[8];
@@ -180,7 +171,7 @@ struct PackTiles {
       const uint32_t term = (place ^ (line & 7)) * 8 + k;
       values[k] = at(tap, first + (spikes ? term / 32 * 32 + bitOfTerm(static_cast<int>(term % 32)) : term), channel);
     }
-    storeMany<8>(reinterpret_cast<Bf16*>(to + i * 16), values);
+    storeMany<8>(reinterpret_cast<Bf16*>(to + static_cast<int64_t>(tile) * kTileBytes + line * 128 + place * 16), values);
   }
 };
 

@@ -132,6 +132,7 @@ struct PackWeights {
 };
 
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
+constexpr int kEnoughGroups = 96; // blocks of groups: they are faster than what adds slices up
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
 
@@ -185,7 +186,7 @@ struct Job {
     for (int i = 0; i < productCount; i++) {
       PixelProduct& p = products[i];
       const int most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
-      p.slices = std::max(1, std::min(static_cast<int>(kEnough / blocks), most));
+      p.slices = std::max(1, std::min(static_cast<int>((inGroups ? kEnoughGroups : kEnough) / blocks), most));
     }
   }
   static int64_t partBytes(const PixelProduct& p) { return p.slices > 1 ? int64_t{p.slices} * p.blocks * kSliced * kColumns * 4 : 0; }

@@ -47,6 +47,7 @@ struct PixelWalk {
     if (nextImage) p -= g.P;
     n += order.images + nextImage;
   }
+  __device__ int pixel(const Sizes& g) const { return (n * g.P + p) * g.Q + q; }
   // The pixel of x that a kernel element takes to this one, or -1.
   __device__ int source(const Sizes& g, int i, int j) const {
     const int row = p * g.sh - g.ph + i, column = q * g.sw - g.pw + j;

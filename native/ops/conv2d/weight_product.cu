@@ -3,6 +3,7 @@
 #include "cuda/bias_gradient.cuh"
 #include "cuda/slices.cuh"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/group_weights.cuh"
 #include "ops/conv2d/spike_weights.cuh"
 #include "ops/conv2d/tensor_cores.h"
 #include "ops/conv2d/unfold.cuh"
@@ -46,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
   sums.put(p, p.sums + slice * size, tileM * F::kRows + row, ColumnBlock(p, tileN * 4 + warp % 4));
 }
 
-constexpr int kSpikeBlocks = 264;  // two for each of the 132 multiprocessors of a large GPU
+constexpr int kSpikeBlocks = 264, kGroupBlocks = 132;  // two for each of the 132 multiprocessors of a large GPU, or one
 
 struct Job {
   const Call& call;
@@ -59,11 +60,15 @@ struct Job {
   Job(const Call& c, const Geometry& geo)
       : call(c), picture(geo), gy(c.tensors[0]), x(c.tensors[1]), isUnfolded(unfolds(x, geo)), rounded(isRounded(gy, x)),
         g(isUnfolded ? unfolded(geo) : geo) {
-    if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{spikeWeights().tilesM()} * spikeWeights().tilesN(), kStagePixels, 256, kSpikeBlocks));
+    if (inGroups()) sliced = static_cast<int>(termsOfSlice(g.outputs(), groupWeights().tiles(), kWalk, 256, kGroupBlocks));
+    else if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{spikeWeights().tilesM()} * spikeWeights().tilesN(), kStagePixels, 256, kSpikeBlocks));
     else sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{(g.O + rows() - 1) / rows()} * product().tilesN(), 2 * kWalk));
   }
 
   bool spikes() const { return x.dtype == DType::spike; }
+  bool inGroups() const {
+    return spikes() && rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && contextOf(call).hasGroups;
+  }
   int gradientParts() const { return rounded ? 1 : kFloatParts; }
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
   int rows() const { return rounded && g.O > 64 ? 128 : 64; }
@@ -71,6 +76,9 @@ struct Job {
   int inputC() const { return isUnfolded ? static_cast<int>(unfoldedChannels(picture)) : g.C; }
   int64_t inputCount() const { return isUnfolded ? int64_t{g.outputs()} * inputC() : count(x); }
 
+  GroupWeights groupWeights() const {
+    return {g, PixelOrder(g, false), nullptr, static_cast<const unsigned char*>(x.data), sliced, nullptr};
+  }
   SpikeWeights spikeWeights() const {
     const bool byPosition = g.P * g.Q <= kFewPositions && g.N % kStagePixels == 0;
     return {g, PixelOrder(g, byPosition), nullptr, count(gy), static_cast<const uint32_t*>(x.data), sliced, nullptr};
@@ -90,6 +98,11 @@ struct Job {
   }
 
   void run(const void* gyParts, const void* xParts, float* sums) const {
+    if (inGroups()) {
+      GroupWeights p = groupWeights();
+      p.gy = static_cast<const Bf16*>(gyParts), p.sums = sums;
+      return launch(call, groupWeightKernel, Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
+    }
     if (spikes()) {
       SpikeWeights p = spikeWeights();
       p.gy = static_cast<const Bf16*>(gyParts), p.sums = sums;

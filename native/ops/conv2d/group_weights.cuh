@@ -1,0 +1,166 @@
+// The weight gradient of convolutions that read spikes on Hopper's tensor cores (cuda/group_mma.cuh), where kernels are 3 x 3 and channels
+// come in 64s: the product of spike_weights.cuh by groups of four warps.
+//
+// A block makes 64 output channels x 64 input channels x 9 taps for one slice of the pixels, in three groups of warps: one for each row of the
+// kernel. A stage is 32 pixels; a line of its tiles is a term, a pixel's 64 channels. gy is copied into them as it rests. A group widens the
+// spikes of its three taps into tiles of its own, those of the next stage while this one is multiplied.
+#pragma once
+#include "cuda/group_mma.cuh"
+#include "cuda/spike_tiles.cuh"
+#include "ops/conv2d/spike_weights.cuh"
+
+namespace spikeloom::cuda {
+
+constexpr int kRowGroups = 3, kGroupThreads = kRowGroups * 128, kTapsOfRow = 3;
+
+struct GroupWeights {
+  Sizes g;
+  PixelOrder order;        // as they lie
+  const Bf16* gy;
+  const unsigned char* x;  // eight spikes a byte
+  int sliced;              // pixels of a slice, a multiple of kWalk
+  float* sums;             // [slice][O][tap][C]
+
+  SPIKELOOM_HD int tilesO() const { return g.O / 64; }
+  SPIKELOOM_HD int tilesC() const { return g.C / 64; }
+  SPIKELOOM_HD int tiles() const { return tilesO() * tilesC(); }
+};
+
+struct GroupWeightForm {
+  static constexpr int kTileBytes = kWalk * 128, kStages = 4, kAhead = 2;
+  static constexpr int kInputs = kStages * kTileBytes;  // where the groups' tiles lie, behind those of gy: [group][turn][tap]
+  static constexpr int kSharedBytes = kInputs + kRowGroups * 2 * kTapsOfRow * kTileBytes;
+};
+
+// Copies stage after stage of gy into tiles: 8 channels of a pixel for each of the first 256 threads.
+class GradientTiles {
+ public:
+  __device__ GradientTiles(const GroupWeights& product, int o0, int first, int end)
+      : p_(product), walk_(product.order, first + static_cast<int>(threadIdx.x) / 8, end), channel_(o0 + static_cast<int>(threadIdx.x) % 8 * 8) {}
+
+  __device__ void next(unsigned char* tile) {
+    if (threadIdx.x >= kWalk * 8) return;
+    const Bf16* from = p_.gy + static_cast<int64_t>(walk_.pixel(p_.g)) * p_.g.O + channel_;
+    copyAsync16(tile + tilePlace(threadIdx.x / 8, threadIdx.x % 8), from, walk_.left > 0);
+    walk_.advance(p_.order);
+  }
+
+ private:
+  const GroupWeights& p_;
+  PixelWalk walk_;
+  int channel_;
+};
+
+// A thread's eight spikes of two pixels, 16 apart, for each of its group's taps.
+class SpikeBytes {
+ public:
+  __device__ SpikeBytes(const GroupWeights& product, int c0, int row, int first, int end)
+      : p_(product), walks_{PixelWalk(product.order, first + line(), end), PixelWalk(product.order, first + 16 + line(), end)}, row_(row),
+        byte_(c0 / 8 + static_cast<int>(threadIdx.x) % 8) {}
+
+  // Reads those of the next stage.
+  __device__ void read() {
+    const Sizes& g = p_.g;
+    const int64_t each = g.C / 8;
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+      const PixelWalk& at = walks_[k];
+      const int row = at.p * g.sh - g.ph + row_, column = at.q * g.sw - g.pw;
+      const bool inside = at.left > 0 && static_cast<unsigned>(row) < static_cast<unsigned>(g.H);
+      const unsigned char* from = p_.x + (static_cast<int64_t>((at.n * g.H + row) * g.W + column) * each + byte_);
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) {
+        const bool valid = inside && static_cast<unsigned>(column + tap) < static_cast<unsigned>(g.W);
+        bytes_[k][tap] = valid ? from[tap * each] : 0;
+      }
+      walks_[k].advance(p_.order);
+    }
+  }
+
+  // Widens what was read into the tiles of the taps.
+  __device__ void widen(unsigned char* tiles) const {
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) {
+        const uint32_t pairs = bytes_[k][tap] | bytes_[k][tap] << 15;  // spikes 2 i and 2 i + 1 at bits 2 i and 2 i + 16
+        *reinterpret_cast<uint4*>(tiles + tap * GroupWeightForm::kTileBytes + tilePlace(line() + k * 16, threadIdx.x % 8)) =
+            make_uint4(spikePair(pairs, 0), spikePair(pairs, 2), spikePair(pairs, 4), spikePair(pairs, 6));
+      }
+    }
+  }
+
+ private:
+  __device__ static int line() { return static_cast<int>(threadIdx.x) % 128 / 8; }
+
+  const GroupWeights& p_;
+  PixelWalk walks_[2];
+  int row_, byte_;
+  uint32_t bytes_[2][kTapsOfRow];
+};
+
+// A group's sums go to scratch: [O][tap][C] of the slice.
+__device__ inline void putGroup(const GroupWeights& p, float* sums, int o0, int c0, int tap, const GroupSums& at) {
+  const int lane = threadIdx.x % 32, o = o0 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    float* const to = sums + (static_cast<int64_t>(o + half * 8) * 9 + tap) * p.g.C + c0 + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < 8; n++) storeMany<2>(to + n * 8, {at[n][half * 2] * kSpikeScale, at[n][half * 2 + 1] * kSpikeScale});
+  }
+}
+
+__global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeights p) {
+  using F = GroupWeightForm;
+  if constexpr (kGroupsCompiled) {
+    unsigned char* const shared = sharedTiles();
+    const int c0 = static_cast<int>(blockIdx.x) % p.tilesC() * 64, o0 = static_cast<int>(blockIdx.x) / p.tilesC() % p.tilesO() * 64;
+    const int slice = blockIdx.x / p.tiles(), first = slice * p.sliced;
+    const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + kWalk - 1) / kWalk;
+    const int row = threadIdx.x / 128;
+    unsigned char* const inputs = shared + F::kInputs + row * (2 * kTapsOfRow * F::kTileBytes);
+    GradientTiles gradients(p, o0, first, end);
+    SpikeBytes spikes(p, c0, row, first, end);
+#pragma unroll
+    for (int s = 0; s < F::kAhead; s++) {
+      if (s < stages) gradients.next(shared + s * F::kTileBytes);
+      commitCopies();
+    }
+    spikes.read();
+    spikes.widen(inputs);
+    spikes.read();
+    GroupSums sums[kTapsOfRow] = {};
+    for (int s = 0; s < stages; s++) {
+      waitCopies<F::kAhead - 1>();
+      showToProducts();
+      __syncthreads();
+      const GroupTile gradient(shared + s % F::kStages * F::kTileBytes);
+      unsigned char* const mine = inputs + s % 2 * (kTapsOfRow * F::kTileBytes);
+      beginProducts();
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) {
+        const GroupTile input(mine + tap * F::kTileBytes);
+#pragma unroll
+        for (int step = 0; step < 2; step++) multiplyTurned(sums[tap], gradient, input, step);
+      }
+      commitProducts();
+      // its place was multiplied two stages ago, by all groups
+      if (s + F::kAhead < stages) gradients.next(shared + (s + F::kAhead) % F::kStages * F::kTileBytes);
+      commitCopies();
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) waitProducts<1>(sums[tap]);
+      if (s + 1 == stages) break;
+      spikes.widen(inputs + (s + 1) % 2 * (kTapsOfRow * F::kTileBytes));
+      spikes.read();
+    }
+    float* const part = p.sums + slice * static_cast<int64_t>(p.g.O) * 9 * p.g.C;
+#pragma unroll
+    for (int tap = 0; tap < kTapsOfRow; tap++) {
+      waitProducts<0>(sums[tap]);
+      putGroup(p, part, o0, c0, row * kTapsOfRow + tap, sums[tap]);
+    }
+    waitCopies<0>();
+  }
+}
+
+}  // namespace spikeloom::cuda
