@@ -29,7 +29,8 @@ struct GroupWeights {
 struct GroupWeightForm {
   static constexpr int kTileBytes = kWalk * 128, kStages = 4, kAhead = 2;
   static constexpr int kInputs = kStages * kTileBytes;  // where the groups' tiles lie, behind those of gy: [group][turn][tap]
-  static constexpr int kSharedBytes = kInputs + kRowGroups * 2 * kTapsOfRow * kTileBytes;
+  static constexpr int kWindows = kInputs + kRowGroups * 2 * kTapsOfRow * kTileBytes;  // and those of the stages ahead
+  static constexpr int kSharedBytes = kWindows + kStages * kWalk * 8;
 };
 
 // Copies stage after stage of gy into tiles: 8 channels of a pixel for each of the first 256 threads.
@@ -51,29 +52,51 @@ class GradientTiles {
   int channel_;
 };
 
+// Where a pixel's kernel begins in x, as a number of pixels, and which of its taps are inside of the picture.
+struct alignas(8) Window {
+  int first;
+  uint32_t taps;
+};
+
+// Finds the windows of stage after stage: a warp, a pixel for each lane.
+class WindowFinder {
+ public:
+  static constexpr int kWarp = kWalk * 8 / 32;  // the first one that has no gradients to copy
+
+  __device__ WindowFinder(const GroupWeights& product, int first, int end) : p_(product), walk_(product.order, first + static_cast<int>(threadIdx.x) % 32, end) {}
+
+  __device__ void next(Window* windows) {
+    if (threadIdx.x / 32 != kWarp) return;
+    const Sizes& g = p_.g;
+    const int row = walk_.p * g.sh - g.ph, column = walk_.q * g.sw - g.pw;
+    uint32_t taps = 0;
+#pragma unroll
+    for (int tap = 0; tap < 9; tap++) {
+      if (static_cast<unsigned>(row + tap / 3) < static_cast<unsigned>(g.H) && static_cast<unsigned>(column + tap % 3) < static_cast<unsigned>(g.W)) taps |= 1u << tap;
+    }
+    windows[threadIdx.x % 32] = {(walk_.n * g.H + row) * g.W + column, walk_.left > 0 ? taps : 0};
+    walk_.advance(p_.order);
+  }
+
+ private:
+  const GroupWeights& p_;
+  PixelWalk walk_;
+};
+
 // A thread's eight spikes of two pixels, 16 apart, for each of its group's taps.
 class SpikeBytes {
  public:
-  __device__ SpikeBytes(const GroupWeights& product, int c0, int row, int first, int end)
-      : p_(product), walks_{PixelWalk(product.order, first + line(), end), PixelWalk(product.order, first + 16 + line(), end)}, row_(row),
-        byte_(c0 / 8 + static_cast<int>(threadIdx.x) % 8) {}
+  __device__ SpikeBytes(const GroupWeights& product, int c0, int row)
+      : from_(product.x + static_cast<int64_t>(row) * product.g.W * (product.g.C / 8) + c0 / 8 + threadIdx.x % 8), each_(product.g.C / 8),
+        firstTap_(row * kTapsOfRow) {}
 
-  // Reads those of the next stage.
-  __device__ void read() {
-    const Sizes& g = p_.g;
-    const int64_t each = g.C / 8;
+  __device__ void read(const Window* windows) {
 #pragma unroll
     for (int k = 0; k < 2; k++) {
-      const PixelWalk& at = walks_[k];
-      const int row = at.p * g.sh - g.ph + row_, column = at.q * g.sw - g.pw;
-      const bool inside = at.left > 0 && static_cast<unsigned>(row) < static_cast<unsigned>(g.H);
-      const unsigned char* from = p_.x + (static_cast<int64_t>((at.n * g.H + row) * g.W + column) * each + byte_);
+      const Window window = windows[line() + k * 16];
+      const unsigned char* from = from_ + static_cast<int64_t>(window.first) * each_;
 #pragma unroll
-      for (int tap = 0; tap < kTapsOfRow; tap++) {
-        const bool valid = inside && static_cast<unsigned>(column + tap) < static_cast<unsigned>(g.W);
-        bytes_[k][tap] = valid ? from[tap * each] : 0;
-      }
-      walks_[k].advance(p_.order);
+      for (int tap = 0; tap < kTapsOfRow; tap++) bytes_[k][tap] = window.taps >> (firstTap_ + tap) & 1 ? from[tap * each_] : 0;
     }
   }
 
@@ -93,9 +116,8 @@ class SpikeBytes {
  private:
   __device__ static int line() { return static_cast<int>(threadIdx.x) % 128 / 8; }
 
-  const GroupWeights& p_;
-  PixelWalk walks_[2];
-  int row_, byte_;
+  const unsigned char* from_;
+  int each_, firstTap_;  // bytes of a pixel
   uint32_t bytes_[2][kTapsOfRow];
 };
 
@@ -120,19 +142,26 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
     const int row = threadIdx.x / 128;
     unsigned char* const inputs = shared + F::kInputs + row * (2 * kTapsOfRow * F::kTileBytes);
     GradientTiles gradients(p, o0, first, end);
-    SpikeBytes spikes(p, c0, row, first, end);
+    Window* const windows = reinterpret_cast<Window*>(shared + F::kWindows);
+    WindowFinder finder(p, first, end);
+    SpikeBytes spikes(p, c0, row);
 #pragma unroll
     for (int s = 0; s < F::kAhead; s++) {
       if (s < stages) gradients.next(shared + s * F::kTileBytes);
       commitCopies();
     }
-    spikes.read();
+#pragma unroll
+    for (int s = 0; s <= F::kAhead; s++) finder.next(windows + s * kWalk);
+    __syncthreads();
+    spikes.read(windows);
     spikes.widen(inputs);
-    spikes.read();
+    spikes.read(windows + kWalk);
     GroupSums sums[kTapsOfRow] = {};
     for (int s = 0; s < stages; s++) {
       waitCopies<F::kAhead - 1>();
       showToProducts();
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) waitProducts<0>(sums[tap]);
       __syncthreads();
       const GroupTile gradient(shared + s % F::kStages * F::kTileBytes);
       unsigned char* const mine = inputs + s % 2 * (kTapsOfRow * F::kTileBytes);
@@ -144,14 +173,13 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
         for (int step = 0; step < 2; step++) multiplyTurned(sums[tap], gradient, input, step);
       }
       commitProducts();
-      // its place was multiplied two stages ago, by all groups
+      // all groups are done with the stages before this one
       if (s + F::kAhead < stages) gradients.next(shared + (s + F::kAhead) % F::kStages * F::kTileBytes);
       commitCopies();
-#pragma unroll
-      for (int tap = 0; tap < kTapsOfRow; tap++) waitProducts<1>(sums[tap]);
       if (s + 1 == stages) break;
       spikes.widen(inputs + (s + 1) % 2 * (kTapsOfRow * F::kTileBytes));
-      spikes.read();
+      spikes.read(windows + (s + 2) % F::kStages * kWalk);
+      finder.next(windows + (s + 3) % F::kStages * kWalk);
     }
     float* const part = p.sums + slice * static_cast<int64_t>(p.g.O) * 9 * p.g.C;
 #pragma unroll
