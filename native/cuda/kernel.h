@@ -34,7 +34,7 @@ struct Context {
   size_t scratchBytes = 0;
   int64_t scratchMoves = 0;
   bool isCapturing = false;  // what is queued is noted as a graph
-  bool hasGroups = false;    // products by groups of warps: see cuda/group_mma.cuh
+  int groups = 0;            // products by groups of warps, see cuda/group_mma.cuh: 1 of pixels, 2 of weights
   bool overlaps = false;     // kernels may be launched while the one before them ends: see afterPrevious()
   Trouble* trouble = nullptr;  // the first one; memory of the host that the device writes
   int32_t* isStopped = nullptr;  // on the device: 1 from a trouble until it is reported; what updates weights leaves them alone meanwhile
