@@ -128,10 +128,7 @@ void* createContext(int32_t device, Status* status) {
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
   Context* context = new Context{device, stream, new HostSide};
-  const char* groups = std::getenv("SPIKELOOM_CUDA_GROUPS");
-  context->groups = properties.major != 9 ? 0 : groups == nullptr ? 3 : std::atoi(groups);
-  const char* wanted = std::getenv("SPIKELOOM_CUDA_OVERLAP");
-  context->overlaps = wanted != nullptr && std::strcmp(wanted, "1") == 0 && properties.major >= 9;
+  context->hasGroups = properties.major == 9;
   if (openTrouble(*context, status)) return context;
   destroyContext(context);
   return nullptr;

@@ -8,7 +8,6 @@ namespace spikeloom::cuda {
 
 template <class F>
 __global__ void forEachKernel(int64_t n, F body) {
-  afterPrevious();
   for (int64_t i = threadOfGrid(); i < n; i += threadsOfGrid()) body(i);
 }
 
@@ -17,7 +16,7 @@ template <class F>
 void forEach(const Call& call, int64_t n, F body) {
   constexpr int64_t kMostBlocks = 1 << 16;
   const int64_t blocks = blocksFor(n);
-  launch(call, forEachKernel<F>, waiting(blocks < kMostBlocks ? blocks : kMostBlocks), n, body);
+  launch(call, forEachKernel<F>, blocks < kMostBlocks ? blocks : kMostBlocks, n, body);
 }
 
 // How many of a body's elements a block takes.

@@ -32,7 +32,6 @@ __device__ __forceinline__ uint32_t gatherWord(uint32_t bits, uint32_t c) {
 template <class T, class S, int N, int kHeld, bool kWhole>
 __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current, FireRest<T> all, PixelTiles<N> tiles) {
   const PixelPlace<N> at(tiles, blockIdx.x);
-  afterPrevious();
   const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
   uint32_t p = at.begin + (at.steps(at.rows) - 1) * at.rows, i;
   T mapped;
@@ -89,7 +88,7 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current,
 template <class T, class S, int N, int kHeld, bool kWhole>
 void fireAs(const Call& call, const FireSizes& s, const Current<T, S, N>& current, const FireRest<T>& rest) {
   const PixelTiles<N> tiles(s.B, s.P, s.C, 1, 3);
-  if (tiles.fits(call, s.steps)) launch(call, fireKernel<T, S, N, kHeld, kWhole>, waiting(tiles.blocks()), current, rest, tiles);
+  if (tiles.fits(call, s.steps)) launch(call, fireKernel<T, S, N, kHeld, kWhole>, tiles.blocks(), current, rest, tiles);
 }
 
 // makeCurrent.template operator()<N>() is the current in vectors of N channels; `vectors`: whether more than one may be taken.

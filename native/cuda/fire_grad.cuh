@@ -180,7 +180,6 @@ __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Curre
   const uint32_t steps = kWhole ? kHeld : current.steps, lastFirst = (steps - 1) / kHeld * kHeld;
   if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
-  afterPrevious();
   if constexpr (kUsual) {
     all.neuron.takeAsUsual();
     all.surrogate.takeAsUsual();
@@ -256,7 +255,7 @@ void fireGradAs(const Call& call, const FireSizes& s, const Current<T, S, N>& cu
   if (channelSums > 0) all.channelParts = room + sums;
   if (numbers > 0) all.parts.r = reinterpret_cast<T*>(room + sums + channelSums);
   const Grid grid(tiles.blocks(), kThreads, kWhole ? 0 : gateSharedBytes(s.steps));
-  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, waiting(grid), current, all, tiles);
+  launch(call, fireGradKernel<T, S, A, N, kHeld, kWhole, kUsual>, grid, current, all, tiles);
   finishGate(call, tiles, s.steps, all.gate, all.logit, all.parts, out.gate, {all.channelParts, tiles.parts(), tiles.C, out.sums});
 }
 

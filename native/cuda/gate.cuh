@@ -176,7 +176,6 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) finishGateKernel(ChannelTotals<T> channels, int64_t channelBlocks, MapGradient<T> map,
                                                              GainGradient<T> gain, int64_t pixels, int64_t gains, int64_t blocks, const T* logit,
                                                              GateOut<T> out) {
-  afterPrevious();
   const int64_t block = blockIdx.x - channelBlocks;
   if (block < 0) return mergeSums<2>(blockIdx.x, channels.parts, channels.count, channels.C, channels);
   if (block < kGateTotals) return putTotal(static_cast<int>(block), gain.parts, blocks, gain.width, logit, out);
@@ -203,7 +202,7 @@ void finishGate(const Call& call, const PixelTiles<N>& tiles, int64_t steps, con
   const bool gates = out.gF || out.totals();
   const int64_t B = tiles.B, pixels = tiles.pixels(), mapped = out.gF ? pixels : 0, gains = out.ga ? steps * B : 0;
   const int64_t blocks = channels.blocks() + (gates ? kGateTotals + blocksFor(mapped + gains) : 0);
-  launch(call, finishGateKernel<T>, waiting(blocks), channels, channels.blocks(), MapGradient<T>{parts.r, gate.F, gate.n, out.gF, tiles.tiles, pixels},
+  launch(call, finishGateKernel<T>, blocks, channels, channels.blocks(), MapGradient<T>{parts.r, gate.F, gate.n, out.gF, tiles.tiles, pixels},
          GainGradient<T>{parts.sums, out.ga, tiles.blocks() / B, B, steps + kGateTotals}, mapped, gains, tiles.blocks(), logit, out);
 }
 

@@ -34,8 +34,7 @@ struct Context {
   size_t scratchBytes = 0;
   int64_t scratchMoves = 0;
   bool isCapturing = false;  // what is queued is noted as a graph
-  int groups = 0;            // products by groups of warps, see cuda/group_mma.cuh: 1 of pixels, 2 of weights
-  bool overlaps = false;     // kernels may be launched while the one before them ends: see afterPrevious()
+  bool hasGroups = false;    // products by groups of warps: see cuda/group_mma.cuh
   Trouble* trouble = nullptr;  // the first one; memory of the host that the device writes
   int32_t* isStopped = nullptr;  // on the device: 1 from a trouble until it is reported; what updates weights leaves them alone meanwhile
 };
@@ -86,42 +85,9 @@ struct Grid {
   int64_t blocks;
   int threads = kThreads;
   size_t sharedBytes = 0;
-  bool waits = false;  // the kernel begins with afterPrevious()
 
   Grid(int64_t blocks_, int threads_ = kThreads, size_t sharedBytes_ = 0) : blocks(blocks_), threads(threads_), sharedBytes(sharedBytes_) {}
 };
-
-// The grid of a kernel that begins with afterPrevious().
-inline Grid waiting(Grid grid) {
-  grid.waits = true;
-  return grid;
-}
-
-// Waits for the kernels before this one, and lets the next one be brought to the multiprocessors meanwhile. It stands before the first access
-// to memory; a kernel that has it, and is launched as waiting(), may start while others still run.
-__device__ __forceinline__ void afterPrevious() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;");
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-#if defined(__CUDACC__)
-template <class... Parameters, class... Arguments>
-void launchOverlapping(const Context& context, void (*kernel)(Parameters...), const Grid& grid, Arguments... arguments) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(grid.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(grid.threads));
-  config.dynamicSmemBytes = grid.sharedBytes;
-  config.stream = context.stream;
-  config.attrs = &overlap;
-  config.numAttrs = 1;
-  cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-}
-#endif
 
 // Launches a kernel on the call's stream. No launch where an earlier one of the call was refused, and none of no blocks.
 template <class... Parameters, class... Arguments>
@@ -138,8 +104,7 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
     return;
   }
 #if defined(__CUDACC__)
-  if (grid.waits && contextOf(call).overlaps) launchOverlapping(contextOf(call), kernel, grid, arguments...);
-  else kernel<<<static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream>>>(arguments...);
+  kernel<<<static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream>>>(arguments...);
 #else
   emulated::launch(kernel, static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream, arguments...);
 #endif

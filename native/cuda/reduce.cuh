@@ -281,14 +281,13 @@ __device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, in
 
 template <int K, class Finish>
 __global__ void __launch_bounds__(kMostMergeThreads) mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, Finish finish) {
-  afterPrevious();
   mergeSums<K>(blockIdx.x, parts, chunks, C, finish);
 }
 
 // Adds parts [chunk][K][C] in a fixed order; finish(c, sums) for every channel.
 template <int K, class Finish>
 void mergeChannelSums(const Call& call, const double* parts, int64_t chunks, int64_t C, Finish finish) {
-  launch(call, mergeSumsKernel<K, Finish>, waiting(Grid(mergeBlocks(C), mergeThreads(chunks))), parts, chunks, C, finish);
+  launch(call, mergeSumsKernel<K, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, chunks, C, finish);
 }
 
 // K sums per channel over all pixels. A thread adds its pixels in Read::Real, everything else is added in double.
@@ -364,7 +363,6 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
 // once, and what is taken off is at most as many times the result as there are parts.
 template <class Finish>
 __global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
-  afterPrevious();
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
   const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
   const int chunks = static_cast<int>((pixels + length - 1) / length), count = c < C ? chunks : 0;
@@ -398,7 +396,7 @@ __global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const do
 template <class Finish>
 void mergeChannelMoments(const Call& call, const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   const int64_t chunks = (pixels + length - 1) / length;
-  launch(call, mergeMomentsKernel<Finish>, waiting(Grid(mergeBlocks(C), mergeThreads(chunks))), parts, pixels, length, C, finish);
+  launch(call, mergeMomentsKernel<Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, C, finish);
 }
 
 // A `finish` of moments: mean and biased variance, either may be null.

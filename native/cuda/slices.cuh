@@ -44,7 +44,6 @@ constexpr int kAddElements = kThreads / kAddGroups;
 template <class T>
 __global__ void addManySlicesKernel(const T* parts, int64_t size, int slices, T* sums) {
   __shared__ double shared[kAddGroups][kAddElements];
-  afterPrevious();
   const int column = threadIdx.x % kAddElements, group = threadIdx.x / kAddElements;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kAddElements + column;
   double sum = 0;
@@ -63,7 +62,7 @@ __global__ void addManySlicesKernel(const T* parts, int64_t size, int slices, T*
 template <class T>
 void addSlices(const Call& call, const T* parts, int64_t size, int slices, T* sums) {
   if (parts == sums) return;
-  if (slices >= 2 * kAddGroups) return launch(call, addManySlicesKernel<T>, waiting((size + kAddElements - 1) / kAddElements), parts, size, slices, sums);
+  if (slices >= 2 * kAddGroups) return launch(call, addManySlicesKernel<T>, (size + kAddElements - 1) / kAddElements, parts, size, slices, sums);
   constexpr int kVector = 16 / sizeof(T);
   if (size % kVector == 0) forEach(call, size / kVector, AddSlices<T, kVector>{parts, size, slices, sums});
   else forEach(call, size, AddSlices<T, 1>{parts, size, slices, sums});

@@ -82,7 +82,6 @@ __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N>
   const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep, computed = steps * tiles.B;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
   const uint32_t tb = t * tiles.B + at.b;
-  afterPrevious();
   const ChannelMap<T, N> map = current.mapAt(at.vector);
   T* plane = kAlone ? out.plane + int64_t{tb} * tiles.P : parts.planes + (static_cast<int64_t>(at.tile) * computed + tb) * tiles.P;
   Peak<T> peaks[N] = {};
@@ -131,7 +130,6 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) finishStatistics(StatisticsParts<T> parts, StatisticsOut<T> out, uint32_t tiles, uint32_t chunks,
                                                              int64_t C, int64_t P) {
   const int64_t tb = blockIdx.x, computed = gridDim.x;
-  afterPrevious();
   double peaks = 0, total = 0;
   for (int64_t c = threadIdx.x; c < C; c += kThreads) {
     Peak<T> largest{parts.values[tb * chunks * C + c], parts.pixels[tb * chunks * C + c]};
@@ -158,14 +156,14 @@ void statistics(const Call& call, const Current<T, S, N>& current, const Shape5&
   const StatisticsOut<T> made(out, repeats);
   const auto computed = static_cast<uint32_t>(steps);
   if (tiles.tiles * tiles.chunks == 1) {
-    return launch(call, statisticsKernel<T, S, N, true>, waiting(steps * tiles.blocks()), current, tiles, StatisticsParts<T>{}, made, computed);
+    return launch(call, statisticsKernel<T, S, N, true>, steps * tiles.blocks(), current, tiles, StatisticsParts<T>{}, made, computed);
   }
   const int64_t peaks = steps * tiles.parts() * shape.C, planes = tiles.tiles > 1 ? tiles.tiles * steps * shape.B * P : 0;
   T* room = static_cast<T*>(scratchBytes(call, static_cast<size_t>(peaks + planes) * sizeof(T) + static_cast<size_t>(peaks) * sizeof(int32_t)));
   if (room == nullptr) return;
   const StatisticsParts<T> parts{room, planes > 0 ? room + peaks : made.plane, reinterpret_cast<int32_t*>(room + peaks + planes)};
-  launch(call, statisticsKernel<T, S, N, false>, waiting(steps * tiles.blocks()), current, tiles, parts, made, computed);
-  launch(call, finishStatistics<T>, waiting(steps * shape.B), parts, made, tiles.tiles, tiles.chunks, shape.C, P);
+  launch(call, statisticsKernel<T, S, N, false>, steps * tiles.blocks(), current, tiles, parts, made, computed);
+  launch(call, finishStatistics<T>, steps * shape.B, parts, made, tiles.tiles, tiles.chunks, shape.C, P);
 }
 
 }  // namespace spikeloom::cuda

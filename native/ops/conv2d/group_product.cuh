@@ -100,7 +100,6 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
     __syncthreads();
     const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
     __syncthreads();
-    afterPrevious();
     GroupLoader<F> loader(p, places, taps, at.width, range.first, range.count, row + static_cast<int>(threadIdx.x) % 32 / 4);
     SpikeWords words[F::kAhead + 1][2];  // of this stage and those behind it
 #pragma unroll

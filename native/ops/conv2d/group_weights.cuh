@@ -142,7 +142,6 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
     const int row = threadIdx.x / 128;
     unsigned char* const inputs = shared + F::kInputs + row * (2 * kTapsOfRow * F::kTileBytes);
     GradientTiles gradients(p, o0, first, end);
-    afterPrevious();
     Window* const windows = reinterpret_cast<Window*>(shared + F::kWindows);
     WindowFinder finder(p, first, end);
     SpikeBytes spikes(p, c0, row);

@@ -45,7 +45,6 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
   const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
   const int stages = (range.count + F::kUnits - 1) / F::kUnits;
   __syncthreads();
-  afterPrevious();
   PixelLoader<F> loader(p, places, taps, at.width * (kColumns / 8), range.first, range.count);
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
@@ -84,7 +83,6 @@ __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
   const PixelProduct& p = phases.at[0];
   const WarpPlace warp = WarpPlace::of<F>();
   if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
-  afterPrevious();
   LaneSums<F::kTilesM, kTilesN / 4> sums;
   for (int s = 0; s < p.slices; s++) {
     sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) {
@@ -155,7 +153,7 @@ struct Job {
     sourceC = isUnfolded ? static_cast<int>(unfoldedChannels(geo)) : gradient ? g.O : g.C, targetC = gradient ? g.C : g.O;
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
-    inGroups = rounded && sourceC % kGroupTerms == 0 && (contextOf(call).groups & 1) != 0;
+    inGroups = rounded && sourceC % kGroupTerms == 0 && contextOf(call).hasGroups;
     height = !inGroups && rounded && blocks(256) >= kEnough ? 256 : kSliced;
     tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
   }
@@ -236,14 +234,14 @@ struct Job {
   template <class F, int kMost>
   void runGroups(const Phases<kMost>& phases) const {
     static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= sizeof(ColumnSums[2]));
-    launch(call, groupProductKernel<F, kMost>, waiting(Grid(blocksOf(phases), kThreads, F::kSharedBytes)), phases);
+    launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
   template <class F, int kMost>
   void runAs(const Phases<kMost>& phases) const {
     static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(ColumnSums[2]));
-    launch(call, pixelProductKernel<F, kMost>, waiting(Grid(blocksOf(phases), kThreads, F::kSharedBytes)), phases);
+    launch(call, pixelProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
@@ -258,7 +256,7 @@ struct Job {
   void addSlices(const Phases<kMost>& phases) const {
     using Tile = PixelForm<true, 1, 1, kSliced>;
     for (const PixelProduct& p : phases.at) {
-      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, waiting(Grid(p.blocks, kThreads, sizeof(ColumnSums[2]))), Phases<1>{{p}});
+      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(ColumnSums[2])), Phases<1>{{p}});
     }
   }
 

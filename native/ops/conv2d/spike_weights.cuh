@@ -179,7 +179,6 @@ __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWe
   const int tileN = blockIdx.x % p.tilesN(), tileM = blockIdx.x / p.tilesN() % p.tilesM(), slice = blockIdx.x / p.tilesN() / p.tilesM();
   const int first = slice * p.sliced, end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced;
   const int stages = (end - first + kStagePixels - 1) / kStagePixels;
-  afterPrevious();
   GradientLoader<F> loader(p, tileM * kSpikeRows, first, end);
   WordReader reader(p, tileN * kSpikeWarps + static_cast<int>(threadIdx.x) / 32, first, end);
 #pragma unroll

@@ -19,7 +19,6 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
   const int tileN = blockIdx.x % p.tilesN(), tileM = blockIdx.x / p.tilesN() % tilesM, slice = blockIdx.x / p.tilesN() / tilesM;
   const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32, first = slice * p.sliced;
   const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + F::kUnits * kWalk - 1) / (F::kUnits * kWalk);
-  afterPrevious();
   WeightLoader<F> loader(p, tileM * F::kRows, tileN, first, end);
 #pragma unroll
   for (int s = 0; s < F::kStages - 1; s++) {
@@ -68,7 +67,7 @@ struct Job {
 
   bool spikes() const { return x.dtype == DType::spike; }
   bool inGroups() const {
-    return spikes() && rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && (contextOf(call).groups & 2) != 0;
+    return spikes() && rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && contextOf(call).hasGroups;
   }
   int gradientParts() const { return rounded ? 1 : kFloatParts; }
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
@@ -89,20 +88,20 @@ struct Job {
   template <class F>
   void runSpikes(const SpikeWeights& p) const {
     static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
-    launch(call, spikeWeightKernel<F>, waiting(Grid(int64_t{p.tilesM()} * p.tilesN() * slices(), kSpikeThreads, F::kSharedBytes)), p);
+    launch(call, spikeWeightKernel<F>, Grid(int64_t{p.tilesM()} * p.tilesN() * slices(), kSpikeThreads, F::kSharedBytes), p);
   }
   template <class F>
   void runAs(const WeightProduct& p) const {
     const int64_t tilesM = (g.O + F::kRows - 1) / F::kRows;
     static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
-    launch(call, weightProductKernel<F>, waiting(Grid(tilesM * p.tilesN() * slices(), kThreads, F::kSharedBytes)), p);
+    launch(call, weightProductKernel<F>, Grid(tilesM * p.tilesN() * slices(), kThreads, F::kSharedBytes), p);
   }
 
   void run(const void* gyParts, const void* xParts, float* sums) const {
     if (inGroups()) {
       GroupWeights p = groupWeights();
       p.gy = static_cast<const Bf16*>(gyParts), p.sums = sums;
-      return launch(call, groupWeightKernel, waiting(Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes)), p);
+      return launch(call, groupWeightKernel, Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
     }
     if (spikes()) {
       SpikeWeights p = spikeWeights();

@@ -66,7 +66,6 @@ template <class T, class S, int N, bool kReadsG>
 __global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const PixelPlace<N> at(tiles, blockIdx.x);
-  afterPrevious();
   T centre[N], sums[2][N] = {};
   loadVector<T, N>(all.mean, at.vector, centre);
   for (uint32_t t = all.steps; t-- > 0;) {
@@ -166,7 +165,6 @@ __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S>
   const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep;
   const PixelPlace<N> at(tiles, blockIdx.x % perStep);
   const uint32_t tb = t * tiles.B + at.b;
-  afterPrevious();
   const bool hasParts = all.parts();
   Packed<S, N> y[kAtOnce], g[kAtOnce];
   T plane[kAtOnce];
@@ -206,7 +204,6 @@ template <class T, class S, int N>
 __global__ void __launch_bounds__(kThreads, 2) writeSharedKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
   constexpr int kAtOnce = 2;
   const PixelPlace<N> at(tiles, blockIdx.x);
-  afterPrevious();
   const bool hasParts = all.parts();
   const LineVector<T, N> made(line, at.vector);
   for (uint32_t p = at.begin; p < at.end; p += kAtOnce * at.rows) {
@@ -257,12 +254,12 @@ void gradientAs(const Call& call) {
   if (room == nullptr) return;
   T* lines = reinterpret_cast<T*>(room + parts * 2 * s.C);
   const Line<T> line = writes ? Line<T>{lines, lines + s.C, lines + 2 * s.C} : Line<T>{nullptr, nullptr, nullptr};
-  if (sums) launch(call, all.sums ? sumKernel<T, S, N, false> : sumKernel<T, S, N, true>, waiting(summed.blocks()), all, summed, room);
+  if (sums) launch(call, all.sums ? sumKernel<T, S, N, false> : sumKernel<T, S, N, true>, summed.blocks(), all, summed, room);
   const double share = all.training ? 1.0 / (static_cast<double>(all.ySteps) * static_cast<double>(s.B * s.H * s.W)) : 0;
   mergeChannelSums<2>(call, room, parts, s.C, FinishSums<T, S>{all, line, s.C, share});
   if (!writes) return;
   const auto kernel = all.ySteps == 1 && s.T > 1 ? writeSharedKernel<T, S, N> : writeKernel<T, S, N>;
-  launch(call, kernel, waiting(all.ySteps * written.blocks()), all, written, line);
+  launch(call, kernel, all.ySteps * written.blocks(), all, written, line);
 }
 
 template <class T>

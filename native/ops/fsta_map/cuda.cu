@@ -13,7 +13,6 @@ constexpr int kFinishLanes = 8;  // for one number of gw
 template <class T, bool kShared>
 __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, FilterJob<T> filter, T* rooms, int64_t roomSize, uint32_t maps,
                                                             uint32_t all) {
-  afterPrevious();
   T* room = kShared ? reinterpret_cast<T*>(dynamicShared()) : rooms + blockIdx.x * roomSize;
   for (uint32_t at = blockIdx.x; at < all; at += gridDim.x) {
     if (at < maps) mapPiece<kShared>(map, at, room);
@@ -26,7 +25,6 @@ __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, Filte
 // gw[o,k,d] by way of gM[o,d,e]. A block for each (o,d), with groups of threads along the parts that lie along e.
 template <class T>
 __global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<T> job) {
-  afterPrevious();
   __shared__ double shared[kFinishThreads];
   double* gM = reinterpret_cast<double*>(dynamicShared());  // of the whole filter
   const Pieces& s = job.s;
@@ -91,12 +89,12 @@ void runJobs(const Call& call, MapJob<T> map, FilterJob<T> filter) {
     if (filter.parts == nullptr) return;
   }
   const uint32_t maps = static_cast<uint32_t>(map.pieces()), pieces = static_cast<uint32_t>(all);
-  const Grid grid = waiting({blocks, kThreads, isShared ? static_cast<size_t>(size) * sizeof(T) : 0});
+  const Grid grid(blocks, kThreads, isShared ? static_cast<size_t>(size) * sizeof(T) : 0);
   if (isShared) launch(call, piecesKernel<T, true>, grid, map, filter, filter.parts, size, maps, pieces);
   else launch(call, piecesKernel<T, false>, grid, map, filter, filter.parts + parts, size, maps, pieces);
   if (!filter.gw) return;
   const int64_t filters = int64_t{filter.s.O} * filter.w.side * filter.w.side, elements = filter.basis.side * filter.basis.side;
-  launch(call, finishFiltersKernel<T>, waiting({filters, kFinishThreads, static_cast<size_t>(elements) * sizeof(double)}), filter);
+  launch(call, finishFiltersKernel<T>, Grid(filters, kFinishThreads, static_cast<size_t>(elements) * sizeof(double)), filter);
 }
 
 template <class T>

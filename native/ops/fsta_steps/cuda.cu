@@ -32,7 +32,6 @@ struct Steps {
 // Blocks lie [image][chunk of its pixels].
 template <class T>
 __global__ void stepsKernel(Steps<T> in, T* a, T* S, uint32_t chunks) {
-  afterPrevious();
   T* shares = reinterpret_cast<T*>(dynamicShared());
   const uint32_t image = blockIdx.x / chunks, chunk = blockIdx.x - image * chunks;
   const int b = static_cast<int>(image), p = static_cast<int>(chunk * kThreads + threadIdx.x);
@@ -104,7 +103,6 @@ struct StepNumbers {
 
 template <class T>
 __global__ void stepsGradKernel(StepsGradient<T> g) {
-  afterPrevious();
   const Steps<T>& in = g.in;
   const int steps = in.steps, B = in.B, b = static_cast<int>(blockIdx.x);
   StepNumbers* of = reinterpret_cast<StepNumbers*>(dynamicShared());
@@ -146,7 +144,6 @@ __global__ void stepsGradKernel(StepsGradient<T> g) {
 
 template <class T>
 __global__ void sumImagesKernel(StepsGradient<T> g) {
-  afterPrevious();
   __shared__ double shared[kWarps];
   const double* part = g.part(static_cast<int>(blockIdx.x));
   double sum = 0;
@@ -160,7 +157,7 @@ void fstaSteps(const Call& call) {
   const TensorView* v = call.tensors;
   const Steps<T> in(v);
   const int64_t chunks = blocksFor(in.P);
-  launch(call, stepsKernel<T>, waiting({in.B * chunks, kThreads, static_cast<size_t>(in.steps) * sizeof(T)}), in, as<T>(v[6]), as<T>(v[7]),
+  launch(call, stepsKernel<T>, Grid(in.B * chunks, kThreads, static_cast<size_t>(in.steps) * sizeof(T)), in, as<T>(v[6]), as<T>(v[7]),
          static_cast<uint32_t>(chunks));
 }
 
@@ -171,8 +168,8 @@ void fstaStepsGrad(const Call& call) {
                      as<T>(v[11]), as<T>(v[12]), as<T>(v[13]), as<T>(v[14]),    nullptr};
   g.parts = static_cast<double*>(scratchBytes(call, static_cast<size_t>(g.numbers()) * static_cast<size_t>(g.in.B) * sizeof(double)));
   if (g.parts == nullptr) return;
-  launch(call, stepsGradKernel<T>, waiting({g.in.B, kThreads, static_cast<size_t>(g.in.steps) * (sizeof(StepNumbers) + kWarps * sizeof(double))}), g);
-  launch(call, sumImagesKernel<T>, waiting(g.numbers()), g);
+  launch(call, stepsGradKernel<T>, Grid(g.in.B, kThreads, static_cast<size_t>(g.in.steps) * (sizeof(StepNumbers) + kWarps * sizeof(double))), g);
+  launch(call, sumImagesKernel<T>, g.numbers(), g);
 }
 
 SPIKELOOM_CUDA_KERNEL(kFstaSteps, fstaSteps)
