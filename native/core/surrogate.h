@@ -1,7 +1,7 @@
 // Surrogate gradients: what stands for the derivative of the spike s = [z > 0] in z = u/vth - threshold, and, for
 // finite differences, the smooth functions (primitives) they are the derivatives of. Scalar, without branches or
 // library calls on the way of the derivative, so that the same text is a vectorised loop on the CPU and a thread on a
-// GPU, with the same bits.
+// GPU, with the same bits. (The usual neuron's gradient has a way of its own on CUDA: cuda/neuron.cuh.)
 //
 //   tanh       d = k (1 - tanh(k z)^2) / (2 tanh(k/2)) for |z| <= 1/2, else 0          k = temperature, default 1
 //   atan       d = (alpha/2) / (1 + (pi/2 alpha z)^2)                                  alpha = temperature, default 2

@@ -1,5 +1,6 @@
 // x is read once and the spikes are written once (cuda/fire.cuh); the gradient reads x, the spikes and gs once and writes gx once
-// (cuda/fire_grad.cuh, which says what long runs cost). The arithmetic is that of lif.h, unfused, so u has the bits of the CPU.
+// (cuda/fire_grad.cuh, which says what long runs cost). The arithmetic is that of lif.h, unfused, so u has the bits of the CPU; the usual
+// neuron's gradient fuses products.
 #include <algorithm>
 #include <iterator>
 
