@@ -2,7 +2,6 @@
 //
 // Built with a static CUDA runtime, so that the only thing wanted of a machine is NVIDIA's driver. Without one the library still
 // loads and answers with score 0 and a reason.
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>

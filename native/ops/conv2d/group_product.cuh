@@ -2,8 +2,8 @@
 // pixel_product.cuh by groups of four warps.
 //
 // A block makes 128 pixels x 64 channels in two groups of 64 pixels. A unit, and a stage, is a tap and 64 channels. Weights come packed as
-// tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. The words of spikes go from memory to the
-// registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun.
+// tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. Words of spikes are copied as they are and go
+// to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun.
 #pragma once
 #include "cuda/group_mma.cuh"
 #include "ops/conv2d/pixel_target.cuh"
@@ -17,7 +17,7 @@ template <bool kFromSpikes>
 struct GroupForm {
   static constexpr bool kSpikes = kFromSpikes;
   static constexpr int kPixels = 128, kStages = 4, kAhead = 2;
-  static constexpr int kSourceBytes = kSpikes ? 0 : kPixels * kGroupTerms * 2, kStageBytes = kSourceBytes + kTileBytes;
+  static constexpr int kSourceBytes = kPixels * (kSpikes ? 8 : kGroupTerms * 2), kStageBytes = kSourceBytes + kTileBytes;
   static constexpr int kPlaces = kStages * kStageBytes, kTaps = kPlaces + kPixels * sizeof(PixelPlace);  // where those lie, behind the stages
   static constexpr int kSharedBytes = kTaps + kMostTaps * kMostTaps * sizeof(PixelTap);
 };
@@ -27,24 +27,23 @@ struct alignas(8) SpikeWords {
   uint32_t at[2];
 };
 
-// Copies stage after stage into shared memory, and words of spikes into registers.
+// Copies stage after stage into shared memory.
 template <class F>
 class GroupLoader {
  public:
-  // `pixel`: the block's pixel that is the lane's first line.
-  __device__ GroupLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int width, int first, int units, int pixel)
+  // `units` from number `first` on.
+  __device__ GroupLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int width, int first, int units)
       : p_(product), next_(taps + first / product.steps + 1), tap_(next_[-1]), left_(units), step_(first % product.steps),
         weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
-      const PixelPlace& place = places[F::kSpikes ? pixel + i * 8 : threadIdx.x / 8 + i * (kThreads / 8)];
+      const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 8 + i * (kThreads / 8)];
       source_[i] = place.source, inside_[i] = place.taps;
     }
   }
 
-  // Words of two lines, which lie 8 apart.
-  __device__ void next(unsigned char* stage, SpikeWords (&words)[2]) {
-    loadSource(stage, words);
+  __device__ void next(unsigned char* stage) {
+    loadSource(stage);
     const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes;
 #pragma unroll
     for (int i = 0; i < kTileBytes / 16 / kThreads; i++) {
@@ -56,15 +55,15 @@ class GroupLoader {
   }
 
  private:
-  static constexpr int kMine = F::kSpikes ? 2 : F::kPixels * 8 / kThreads;  // pixels of a thread
+  static constexpr int kMine = F::kSpikes ? 1 : F::kPixels * 8 / kThreads;  // pixels of a thread
 
-  __device__ void loadSource(unsigned char* to, SpikeWords (&words)[2]) const {
+  __device__ void loadSource(unsigned char* to) const {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
       const bool valid = (inside_[i] & tap_.bits) == tap_.bits;
       const int64_t unit = static_cast<int64_t>(source_[i] + tap_.moved) * p_.steps + step_;
       if constexpr (F::kSpikes) {
-        words[i] = valid ? static_cast<const SpikeWords*>(p_.source)[unit] : SpikeWords{{0, 0}};
+        if (threadIdx.x < F::kPixels) copyAsync8(to + threadIdx.x * 8, static_cast<const SpikeWords*>(p_.source) + unit, valid);
       } else {
         const Bf16* from = static_cast<const Bf16*>(p_.source) + unit * kGroupTerms + threadIdx.x % 8 * 8;
         copyAsync16Kept(to + tilePlace(threadIdx.x / 8 + i * (kThreads / 8), threadIdx.x % 8), from, valid);
@@ -100,11 +99,10 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
     __syncthreads();
     const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
     __syncthreads();
-    GroupLoader<F> loader(p, places, taps, at.width, range.first, range.count, row + static_cast<int>(threadIdx.x) % 32 / 4);
-    SpikeWords words[F::kAhead + 1][2];  // of this stage and those behind it
+    GroupLoader<F> loader(p, places, taps, at.width, range.first, range.count);
 #pragma unroll
     for (int s = 0; s < F::kAhead; s++) {
-      if (s < range.count) loader.next(shared + s * F::kStageBytes, words[s]);
+      if (s < range.count) loader.next(shared + s * F::kStageBytes);
       commitCopies();
     }
     LaneSums<1, 2> sums;
@@ -115,9 +113,11 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
       const unsigned char* stage = shared + s % F::kStages * F::kStageBytes;
       const GroupTile weights(stage + F::kSourceBytes);
       if constexpr (F::kSpikes) {
+        const SpikeWords* line = reinterpret_cast<const SpikeWords*>(stage) + row + threadIdx.x % 32 / 4;
+        const SpikeWords words[2] = {line[0], line[8]};
         uint32_t factors[4][4];
 #pragma unroll
-        for (int step = 0; step < 4; step++) spikeFactors(words[0], step, factors[step]);
+        for (int step = 0; step < 4; step++) spikeFactors(words, step, factors[step]);
         beginProducts();
 #pragma unroll
         for (int step = 0; step < 4; step++) multiplyGroup(sums.at[0], factors[step], weights, step);
@@ -129,13 +129,9 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
       }
       commitProducts();
       // its place was multiplied two stages ago, by all warps
-      if (s + F::kAhead < range.count) loader.next(shared + (s + F::kAhead) % F::kStages * F::kStageBytes, words[F::kAhead]);
+      if (s + F::kAhead < range.count) loader.next(shared + (s + F::kAhead) % F::kStages * F::kStageBytes);
       commitCopies();
       waitProducts<F::kSpikes ? 0 : 1>(sums.at[0]);
-      if constexpr (F::kSpikes) {
-#pragma unroll
-        for (int k = 0; k < F::kAhead; k++) words[k][0] = words[k + 1][0], words[k][1] = words[k + 1][1];
-      }
     }
     waitProducts<0>(sums.at[0]);
     waitCopies<0>();

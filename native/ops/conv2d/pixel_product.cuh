@@ -82,14 +82,12 @@ struct PixelForm {
   static constexpr int kTilesM = kPixels / 64;  // of 16 pixels, of a warp
 };
 
-// Which of an axis' taps are inside of the picture for a pixel that begins to read at `begin`, as bits.
+// Which of an axis' taps are inside of the picture for a pixel that begins to read at `begin`, as bits: those from `first` to before `end`.
 __device__ inline uint32_t tapsInside(const Axis& axis, int begin) {
-  uint32_t inside = 0;
-  for (int tap = 0; tap < axis.taps; tap++) {
-    const int at = begin + tap * axis.direction;
-    if (at >= 0 && at < axis.sourceSize) inside |= 1u << tap;
-  }
-  return inside;
+  int first = axis.direction > 0 ? -begin : begin - axis.sourceSize + 1, end = axis.direction > 0 ? axis.sourceSize - begin : begin + 1;
+  first = first < 0 ? 0 : first;
+  end = end < axis.taps ? end : axis.taps;
+  return first < end ? (1u << end) - (1u << first) : 0;
 }
 
 constexpr int kColumnTaps = 16;  // the first bit of columns, among bits of taps
