@@ -11,10 +11,10 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildCudaWith } from './cuda.mjs';
 import { buildEmulated } from './emulated.mjs';
 
 const require = createRequire(import.meta.url);
-const { sources } = require('./sources.cjs');
 const root = join(fileURLToPath(import.meta.url), '../..');
 const jobs = String(Math.max(1, availableParallelism()));
 
@@ -87,35 +87,10 @@ export function buildCmake() {
   ]);
 }
 
-// sm_80, sm_90a (Hopper with all it has) and PTX for what comes later, with the CUDA runtime linked in.
-function cudaArguments(output) {
-  const targets = ['80', '90a'].flatMap((cc) => ['-gencode', `arch=compute_${cc},code=sm_${cc}`]);
-  const flags = [
-    '-shared',
-    '-std=c++20',
-    '-O3',
-    '-lineinfo',
-    '-fmad=false',
-    '-ftz=true',
-    '-cudart=static',
-    '-Xcompiler=-fPIC,-fvisibility=hidden',
-  ];
-  const ptx = ['-gencode', 'arch=compute_90,code=compute_90'];
-  return [...flags, '--threads', jobs, ...targets, ...ptx, '-Inative', '-o', output, ...sources('cuda')];
-}
-
 export function buildCuda() {
   const nvcc = find('nvcc');
-  if (!nvcc) return console.log('CUDA: nvcc was not found, the CUDA backend is left out (the CPU does everything)');
-  const output = 'build/Release/libspikeloom_cuda.so';
-  if (isNewer(output, ['scripts/build.mjs', ...sources('cuda'), ...sources('headers')])) return;
-  mkdirSync(join(root, 'build/Release'), { recursive: true });
-  run(nvcc, cudaArguments(output));
-}
-
-function isNewer(product, files) {
-  const time = (file) => statSync(join(root, file)).mtimeMs;
-  return existsSync(join(root, product)) && files.every((file) => time(file) < time(product));
+  if (nvcc) return buildCudaWith(nvcc);
+  console.log('CUDA: nvcc was not found, the CUDA backend is left out (the CPU does everything)');
 }
 
 export function buildJs() {
@@ -134,10 +109,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     '--cmake': buildCmake,
   };
   const named = process.argv.slice(2);
-  if (named[0] === '--cuda-command') {
-    console.log(['nvcc', ...cudaArguments(named[1])].join(' '));
-    process.exit(0);
-  }
   const usual = ['--addon', '--cuda', ...(existsSync(join(root, 'tsconfig.build.json')) ? ['--js'] : [])];
   const unknown = named.find((name) => !(name in parts));
   try {
