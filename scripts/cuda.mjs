@@ -15,7 +15,7 @@ const output = 'build/Release/libspikeloom_cuda.so';
 
 const code = (arch, kind) => ['-gencode', `arch=compute_${arch},code=${kind}_${arch}`];
 const targets = [...code('80', 'sm'), ...code('90a', 'sm'), ...code('90', 'compute')];
-const flags = ['-std=c++20', '-O3', '-lineinfo', '-fmad=false', '-ftz=true', '-Xcompiler=-fPIC,-fvisibility=hidden'];
+const flags = ['-std=c++20', '-O3', '-fmad=false', '-ftz=true', '-Xcompiler=-fPIC,-fvisibility=hidden'];
 
 /** @param nvcc the compiler's file */
 export async function buildCudaWith(nvcc) {

@@ -173,7 +173,7 @@ struct Job {
   PixelProduct product(const Axis& rows, const Axis& columns, const float* bias, const TensorView& add) const {
     PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), unitBytes(),
                    Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
-    p.byPosition = p.positions() <= kFewPositions && p.images % height == 0;
+    p.byPosition = rounded && p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
     return p;
   }
@@ -186,7 +186,8 @@ struct Job {
     for (int i = 0; i < productCount; i++) {
       PixelProduct& p = products[i];
       const int most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
-      p.slices = std::max(1, std::min(static_cast<int>((inGroups ? kEnoughGroups : kEnough) / blocks), most));
+      // slices of fewer taps would add a pixel's terms in an order of its position
+      if (!p.byPosition) p.slices = std::max(1, std::min(static_cast<int>((inGroups ? kEnoughGroups : kEnough) / blocks), most));
     }
   }
   static int64_t partBytes(const PixelProduct& p) { return p.slices > 1 ? int64_t{p.slices} * p.blocks * kSliced * kColumns * 4 : 0; }
