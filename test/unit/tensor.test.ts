@@ -37,6 +37,16 @@ describe('tensors', () => {
     }
   });
 
+  it('of many sizes, written one behind the other, come back as they went', async () => {
+    const sizes = [70_000, 70_000, 90_000, 70_000, 5_000_000, 5_000_000, 90_000, 3];
+    const arrays = sizes.map((size, k) => Float32Array.from({ length: size }, (_, i) => k + i));
+    const tensors = arrays.map((array) => tensor(array));
+    for (const [k, t] of tensors.entries()) {
+      expect(await t.array()).to.deep.equal(arrays[k]);
+      t.dispose();
+    }
+  });
+
   it('take rows of their first axis, whatever the order at rest', async () => {
     for (const shape of [
       [5, 3],
