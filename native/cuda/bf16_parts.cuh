@@ -16,6 +16,20 @@ __device__ __forceinline__ void splitParts(float x, Bf16 (&parts)[kParts]) {
   }
 }
 
+// The sums of a stage are added to the totals, tile by tile: tensor cores cut digits off when they add, so factors in parts are added up
+// in plain f32.
+template <int kTilesM, int kTilesN>
+__device__ __forceinline__ void addTiles(const float (&from)[kTilesM][kTilesN][4], float (&to)[kTilesM][kTilesN][4]) {
+#pragma unroll
+  for (int m = 0; m < kTilesM; m++) {
+#pragma unroll
+    for (int n = 0; n < kTilesN; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) to[m][n][i] += from[m][n][i];
+    }
+  }
+}
+
 // Eight floats to eight elements of each part; the parts lie one after the other.
 template <int kParts>
 struct SplitEight {

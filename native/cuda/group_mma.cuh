@@ -15,9 +15,6 @@
 
 namespace spikeloom::cuda {
 
-// Where block `block` of 8 terms of a line lies in a tile.
-SPIKELOOM_HD int tilePlace(int line, int block) { return line * 128 + (block ^ (line & 7)) * 16; }
-
 using GroupSums = float[8][4];
 
 // Shared memory that begins at a multiple of 1024 bytes, as tiles must.

@@ -10,6 +10,16 @@
 #pragma once
 #include <cstdint>
 
+#include "core/host_device.h"
+
+namespace spikeloom::cuda {
+
+// Where block `block` of 16 bytes of a line of 128 lies in a tile in shared memory: the same block of eight neighbouring lines in eight
+// different 16 bytes of 128, for ldmatrix and for groups of warps.
+SPIKELOOM_HD int tilePlace(int line, int block) { return line * 128 + (block ^ (line & 7)) * 16; }
+
+}  // namespace spikeloom::cuda
+
 #if !defined(__CUDACC__)
 #include "emulated/mma.h"
 #else

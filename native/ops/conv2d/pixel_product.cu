@@ -26,6 +26,7 @@ struct WarpPlace {
   }
 };
 
+// The way home of this thread's sums.
 template <class F>
 __device__ __forceinline__ PixelTarget<LaneSums<F::kTilesM, kTilesN / 4>> targetOf(const PixelProduct& p, const PixelBlock& at, const PixelPlace* places) {
   const WarpPlace warp = WarpPlace::of<F>();
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
       WarpSums<F> ofStage;
 #pragma unroll
       for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);
-      ofStage.addTo(sums);
+      addTiles(ofStage.at, sums.at);
     } else {
 #pragma unroll
       for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);

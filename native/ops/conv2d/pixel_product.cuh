@@ -322,17 +322,6 @@ struct WarpSums : LaneSums<F::kTilesM, kTilesN / 4> {
     }
   }
 
-  __device__ void addTo(WarpSums& total) const {
-#pragma unroll
-    for (int m = 0; m < F::kTilesM; m++) {
-#pragma unroll
-      for (int n = 0; n < kTilesN; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) total.at[m][n][i] += at[m][n][i];
-      }
-    }
-  }
-
  private:
   __device__ void multiplyBy(const uint32_t (&a)[F::kTilesM][4], const unsigned char* weights) {
 #pragma unroll

@@ -47,9 +47,6 @@ struct SpikeWeightForm {
   static constexpr int kTilesM = kSpikeRows / 16;
 };
 
-// Where 8 channels of a pixel lie: those of eight neighbouring terms in eight different 16 bytes of 128.
-__device__ inline int spikeRowPlace(int term, int block) { return term * kSpikeRows * 2 + (block ^ (term & 7)) * 16; }
-
 // Copies stage after stage of gy into shared memory, 8 channels of a pixel at a time.
 template <class F>
 class GradientLoader {
@@ -65,7 +62,7 @@ class GradientLoader {
       const int at = static_cast<int>(threadIdx.x) / 8 + i * (kSpikeThreads / 8);
       if (at >= kStagePixels) continue;
       const Bf16* from = p_.gy + static_cast<int64_t>(pixel_ + at * stride_) * p_.g.O + channel_;
-      unsigned char* to = stage + at / kWalk * F::kUnitBytes + spikeRowPlace(termOfBit(at % kWalk), threadIdx.x % 8);
+      unsigned char* to = stage + at / kWalk * F::kUnitBytes + tilePlace(termOfBit(at % kWalk), threadIdx.x % 8);
 #pragma unroll
       for (int part = 0; part < F::kParts; part++) copyAsync16(to + part * F::kPartBytes, from + part * p_.gyPart, at < left_ && channel_ < p_.g.O);
     }
@@ -128,21 +125,10 @@ struct SpikeWeightSums {
 #pragma unroll
         for (int m = 0; m < F::kTilesM; m++) {
           uint32_t a[4];
-          loadMatrix4Transposed(a, unit + part * F::kPartBytes + spikeRowPlace(j * 16 + lane / 16 * 8 + lane % 8, m * 2 + lane / 8 % 2));
+          loadMatrix4Transposed(a, unit + part * F::kPartBytes + tilePlace(j * 16 + lane / 16 * 8 + lane % 8, m * 2 + lane / 8 % 2));
 #pragma unroll
           for (int n = 0; n < 4; n++) multiplyTiles(at[m][n], a, b[n]);
         }
-      }
-    }
-  }
-
-  __device__ void addTo(SpikeWeightSums& total) const {
-#pragma unroll
-    for (int m = 0; m < F::kTilesM; m++) {
-#pragma unroll
-      for (int n = 0; n < 4; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) total.at[m][n][i] += at[m][n][i];
       }
     }
   }
@@ -205,7 +191,7 @@ __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWe
       if constexpr (F::kParts > 1) ofStage.addUnit(stage + u * F::kUnitBytes, turnBits(word));
       else sums.addUnit(stage + u * F::kUnitBytes, turnBits(word));
     }
-    if constexpr (F::kParts > 1) ofStage.addTo(sums);
+    if constexpr (F::kParts > 1) addTiles(ofStage.at, sums.at);
   }
   waitCopies<0>();
   sums.put(p, p.sums + slice * static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C, tileM * kSpikeRows, reader);

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
       WeightSums<F> ofStage;
 #pragma unroll
       for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, row, column);
-      ofStage.addTo(sums);
+      addTiles(ofStage.at, sums.at);
     } else {
 #pragma unroll
       for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, row, column);

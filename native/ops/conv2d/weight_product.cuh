@@ -145,17 +145,6 @@ struct WeightSums {
     }
   }
 
-  __device__ void addTo(WeightSums& total) const {
-#pragma unroll
-    for (int m = 0; m < F::kTilesM; m++) {
-#pragma unroll
-      for (int n = 0; n < 4; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) total.at[m][n][i] += at[m][n][i];
-      }
-    }
-  }
-
   // sums: [O][tap][C] of the slice; the warp's columns are those of one block.
   __device__ void put(const WeightProduct& p, float* sums, int o0, const ColumnBlock& block) const {
     if (!block.inside) return;
