@@ -106,10 +106,14 @@ export function checkImageSet(set: ImageSet): void {
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }
 
-/** Copies of the pixels of some images, one after another. */
-export function pixelsOf({ images, channels, height, width }: ImageSet, indices: Int32Array): Uint8Array<ArrayBuffer> {
+/** Copies of the pixels of some images, one after another: a new array, or the beginning of `room`. */
+export function pixelsOf(
+  { images, channels, height, width }: ImageSet,
+  indices: Int32Array,
+  room?: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
   const row = channels * height * width;
-  const pixels = new Uint8Array(indices.length * row);
+  const pixels = room?.subarray(0, indices.length * row) ?? new Uint8Array(indices.length * row);
   indices.forEach((index, i) => void pixels.set(images.subarray(index * row, (index + 1) * row), i * row));
   return pixels;
 }

@@ -28,6 +28,8 @@ const PIECE = 2 ** 22;
 export class ResidentSet implements Disposable {
   readonly #images: ImageTensors;
   readonly #labels: Tensor;
+  /** Where batches are put together, again and again: a new array each would call the garbage collector often. */
+  #room: Uint8Array<ArrayBuffer> | undefined;
 
   constructor(images: ImageTensors, labels: Tensor) {
     this.#images = images;
@@ -48,7 +50,8 @@ export class ResidentSet implements Disposable {
 
   /** Replaces images and classes by those of a set on the host. */
   bring(set: ImageSet, indices: Int32Array): void {
-    this.setImages(0, pixelsOf(set, indices));
+    this.#room ??= new Uint8Array(this.#images.images.size);
+    this.setImages(0, pixelsOf(set, indices, this.#room));
     this.setLabels(indices.map((index) => set.labels[index]!));
   }
 
