@@ -10,17 +10,18 @@ export interface Window {
   ceilMode?: boolean;
 }
 
-/** Places of a window along an axis of `size` pixels, or a refusal where it does not fit once. */
+/** Places of a window along an axis of `size` pixels, or a refusal where there is none. */
 export function windowSize(
   size: number,
   { kernel, stride, padding, ceilMode = false }: Window,
   context: PlanContext,
 ): number {
-  if (size + 2 * padding < kernel) {
+  const places = pooledSize(size, kernel, stride, padding, ceilMode);
+  if (places < 1) {
     const padded = padding > 0 ? ` (${size + 2 * padding} with padding ${padding} on each side)` : '';
     context.fail(
       `a window of ${kernel} does not fit into ${size} pixels${padded}; use a smaller kernel, fewer strides before it or a larger image`,
     );
   }
-  return pooledSize(size, kernel, stride, padding, ceilMode);
+  return places;
 }

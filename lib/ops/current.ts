@@ -78,7 +78,7 @@ function affineOf(given: Normalised, steps: number): Affine {
     return { y, norm, mean: runningMean, ...made };
   }
   const count = (y.size / gamma.size) * (steps / y.shape[0]!);
-  if (y.size === gamma.size) {
+  if (count <= 1) {
     fail(`training needs more than one value per channel, the input is [${y.shape.join(',')}]; use a larger batch`);
   }
   const { mean, var: variance } = known ?? moments.run({ y }, {}, { real: gamma.dtype as RealType });

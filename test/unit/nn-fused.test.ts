@@ -130,6 +130,32 @@ describe('fused layers in a network', () => {
     expect(planned[1]! / planned[0]!).to.be.below(0.8);
   });
 
+  it('one pixel of one image: its repetitions over T are what the norm counts', async () => {
+    const pixel = define('pixel', () => [
+      conv2d(5, { kernel: 1, bias: true }),
+      norm(),
+      lif(),
+      globalAvgPool(),
+      linear(4),
+      meanOverTime(),
+    ]);
+    const x = tensor(Float64Array.of(0.5, -2), { shape: [1, 2, 1, 1] });
+    const results: Outcome[] = [];
+    for (const fused of [true, false]) {
+      const net = pixel({ steps: 3, channels: 2, size: 1, classes: 4, dtype: 'f64' });
+      net
+        .parameters()
+        .find(({ name }) => name === 'norm1.bias')!
+        .tensor.set(Float64Array.of(0.9, 0.1, 0.3, 2, -1));
+      results.push(await outcome(net, x, tensor(Int32Array.of(2)), { fused }));
+      net.dispose();
+    }
+    compare(results[0]!, results[1]!, 1e-6); // gradients through a variance of 0 are rounding alone
+    const once = pixel({ steps: 1, channels: 2, size: 1, classes: 4, dtype: 'f64' });
+    expect(() => once(x)).to.throw(/more than one value per channel/);
+    once.dispose();
+  });
+
   it('frames of spikes, without the tape', async () => {
     const net = nets['ResNet-20, T = 2']!({ dtype: 'f64', seed: 5 });
     const x = toDevice(spikes([2, 3, 3, 16, 16], 0.4, 2), 'f64', 'cpu');

@@ -15,6 +15,7 @@ import {
   ModelPlan,
   maxPool2d,
   meanOverTime,
+  model,
   norm,
   plif,
   relu,
@@ -55,6 +56,17 @@ describe('models: shapes', () => {
     expect(shapes([avgPool2d(2, { stride: 3, padding: 1, ceilMode: true })])).to.deep.equal({ pool1: [3, 4, 3] });
     expect(shapes([avgPool2d(1, { stride: 4, ceilMode: true })])).to.deep.equal({ pool1: [3, 3, 2] });
     expect(shapes([avgPool2d(2, { stride: 5, padding: 1, ceilMode: true })])).to.deep.equal({ pool1: [3, 2, 2] });
+  });
+
+  it('lets a window hang over the only pixel with ceilMode: pooled shortcuts of small images need it', () => {
+    const pixel = { channels: 3, height: 1, width: 1 };
+    const pooled = (kernel: number, stride: number, ceilMode: boolean) => () =>
+      plan([avgPool2d(kernel, { stride, ceilMode })], pixel).output.shape;
+    expect(pooled(2, 2, true)()).to.deep.equal([3, 1, 1]);
+    expect(pooled(4, 4, true)()).to.deep.equal([3, 1, 1]);
+    expect(pooled(3, 2, true)).to.throw(/a window of 3 does not fit into 1 pixels/);
+    expect(pooled(2, 2, false)).to.throw(/a window of 2 does not fit into 1 pixels/);
+    expect(model('fsta-resnet20').plan({ size: 8 }).output.shape).to.deep.equal([10]);
   });
 
   it('counts names by kind, in residual layers below their path', () => {
