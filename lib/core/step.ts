@@ -45,7 +45,7 @@ export type StepBody<R> = (cut: () => void) => R;
 export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 
 /** How long a recording goes on before the event loop gets a turn, in ms. */
-const TURN_MS = 2;
+const TURN_MS = 1;
 
 interface Recording {
   /** For every part: what is written before it is replayed. */
@@ -329,7 +329,9 @@ export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): 
     await nextTurn();
     turn = turns.next();
   }
-  return new RecordedStep(turn.value);
+  const step = new RecordedStep(turn.value);
+  await nextTurn(); // planning took one
+  return step;
 }
 
 /** The memory that recordStep() would plan for the same function. Nothing is run, and no memory is taken. */
