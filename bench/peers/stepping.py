@@ -38,12 +38,20 @@ def peak_bytes():
     return (int(own[1]) if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
+def taken_bytes(device):
+    """Memory in use so far, as `bench step` counts it: of a GPU (by all programs), else this process's peak."""
+    if device == 'cpu':
+        return peak_bytes()
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free
+
+
 def begin(args):
-    """The peak so far, to be given to report()."""
+    """Memory in use so far, to be given to report()."""
     torch.set_default_dtype(DTYPES[args.precision])
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    return peak_bytes()
+    return taken_bytes(args.device)
 
 
 def sgd(net):
@@ -97,7 +105,6 @@ def report(args, before, net, parameters, training, **more):
     """Times the steps and prints one JSON line, as `bench step --json` does. `training`: optimizer, images, labels."""
     half = torch.float16 if 'amp' in args.speedups else torch.bfloat16 if 'bf16' in args.speedups else None
     scaler = torch.amp.GradScaler('cuda') if 'amp' in args.speedups else None
-    on_gpu = args.device != 'cpu'
     for _ in range(args.warmup):
         time_step(net, *training, half, scaler)
     timings = [time_step(net, *training, half, scaler) for _ in range(args.repeats)]
@@ -110,7 +117,8 @@ def report(args, before, net, parameters, training, **more):
         'step_s': step,
         'min_s': min(seconds),
         'images_per_s': args.batch / step,
-        'peak_bytes': torch.cuda.max_memory_allocated() if on_gpu else peak_bytes() - before,
+        'peak_bytes': taken_bytes(args.device) - before,
+        **({} if args.device == 'cpu' else {'device_peak_bytes': torch.cuda.max_memory_allocated()}),
         'parameters': sum(p.numel() for p in parameters),
         'loss': timings[-1][1],
         'torch': torch.__version__,
