@@ -25,8 +25,10 @@ struct StoreSum {
   __device__ void operator()(int64_t c, const double (&sum)[1]) const { sums[c] = static_cast<T>(sum[0]); }
 };
 
-// What biasGradient() wants of scratchBytes().
-inline size_t biasGradientBytes(const TensorView& gy) { return channelSumsBytes(pixels(gy), channels(gy), channelVector(channels(gy)), 1); }
+// What biasGradient() wants of scratchBytes(), in 16s: vectors of other sums may lie behind it.
+inline size_t biasGradientBytes(const TensorView& gy) {
+  return (channelSumsBytes(pixels(gy), channels(gy), channelVector(channels(gy)), 1) + 15) / 16 * 16;
+}
 
 template <class T>
 void biasGradient(const Call& call, const TensorView& gy, double* parts, T* gb) {
