@@ -1,14 +1,21 @@
 // Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose
 // one. The 16 sums are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an
-// addition do the work of 64 products, however many bits are set. A tile is 4 rows of numbers x 16 P words.
+// addition do the work of 64 products, however many bits are set. Vectors of AVX2 hold the 8 sums of three numbers, out
+// of which 8 words choose. A tile is 4 rows of numbers x 16 P words.
 //
-//   sums[r][w] += sum over groups g of four bits of  tables[g][r][bits 4g .. 4g+3 of words[w]]
-constexpr int kSubsetRows = 4, kSubsetBits = 4, kSubsetGroups = 32 / kSubsetBits;  // groups of a word
-constexpr int64_t kSubsetTable = 16 * kSubsetRows;                               // numbers of a group's tables
+//   sums[r][w] += sum over groups g of n bits of  tables[g][r][bits n g .. n g + n-1 of words[w]]
+constexpr int kSubsetRows = 4, kSubsetBits = kVectorBytes == 64 ? 4 : 3, kSubsetGroups = (32 + kSubsetBits - 1) / kSubsetBits;  // groups of a word
+constexpr int64_t kSubsetSums = 1 << kSubsetBits, kSubsetTable = kSubsetSums * kSubsetRows;                                   // numbers of a group's tables
+constexpr int64_t kSubsetWords = kVectorBytes == 64 ? 64 : 16;  // of the largest tile
+
+#if SPIKELOOM_LEVEL_NOW >= 2
+constexpr int64_t kSubsetNumbers = 16, kSubsetNumberTables = 4;  // whose tables are made at a time
+
+SPIKELOOM_SIXTEEN Floats loadSubset(const float* p, int64_t n, bool rounded) { return loadRounded(p, n, rounded); }
 
 // The tables of 16 numbers, four by four: table i, at to + i * step, has in lane j the sum of those of numbers 4i ..
 // 4i+3 whose bit is set in j.
-__attribute__((always_inline)) inline void storeSubsetSums(__m512 x, int tables, float* to, int64_t step) {
+__attribute__((always_inline)) inline void storeSubsetSums(__m512 x, int64_t tables, float* to, int64_t step) {
   // per quarter: 0, x0, x1, x0 + x1 and 0, x2, x3, x2 + x3
   const __m512 low = _mm512_add_ps(_mm512_maskz_permute_ps(0xaaaa, x, 0x00), _mm512_maskz_permute_ps(0xcccc, x, 0x55));
   const __m512 high = _mm512_add_ps(_mm512_maskz_permute_ps(0xaaaa, x, 0xaa), _mm512_maskz_permute_ps(0xcccc, x, 0xff));
@@ -24,58 +31,90 @@ __attribute__((always_inline)) inline void storeSubsetSums(__m512 x, int tables,
   if (tables > 3) put(_mm512_shuffle_f32x4(low, low, 0xff));
 }
 
+SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool odd, Floats sum) {
+  const __m512 chosen = _mm512_permutexvar_ps(choice, _mm512_loadu_ps(table));
+  return odd ? _mm512_fmadd_ps(chosen, _mm512_set1_ps(1.0f), sum) : _mm512_add_ps(chosen, sum);
+}
+#else
+constexpr int64_t kSubsetNumbers = 32, kSubsetNumberTables = kSubsetGroups;
+
+struct Subset {
+  alignas(32) float numbers[kSubsetNumbers + 1];  // and 0
+};
+
+inline Subset loadSubset(const float* p, int64_t n, bool rounded) {
+  Subset x;
+  storeFloats(x.numbers, loadRounded(p, n, rounded));
+  storeFloats(x.numbers + 16, loadRounded(n > 16 ? p + 16 : p, n - 16, rounded));
+  x.numbers[kSubsetNumbers] = 0;
+  return x;
+}
+
+// The tables of 32 numbers, three by three: table i, at to + i * step, has in lane j the sum of those of numbers 3i ..
+// 3i+2 whose bit is set in j.
+inline void storeSubsetSums(const Subset& x, int64_t tables, float* to, int64_t step) {
+  const __m256i bit = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256 has[3] = {(__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31), (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 30), 31),
+                         (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 29), 31)};
+  const auto those = [&](int64_t i, int n) __attribute__((always_inline)) { return _mm256_and_ps(_mm256_set1_ps(x.numbers[i + n]), has[n]); };
+  for (int64_t i = 0; i < tables; i++, to += step) _mm256_storeu_ps(to, _mm256_add_ps(_mm256_add_ps(those(3 * i, 0), those(3 * i, 1)), those(3 * i, 2)));
+}
+
+SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool, Floats sum) {
+  const __m256 sums = _mm256_loadu_ps(table), one = _mm256_set1_ps(1.0f);
+  return {_mm256_add_ps(_mm256_permutevar8x32_ps(sums, choice.low), sum.low),
+          _mm256_fmadd_ps(_mm256_permutevar8x32_ps(sums, choice.high), one, sum.high)};
+}
+#endif
+
 template <int P>
 struct SubsetTile {
-  __m512 rows[kSubsetRows][P];
+  Floats rows[kSubsetRows][P];
 
   __attribute__((always_inline)) void clear() {
 #pragma GCC unroll 4
     for (int r = 0; r < kSubsetRows; r++) {
 #pragma GCC unroll 4
-      for (int p = 0; p < P; p++) rows[r][p] = _mm512_setzero_ps();
+      for (int p = 0; p < P; p++) rows[r][p] = allFloats(0);
     }
   }
   __attribute__((always_inline)) void loadFrom(const float* from, int64_t step) {
 #pragma GCC unroll 4
     for (int r = 0; r < kSubsetRows; r++) {
 #pragma GCC unroll 4
-      for (int p = 0; p < P; p++) rows[r][p] = _mm512_loadu_ps(from + r * step + p * 16);
+      for (int p = 0; p < P; p++) rows[r][p] = loadFloats(from + r * step + p * 16);
     }
   }
   __attribute__((always_inline)) void storeTo(float* to, int64_t step) const {
 #pragma GCC unroll 4
     for (int r = 0; r < kSubsetRows; r++) {
 #pragma GCC unroll 4
-      for (int p = 0; p < P; p++) _mm512_storeu_ps(to + r * step + p * 16, rows[r][p]);
+      for (int p = 0; p < P; p++) storeFloats(to + r * step + p * 16, rows[r][p]);
     }
   }
 
   // Every second sum is taken as 1 * sum + rest (the same bits): multiply-adds and additions have units of their own on
   // some processors.
   __attribute__((always_inline)) void add(const float* tables, const uint32_t* words, int64_t groups) {
-    const __m512 one = _mm512_set1_ps(1.0f);
-    __m512i choice[P];
+    Words choice[P];
 #pragma GCC unroll 4
-    for (int p = 0; p < P; p++) choice[p] = _mm512_loadu_si512(words + p * 16);
+    for (int p = 0; p < P; p++) choice[p] = loadWords(words + p * 16);
     for (int64_t g = 0; g < groups; g++, tables += kSubsetTable) {
 #pragma GCC unroll 4
       for (int r = 0; r < kSubsetRows; r++) {
-        const __m512 table = _mm512_loadu_ps(tables + r * 16);
 #pragma GCC unroll 4
-        for (int p = 0; p < P; p++) {
-          const __m512 chosen = _mm512_permutexvar_ps(choice[p], table);
-          rows[r][p] = (r + p) % 2 ? _mm512_fmadd_ps(chosen, one, rows[r][p]) : _mm512_add_ps(chosen, rows[r][p]);
-        }
+        for (int p = 0; p < P; p++) rows[r][p] = addChosen(tables + r * kSubsetSums, choice[p], (r + p) % 2, rows[r][p]);
       }
 #pragma GCC unroll 4
-      for (int p = 0; p < P; p++) choice[p] = _mm512_srli_epi32(choice[p], kSubsetBits);
+      for (int p = 0; p < P; p++) choice[p] = shiftRight<kSubsetBits>(choice[p]);
     }
   }
 };
 
-// Calls body.operator()<P>() with the number of vectors that `words` words fill, at most four.
+// Calls body.operator()<P>() with the number of 16 words that `words` words fill, at most those of the largest tile.
 template <class F>
 __attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) {
+  if constexpr (kSubsetWords == 16) return body.template operator()<1>();
   if (words > 48) return body.template operator()<4>();
   if (words > 32) return body.template operator()<3>();
   if (words > 16) return body.template operator()<2>();

@@ -24,18 +24,20 @@
 #include "ops/conv2d/picture.inl"
 #include "ops/conv2d/sparse.inl"
 #include "ops/conv2d/scatter_gradient.inl"
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 1
 #include "cpu/word_rows.inl"
 #include "cpu/subset_sums.inl"
-#include "cpu/words.inl"
 #include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/spike_weights.inl"
+#endif
+#if SPIKELOOM_LEVEL_NOW == 2
+#include "cpu/words.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
-#include "ops/conv2d/spike_forward.inl"
-#include "ops/conv2d/spike_weights.inl"
 #endif
 
 template <class T>
@@ -60,11 +62,17 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
   const Geometry g = geometry(x, y, call.tensors[1], call.attributes);
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
     const Product p(g, false);
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
     if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
+  }
+#endif
+#if SPIKELOOM_LEVEL_NOW == 2
+  if constexpr (sizeof(T) == 4) {
+    const Product p(g, false);
+    const Results results{y, TensorView{}, call.tensors[2], mean, var};
     const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
     if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
   }
@@ -306,7 +314,7 @@ template <class T>
 void conv2dGradW(const Call& call) {
   const Geometry g = geometry(call.tensors[1], call.tensors[0], call.tensors[2], call.attributes);
   const TensorView& gy = call.tensors[0];
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
     if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
   }

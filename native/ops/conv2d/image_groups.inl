@@ -1,7 +1,7 @@
 // Forward pass and data gradient by groups of images at the same pixel, so that all of them meet the same kernel
 // elements: those that fall outside of the picture are left out (four of nine on a 2x2 picture are all there is),
 // strides need no special case, and a pixel's sum has its terms in one order whatever the batch. What is read where,
-// and the way home of the sums; for levels with AVX-512.
+// and the way home of the sums; in blocks of 16 numbers (cpu/sixteen.inl).
 
 // One of the two products: the source is the picture that is read, the target the one that is made.
 struct Product {
@@ -121,8 +121,8 @@ struct Job {
     void close() const {
       if (!job_.parts) return;
       float* part = job_.parts + window_ * 3 * job_.p.targetC + first_;
-      const __m512* all[3] = {shift_, sum_, square_};
-      for (const __m512* values : all) {
+      const Floats* all[3] = {shift_, sum_, square_};
+      for (const Floats* values : all) {
         putHalf(part, values[0], count_);
         putHalf(part + 16, values[1], count_ - 16);
         part += job_.p.targetC;
@@ -133,46 +133,43 @@ struct Job {
     template <class S>
     void putRows(S* target, const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
       const int64_t targetC = job_.p.targetC;
-      __m512 sum[2] = {}, square[2] = {};
+      Floats sum[2] = {}, square[2] = {};
       for (int64_t image = 0; image < images; image++) {
         for (int64_t i = 0; i < n; i++) {
           const float* from = sums + image * sumStep + i * 32;
           const int64_t at = (pixel + image * imageStep + i) * targetC + first_;
-          __m512 low = _mm512_add_ps(_mm512_loadu_ps(from), low_), high = _mm512_add_ps(_mm512_loadu_ps(from + 16), high_);
+          Floats low = loadFloats(from) + low_, high = loadFloats(from + 16) + high_;
           if (job_.added.data) add(at, &low, &high);
           putRow(target + at, low, high);
           if (!job_.parts) continue;
           if (pixels_ == 0 && image == 0 && i == 0) shift_[0] = low, shift_[1] = high;
-          const __m512 d0 = _mm512_sub_ps(low, shift_[0]), d1 = _mm512_sub_ps(high, shift_[1]);
-          sum[0] = _mm512_add_ps(sum[0], d0), sum[1] = _mm512_add_ps(sum[1], d1);
-          square[0] = _mm512_fmadd_ps(d0, d0, square[0]), square[1] = _mm512_fmadd_ps(d1, d1, square[1]);
+          const Floats d0 = low - shift_[0], d1 = high - shift_[1];
+          sum[0] = sum[0] + d0, sum[1] = sum[1] + d1;
+          square[0] = mulAdd16(d0, d0, square[0]), square[1] = mulAdd16(d1, d1, square[1]);
         }
       }
       pixels_ += images * n;
-      for (int i = 0; i < 2; i++) sum_[i] = _mm512_add_ps(sum_[i], sum[i]), square_[i] = _mm512_add_ps(square_[i], square[i]);
+      for (int i = 0; i < 2; i++) sum_[i] = sum_[i] + sum[i], square_[i] = square_[i] + square[i];
     }
 
-    static void putHalf(float* to, __m512 v, int n) {
-      if (n > 0) _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1), v);
+    static void putHalf(float* to, Floats v, int n) {
+      if (n > 0) storeFloats(to, v, firstLanes(n));
     }
 
-    void putRow(float* to, __m512 low, __m512 high) const {
+    void putRow(float* to, Floats low, Floats high) const {
       putHalf(to, low, count_);
       putHalf(to + 16, high, count_ - 16);
     }
 
-    void putRow(Bf16* to, __m512 low, __m512 high) const {
-      const __m512i row = _mm512_inserti64x4(_mm512_castsi256_si512(nearestBf16(low)), nearestBf16(high), 1);
-      _mm512_mask_storeu_epi16(to, static_cast<__mmask32>(count_ == 32 ? ~0u : (1u << count_) - 1), row);
-    }
+    void putRow(Bf16* to, Floats low, Floats high) const { storeRow(to, low, high, count_); }
 
     template <class S>
-    void addHalves(const S* from, __m512* low, __m512* high) const {
-      *low = _mm512_add_ps(*low, halfPart(from, count_));
-      *high = _mm512_add_ps(*high, halfPart(from + 16, count_ - 16));
+    void addHalves(const S* from, Floats* low, Floats* high) const {
+      *low = *low + halfPart(from, count_);
+      *high = *high + halfPart(from + 16, count_ - 16);
     }
 
-    void add(int64_t at, __m512* low, __m512* high) const {
+    void add(int64_t at, Floats* low, Floats* high) const {
       if (job_.added.dtype == DType::bf16) addHalves(as<Bf16>(job_.added) + at, low, high);
       else addHalves(as<float>(job_.added) + at, low, high);
     }
@@ -180,7 +177,7 @@ struct Job {
     const Job& job_;
     int64_t window_, first_, pixels_ = 0;
     int count_;
-    __m512 low_{}, high_{}, shift_[2] = {}, sum_[2] = {}, square_[2] = {};
+    Floats low_{}, high_{}, shift_[2] = {}, sum_[2] = {}, square_[2] = {};
   };
 
  private:

@@ -1,5 +1,5 @@
 // Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four
-// channels' bits of an image choose one of the sums of four weights.
+// channels' bits of an image choose one of the sums of four weights (AVX2: three).
 //
 //   y[64 images, pixel, 4 o]  = sum over taps, c/4 of  table[tap][c/4][o][four bits of x[64 images, source(pixel, tap)]]
 //
@@ -21,11 +21,9 @@ struct SpikeForward {
   uint32_t* bits;
 
   int64_t words() const { return spikeWords(p.sourceC); }
-  int64_t groupsOfFour() const { return (p.sourceC + kSubsetBits - 1) / kSubsetBits; }
-  int64_t tableSize() const { return p.taps() * groupsOfFour() * kSubsetTable; }
-  uint32_t* place(int64_t group, int64_t h, int64_t w) const {
-    return bits + ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages;
-  }
+  int64_t tables() const { return p.sourceC / 32 * kSubsetGroups + ceilDivide(p.sourceC % 32, kSubsetBits); }  // of a tap
+  int64_t tableSize() const { return p.taps() * tables() * kSubsetTable; }
+  int64_t place(int64_t group, int64_t h, int64_t w) const { return ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages; }
 
   // Rows of pixels or parts of one, so that an image's pixels of a window follow each other.
   static Tasks tasks(const Product& p) {
@@ -41,7 +39,7 @@ struct SpikeForward {
     parallelFor(job.call, job.tasks.groups * p.sourceH, [&](int64_t task, int) {
       const int64_t group = task / p.sourceH, h = task % p.sourceH, n0 = group * kSpikeImages;
       const uint32_t* from = as<uint32_t>(job.source) + (n0 * p.sourceH + h) * p.sourceW * words();
-      uint32_t* to = place(group, h, 0);
+      uint32_t* to = bits + place(group, h, 0);
       const int64_t lanes = job.least(kSpikeImages, p.N - n0);
       for (int64_t k = 0; k < p.sourceW * words(); k++, to += kSpikeImages) {
         for (int64_t lane = 0; lane < lanes; lane++) to[lane] = from[lane * step + k];
@@ -53,33 +51,32 @@ struct SpikeForward {
   static constexpr int64_t kAhead = 512;  // weights
 
   // [tap][four channels][4 outputs][16 sums] for outputs o .. o+3.
-  void makeTables(int64_t o, float* tables) const {
+  void makeTables(int64_t o, float* to) const {
     const int64_t step = p.taps() * p.sourceC;
     const float* rows = as<float>(job.call.tensors[1]) + o * step;
     const int64_t there = job.least(kSubsetRows, p.targetC - o);
     for (int64_t tap = 0; tap < p.taps(); tap++, rows += p.sourceC) {
-      for (int64_t c = 0; c < p.sourceC; c += 16) {
-        const int64_t left = p.sourceC - c, fours = job.least(4, (left + kSubsetBits - 1) / kSubsetBits);
+      for (int64_t c = 0; c < p.sourceC; c += kSubsetNumbers) {
+        const int64_t left = p.sourceC - c, tablesOfRow = job.least(kSubsetNumberTables, ceilDivide(left, kSubsetBits));
         for (int64_t r = 0; r < kSubsetRows; r++) {
           const float* from = rows + r * step + c;
-          const __m512 weights = loadRounded(from, r < there ? left : 0, rounded);
           __builtin_prefetch(from + kAhead);
-          storeSubsetSums(weights, static_cast<int>(fours), tables + r * 16, kSubsetTable);
+          storeSubsetSums(loadSubset(from, r < there ? left : 0, rounded), tablesOfRow, to + r * kSubsetSums, kSubsetTable);
         }
-        tables += fours * kSubsetTable;
+        to += tablesOfRow * kSubsetTable;
       }
     }
   }
 
   // The sums of four outputs for images of the group: [pixel][32 outputs][64 images].
   template <int P>
-  __attribute__((noinline)) void sumTile(int64_t group, const Reads& reads, const float* tables, float* to) const {
-    const int64_t whole = p.sourceC / 32, rest = groupsOfFour() - whole * kSubsetGroups, tapTables = groupsOfFour() * kSubsetTable;
+  __attribute__((noinline)) void sumTile(const uint32_t* bitsOfGroup, const Reads& reads, const float* tables, float* to) const {
+    const int64_t whole = p.sourceC / 32, rest = this->tables() - whole * kSubsetGroups, tapTables = this->tables() * kSubsetTable;
     for (int64_t pixel = 0; pixel < reads.pixels(); pixel++, to += 32 * kSpikeImages) {
       SubsetTile<P> tile;
       tile.clear();
       for (const Read& read : reads.of(pixel)) {
-        const uint32_t* from = place(group, read.h, read.w);
+        const uint32_t* from = bitsOfGroup + place(0, read.h, read.w);
         const float* table = tables + read.tap * tapTables;
         for (int64_t i = 0; i < read.n; i++) {
           for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
@@ -94,10 +91,10 @@ struct SpikeForward {
   static void turn(const float* from, int64_t lanes, float* to, int64_t step) {
     for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
       for (int64_t o = 0; o < 32; o += 16) {
-        __m512i rows[16];
-        for (int64_t r = 0; r < 16; r++) rows[r] = _mm512_loadu_si512(from + (o + r) * kSpikeImages + lane);
+        Words rows[16];
+        for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * kSpikeImages + lane));
         transpose16(rows);
-        for (int64_t r = 0; r < 16; r++) _mm512_storeu_si512(to + r * step + o, rows[r]);
+        for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
       }
     }
   }
@@ -110,7 +107,10 @@ struct SpikeForward {
     float* sums = scratch<float>(job.call, thread, 1, kSpikePixels * kSums + kSpikeImages * kStep);
     for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kSubsetRows) {
       makeTables(column * 32 + o, tables);
-      withVectors(a.lanes, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, reads, tables, sums + o * kSpikeImages); });
+      for (int64_t lane = 0; lane < a.lanes; lane += kSubsetWords) {
+        const uint32_t* from = bits + place(a.n0 / kSpikeImages, 0, 0) + lane;
+        withVectors(a.lanes - lane, [&]<int P>() { sumTile<P>(from, reads, tables, sums + o * kSpikeImages + lane); });
+      }
     }
     float* turned = sums + kSpikePixels * kSums;
     for (int64_t i = 0; i < reads.pixels(); i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);

@@ -1,5 +1,5 @@
 // The weight gradient of spikes as sums out of tables (cpu/subset_sums.inl): the bits of four images choose one of the
-// sums of their four output gradients.
+// sums of their four output gradients (AVX2: of three).
 //
 //   gw[4 o, tap, 64 c] = sum over groups of 32 images, pixels, i/4 of  table[pixel][i/4][o][bits of x[four images, source(pixel, tap), 64 c]]
 //
@@ -22,12 +22,10 @@ void addSlices(const Call& call, const Geometry& g, const float* parts, int64_t 
     float* to = as<float>(call.tensors[2]) + o * taps * g.C;
     for (int64_t tap = 0; tap < taps; tap++, from += width, to += g.C) {
       for (int64_t c = 0; c < g.C; c += 16) {
-        const __mmask16 channels = firstLanes(g.C - c);
-        __m512 sum = _mm512_maskz_loadu_ps(channels, from + c);
-        for (int64_t slice = 1; slice < slices; slice++) {
-          sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(channels, from + slice * step + c));
-        }
-        _mm512_mask_storeu_ps(to + c, channels, sum);
+        const Lanes channels = firstLanes(g.C - c);
+        Floats sum = loadFloats(from + c, channels);
+        for (int64_t slice = 1; slice < slices; slice++) sum = sum + loadFloats(from + slice * step + c, channels);
+        storeFloats(to + c, sum, channels);
       }
     }
   });
@@ -68,19 +66,16 @@ struct SpikeGradient {
       for (int64_t k = 0; k < words; k++, from++) {
         alignas(64) uint32_t images[32] = {};
         for (int64_t i = 0; i < n; i++) images[i] = from[i * step];
-        const __m512i low = _mm512_load_si512(images), high = _mm512_load_si512(images + 16);
-        for (int64_t c = 0; c < least(32, width - k * 32); c++) {
-          const __m512i bit = _mm512_set1_epi32(static_cast<int>(1u << c));
-          to[k * 32 + c] = _mm512_test_epi32_mask(low, bit) | static_cast<uint32_t>(_mm512_test_epi32_mask(high, bit)) << 16;
-        }
+        const Words low = loadWords(images), high = loadWords(images + 16);
+        for (int64_t c = 0; c < least(32, width - k * 32); c++) to[k * 32 + c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
       }
     }
   }
 
-  __m512 loadGradients(int64_t at, int64_t n) const {
+  Floats loadGradients(int64_t at, int64_t n) const {
     const TensorView& gy = call.tensors[0];
     if (gy.dtype != DType::bf16) return loadRounded(as<float>(gy) + at, n, rounded);
-    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(firstLanes(n), as<Bf16>(gy) + at)), 16);
+    return halfPart(as<Bf16>(gy) + at, n);
   }
 
   const char* gradientsAt(int64_t at) const {
@@ -91,6 +86,14 @@ struct SpikeGradient {
   static constexpr int64_t kPixelTables = kSubsetGroups * kSubsetTable;
   static constexpr int64_t kBlockTables = kGradientPixels * kPixelTables + kSubsetTable;  // not a power of two: the first cache takes few of those
 
+  // Output gradients of an image, those of 16 outputs; 0 where there is no such image.
+  Floats loadImage(int64_t at, int64_t n, bool there) const {
+    if (!there) return allFloats(0);
+    __builtin_prefetch(gradientsAt(at + kAhead * g.O));
+    return loadGradients(at, n);
+  }
+
+#if SPIKELOOM_LEVEL_NOW >= 2
   // Of a pixel of a group, for 16 outputs: [4 outputs][pixel of the window][four images][output][16 sums]; `to` is the
   // pixel's.
   void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
@@ -98,12 +101,9 @@ struct SpikeGradient {
     int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
     for (int64_t i = 0; i < n; i += kSubsetBits, to += kSubsetTable) {
       __m512 images[kSubsetBits];
-      for (int64_t k = 0; k < kSubsetBits; k++, at += step) {
-        images[k] = i + k < n ? loadGradients(at, g.O - o) : _mm512_setzero_ps();
-        if (i + k < n) __builtin_prefetch(gradientsAt(at + kAhead * g.O));
-      }
+      for (int64_t k = 0; k < kSubsetBits; k++, at += step) images[k] = loadImage(at, g.O - o, i + k < n);
       transposeQuarters(images);
-      for (int64_t r = 0; r < kSubsetRows; r++) storeSubsetSums(images[r], 4, to + r * 16, kBlockTables);
+      for (int64_t r = 0; r < kSubsetRows; r++) storeSubsetSums(images[r], 4, to + r * kSubsetSums, kBlockTables);
     }
   }
 
@@ -114,6 +114,24 @@ struct SpikeGradient {
     v[0] = _mm512_shuffle_ps(a, c, 0x44), v[1] = _mm512_shuffle_ps(a, c, 0xee);
     v[2] = _mm512_shuffle_ps(b, d, 0x44), v[3] = _mm512_shuffle_ps(b, d, 0xee);
   }
+#else
+  // The same of three images and their 8 sums.
+  void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
+    const int64_t n = lanes(group), step = g.P * g.Q * g.O;
+    const int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
+    Subset outputs[16];
+    for (int64_t half = 0; half < kLanesPerGroup; half += 16) {
+      Words images[16];
+      for (int64_t i = 0; i < 16; i++) images[i] = asWords(loadImage(at + (half + i) * step, g.O - o, half + i < n));
+      transpose16(images);
+      for (int64_t r = 0; r < 16; r++) storeFloats(outputs[r].numbers + half, asFloats(images[r]));
+    }
+    for (int64_t r = 0; r < 16; r++) {
+      outputs[r].numbers[kSubsetNumbers] = 0;
+      storeSubsetSums(outputs[r], ceilDivide(n, kSubsetBits), to + r / kSubsetRows * kBlockTables + r % kSubsetRows * kSubsetSums, kSubsetTable);
+    }
+  }
+#endif
 
   struct Window {
     int64_t line0, line1, q0, q1;
@@ -156,7 +174,7 @@ struct SpikeGradient {
       }
       for (int64_t o = 0; o < least(kGradientOutputs, g.O - o0); o += kSubsetRows) {
         for (int64_t tap = 0; tap < taps(); tap++) {
-          for (int64_t c = 0; c < width; c += 64) {
+          for (int64_t c = 0; c < width; c += kSubsetWords) {
             float* sums = mine + (o * taps() + tap) * width + c;
             const float* table = tables + o / kSubsetRows * kBlockTables;
             withVectors(width - c, [&]<int P>() { addWindow<P>(a, table, tap, c, index == slice, sums); });
