@@ -1,23 +1,22 @@
-// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures (levels with
-// AVX-512; bf16 pairs at avx512bf16).
+// Numbers as the words that tile products take (cpu/tile_sums.inl), of weights and of parts of pictures.
 #include "cpu/tile_sums.inl"
 
 // Along the sum: the 16 words of factors p[0], p[1], ... of which n are there. Floats are rounded where F is Bf16.
 template <class F>
-inline __m512i wordsAlong(const float* p, int64_t n) {
-  if constexpr (kPerWord<F> == 1) return (__m512i)_mm512_maskz_loadu_ps(firstLanes(n), p);
-  else return (__m512i)_mm512_cvtne2ps_pbh(halfPart(p + 16, static_cast<int>(n - 16)), halfPart(p, static_cast<int>(n)));
+inline Words wordsAlong(const float* p, int64_t n) {
+  if constexpr (kPerWord<F> == 1) return asWords(loadFloats(p, firstLanes(n)));
+  else return roundedPairs(halfPart(p, n), halfPart(p + 16, n - 16));
 }
 
 // Across the sum: 16 words whose first factors are p[0..16), whose second ones are q[0..16); n of each are there, null:
 // none.
 template <class F>
-inline __m512i wordsAcross(const float* p, const float* q, int64_t n) {
-  const __mmask16 there = firstLanes(n);
-  const __m512 first = p ? _mm512_maskz_loadu_ps(there, p) : _mm512_setzero_ps();
-  if constexpr (kPerWord<F> == 1) return (__m512i)first;
-  const __m512 second = q ? _mm512_maskz_loadu_ps(there, q) : _mm512_setzero_ps();
-  return _mm512_or_si512(_mm512_cvtepu16_epi32(nearestBf16(first)), _mm512_slli_epi32(_mm512_cvtepu16_epi32(nearestBf16(second)), 16));
+inline Words wordsAcross(const float* p, const float* q, int64_t n) {
+  const Lanes there = firstLanes(n);
+  const Floats first = p ? loadFloats(p, there) : allFloats(0);
+  if constexpr (kPerWord<F> == 1) return asWords(first);
+  const Floats second = q ? loadFloats(q, there) : allFloats(0);
+  return widen(nearestBf16(first)) | shiftLeft<16>(widen(nearestBf16(second)));
 }
 
 // Pixels whose channels are kh x kw pixels of a picture with few channels, and 0 outside of it.
@@ -74,17 +73,14 @@ struct WordWindow {
     eachPixel([&](int64_t h, int64_t w, int64_t at) {
       for (int64_t i = 0; i < kImageWords; i++) {
         for (int64_t c = 0; c < C; c += 16) {
-          const __m512i words = imageWords((n0 * H + h) * W + w, h, w, i * kPerWord<F>, c);
+          const Words words = imageWords((n0 * H + h) * W + w, h, w, i * kPerWord<F>, c);
           uint32_t* to = data + ((c / kBlock * pixels() + at) * kImageWords + i) * kBlock + c % kBlock;
           if constexpr (kBlock >= 16) {
-            _mm512_storeu_si512(to, words);
-            if (c + 16 >= C && c % kBlock == 0) _mm512_storeu_si512(to + 16, _mm512_setzero_si512());
+            storeWords(to, words);
+            if (c + 16 >= C && c % kBlock == 0) storeWords(to + 16, allWords(0));
           } else {
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(words));
-            if (c + 8 < C) {
-              uint32_t* next = to + pixels() * kImageWords * kBlock;
-              _mm256_storeu_si256(reinterpret_cast<__m256i*>(next), _mm512_extracti64x4_epi64(words, 1));
-            }
+            storeEight<0>(to, words);
+            if (c + 8 < C) storeEight<1>(to + pixels() * kImageWords * kBlock, words);
           }
         }
       }
@@ -113,7 +109,7 @@ struct WordWindow {
     }
     for (int64_t i = 0; i < n; i++, pixel++, to += channelWords()) {
       for (int64_t k = 0; k < channelWords(); k += 16) {
-        _mm512_mask_storeu_epi32(to + k, firstLanes(channelWords() - k), along(pixel * C + k * kPerWord<F>, C - k * kPerWord<F>));
+        storeWords(to + k, along(pixel * C + k * kPerWord<F>, C - k * kPerWord<F>), firstLanes(channelWords() - k));
       }
     }
   }
@@ -122,54 +118,54 @@ struct WordWindow {
     const uint32_t* bits = as<uint32_t>(*view) + pixel * spikeWords(C);
     for (int64_t i = 0; i < n; i++, to += channelWords()) {
       for (int64_t k = 0; k < channelWords(); k += 32 / kPerWord<F>, bits++) {
-        const __mmask16 low = firstLanes(channelWords() - k), high = firstLanes(channelWords() - k - 16);
+        const Lanes low = firstLanes(channelWords() - k), high = firstLanes(channelWords() - k - 16);
         if constexpr (kPerWord<F> == 1) {
-          _mm512_mask_storeu_epi32(to + k, low, _mm512_maskz_set1_epi32(static_cast<__mmask16>(*bits), 0x3f800000));
-          _mm512_mask_storeu_epi32(to + k + 16, high, _mm512_maskz_set1_epi32(static_cast<__mmask16>(*bits >> 16), 0x3f800000));
+          storeWords(to + k, wordsWhere(static_cast<Lanes>(*bits), 0x3f800000), low);
+          storeWords(to + k + 16, wordsWhere(static_cast<Lanes>(*bits >> 16), 0x3f800000), high);
         } else {
-          _mm512_mask_storeu_epi32(to + k, low, spikeRow(*bits));
+          storeWords(to + k, pairsWhere(*bits, 0x3f80), low);
         }
       }
     }
   }
 
   // 16 words of channels from element `at` on, of which n are there.
-  __m512i along(int64_t at, int64_t n) const {
+  Words along(int64_t at, int64_t n) const {
     if (view->dtype == DType::bf16) {
-      if constexpr (kPerWord<F> == 1) return (__m512i)halfPart(as<Bf16>(*view) + at, static_cast<int>(n < 16 ? n : 16));
-      else return loadRowPart(as<Bf16>(*view) + at, static_cast<int>(n < 32 ? n : 32));
+      if constexpr (kPerWord<F> == 1) return asWords(halfPart(as<Bf16>(*view) + at, n));
+      else return loadPairs(as<Bf16>(*view) + at, n);
     }
     return wordsAlong<F>(as<float>(*view) + at, n);
   }
 
   // 16 channels from c on of the images of one word, the first of which is `lane`; pixel: h, w of image n0.
-  __m512i imageWords(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
-    const __m512i first = image(pixel, h, w, lane, c);
+  Words imageWords(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
+    const Words first = image(pixel, h, w, lane, c);
     if constexpr (kPerWord<F> == 1) return first;
-    else return _mm512_or_si512(first, _mm512_slli_epi32(image(pixel, h, w, lane + 1, c), 16));
+    else return first | shiftLeft<16>(image(pixel, h, w, lane + 1, c));
   }
 
-  __m512i image(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
-    if (lane >= lanes) return _mm512_setzero_si512();
+  Words image(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
+    if (lane >= lanes) return allWords(0);
     if (patches.C > 0) return patch(n0 + lane, h, w, c);
     const int64_t from = pixel + lane * H * W;
     if (view->dtype == DType::spike) {
       const uint32_t mask = as<uint32_t>(*view)[from * spikeWords(C) + c / 32] >> (c & 16);
-      return _mm512_maskz_set1_epi32(static_cast<__mmask16>(mask), kPerWord<F> == 1 ? 0x3f800000 : 0x3f80);
+      return wordsWhere(static_cast<Lanes>(mask), kPerWord<F> == 1 ? 0x3f800000 : 0x3f80);
     }
     return numbers(from * C + c, firstLanes(C - c));
   }
 
-  __m512i patch(int64_t n, int64_t p, int64_t q, int64_t c) const {
+  Words patch(int64_t n, int64_t p, int64_t q, int64_t c) const {
     const Patches& of = patches;
     const int64_t row = of.kw * of.C, w = q * of.sw - of.pw;
     const int64_t begin = w < 0 ? -w * of.C : 0, end = of.W - w < of.kw ? (of.W - w) * of.C : row;
-    __m512i all = _mm512_setzero_si512();
+    Words all = allWords(0);
     for (int64_t i = c / row; i < of.kh && i * row < c + 16; i++) {
       const int64_t h = p * of.sh - of.ph + i, lane = i * row - c;
       if (h < 0 || h >= of.H) continue;
-      const __mmask16 inside = firstLanes(lane + end) & ~firstLanes(lane + begin);
-      all = _mm512_or_si512(all, numbers(((n * of.H + h) * of.W + w) * of.C - lane, inside));
+      const Lanes inside = firstLanes(lane + end) & ~firstLanes(lane + begin);
+      all = all | numbers(((n * of.H + h) * of.W + w) * of.C - lane, inside);
     }
     return all;
   }
@@ -177,14 +173,14 @@ struct WordWindow {
   static constexpr int64_t kAhead = 4;  // pixels: the rows of 32 images are more streams than a processor foresees
 
   // 16 numbers from element `at` on as first factors of words; 0 where they are not wanted.
-  __m512i numbers(int64_t at, __mmask16 wanted) const {
+  Words numbers(int64_t at, Lanes wanted) const {
     if (view->dtype == DType::bf16) {
       __builtin_prefetch(as<Bf16>(*view) + at + kAhead * C);
-      return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(wanted, as<Bf16>(*view) + at));
+      return widen(loadHalves(as<Bf16>(*view) + at, wanted));
     }
     __builtin_prefetch(as<float>(*view) + at + kAhead * C);
-    const __m512 values = _mm512_maskz_loadu_ps(wanted, as<float>(*view) + at);
-    if constexpr (kPerWord<F> == 1) return (__m512i)values;
-    else return _mm512_cvtepu16_epi32(nearestBf16(values));
+    const Floats values = loadFloats(as<float>(*view) + at, wanted);
+    if constexpr (kPerWord<F> == 1) return asWords(values);
+    else return widen(nearestBf16(values));
   }
 };

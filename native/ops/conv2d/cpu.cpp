@@ -27,18 +27,22 @@
 #if SPIKELOOM_LEVEL_NOW >= 1
 #include "cpu/word_rows.inl"
 #include "cpu/subset_sums.inl"
+#include "cpu/words.inl"
 #include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
-#include "ops/conv2d/spike_forward.inl"
-#include "ops/conv2d/spike_weights.inl"
-#endif
-#if SPIKELOOM_LEVEL_NOW == 2
-#include "cpu/words.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/word_products.inl"
+#include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
+#include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/spike_weights.inl"
+#include "ops/conv2d/winograd_weights.inl"
 #endif
+
+// Whether tiles of pixels are multiplied as 16-bit integers where factors are rounded anyway: on AVX2 two such products
+// take the time of one in f32. (avx512 does not, avx512bf16 has files of its own.)
+[[maybe_unused]] constexpr bool kShortTiles = kLevel == Level::avx2;
 
 template <class T>
 void denseForward(const Call& call, int thread, const Geometry& g, const Span& s, const Source<T>& source, const Target<T>& target,
@@ -66,13 +70,12 @@ void conv2d(const Call& call) {
   if constexpr (sizeof(T) == 4) {
     const Product p(g, false);
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
+    if constexpr (kShortTiles) {
+      const bool tiles = isRounded(x, y) && paysWinograd(p, 0.6);
+      if (tiles && x.dtype == DType::spike) return multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
+      if (tiles && PoolTile::holds(call, x)) return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
+    }
     if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
-  }
-#endif
-#if SPIKELOOM_LEVEL_NOW == 2
-  if constexpr (sizeof(T) == 4) {
-    const Product p(g, false);
-    const Results results{y, TensorView{}, call.tensors[2], mean, var};
     const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
     if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
   }
@@ -169,12 +172,15 @@ template <class T>
 void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Geometry g = geometry(gx, gy, call.tensors[1], call.attributes);
-#if SPIKELOOM_LEVEL_NOW == 2
+#if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
     const Product p(g, true);
     const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
     // A gradient that is rounded itself is made of factors as they are.
     const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
+    if constexpr (kShortTiles) {
+      if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) return multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
+    }
     if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels>{p}, call, p, gy, results);
     if (exact && !isSmall(p) && !paysScatter(g, gy, gx)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
@@ -316,6 +322,14 @@ void conv2dGradW(const Call& call) {
   const TensorView& gy = call.tensors[0];
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
+    if constexpr (kShortTiles) {
+      const bool rounded = isRounded(gy, call.tensors[1]);
+      if (rounded && g.O >= kTileRows && paysWinograd(g, paysTables(g, call.tensors[1], true))) {
+        WinogradGradient(call, g).run();
+        if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
+        return;
+      }
+    }
     if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
   }
 #endif

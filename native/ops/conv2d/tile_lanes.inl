@@ -1,5 +1,4 @@
-// Pixels under tiles as vectors (levels with dot products of 16-bit pairs): 16 channels of two images of numbers, or of
-// four images of spikes.
+// Pixels under tiles as vectors of 16-bit pairs: 16 channels of two images of numbers, or of four images of spikes.
 constexpr int64_t kTileBlock = 64;  // channels that are laid out at a time
 
 // Tiles that follow each other in a row of tiles, of images n .. n + 3 where they are there.
@@ -25,15 +24,14 @@ struct Scales {
 template <class T>
 struct Largest {
   static constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
-  __m512i found[kTileBlock / kLanes] = {};
+  Words found[kTileBlock / kLanes] = {};
 
   void add(const T* from, int64_t pixels, int64_t C, int64_t channels) {
     for (int64_t pixel = 0; pixel < pixels; pixel++, from += C) {
       for (int64_t k = 0; k * kLanes < channels; k++) {
-        const int64_t bytes = (channels - k * kLanes) * static_cast<int64_t>(sizeof(T));
-        const __m512i bits = _mm512_maskz_loadu_epi8(bytes >= 64 ? ~0ull : (1ull << bytes) - 1, from + k * kLanes);
-        if constexpr (sizeof(T) == 4) found[k] = _mm512_max_epu32(found[k], _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
-        else found[k] = _mm512_max_epu16(found[k], _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
+        const int64_t left = channels - k * kLanes;
+        if constexpr (sizeof(T) == 4) found[k] = largest(found[k], asWords(loadFloats(from + k * kLanes, firstLanes(left))) & allWords(0x7fffffff));
+        else found[k] = largestHalves(found[k], loadPairs(from + k * kLanes, left) & allWords(0x7fff7fff));
       }
     }
   }
@@ -46,28 +44,25 @@ struct Largest {
 
 // 16 numbers of two images.
 struct RealLanes {
-  __m512 first, second;
+  Floats first, second;
 
   __attribute__((always_inline)) RealLanes operator+(const RealLanes& b) const {
-    return {_mm512_add_ps(first, b.first), _mm512_add_ps(second, b.second)};
+    return {first + b.first, second + b.second};
   }
   __attribute__((always_inline)) RealLanes operator-(const RealLanes& b) const {
-    return {_mm512_sub_ps(first, b.first), _mm512_sub_ps(second, b.second)};
+    return {first - b.first, second - b.second};
   }
-  __attribute__((always_inline)) RealLanes operator*(__m512 by) const { return {_mm512_mul_ps(first, by), _mm512_mul_ps(second, by)}; }
-  __attribute__((always_inline)) RealLanes operator*(float by) const { return *this * _mm512_set1_ps(by); }
+  __attribute__((always_inline)) RealLanes operator*(Floats by) const { return {first * by, second * by}; }
+  __attribute__((always_inline)) RealLanes operator*(float by) const { return *this * allFloats(by); }
   // *this + by * b
   __attribute__((always_inline)) RealLanes plus(float by, const RealLanes& b) const {
-    const __m512 factor = _mm512_set1_ps(by);
-    return {_mm512_fmadd_ps(factor, b.first, first), _mm512_fmadd_ps(factor, b.second, second)};
+    const Floats factor = allFloats(by);
+    return {mulAdd16(factor, b.first, first), mulAdd16(factor, b.second, second)};
   }
 
   // Rounded to 16-bit integers, the images' in turn.
   __attribute__((always_inline)) void store(uint32_t* to) const {
-    alignas(64) static const uint16_t kOrder[32] = {0,  32, 2,  34, 4,  36, 6,  38, 8,  40, 10, 42, 12, 44, 14, 46,
-                                                    16, 48, 18, 50, 20, 52, 22, 54, 24, 56, 26, 58, 28, 60, 30, 62};
-    const __m512i order = _mm512_load_si512(kOrder);
-    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(_mm512_cvtps_epi32(first), order, _mm512_cvtps_epi32(second)));
+    storeWords(to, pairOf(toWords(first), toWords(second)));
   }
 };
 
@@ -90,16 +85,16 @@ struct RealRows {
     }
   }
 
-  __attribute__((always_inline)) RealLanes at(int r, int64_t column, int64_t c, __mmask16 channels) const {
+  __attribute__((always_inline)) RealLanes at(int r, int64_t column, int64_t c, Lanes channels) const {
     const bool inside = w + column >= 0 && w + column < W;
     return {load((inside ? rows[r][0] + column * steps[r][0] : nothing()) + c, channels),
             load((inside ? rows[r][1] + column * steps[r][1] : nothing()) + c, channels)};
   }
 
  private:
-  __attribute__((always_inline)) static __m512 load(const T* from, __mmask16 channels) {
-    if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(channels, from);
-    else return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(channels, from)), 16);
+  __attribute__((always_inline)) static Floats load(const T* from, Lanes channels) {
+    if constexpr (sizeof(T) == 4) return loadFloats(from, channels);
+    else return fromBf16(loadHalves(from, channels));
   }
   // What is read where there is no pixel: masks that change from pixel to pixel cost a third of the time.
   static const T* nothing() {
@@ -110,10 +105,10 @@ struct RealRows {
 
 // Small whole numbers of 16 channels and four images, a byte each: a channel's are those of images 0, 2, 1, 3.
 struct SpikeLanes {
-  __m512i bytes;
+  Words bytes;
 
-  __attribute__((always_inline)) SpikeLanes operator+(const SpikeLanes& b) const { return {_mm512_add_epi8(bytes, b.bytes)}; }
-  __attribute__((always_inline)) SpikeLanes operator-(const SpikeLanes& b) const { return {_mm512_sub_epi8(bytes, b.bytes)}; }
+  __attribute__((always_inline)) SpikeLanes operator+(const SpikeLanes& b) const { return {addBytes(bytes, b.bytes)}; }
+  __attribute__((always_inline)) SpikeLanes operator-(const SpikeLanes& b) const { return {subtractBytes(bytes, b.bytes)}; }
   // By 2 or 4.
   __attribute__((always_inline)) SpikeLanes operator*(int by) const {
     const SpikeLanes twice = *this + *this;
@@ -122,8 +117,8 @@ struct SpikeLanes {
 
   // Words of images 0 and 1, and behind 32 channels of those of 2 and 3.
   __attribute__((always_inline)) void store(uint32_t* to) const {
-    _mm512_storeu_si512(to, _mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8));
-    _mm512_storeu_si512(to + 32, _mm512_srai_epi16(bytes, 8));
+    storeWords(to, lowBytes(bytes));
+    storeWords(to + 32, highBytes(bytes));
   }
 };
 
@@ -152,14 +147,9 @@ struct SpikeRows {
     }
   }
 
-  // 16 channels from c on: a channel's bytes look up the bytes that hold its bit.
+  // 16 channels from c on.
   __attribute__((always_inline)) SpikeLanes at(int r, int64_t column, int64_t c) const {
     const __m128i* pixel = reinterpret_cast<const __m128i*>(words[r][column][c / 32]);
-    const int byte = static_cast<int>(c / 16 % 2) * 0x02020202 + 0x0c040800;
-    const __m512i order = _mm512_mask_set1_epi32(_mm512_set1_epi32(byte), 0xff00, byte + 0x01010101);
-    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
-    const __m512i bits = _mm512_sllv_epi32(_mm512_set1_epi32(0x01010101), places);
-    const __m512i found = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(pixel)), order);
-    return {_mm512_min_epu8(_mm512_and_si512(found, bits), _mm512_set1_epi8(1))};
+    return {bytesOfBits(_mm_load_si128(pixel), static_cast<int>(c / 16 % 2))};
   }
 };

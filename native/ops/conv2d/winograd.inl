@@ -10,8 +10,6 @@
 //   FloatTile     f32
 //
 // A window is some rows of tiles of one image, or several images.
-#include "ops/conv2d/winograd_points.inl"
-
 constexpr int64_t kWindowTiles = 64;                  // the sums of a window's tiles stay in the second cache beside its sources
 constexpr int64_t kTransformedBytes = 5 * (1 << 17);  // of a window's sources
 constexpr int64_t kMostChannels = 1 << 14;            // so that weights keep steps where sums are exact
@@ -25,19 +23,16 @@ struct SourceLines {
   int64_t W, step;  // elements of a pixel
 };
 
-typedef int16_t ShortVec __attribute__((vector_size(64)));
-typedef int32_t IntVec __attribute__((vector_size(64)));
-
 struct SpikeTile {
   using F = int16_t;
   using V = ShortVec;
   using Sum = IntVec;
   using Points = WholePoints;
-  static constexpr int64_t kChannels = 32;  // of a V
+  static constexpr int64_t kChannels = kVectorBytes / 2;  // of a V
   static constexpr float kLargest = 1;
 
-  static V load(const uint32_t* p, int64_t c, __mmask16 lanes, float) { return (V)_mm512_maskz_set1_epi16(lanes ? p[c / 32] : 0, 1); }
-  static void store(uint32_t* to, V values, __mmask16 words) { _mm512_mask_storeu_epi32(to, words, (__m512i)values); }
+  static V load(const uint32_t* p, int64_t c, Lanes lanes, float) { return bitsAsShorts(lanes ? p[c / 32] >> c % 32 / kChannels * kChannels : 0); }
+  static void store(uint32_t* to, V values, Lanes words) { storeSome(to, values, words); }
   static float step(const SourceLines<uint32_t>&, int64_t, int64_t) { return 1; }
 };
 
@@ -49,11 +44,10 @@ struct PoolTile {
   static constexpr int64_t kChannels = 16;
   static constexpr float kLargest = 16;  // so many parts of 1
 
-  static V load(const Bf16* p, int64_t c, __mmask16 lanes, float parts) {
-    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, p + c)), 16);
-    return (V)_mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps((__m512)bits, _mm512_set1_ps(parts))));
+  static V load(const Bf16* p, int64_t c, Lanes lanes, float parts) {
+    return (V)toShorts(fromBf16(loadHalves(p + c, lanes)) * allFloats(parts));
   }
-  static void store(uint32_t* to, V values, __mmask16 words) { _mm256_mask_storeu_epi32(to, static_cast<__mmask8>(words), (__m256i)values); }
+  static void store(uint32_t* to, V values, Lanes words) { storeEight(to, (Halves)values, words); }
   static float step(const SourceLines<Bf16>&, int64_t, int64_t) { return 1 / kLargest; }
 
   // Whether all numbers are whole parts, at most 1.
@@ -64,11 +58,9 @@ struct PoolTile {
     parallelFor(call, ceilDivide(n, grain), [&](int64_t task, int) {
       const Bf16* p = as<Bf16>(x) + task * grain;
       const int64_t end = least(grain, n - task * grain);
-      __mmask16 wrong = 0;
+      bool wrong = false;
       for (int64_t i = 0; i < end && !wrong; i += 16) {
-        const __m512 parts = _mm512_mul_ps(halfPart(p + i, static_cast<int>(least(16, end - i))), _mm512_set1_ps(kLargest));
-        const __mmask16 whole = _mm512_cmp_ps_mask(parts, _mm512_roundscale_ps(parts, 0), _CMP_EQ_OQ);
-        wrong = static_cast<__mmask16>(~(whole & _mm512_cmp_ps_mask(_mm512_abs_ps(parts), _mm512_set1_ps(kLargest), _CMP_LE_OQ)));
+        wrong = !areWhole(halfPart(p + i, end - i) * allFloats(kLargest), kLargest);
       }
       if (wrong) all = false;
     });
@@ -81,13 +73,13 @@ struct FloatTile {
   using V = Vec<float>;
   using Sum = Vec<float>;
   using Points = RealPoints;
-  static constexpr int64_t kChannels = 16;
+  static constexpr int64_t kChannels = kLanes<float>;
 
-  static V load(const float* p, int64_t c, __mmask16 lanes, float) { return (V)_mm512_maskz_loadu_ps(lanes, p + c); }
-  static V load(const Bf16* p, int64_t c, __mmask16 lanes, float) {
-    return (V)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, p + c)), 16);
+  template <class S>
+  static V load(const S* p, int64_t c, Lanes lanes, float) {
+    return loadSome(p + c, lanes);
   }
-  static void store(uint32_t* to, V values, __mmask16 words) { _mm512_mask_storeu_ps(to, words, (__m512)values); }
+  static void store(uint32_t* to, V values, Lanes words) { storeSome(to, values, words); }
   template <class S>
   static float step(const SourceLines<S>&, int64_t, int64_t) {
     return 1;
@@ -107,42 +99,32 @@ struct RoundedTile : FloatTile {
   using F = int16_t;
 
   template <class S>
-  static V load(const S* p, int64_t c, __mmask16 lanes, float inverse) {
+  static V load(const S* p, int64_t c, Lanes lanes, float inverse) {
     return FloatTile::load(p, c, lanes, 1) * splat(inverse);
   }
-  static void store(uint32_t* to, V values, __mmask16 words) {
-    _mm256_mask_storeu_epi32(to, static_cast<__mmask8>(words), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32((__m512)values)));
-  }
+  static void store(uint32_t* to, V values, Lanes words) { storeShorts(to, values, words); }
 
   // So that transformed numbers of the pixels w0 <= w < w1 have at most kSourceSteps steps.
   template <class S>
   static float step(const SourceLines<S>& from, int64_t w0, int64_t w1) {
-    __m512i most = _mm512_setzero_si512();
+    Words most = allWords(0);
     for (int i = 0; i < kTileReach; i++) {
-      if (from.inside[i]) most = largest(from.lines[i] + w0 * from.step, (w1 - w0) * from.step, most);
+      if (from.inside[i]) most = largestOf(from.lines[i] + w0 * from.step, (w1 - w0) * from.step, most);
     }
-    const float number = __builtin_bit_cast(float, _mm512_reduce_max_epi32(most));
+    const float number = __builtin_bit_cast(float, largestLane(most));
     return 1 / perNumber(kSourceSteps / (RealPoints::kSourceGrowth * RealPoints::kSourceGrowth), number);
   }
 
  private:
   // Magnitudes of floats are in order as integers; NaN is the largest.
-  static __m512i largest(const float* p, int64_t n, __m512i most) {
-    for (int64_t i = 0; i < n; i += 16) {
-      const __m512i bits = _mm512_maskz_loadu_epi32(firstLanes(n - i), p + i);
-      most = _mm512_max_epi32(most, _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
-    }
+  static Words largestOf(const float* p, int64_t n, Words most) {
+    for (int64_t i = 0; i < n; i += 16) most = largest(most, asWords(loadFloats(p + i, firstLanes(n - i))) & allWords(0x7fffffff));
     return most;
   }
-  static __m512i largest(const Bf16* p, int64_t n, __m512i most) {
-    __m512i both = most;  // of pairs of numbers the second lies above, as it does in a float
-    for (int64_t i = 0; i < n; i += 32) {
-      const __mmask32 there = n - i >= 32 ? ~0u : (1u << (n - i)) - 1;
-      const __m512i bits = _mm512_maskz_loadu_epi16(there, p + i);
-      both = _mm512_max_epu16(both, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
-    }
-    const __m512i high = _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xffff0000)));
-    return _mm512_max_epi32(high, _mm512_slli_epi32(both, 16));
+  static Words largestOf(const Bf16* p, int64_t n, Words most) {
+    Words both = most;  // of pairs of numbers the second lies above, as it does in a float
+    for (int64_t i = 0; i < n; i += 32) both = largestHalves(both, loadPairs(p + i, n - i) & allWords(0x7fff7fff));
+    return largest(both & allWords(static_cast<int>(0xffff0000)), shiftLeft<16>(both));
   }
 };
 
@@ -198,7 +180,7 @@ struct WinogradWindow {
   __attribute__((noinline)) void fillChannels(const SourceLines<S> from, int64_t c, float inverse, uint32_t* to) const {
     using V = typename Tile::V;
     const int64_t step = positionStep(), tileStep = words();
-    const __mmask16 channels = firstLanes(job->p.sourceC - c), stored = firstLanes(tileStep - c / kFactors);
+    const Lanes channels = firstLanes(job->p.sourceC - c), stored = firstLanes(tileStep - c / kFactors);
     const auto column = [=](int64_t w, V v[kTileReach]) __attribute__((always_inline)) {
       const bool there = w >= 0 && w < from.W;
       V d[kTileReach];
@@ -286,15 +268,15 @@ struct WinogradWay {
   // A^T M A of 32 channels to four rows of four pixels.
   static void putTile(const Panels& panels, int64_t column, float sourceStep, const float* from, int64_t step, float* to, int64_t width) {
     using V = typename Tile::Sum;
-    for (int half = 0; half < 2; half++, from += 16, to += 16) {
+    for (int part = 0; part < kParts; part++, from += kLanes<float>, to += kLanes<float>) {
       V columns[kTileReach][kTileSide];
 #pragma GCC unroll 6
       for (int j = 0; j < kTileReach; j++) {
         V m[kTileReach];
-        for (int i = 0; i < kTileReach; i++) m[i] = (V)_mm512_loadu_ps(from + (i * kTileReach + j) * step);
+        for (int i = 0; i < kTileReach; i++) m[i] = (V)load(from + (i * kTileReach + j) * step);
         Tile::Points::target(m, columns[j]);
       }
-      const Vec<float> factor = panels.factor(column, half, sourceStep);
+      const Vec<float> factor = panels.factor(column, part, sourceStep);
 #pragma GCC unroll 4
       for (int i = 0; i < kTileSide; i++) {
         const V row[kTileReach] = {columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]};

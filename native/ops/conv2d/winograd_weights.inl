@@ -18,7 +18,6 @@
 // the other: a window and the sums of the 36 positions stay in the second cache. Where several tasks meet the same U
 // and V (many channels) and all of them take little room (small pictures), all are laid out first, and tasks are
 // 64 x 32. The slices' sums are added in order. How the work is cut depends on the shapes alone.
-#include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/tile_lanes.inl"
 
 struct WinogradGradient {
@@ -156,8 +155,8 @@ struct WinogradGradient {
         const RealRows<T, kTileReach> rows(as<T>(x), g.N, g.C, g.H, g.W, run.n + n, kTileSide * run.row - 1, kTileSide * run.column - 1, from);
         for (int64_t c = 0; c < ceilDivide(C, 32) * 32; c += 16) {
           uint32_t* to = laid.words + c / 32 * 32 * kSteps + word * 32 + c % 32;
-          const __mmask16 channels = firstLanes(C - c);
-          const __m512 inverse = _mm512_load_ps(laid.scales.inverse + c);
+          const Lanes channels = firstLanes(C - c);
+          const Floats inverse = loadFloats(laid.scales.inverse + c);
           layTiles<RealLanes>(run.tiles, to, [&](int r, int64_t column) __attribute__((always_inline)) {
             return rows.at(r, column, c, channels) * inverse;
           });
@@ -182,8 +181,8 @@ struct WinogradGradient {
       for (int64_t n = 0; n < 4; n += 2, word++) {
         const RealRows<T, kTileSide> rows(as<T>(gy), g.N, g.O, g.P, g.Q, run.n + n, kTileSide * run.row, kTileSide * run.column, from);
         for (int64_t o = 0; o < O; o += 16) {
-          const __mmask16 outputs = firstLanes(O - o);
-          const __m512 inverse = _mm512_load_ps(laid.scales.inverse + o);
+          const Lanes outputs = firstLanes(O - o);
+          const Floats inverse = loadFloats(laid.scales.inverse + o);
           uint32_t* to = laid.words + o * kSteps + word * 16;
           for (int64_t i = 0; i < run.tiles; i++, to += kUnitWords * 16) {
             RealLanes columns[kTileSide][kTileReach];
@@ -239,37 +238,37 @@ struct WinogradGradient {
     whole.add<int16_t>(u, 1, 16, v, steps);
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; r++) {
-      const __m512 step = _mm512_set1_ps(us[r]);
+      const Floats step = allFloats(us[r]);
 #pragma GCC unroll 2
       for (int half = 0; half < 2; half++, sums += 16) {
-        const __m512 sum = first ? _mm512_setzero_ps() : _mm512_load_ps(sums);
-        __m512 more = _mm512_cvtepi32_ps((__m512i)whole.rows[r][half]);
-        if constexpr (!kSpikes) more = _mm512_mul_ps(more, _mm512_load_ps(vs + half * 16));
-        _mm512_store_ps(sums, _mm512_fmadd_ps(more, step, sum));
+        const Floats sum = first ? allFloats(0) : loadFloats(sums);
+        Floats more = toFloats(asWords(whole.rows[r][half]));
+        if constexpr (!kSpikes) more = more * loadFloats(vs + half * 16);
+        storeFloats(sums, mulAdd16(more, step, sum));
       }
     }
   }
 
   // A^T of six vectors, `step` apart; `row` is what rows 3 and 4 of V were multiplied with.
-  static void threeOf(const __m512* m, int64_t step, float row, __m512 to[3]) {
-    const __m512 ones = _mm512_set1_ps(-2 / 3.f), twos = _mm512_set1_ps(0.625f / row);
-    const __m512 even = _mm512_mul_ps(_mm512_add_ps(m[step], m[2 * step]), ones), odd = _mm512_mul_ps(_mm512_sub_ps(m[step], m[2 * step]), ones);
-    const __m512 p = _mm512_mul_ps(_mm512_add_ps(m[3 * step], m[4 * step]), twos), q = _mm512_mul_ps(_mm512_sub_ps(m[3 * step], m[4 * step]), twos);
-    to[0] = _mm512_add_ps(_mm512_fmadd_ps(m[0], _mm512_set1_ps(0.25f), even), p);
-    to[1] = _mm512_fmadd_ps(q, _mm512_set1_ps(2.f), odd);
-    to[2] = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_set1_ps(4.f), even), m[5 * step]);
+  static void threeOf(const Floats* m, int64_t step, float row, Floats to[3]) {
+    const Floats ones = allFloats(-2 / 3.f), twos = allFloats(0.625f / row);
+    const Floats even = (m[step] + m[2 * step]) * ones, odd = (m[step] - m[2 * step]) * ones;
+    const Floats p = (m[3 * step] + m[4 * step]) * twos, q = (m[3 * step] - m[4 * step]) * twos;
+    to[0] = mulAdd16(m[0], allFloats(0.25f), even) + p;
+    to[1] = mulAdd16(q, allFloats(2.f), odd);
+    to[2] = mulAdd16(p, allFloats(4.f), even) + m[5 * step];
   }
 
   // The weights of an output and 16 channels of the block.
   void put(const Block& b, int64_t o, int64_t c, float* to) const {
     const float row = spikes ? 1.f : kNumberRows[3];
-    __m512 m[kTilePositions], columns[kTileReach][3];
-    for (int64_t k = 0; k < kTilePositions; k++) m[k] = _mm512_load_ps(b.tile(k, o, c) + o % kTileRows * 32 + c % 32);
+    Floats m[kTilePositions], columns[kTileReach][3];
+    for (int64_t k = 0; k < kTilePositions; k++) m[k] = loadFloats(b.tile(k, o, c) + o % kTileRows * 32 + c % 32);
     for (int64_t j = 0; j < kTileReach; j++) threeOf(m + j, kTileReach, row, columns[j]);
     for (int64_t i = 0; i < 3; i++) {
-      __m512 taps[3];
+      Floats taps[3];
       threeOf(columns[0] + i, 3, row, taps);
-      for (int64_t j = 0; j < 3; j++) _mm512_mask_storeu_ps(to + (3 * i + j) * g.C, firstLanes(b.C - c), taps[j]);
+      for (int64_t j = 0; j < 3; j++) storeFloats(to + (3 * i + j) * g.C, taps[j], firstLanes(b.C - c));
     }
   }
 

@@ -44,13 +44,13 @@ struct WordPanels {
     const int64_t c = k * kPerWord<F>;
     uint32_t* to = place(tap, k, column);
     for (int64_t half = 0; half < 2; half++, to += 16) {
-      __m512i rows[16];
+      Words rows[16];
       for (int64_t r = 0; r < 16; r++) {
         const int64_t o = column * 32 + half * 16 + r;
-        rows[r] = o < p.g.O ? wordsAlong<F>(w + (o * taps + tap) * p.g.C + c, p.g.C - c) : _mm512_setzero_si512();
+        rows[r] = o < p.g.O ? wordsAlong<F>(w + (o * taps + tap) * p.g.C + c, p.g.C - c) : allWords(0);
       }
       transpose16(rows);
-      for (int64_t r = 0; r < 16 && k + r < words; r++) _mm512_storeu_si512(to + r * 32, rows[r]);
+      for (int64_t r = 0; r < 16 && k + r < words; r++) storeWords(to + r * 32, rows[r]);
     }
   }
 
@@ -67,9 +67,9 @@ struct WordPanels {
         if (const float* next = row((r + kAhead) * kPerWord<F> + i)) __builtin_prefetch(next), __builtin_prefetch(next + 16);
       }
       const float* b = kPerWord<F> == 2 ? row(r * 2 + 1) : nullptr;
-      _mm512_storeu_si512(to, wordsAcross<F>(a, b, p.g.C - c));
+      storeWords(to, wordsAcross<F>(a, b, p.g.C - c));
       const bool more = p.g.C > c + 16;
-      _mm512_storeu_si512(to + 16, wordsAcross<F>(more ? a + 16 : nullptr, more && b ? b + 16 : nullptr, p.g.C - c - 16));
+      storeWords(to + 16, wordsAcross<F>(more ? a + 16 : nullptr, more && b ? b + 16 : nullptr, p.g.C - c - 16));
     }
   }
 };

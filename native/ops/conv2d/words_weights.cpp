@@ -27,9 +27,9 @@
 constexpr int64_t kWindowBytes = 1 << 19;    // words of a window, x and gy together
 constexpr int64_t kResidentBytes = 4 << 20;  // words of all windows, where they are laid out first
 constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
-constexpr int64_t kSums = kTileRows * 32;
 
 #include "ops/conv2d/spike_weights.inl"
+#include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd_weights.inl"
 
 // Whether kernel elements become channels: those of the picture would leave most of a vector empty.
@@ -118,8 +118,8 @@ struct WordGradient {
     const int64_t c = input * 32, o = output * kTileRows;
     float* to = as<float>(call.tensors[2]) + (o * taps() + tap) * g.C + c;
     for (int64_t r = 0; r < least(kTileRows, g.O - o); r++, to += taps() * g.C) {
-      _mm512_mask_storeu_ps(to, firstLanes(g.C - c), tile.rows[r][0]);
-      if (g.C > c + 16) _mm512_mask_storeu_ps(to + 16, firstLanes(g.C - c - 16), tile.rows[r][1]);
+      storeFloats(to, tile.rows[r][0], firstLanes(g.C - c));
+      if (g.C > c + 16) storeFloats(to + 16, tile.rows[r][1], firstLanes(g.C - c - 16));
     }
   }
 
