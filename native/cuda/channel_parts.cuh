@@ -8,21 +8,28 @@ namespace spikeloom::cuda {
 
 // The block's sums into parts[part][K][C]; all threads call it.
 template <class T, int K, int N>
-__device__ void writeChannelPart(const PixelTiles<N>& tiles, const PixelPlace<N>& at, const T (&sums)[K][N], double* parts) {
+__device__ void writeChannelPart(const PixelTiles<N>& tiles, const PixelPlace<N>& at, T (&sums)[K][N], double* parts) {
   __shared__ T shared[kWarps][K][N][32];
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  // the sum over the warp's lanes that have the same place in their groups, of all numbers at a time
+  for (uint32_t step = tiles.group; step < 32; step *= 2) {
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+#pragma unroll
+      for (int i = 0; i < N; i++) sums[k][i] += __shfl_xor_sync(kWholeWarp, sums[k][i], static_cast<int>(step));
+    }
+  }
 #pragma unroll
   for (int k = 0; k < K; k++) {
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      const T sum = acrossGroups(sums[k][i], tiles.group);
-      if (lane < tiles.group) shared[warp][k][i][lane] = sum;
+      if (lane < tiles.group) shared[warp][k][i][lane] = sums[k][i];
     }
   }
   __syncthreads();
   const uint32_t width = N * tiles.group;
   for (uint32_t j = threadIdx.x; j < K * width; j += kThreads) {
-    const uint32_t k = j / width, within = j % width, slot = within / N, i = within % N, c = at.tile * width + within;
+    const uint32_t k = j >> tiles.tileBits, within = j & (width - 1), slot = within / N, i = within % N, c = at.tile * width + within;
     if (c >= tiles.C) continue;
     T sum = shared[0][k][i][slot];
     for (int w = 1; w < kWarps; w++) sum += shared[w][k][i][slot];

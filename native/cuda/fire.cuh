@@ -33,7 +33,7 @@ template <class T, class S, int N, int kHeld, bool kWhole>
 __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current, FireRest<T> all, PixelTiles<N> tiles) {
   const PixelPlace<N> at(tiles, blockIdx.x);
   const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
-  uint32_t p = at.begin + (at.steps(at.rows) - 1) * at.rows, i;
+  uint32_t p = at.begin + (at.steps() - 1) * at.rows, i;
   T mapped;
   RawCurrent<S, N> raw[kHeld];
   const auto read = [&](uint32_t first) {

@@ -254,13 +254,11 @@ __device__ void columnSums(double (&sums)[K]) {
   }
 }
 
-// The work of block `block` of mergeBlocks(C).
-template <int K, class Finish>
-__device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, int64_t C, const Finish& finish) {
-  const int64_t c = block * kMergedChannels + threadIdx.x % kMergedChannels;
+// The thread's share of the sums of channel c, and then the block's.
+template <int K>
+__device__ void addParts(const double* parts, int64_t chunks, int64_t C, int64_t c, double (&sums)[K]) {
   const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
   const int count = static_cast<int>(c < C ? chunks : 0);
-  double sums[K] = {};
   for (int first = row; first < count; first += kMergedAtOnce * rows) {
     double part[kMergedAtOnce][K];
 #pragma unroll
@@ -276,7 +274,23 @@ __device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, in
     }
   }
   columnSums<K>(sums);
-  if (row == 0 && c < C) finish(c, sums);
+}
+
+// The work of block `block` of mergeBlocks(C). What `finish` is to read, where it comes in two halves, is on its way meanwhile.
+template <int K, class Finish>
+__device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, int64_t C, const Finish& finish) {
+  const int64_t c = block * kMergedChannels + threadIdx.x % kMergedChannels;
+  const bool finishes = threadIdx.x < kMergedChannels && c < C;
+  double sums[K] = {};
+  if constexpr (requires { finish.read(c); }) {
+    decltype(finish.read(c)) given;
+    if (finishes) given = finish.read(c);
+    addParts(parts, chunks, C, c, sums);
+    if (finishes) finish.put(c, sums, given);
+  } else {
+    addParts(parts, chunks, C, c, sums);
+    if (finishes) finish(c, sums);
+  }
 }
 
 template <int K, class Finish>
@@ -284,7 +298,7 @@ __global__ void __launch_bounds__(kMostMergeThreads) mergeSumsKernel(const doubl
   mergeSums<K>(blockIdx.x, parts, chunks, C, finish);
 }
 
-// Adds parts [chunk][K][C] in a fixed order; finish(c, sums) for every channel.
+// Adds parts [chunk][K][C] in a fixed order; finish(c, sums), or finish.put(c, sums, finish.read(c)), for every channel.
 template <int K, class Finish>
 void mergeChannelSums(const Call& call, const double* parts, int64_t chunks, int64_t C, Finish finish) {
   launch(call, mergeSumsKernel<K, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, chunks, C, finish);
@@ -361,22 +375,22 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
 
 // With d_i = mean_i - mean_0: mean = mean_0 + sum n_i d_i / n, squares = sum (squares_i + n_i d_i^2) - (sum n_i d_i)^2 / n. The parts are read
 // once, and what is taken off is at most as many times the result as there are parts.
-template <class Finish>
-__global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
+template <class Part, class Finish>
+__global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const Part* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
   const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
   const int chunks = static_cast<int>((pixels + length - 1) / length), count = c < C ? chunks : 0;
   const double whole = static_cast<double>(length), rest = static_cast<double>(pixels - (chunks - 1) * length);
-  const double shift = c < C ? parts[c] : 0;
+  const double shift = c < C ? static_cast<double>(parts[c]) : 0;
   double sums[2] = {};
   for (int first = row; first < count; first += kMergedAtOnce * rows) {
     double mean[kMergedAtOnce], squares[kMergedAtOnce];
 #pragma unroll
     for (int j = 0; j < kMergedAtOnce; j++) {
       const int i = first + j * rows;
-      const double* part = parts + static_cast<int64_t>(i) * 2 * C + c;
-      mean[j] = i < count ? part[0] : shift;
-      squares[j] = i < count ? part[C] : 0;
+      const Part* part = parts + static_cast<int64_t>(i) * 2 * C + c;
+      mean[j] = i < count ? static_cast<double>(part[0]) : shift;
+      squares[j] = i < count ? static_cast<double>(part[C]) : 0;
     }
 #pragma unroll
     for (int j = 0; j < kMergedAtOnce; j++) {
@@ -393,10 +407,10 @@ __global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const do
 
 // Merges parts [chunk][2][C], the means and the squared deviations of chunks of `length` pixels (the last may be shorter), in a fixed
 // order; finish(c, moments) for every channel.
-template <class Finish>
-void mergeChannelMoments(const Call& call, const double* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
+template <class Part, class Finish>
+void mergeChannelMoments(const Call& call, const Part* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   const int64_t chunks = (pixels + length - 1) / length;
-  launch(call, mergeMomentsKernel<Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, C, finish);
+  launch(call, mergeMomentsKernel<Part, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, C, finish);
 }
 
 // A `finish` of moments: mean and biased variance, either may be null.

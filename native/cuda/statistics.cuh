@@ -55,12 +55,13 @@ template <class T, int N, class Put>
 __device__ void mergePeaks(const PixelTiles<N>& tiles, const PixelPlace<N>& at, Peak<T> (&peaks)[N], Put&& put) {
   __shared__ Peak<T> shared[kWarps][N][32];
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, width = N * tiles.group;
+  for (uint32_t step = tiles.group; step < 32; step *= 2) {
+    const int far = static_cast<int>(step);
+#pragma unroll
+    for (int i = 0; i < N; i++) peaks[i].merge({__shfl_xor_sync(kWholeWarp, peaks[i].value, far), __shfl_xor_sync(kWholeWarp, peaks[i].pixel, far)});
+  }
 #pragma unroll
   for (int i = 0; i < N; i++) {
-    for (uint32_t step = tiles.group; step < 32; step *= 2) {
-      const int far = static_cast<int>(step);
-      peaks[i].merge({__shfl_xor_sync(kWholeWarp, peaks[i].value, far), __shfl_xor_sync(kWholeWarp, peaks[i].pixel, far)});
-    }
     if (lane < tiles.group) shared[warp][i][lane] = peaks[i];
   }
   __syncthreads();
@@ -79,8 +80,8 @@ template <class T, class S, int N, bool kAlone>
 __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N> current, PixelTiles<N> tiles, StatisticsParts<T> parts,
                                                                 StatisticsOut<T> out, uint32_t steps) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
-  const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep, computed = steps * tiles.B;
-  const PixelPlace<N> at(tiles, blockIdx.x % perStep);
+  const uint32_t t = tiles.repetition(blockIdx.x), computed = steps * tiles.B;
+  const PixelPlace<N> at(tiles, blockIdx.x);
   const uint32_t tb = t * tiles.B + at.b;
   const ChannelMap<T, N> map = current.mapAt(at.vector);
   T* plane = kAlone ? out.plane + int64_t{tb} * tiles.P : parts.planes + (static_cast<int64_t>(at.tile) * computed + tb) * tiles.P;
@@ -90,6 +91,7 @@ __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N>
     RawCurrent<S, N> raw[kAtOnce];
 #pragma unroll
     for (int k = 0; k < kAtOnce; k++) raw[k] = current.read(t, at.b * tiles.P + at.pixelAt(p + k * at.rows), at.vector);
+    T sums[kAtOnce];
 #pragma unroll
     for (int k = 0; k < kAtOnce; k++) {
       const uint32_t pixel = p + k * at.rows;
@@ -101,11 +103,16 @@ __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N>
         sum += x[i];
         if (isFirst || x[i] > peaks[i].value) peaks[i] = {x[i], static_cast<int32_t>(at.pixelAt(pixel))};
       }
-      sum = groupSum(at.hasChannels ? sum : T(0), tiles.group);
+      sums[k] = at.hasChannels ? sum : T(0);
+    }
+    groupSums(sums, tiles.group);
+#pragma unroll
+    for (int k = 0; k < kAtOnce; k++) {
+      const uint32_t pixel = p + k * at.rows;
       if (at.slot != 0 || !at.has(pixel)) continue;
-      total += static_cast<double>(sum);
+      total += static_cast<double>(sums[k]);
 #pragma unroll 1
-      for (uint32_t r = 0; r < (kAlone ? out.repeats : 1); r++) plane[int64_t{r} * computed * tiles.P + pixel + at.row] = sum;
+      for (uint32_t r = 0; r < (kAlone ? out.repeats : 1); r++) plane[int64_t{r} * computed * tiles.P + pixel + at.row] = sums[k];
     }
   }
   if constexpr (kAlone) {

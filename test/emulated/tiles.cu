@@ -1,5 +1,6 @@
 // Copies beside arithmetic and products of tiles: what arrives when, and which lane holds what (the layouts of the PTX manual, written out
 // anew here).
+#include "cuda/divisor.cuh"
 #include "cuda/mma.cuh"
 #include "harness.h"
 
@@ -62,6 +63,39 @@ __global__ void copyMisaligned(const float* x, int at) {
 }
 CASE(copy_misaligned) { Memory x(32); return run(copyMisaligned, 1, 1, 0, x.data, 1); }
 CASE(copy_past_the_end) { Memory x(32); return run(copyMisaligned, 1, 1, 0, x.data, 32); }
+
+// ---- division
+
+// The quotients and rests of numbers around the multiples of `by`, where a product that is a little off would show, and of the largest.
+__global__ void divide(Divisor by, const int* numbers, int* quotients, int* rests) {
+  const unsigned i = threadIdx.x;
+  quotients[i] = by.quotient(numbers[i]);
+  rests[i] = by.rest(numbers[i]);
+}
+CASE(divides_as_the_machine_does) {
+  std::vector<int> divisors;
+  for (int by = 1; by < 70; by++) divisors.push_back(by);
+  for (int bit = 7; bit < 31; bit++) {
+    for (int off : {-1, 0, 1}) divisors.push_back((1 << bit) + off);
+  }
+  for (int by : {1000, 12345, 715827883, 1431655765, 2147483646, 2147483647}) divisors.push_back(by);
+  for (int by : divisors) {
+    std::vector<int> numbers, quotients, rests;
+    for (int multiple : {0, 1, 2, 3, 1000, 2147483647 / by / 2, 2147483647 / by - 1, 2147483647 / by}) {
+      for (int64_t off : {-1, 0, 1}) {
+        const int64_t number = int64_t{multiple} * by + off;
+        numbers.push_back(number < 0 || number > 2147483647 ? 2147483647 : static_cast<int>(number));
+      }
+    }
+    for (int number : numbers) quotients.push_back(number / by), rests.push_back(number % by);
+    Memory<int> from(numbers), quotient(numbers.size()), rest(numbers.size());
+    const std::string found = run(divide, 1, static_cast<int>(numbers.size()), 0, Divisor(by), from.data, quotient.data, rest.data);
+    for (const std::string& said : {harness::expect(found, quotient, quotients), harness::expect(found, rest, rests)}) {
+      if (said != "fine") return "by " + std::to_string(by) + ": " + said;
+    }
+  }
+  return "fine";
+}
 
 // ---- tiles
 

@@ -80,6 +80,7 @@ const expected: Record<string, string | RegExp> = {
 
   copy_and_wait: fine,
   copy_of_zeros: fine,
+  divides_as_the_machine_does: fine,
   copy_without_a_wait: 'element 0 is nan and not 0.500000',
   wait_for_both_groups: fine,
   wait_for_the_first_group: 'element 1 is nan and not 1.500000',

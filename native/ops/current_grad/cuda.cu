@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGr
       }
     };
     const uint32_t length = kAtOnce * at.rows;
-    uint32_t p = at.begin + (at.steps(length) - 1) * length;
+    uint32_t p = at.begin + (at.template steps<kAtOnce>() - 1) * length;
     read(p);
     const Parts<T, N> added(all, tiles, tb, at.vector);
     for (;;) {
@@ -123,12 +123,17 @@ struct FinishSums {
   int64_t C;
   double share;
 
-  __device__ void operator()(int64_t c, const double (&found)[2]) const {
-    const double sum = found[0] + (all.sums ? static_cast<double>(all.sums[c]) : 0);
-    const double product = found[1] + (all.sums ? static_cast<double>(all.sums[C + c]) : 0);
-    const auto invStd = static_cast<double>(all.invStd[c]);
+  struct Given {
+    T sum, product, invStd, gamma, mean;
+  };
+  __device__ Given read(int64_t c) const {
+    return {all.sums ? all.sums[c] : T(0), all.sums ? all.sums[C + c] : T(0), all.invStd[c], all.gamma[c], all.mean[c]};
+  }
+  __device__ void put(int64_t c, const double (&found)[2], const Given& given) const {
+    const double sum = found[0] + static_cast<double>(given.sum), product = found[1] + static_cast<double>(given.product);
+    const auto invStd = static_cast<double>(given.invStd);
     const T gbeta = static_cast<T>(sum), ggamma = static_cast<T>(product * invStd);
-    const GradientLine made(static_cast<double>(all.gamma[c]), static_cast<double>(all.mean[c]), invStd, static_cast<double>(ggamma),
+    const GradientLine made(static_cast<double>(given.gamma), static_cast<double>(given.mean), invStd, static_cast<double>(ggamma),
                             static_cast<double>(gbeta), share);
     all.gbeta[c] = gbeta;
     all.ggamma[c] = ggamma;
@@ -162,8 +167,8 @@ struct LineVector {
 template <class T, class S, int N>
 __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
-  const uint32_t perStep = tiles.parts() * tiles.tiles, t = blockIdx.x / perStep;
-  const PixelPlace<N> at(tiles, blockIdx.x % perStep);
+  const uint32_t t = tiles.repetition(blockIdx.x);
+  const PixelPlace<N> at(tiles, blockIdx.x);
   const uint32_t tb = t * tiles.B + at.b;
   const bool hasParts = all.parts();
   Packed<S, N> y[kAtOnce], g[kAtOnce];

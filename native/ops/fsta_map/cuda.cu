@@ -1,5 +1,6 @@
 // A map is one launch, whose blocks have pieces of rows of the pictures. gS is the same map with both convolutions turned around and in the other
 // order; its blocks lie beside those of gw in one launch, and a second one makes gw of what these leave.
+#include "cuda/divisor.cuh"
 #include "ops/fsta_map/filter_piece.cuh"
 #include "ops/fsta_map/map_piece.cuh"
 
@@ -9,6 +10,16 @@ namespace {
 constexpr int64_t kMostRooms = 128;  // blocks at a time where a room is too large for shared memory
 constexpr int kFinishThreads = 1024;
 constexpr int kFinishLanes = 8;  // for one number of gw
+constexpr int kEarly = 7;        // elements of the basis that each of them reads before it waits: all of them up to 7 x 7
+
+// What finishFiltersKernel divides by.
+struct FinishDivisors {
+  Divisor filter, side, span;  // elements of a filter, and of a row of it; threads of a group
+
+  template <class T>
+  explicit FinishDivisors(const FilterJob<T>& job)
+      : filter(job.w.side * job.w.side), side(job.w.side), span(std::min(job.basis.count(), kFinishThreads)) {}
+};
 
 template <class T, bool kShared>
 __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, FilterJob<T> filter, T* rooms, int64_t roomSize, uint32_t maps,
@@ -24,22 +35,25 @@ __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, Filte
 
 // gw[o,k,d] by way of gM[o,d,e]. A block for each (o,d), with groups of threads along the parts that lie along e.
 template <class T>
-__global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<T> job) {
+__global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<T> job, FinishDivisors by) {
   __shared__ double shared[kFinishThreads];
   double* gM = reinterpret_cast<double*>(dynamicShared());  // of the whole filter
   const Pieces& s = job.s;
   const Filters<T>&w = job.w, &basis = job.basis;
-  const uint32_t filterSize = w.side * w.side, o = blockIdx.x / filterSize, d = blockIdx.x - o * filterSize, y = d / w.side;
-  const int dy = static_cast<int>(y) - w.side / 2, dx = static_cast<int>(d - y * w.side) - w.side / 2;
-  const int elements = basis.count(), size = basis.side * basis.side, span = min(elements, kFinishThreads);
+  const int block = blockIdx.x, o = by.filter.quotient(block), d = by.filter.rest(block);
+  const int dy = by.side.quotient(d) - w.side / 2, dx = by.side.rest(d) - w.side / 2;
+  const int elements = basis.count(), size = basis.side * basis.side, span = by.span.by, lane = threadIdx.x % kFinishLanes;
+  const auto basisAt = [&](int k, int e) { return k < s.K && e < size ? basis.data[static_cast<int64_t>(k) * size + e] : T(0); };
+  T early[kEarly];
+#pragma unroll
+  for (int i = 0; i < kEarly; i++) early[i] = basisAt(threadIdx.x / kFinishLanes, lane + i * kFinishLanes);
   for (int e = threadIdx.x; e < size; e += kFinishThreads) gM[e] = 0;
   const bool isUsed = abs(dy) <= w.reachY && abs(dx) <= w.reachX;
   const int first = max(0, -dy), lines = isUsed ? (min(s.H, s.H - dy) - first) * s.segments : 0;
-  const int firstLine = (static_cast<int>(o) * s.H + first) * s.segments;
+  const int firstLine = (o * s.H + first) * s.segments;
   const int64_t groupSize = static_cast<int64_t>(s.O * s.H * s.segments) * job.partSize();
   const T* from = job.parts + ((dx + w.reachX) * job.partHeight() + dy + w.reachY) * basis.width();
-  const int groups = static_cast<int>(static_cast<uint32_t>(kFinishThreads) / span);
-  const int group = static_cast<int>(threadIdx.x / static_cast<uint32_t>(span));
+  const int groups = by.span.quotient(kFinishThreads), group = by.span.quotient(static_cast<int>(threadIdx.x));
   for (int e0 = 0; e0 < elements && isUsed; e0 += span) {
     const int e = e0 + static_cast<int>(threadIdx.x) - group * span;
     const bool hasElement = group < groups && e < elements;
@@ -52,20 +66,22 @@ __global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<
     shared[threadIdx.x] = sum;
     __syncthreads();
     if (group == 0 && hasElement) {
+#pragma unroll 8
       for (int g = 1; g < groups; g++) sum += shared[g * span + threadIdx.x];
       gM[basis.place(e)] = sum;
     }
     __syncthreads();
   }
   if (!isUsed) __syncthreads();
-  const int lane = threadIdx.x % kFinishLanes;
   for (int k0 = 0; k0 < s.K; k0 += kFinishThreads / kFinishLanes) {
     const int k = k0 + threadIdx.x / kFinishLanes;
     double sum = 0;
-    if (k < s.K) {
-#pragma unroll 7
-      for (int e = lane; e < size; e += kFinishLanes) sum += gM[e] * static_cast<double>(basis.data[k * size + e]);
+#pragma unroll
+    for (int i = 0; i < kEarly; i++) {
+      const int e = lane + i * kFinishLanes;
+      if (e < size) sum += gM[e] * static_cast<double>(k0 == 0 ? early[i] : basisAt(k, e));
     }
+    for (int e = lane + kEarly * kFinishLanes; e < size; e += kFinishLanes) sum += gM[e] * static_cast<double>(basisAt(k, e));
     for (int step = 1; step < kFinishLanes; step *= 2) sum += __shfl_xor_sync(kWholeWarp, sum, step);
     if (lane == 0 && k < s.K) job.gw[static_cast<int64_t>(blockIdx.x) * s.K + k] = static_cast<T>(sum);
   }
@@ -94,7 +110,7 @@ void runJobs(const Call& call, MapJob<T> map, FilterJob<T> filter) {
   else launch(call, piecesKernel<T, false>, grid, map, filter, filter.parts + parts, size, maps, pieces);
   if (!filter.gw) return;
   const int64_t filters = int64_t{filter.s.O} * filter.w.side * filter.w.side, elements = filter.basis.side * filter.basis.side;
-  launch(call, finishFiltersKernel<T>, Grid(filters, kFinishThreads, static_cast<size_t>(elements) * sizeof(double)), filter);
+  launch(call, finishFiltersKernel<T>, Grid(filters, kFinishThreads, static_cast<size_t>(elements) * sizeof(double)), filter, FinishDivisors(filter));
 }
 
 template <class T>
