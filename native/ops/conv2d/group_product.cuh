@@ -5,6 +5,7 @@
 // tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. Words of spikes are copied as they are and go
 // to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun.
 #pragma once
+#include "cuda/divisor.cuh"
 #include "cuda/group_mma.cuh"
 #include "ops/conv2d/pixel_target.cuh"
 
@@ -33,8 +34,7 @@ class GroupLoader {
  public:
   // `units` from number `first` on.
   __device__ GroupLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int width, int first, int units)
-      : p_(product), next_(taps + first / product.steps + 1), tap_(next_[-1]), left_(units), step_(first % product.steps),
-        weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
+      : p_(product), at_(product, taps, first), left_(units), weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
       const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 8 + i * (kThreads / 8)];
@@ -44,14 +44,12 @@ class GroupLoader {
 
   __device__ void next(unsigned char* stage) {
     loadSource(stage);
-    const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes;
+    const char* from = weights_ + at_.weights(p_);
 #pragma unroll
     for (int i = 0; i < kTileBytes / 16 / kThreads; i++) {
       copyAsync16(stage + F::kSourceBytes + (i * kThreads + threadIdx.x) * 16, from + i * kThreads * 16, true);
     }
-    if (--left_ == 0 || ++step_ < p_.steps) return;
-    step_ = 0;
-    tap_ = *next_++;
+    if (--left_ > 0) at_.advance(p_);
   }
 
  private:
@@ -60,8 +58,8 @@ class GroupLoader {
   __device__ void loadSource(unsigned char* to) const {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
-      const bool valid = (inside_[i] & tap_.bits) == tap_.bits;
-      const int64_t unit = static_cast<int64_t>(source_[i] + tap_.moved) * p_.steps + step_;
+      const bool valid = (inside_[i] & at_.tap.bits) == at_.tap.bits;
+      const int64_t unit = static_cast<int64_t>(source_[i] + at_.tap.moved) * p_.steps + at_.step;
       if constexpr (F::kSpikes) {
         if (threadIdx.x < F::kPixels) copyAsync8(to + threadIdx.x * 8, static_cast<const SpikeWords*>(p_.source) + unit, valid);
       } else {
@@ -72,9 +70,8 @@ class GroupLoader {
   }
 
   const PixelProduct& p_;
-  const PixelTap* next_;
-  PixelTap tap_;
-  int left_, step_;
+  TapWalk at_;
+  int left_;
   const char* weights_;
   int source_[kMine];
   uint32_t inside_[kMine];
@@ -95,10 +92,7 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
     const PixelBlock at(phases);
     const PixelProduct& p = phases.at[at.phase];
     const int warp = threadIdx.x / 32, group = warp / 4, row = warp * 16;
-    if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
-    __syncthreads();
-    const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
-    __syncthreads();
+    const UnitRange range = beginTile<F::kPixels>(p, at, places, taps);
     GroupLoader<F> loader(p, places, taps, at.width, range.first, range.count);
 #pragma unroll
     for (int s = 0; s < F::kAhead; s++) {
@@ -136,39 +130,75 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
     waitProducts<0>(sums.at[0]);
     waitCopies<0>();
     if constexpr (F::kSpikes) sums.scale(kSpikeScale);
-    const PixelTarget<LaneSums<1, 2>> target(p, places, row, warp, kWarps, 0, at.width * kColumns);
-    if (p.slices == 1) return finishTile(p, target, at.tile, F::kPixels, sums, reinterpret_cast<ColumnSums*>(shared));
+    const PixelTarget<LaneSums<1, 2>> target(p, places, row, warp, 0, at.width * kColumns);
+    if (p.slices == 1) return finishTile<F::kPixels, kWarps>(p, target, at, sums, reinterpret_cast<ColumnMoments*>(shared));
     sums.forPixels(row, [&](int pixel, int width, float(&eight)[8]) {
       storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, width * 32), eight);
     });
   }
 }
 
-// Weights as tiles: [tap][64 channels][64 target channels][line][swizzled block of 8 terms]. Lines are target channels in the order of
-// channelOf(); where the source is spikes, terms are in that of their bits. A thread packs a block.
+// The line of a target channel: what channelOf() turns around.
+SPIKELOOM_HD int lineOf(int channel) { return (channel / 32 * 4 + channel % 8 / 2) * 8 + channel % 32 / 8 * 2 + channel % 2; }
+
+// Weights as tiles: [tap][64 channels][64 target channels][line][swizzled block of 8 terms]. Terms are input channels and lines output channels,
+// in the gradient the other way round. Where the source is spikes, terms are in the order of their bits.
 struct PackTiles {
   const float* w;
   char* to;
-  uint32_t C, O, taps, steps, widths;
-  bool gradient, spikes;  // gradient: terms are output channels, lines input channels
-
-  __device__ float at(uint32_t tap, uint32_t term, uint32_t line) const {
-    const uint32_t o = gradient ? term : line, c = gradient ? line : term;
-    return o < O && c < C ? w[(static_cast<int64_t>(o) * taps + tap) * C + c] : 0.0f;
-  }
-  __device__ void operator()(int64_t i) const {
-    // neighbouring threads read neighbouring weights
-    const uint32_t in = static_cast<uint32_t>(i) % 512, tile = static_cast<uint32_t>(i) / 512, place = gradient ? in / 64 : in % 8, line = gradient ? in % 64 : in / 8;
-    const uint32_t unit = tile / widths, width = tile - unit * widths, tap = unit / steps, first = (unit - tap * steps) * kGroupTerms;
-    const uint32_t channel = width * kColumns + channelOf(static_cast<int>(line / 8), static_cast<int>(line % 8));
-    float values[8];
-#pragma unroll
-    for (int k = 0; k < 8; k++) {
-      const uint32_t term = (place ^ (line & 7)) * 8 + k;
-      values[k] = at(tap, first + (spikes ? term / 32 * 32 + bitOfTerm(static_cast<int>(term % 32)) : term), channel);
-    }
-    storeMany<8>(reinterpret_cast<Bf16*>(to + static_cast<int64_t>(tile) * kTileBytes + line * 128 + place * 16), values);
-  }
+  int C, O, taps;
+  Divisor steps, widths;
 };
+
+// Of a tile, the four input channels from c on of an output channel. Of those that are terms there are whole tiles.
+template <bool kGradient>
+__device__ __forceinline__ void readFour(const PackTiles& p, int o, int tap, int c, float (&four)[4]) {
+  const float* from = p.w + (static_cast<int64_t>(o) * p.taps + tap) * p.C + c;
+  const bool inside = kGradient ? c + 3 < p.C : o < p.O;
+  if (inside && (!kGradient || p.C % 4 == 0)) return loadMany<4>(from, four);
+#pragma unroll
+  for (int i = 0; i < 4; i++) four[i] = kGradient && c + i < p.C ? from[i] : 0.0f;
+}
+
+// A block packs a tile. A thread reads four channels twice, at a distance at which two of them are neighbouring terms, and writes both together;
+// the tile goes home as it lies in shared memory.
+template <bool kGradient, bool kSpikes>
+__global__ void __launch_bounds__(kThreads) packTilesKernel(PackTiles p) {
+  constexpr int kTimes = kColumns * kGroupTerms / 8 / kThreads;
+  __shared__ __align__(16) unsigned char tile[kTileBytes];
+  const int block = blockIdx.x, unit = p.widths.quotient(block), column = p.widths.rest(block) * kColumns;
+  const int tap = p.steps.quotient(unit), term = p.steps.rest(unit) * kGroupTerms, thread = threadIdx.x;
+  // the thread's channels in the tile, and how far the second ones are
+  const int o = kGradient ? thread / 16 * 2 : thread / 8, c = kGradient ? thread % 16 * 4 : thread / 4 % 2 * 32 + thread % 4 * 4;
+  constexpr int kStepO = kThreads / 8, kSecondO = kGradient ? 1 : 0, kSecondC = kGradient ? 0 : 16;
+  float first[kTimes][4], second[kTimes][4];
+#pragma unroll
+  for (int k = 0; k < kTimes; k++) {
+    const int fromO = (kGradient ? term : column) + o + k * kStepO, fromC = (kGradient ? column : term) + c;
+    readFour<kGradient>(p, fromO, tap, fromC, first[k]);
+    readFour<kGradient>(p, fromO + kSecondO, tap, fromC + kSecondC, second[k]);
+  }
+  const auto at = [&](int line, int inLine) { return tile + tilePlace(line, inLine / 8) + inLine % 8 * 2; };
+#pragma unroll
+  for (int k = 0; k < kTimes; k++) {
+    const int mine = o + k * kStepO;
+    if constexpr (!kGradient && !kSpikes) {
+      storeMany<4>(reinterpret_cast<Bf16*>(at(lineOf(mine), c)), first[k]);
+      storeMany<4>(reinterpret_cast<Bf16*>(at(lineOf(mine), c + kSecondC)), second[k]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        unsigned char* const pair = kGradient ? at(lineOf(c + i), mine) : at(lineOf(mine), c / 32 * 32 + termOfBit(c % 32 + i));
+        *reinterpret_cast<uint32_t*>(pair) = bf16Pair(first[k][i], second[k][i]);
+      }
+    }
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < kTimes; k++) {
+    const int place = (thread + k * kThreads) * 16;
+    *reinterpret_cast<uint4*>(p.to + static_cast<int64_t>(block) * kTileBytes + place) = *reinterpret_cast<const uint4*>(tile + place);
+  }
+}
 
 }  // namespace spikeloom::cuda

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuda/reduce.cuh"
+#include "cuda/stages.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/group_product.cuh"
 #include "ops/conv2d/pixel_target.cuh"
@@ -15,6 +16,8 @@
 namespace spikeloom::cuda {
 namespace {
 
+constexpr int kRowsOfWarps = 4;
+
 // Where a warp works in its block.
 struct WarpPlace {
   int row, column;  // the first pixel, the first column
@@ -22,7 +25,7 @@ struct WarpPlace {
   template <class F>
   __device__ static WarpPlace of() {
     const int warp = threadIdx.x / 32;
-    return {warp / 2 * (F::kPixels / 4), warp % 2 * (kColumns / 2)};
+    return {warp / 2 * (F::kPixels / kRowsOfWarps), warp % 2 * (kColumns / 2)};
   }
 };
 
@@ -30,7 +33,7 @@ struct WarpPlace {
 template <class F>
 __device__ __forceinline__ PixelTarget<LaneSums<F::kTilesM, kTilesN / 4>> targetOf(const PixelProduct& p, const PixelBlock& at, const PixelPlace* places) {
   const WarpPlace warp = WarpPlace::of<F>();
-  return {p, places, warp.row, static_cast<int>(threadIdx.x) / 64, 4, warp.column, at.width * kColumns};
+  return {p, places, warp.row, static_cast<int>(threadIdx.x) / 64, warp.column, at.width * kColumns};
 }
 
 template <class F, int kMost>
@@ -41,38 +44,17 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
   const PixelBlock at(phases);
   const PixelProduct& p = phases.at[at.phase];
   const WarpPlace warp = WarpPlace::of<F>();
-  if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
-  __syncthreads();
-  const UnitRange range(listTaps(p, places[0].taps, taps), p.slices, at.slice);
+  const UnitRange range = beginTile<F::kPixels>(p, at, places, taps);
   const int stages = (range.count + F::kUnits - 1) / F::kUnits;
-  __syncthreads();
   PixelLoader<F> loader(p, places, taps, at.width * (kColumns / 8), range.first, range.count);
-#pragma unroll
-  for (int s = 0; s < F::kStages - 1; s++) {
-    if (s < stages) loader.next(shared + s * F::kStageBytes);
-    commitCopies();
-  }
+  beginStages<F>(loader, shared, stages);
   WarpSums<F> sums;
-  for (int s = 0; s < stages; s++) {
-    waitCopies<F::kStages - 2>();
-    __syncthreads();
-    if (s + F::kStages - 1 < stages) loader.next(shared + (s + F::kStages - 1) % F::kStages * F::kStageBytes);
-    commitCopies();
-    const unsigned char* stage = shared + s % F::kStages * F::kStageBytes;
-    if constexpr (F::kWeightParts > 1) {
-      WarpSums<F> ofStage;
-#pragma unroll
-      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);
-      addTiles(ofStage.at, sums.at);
-    } else {
-#pragma unroll
-      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, warp.row, warp.column / 8);
-    }
-  }
-  waitCopies<0>();
+  forStages<F>(loader, shared, stages, [&](const unsigned char* stage) {
+    addUnits<F, (F::kWeightParts > 1)>(sums, stage, [&](WarpSums<F>& to, const unsigned char* unit, int) { to.addUnit(unit, warp.row, warp.column / 8); });
+  });
   if constexpr (F::kSpikes) sums.scale(kSpikeScale);
   using Sums = LaneSums<F::kTilesM, kTilesN / 4>;
-  if (p.slices == 1) return finishTile<Sums>(p, targetOf<F>(p, at, places), at.tile, F::kPixels, sums, reinterpret_cast<ColumnSums*>(shared));
+  if (p.slices == 1) return finishTile<F::kPixels, kRowsOfWarps, Sums>(p, targetOf<F>(p, at, places), at, sums, reinterpret_cast<ColumnMoments*>(shared));
   sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) { storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, warp.column), eight); });
 }
 
@@ -83,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
   const PixelBlock at(phases);
   const PixelProduct& p = phases.at[0];
   const WarpPlace warp = WarpPlace::of<F>();
-  if (threadIdx.x < F::kPixels) places[threadIdx.x] = PixelPlace(p, at.tile * F::kPixels + threadIdx.x);
+  placePixels<F::kPixels>(p, at.tile, places);
   LaneSums<F::kTilesM, kTilesN / 4> sums;
   for (int s = 0; s < p.slices; s++) {
     sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) {
@@ -94,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
     });
   }
   __syncthreads();
-  finishTile(p, targetOf<F>(p, at, places), at.tile, F::kPixels, sums, reinterpret_cast<ColumnSums*>(dynamicShared()));
+  finishTile<F::kPixels, kRowsOfWarps>(p, targetOf<F>(p, at, places), at, sums, reinterpret_cast<ColumnMoments*>(dynamicShared()));
 }
 
 // Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4
@@ -104,7 +86,8 @@ template <int kParts>
 struct PackWeights {
   const float* w;
   uint32_t* to;
-  uint32_t C, O, taps, steps, tiles;
+  uint32_t C, O, taps;
+  Divisor steps, tiles;
   bool gradient, spikes;  // gradient: terms are output channels, columns input channels
   int64_t partWords;
 
@@ -113,8 +96,9 @@ struct PackWeights {
     return o < O && c < C ? w[(static_cast<int64_t>(o) * taps + tap) * C + c] : 0.0f;
   }
   __device__ void operator()(int64_t two) const {
-    const uint32_t i = static_cast<uint32_t>(two), lane = i % 32, j = i / 32 % 2, pair = lane % 4, unit = i / 64 / tiles, tile = i / 64 - unit * tiles;
-    const uint32_t tap = unit / steps, first = (unit - tap * steps) * 32, column = tile / 8 * kColumns + channelOf(tile % 8, lane / 4);
+    const uint32_t i = static_cast<uint32_t>(two), lane = i % 32, j = i / 32 % 2, pair = lane % 4;
+    const int block = static_cast<int>(i / 64), unit = tiles.quotient(block), tile = tiles.rest(block);
+    const uint32_t tap = steps.quotient(unit), first = steps.rest(unit) * 32, column = tile / 8 * kColumns + channelOf(tile % 8, static_cast<int>(lane / 4));
     Bf16 parts[2][2][kParts];
 #pragma unroll
     for (uint32_t r = 0; r < 2; r++) {
@@ -173,9 +157,10 @@ struct Job {
   // Without what prepare() adds.
   PixelProduct product(const Axis& rows, const Axis& columns, const float* bias, const TensorView& add) const {
     PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), unitBytes(),
-                   Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr};
+                   Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr,
+                   Divisor(rows.count * columns.count), Divisor(columns.count), Divisor(g.N), Divisor(roundUp(targetC, kColumns) / kColumns)};
     p.byPosition = rounded && p.positions() <= kFewPositions && p.images % height == 0;
-    p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * (roundUp(targetC, kColumns) / kColumns));
+    p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * p.widths.by);
     return p;
   }
 
@@ -195,7 +180,7 @@ struct Job {
 
   // Packs and splits into scratch, and says so in the products. False: no memory.
   bool prepare(PixelProduct* products, int productCount, const TensorView& w, bool wantMoments) const {
-    const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? pixelTiles() * 2 * targetC * 8 : 0;
+    const int64_t weightBytes = weightPart() * weightParts, momentBytes = wantMoments ? roundUp(pixelTiles() * 2 * targetC * 4, 16) : 0;
     const int64_t sourceBytes = isCopied() ? sourceCount() * 2 * sourceParts : 0;
     slice(products, productCount);
     int64_t sliceBytes = 0;
@@ -207,7 +192,7 @@ struct Job {
     for (int i = 0; i < productCount; i++) {
       PixelProduct& p = products[i];
       p.weights = scratch;
-      if (wantMoments) p.moments = reinterpret_cast<double*>(scratch + weightBytes);
+      if (wantMoments) p.moments = reinterpret_cast<float*>(scratch + weightBytes);
       if (isCopied()) p.source = parts;
       p.parts = reinterpret_cast<float*>(sliced);
       sliced += partBytes(p);
@@ -223,26 +208,25 @@ struct Job {
   template <int kParts>
   void pack(const float* w, char* to) const {
     const auto number = [](int n) { return static_cast<uint32_t>(n); };
-    forEach(call, weightPart() / 8, PackWeights<kParts>{w, reinterpret_cast<uint32_t*>(to), number(g.C), number(g.O), number(g.taps()), number(steps()),
-                                                        number(tiles), gradient, spikes(), weightPart() / 4});
+    forEach(call, weightPart() / 8, PackWeights<kParts>{w, reinterpret_cast<uint32_t*>(to), number(g.C), number(g.O), number(g.taps()),
+                                                        Divisor(steps()), Divisor(tiles), gradient, spikes(), weightPart() / 4});
   }
 
   void packTiles(const float* w, char* to) const {
-    const auto number = [](int n) { return static_cast<uint32_t>(n); };
-    forEach(call, weightPart() / 16,
-            PackTiles{w, to, number(g.C), number(g.O), number(g.taps()), number(steps()), number(tiles / 8), gradient, spikes()});
+    const auto kernel = gradient ? packTilesKernel<true, false> : spikes() ? packTilesKernel<false, true> : packTilesKernel<false, false>;
+    launch(call, kernel, weightPart() / kTileBytes, PackTiles{w, to, g.C, g.O, g.taps(), Divisor(steps()), Divisor(tiles / 8)});
   }
 
   template <class F, int kMost>
   void runGroups(const Phases<kMost>& phases) const {
-    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= sizeof(ColumnSums[2]));
+    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= sizeof(ColumnMoments));
     launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
   template <class F, int kMost>
   void runAs(const Phases<kMost>& phases) const {
-    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(ColumnSums[2]));
+    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(ColumnMoments));
     launch(call, pixelProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
@@ -258,7 +242,7 @@ struct Job {
   void addSlices(const Phases<kMost>& phases) const {
     using Tile = PixelForm<true, 1, 1, kSliced>;
     for (const PixelProduct& p : phases.at) {
-      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(ColumnSums[2])), Phases<1>{{p}});
+      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(ColumnMoments)), Phases<1>{{p}});
     }
   }
 

@@ -20,6 +20,7 @@
 // are packed in such an order that the sums of a lane are eight neighbouring channels.
 #pragma once
 #include "cuda/bf16_parts.cuh"
+#include "cuda/divisor.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/spike_tiles.cuh"
 
@@ -51,10 +52,11 @@ struct PixelProduct {
   int unitBytes;            // of a unit's weights for all target channels
   Resting<float> target, add;
   const float* bias;
-  double* moments;          // [tile of pixels][means, squared deviations][targetC], or null
+  float* moments;           // [tile of pixels][means, squared deviations][targetC], or null
   bool byPosition;          // a block's pixels are of one position; otherwise neighbours
   int blocks, slices;       // blocks of a slice
   float* parts;             // of more than one slice: [slice][block][pixel][column]
+  Divisor ofPicture, ofRow, ofImages, widths;  // by positions, columns.count and images; widths: blocks of columns
 
   SPIKELOOM_HD int positions() const { return rows.count * columns.count; }
   SPIKELOOM_HD int pixels() const { return images * positions(); }
@@ -101,8 +103,9 @@ struct alignas(16) PixelPlace {
   PixelPlace() = default;
   __device__ PixelPlace(const PixelProduct& p, int m) {
     const bool inside = m < p.pixels();
-    const int at = inside ? m : 0, n = p.byPosition ? at % p.images : at / p.positions();
-    const int position = p.byPosition ? at / p.images : at - n * p.positions(), r = position / p.columns.count, c = position % p.columns.count;
+    const int at = inside ? m : 0, quotient = p.byPosition ? p.ofImages.quotient(at) : p.ofPicture.quotient(at);
+    const int rest = at - quotient * (p.byPosition ? p.images : p.positions()), n = p.byPosition ? rest : quotient;
+    const int position = p.byPosition ? quotient : rest, r = p.ofRow.quotient(position), c = position - r * p.columns.count;
     target = inside ? (n * p.rows.targetSize + p.rows.target(r)) * p.columns.targetSize + p.columns.target(c) : -1;
     const int row = p.rows.sourceBegin + r * p.rows.sourceMove, column = p.columns.sourceBegin + c * p.columns.sourceMove;
     source = (n * p.rows.sourceSize + row) * p.columns.sourceSize + column;
@@ -122,15 +125,41 @@ struct alignas(16) PixelTap {
         weights(int64_t{p.rows.tap(row) * p.kernelColumns + p.columns.tap(column)} * p.steps * p.unitBytes) {}
 };
 
-// Lists the taps of a block in shared memory, all of them or those that are inside at its position, and counts their units.
-__device__ inline int listTaps(const PixelProduct& p, uint32_t inside, PixelTap* taps) {
-  const uint32_t all = ((1u << p.columns.taps) - 1) << kColumnTaps | ((1u << p.rows.taps) - 1), used = p.byPosition ? inside : all;
-  const int columns = __popc(used >> kColumnTaps), count = __popc(used & 0xffff) * columns;
-  const int i = threadIdx.x;
-  // taps that are inside follow each other
-  if (i < count) taps[i] = PixelTap(p, __ffs(static_cast<int>(used)) - 1 + i / columns, __ffs(static_cast<int>(used >> kColumnTaps)) - 1 + i % columns);
-  return count * p.steps;
+// Lists the taps of a block in shared memory, all of them or those that are inside at its first pixel's position, and counts their units.
+__device__ inline int listTaps(const PixelProduct& p, int firstPixel, PixelTap* taps) {
+  const uint32_t all = ((1u << p.columns.taps) - 1) << kColumnTaps | ((1u << p.rows.taps) - 1), used = p.byPosition ? PixelPlace(p, firstPixel).taps : all;
+  const uint32_t rows = used & 0xffff, columns = used >> kColumnTaps;
+  const int width = __popc(columns), row = static_cast<int>(threadIdx.x) / kMostTaps, column = static_cast<int>(threadIdx.x) % kMostTaps;
+  if (row < kMostTaps && (rows >> row & columns >> column & 1) != 0) {
+    taps[__popc(rows & ((1u << row) - 1)) * width + __popc(columns & ((1u << column) - 1))] = PixelTap(p, row, column);
+  }
+  return __popc(rows) * width * p.steps;
 }
+
+// Goes along a block's units: a tap's steps, then the next tap of the list.
+class TapWalk {
+ public:
+  PixelTap tap;
+  int step;
+
+  __device__ TapWalk(const PixelProduct& p, const PixelTap* taps, int first) {
+    const int at = first == 0 ? 0 : first / p.steps;
+    tap = taps[at];
+    step = first - at * p.steps;
+    next_ = taps + at + 1;
+  }
+  // Not behind the last unit: what lies behind the list is no tap.
+  __device__ void advance(const PixelProduct& p) {
+    if (++step < p.steps) return;
+    step = 0;
+    tap = *next_++;
+  }
+  // Bytes from a block of columns' first weights to the unit's.
+  __device__ int64_t weights(const PixelProduct& p) const { return tap.weights + static_cast<int64_t>(step) * p.unitBytes; }
+
+ private:
+  const PixelTap* next_;
+};
 
 // Products that share a launch: one, or the phases of a gradient with strides.
 template <int kMost>
@@ -149,11 +178,10 @@ struct PixelBlock {
       while (block >= phases.at[phase].blocks * phases.at[phase].slices) block -= phases.at[phase].blocks * phases.at[phase].slices, phase++;
     }
     const PixelProduct& p = phases.at[phase];
-    const int widths = (p.targetC + kColumns - 1) / kColumns;
-    slice = block / p.blocks;
+    slice = p.slices == 1 ? 0 : block / p.blocks;
     number = block - slice * p.blocks;
-    tile = number / widths;
-    width = number - tile * widths;
+    tile = p.widths.quotient(number);
+    width = p.widths.rest(number);
   }
 };
 
@@ -161,12 +189,29 @@ struct PixelBlock {
 struct UnitRange {
   int first, count;
 
-  __device__ UnitRange(int units, int slices, int slice) {
+  __device__ UnitRange(int units, int slices, int slice) : first(0), count(units) {
+    if (slices == 1) return;
     const int each = (units + slices - 1) / slices, begin = slice * each, left = units - begin;
     first = left > 0 ? begin : 0;
     count = left <= 0 ? 0 : left < each ? left : each;
   }
 };
+
+// Writes the places of a tile's pixels into shared memory.
+template <int kPixels>
+__device__ __forceinline__ void placePixels(const PixelProduct& p, int tile, PixelPlace* places) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < kPixels) places[i] = PixelPlace(p, tile * kPixels + i);
+}
+
+// What a block begins with: its pixels and taps in shared memory, and the units of its slice.
+template <int kPixels>
+__device__ __forceinline__ UnitRange beginTile(const PixelProduct& p, const PixelBlock& at, PixelPlace* places, PixelTap* taps) {
+  placePixels<kPixels>(p, at.tile, places);
+  const UnitRange range(listTaps(p, at.tile * kPixels, taps), p.slices, at.slice);
+  __syncthreads();
+  return range;
+}
 
 // Where a lane's eight sums of a pixel, the first of them near `column`, lie in a slice of scratch memory.
 template <int kPixels>
@@ -180,8 +225,7 @@ class PixelLoader {
  public:
   // `units` from number `first` on.
   __device__ PixelLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int columnTile, int first, int units)
-      : p_(product), next_(taps + first / product.steps + 1), tap_(next_[-1]), left_(units), step_(first % product.steps),
-        weights_(product.weights + columnTile * kPackedBytes + threadIdx.x * 16) {
+      : p_(product), at_(product, taps, first), left_(units), weights_(product.weights + columnTile * kPackedBytes + threadIdx.x * 16) {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
       const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 4 + i * (kThreads / 4)];
@@ -196,9 +240,7 @@ class PixelLoader {
       // where 128 pixels are spikes, one half of the threads copies them
       if (!F::kSpikes || F::kPixels == kThreads || static_cast<int>(threadIdx.x) / F::kPixels == u) loadSource(stage + u * F::kUnitBytes, has);
       loadWeights(stage + u * F::kUnitBytes + F::kSourceBytes * F::kSourceParts, has);
-      if (++step_ < p_.steps || left_ <= u + 1) continue;
-      step_ = 0;
-      tap_ = *next_++;
+      if (left_ > u + 1) at_.advance(p_);
     }
     left_ -= F::kUnits;
   }
@@ -211,14 +253,14 @@ class PixelLoader {
 
   // Where a copy is not valid, its address is not looked at.
   __device__ void loadSource(unsigned char* to, bool has) const {
-    const int channel = step_ * 32 + threadIdx.x % 4 * 8;
+    const int channel = at_.step * 32 + threadIdx.x % 4 * 8;
     if constexpr (!F::kSpikes) has = has && channel < p_.sourceC;
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
-      const bool valid = has && (inside_[i] & tap_.bits) == tap_.bits;
-      const int pixel = source_[i] + tap_.moved;
+      const bool valid = has && (inside_[i] & at_.tap.bits) == at_.tap.bits;
+      const int pixel = source_[i] + at_.tap.moved;
       if constexpr (F::kSpikes) {
-        copyAsync4(to + threadIdx.x % F::kPixels * 4, static_cast<const uint32_t*>(p_.source) + step_ + static_cast<int64_t>(pixel) * p_.steps, valid);
+        copyAsync4(to + threadIdx.x % F::kPixels * 4, static_cast<const uint32_t*>(p_.source) + at_.step + static_cast<int64_t>(pixel) * p_.steps, valid);
       } else {
         const Bf16* from = static_cast<const Bf16*>(p_.source) + channel + static_cast<int64_t>(pixel) * p_.sourceC;
         const int at = swizzled(threadIdx.x / 4, threadIdx.x % 4) + i * (kThreads / 4 * 64);
@@ -230,7 +272,7 @@ class PixelLoader {
 
   __device__ void loadWeights(unsigned char* to, bool has) const {
     static_assert(F::kWeightBytes == kThreads * 16);
-    const char* from = weights_ + tap_.weights + static_cast<int64_t>(step_) * p_.unitBytes;
+    const char* from = weights_ + at_.weights(p_);
 #pragma unroll
     for (int part = 0; part < F::kWeightParts; part++) {
       copyAsync16(to + part * F::kWeightBytes + threadIdx.x * 16, from + part * p_.weightPart, has);
@@ -238,9 +280,8 @@ class PixelLoader {
   }
 
   const PixelProduct& p_;
-  const PixelTap* next_;
-  PixelTap tap_;
-  int left_, step_;
+  TapWalk at_;
+  int left_;
   const char* weights_;
   int source_[kMine];
   uint32_t inside_[kMine];
@@ -253,7 +294,7 @@ struct alignas(8) TwoWords {
 // The sums of a lane: of two pixels of each of kTiles tiles of 16, and of eight neighbouring channels of each of kWidths x 32 columns.
 template <int kTiles, int kColumnWidths>
 struct LaneSums {
-  static constexpr int kWidths = kColumnWidths;
+  static constexpr int kWidths = kColumnWidths, kPixels = 2 * kTiles;
   float at[kTiles][kWidths * 4][4] = {};
 
   __device__ void scale(float by) {
@@ -266,6 +307,9 @@ struct LaneSums {
       }
     }
   }
+
+  // The i-th of the numbers of the n-th of the lane's pixels, which are 8 apart.
+  __device__ __forceinline__ float number(int n, int i) const { return at[n / 2][i / 2][n % 2 * 2 + i % 2]; }
 
   // body(pixel, width, sums): the eight sums of a pixel of the block, whose first one of the warp is `row`.
   template <class Body>

@@ -1,14 +1,28 @@
 // How the sums of a block of pixels go home from the registers: bias, what is added, bf16 or float, and the moments of a tile before
 // rounding. A lane has eight neighbouring channels of two pixels of every 16.
 #pragma once
+#include "cuda/multiply_add.cuh"
 #include "ops/conv2d/pixel_product.cuh"
 
 namespace spikeloom::cuda {
 
-// Sums of the columns of groups of pixels, those of different warps.
-struct ColumnSums {
+// Means and squared deviations of columns over the pixels of a group, those of a row of warps.
+struct ColumnMoments {
   static constexpr int kMostGroups = 8;
-  float at[kMostGroups][kColumns];
+  float means[kMostGroups][kColumns], squares[kMostGroups][kColumns];
+};
+
+// How two sets of n and m numbers merge: mean = first + d share and squares = both + d^2 weight, where d is how far their means are apart.
+struct Merging {
+  float share, weight;
+
+  __device__ Merging(int n, bool hasOne) : share(hasOne ? 1 / static_cast<float>(n + 1) : 0), weight(static_cast<float>(n) * share) {}
+  __device__ Merging(float n, float m) : share(n == m ? 0.5f : m / (n + m)), weight(n * share) {}
+  __device__ __forceinline__ void add(float otherMean, float otherSquares, float& mean, float& squares) const {
+    const float apart = otherMean - mean;
+    mean = multiplyAdd(apart, share, mean);
+    squares = multiplyAdd(apart * apart, weight, squares + otherSquares);
+  }
 };
 
 // The way home of a lane's sums.
@@ -16,11 +30,11 @@ template <class Sums>
 struct PixelTarget {
   const PixelProduct& p;
   const PixelPlace* places;
-  int row, group, groups;  // the warp's first pixel; its group of pixels, of how many
+  int row, group;          // the warp's first pixel; its group of pixels
   int column, channel;     // the lane's first of the block, and of all
 
-  __device__ PixelTarget(const PixelProduct& product, const PixelPlace* pixels, int firstRow, int ofGroup, int groupCount, int firstColumn, int firstChannel)
-      : p(product), places(pixels), row(firstRow), group(ofGroup), groups(groupCount), column(firstColumn + static_cast<int>(threadIdx.x) % 4 * 8),
+  __device__ PixelTarget(const PixelProduct& product, const PixelPlace* pixels, int firstRow, int ofGroup, int firstColumn, int firstChannel)
+      : p(product), places(pixels), row(firstRow), group(ofGroup), column(firstColumn + static_cast<int>(threadIdx.x) % 4 * 8),
         channel(firstChannel + column) {}
 
   __device__ void addBias(Sums& sums) const {
@@ -39,51 +53,44 @@ struct PixelTarget {
     else storeAll<float>(sums);
   }
 
-  // Means and squared deviations of the tile's first `pixels` pixels. All threads of the block call it; nobody looks at `shared` any more
-  // once all are here.
-  __device__ void putMoments(Sums& sums, int pixels, ColumnSums* shared, double* moments) const {
-    __syncthreads();
-    float mean[Sums::kWidths][8] = {};
+  // Leaves in `shared` the means and squared deviations of the warp's columns over those of its pixels that are among the tile's first `pixels`.
+  // Lanes that have the same columns of different pixels halve them between each other three times.
+  __device__ __forceinline__ void leaveMoments(Sums& sums, int pixels, ColumnMoments& shared) const {
+    constexpr int kAll = Sums::kWidths * 8;
+    const int lane = threadIdx.x % 32;
+    float means[kAll], squares[kAll] = {};
 #pragma unroll
-    for (int pass = 0; pass < 2; pass++) {
-      float total[Sums::kWidths][8] = {};
-      sums.forPixels(row, [&](int pixel, int width, float(&values)[8]) {
-        if (pixel >= pixels) return;
+    for (int i = 0; i < kAll; i++) means[i] = sums.number(0, i);
+    float count = row + lane / 4 < pixels ? 1 : 0;
 #pragma unroll
-        for (int i = 0; i < 8; i++) {
-          const float apart = values[i] - mean[width][i];
-          total[width][i] += pass == 0 ? values[i] : apart * apart;
-        }
-      });
+    for (int n = 1; n < Sums::kPixels; n++) {
+      const bool has = row + lane / 4 + n * 8 < pixels;
+      const Merging one(n, has);
 #pragma unroll
-      for (int i = 0; i < Sums::kWidths * 8; i++) {
-        float& sum = total[i / 8][i % 8];
-#pragma unroll
-        for (int step = 4; step < 32; step *= 2) sum += __shfl_xor_sync(kWholeWarp, sum, step);
-      }
-#pragma unroll
-      for (int width = 0; width < Sums::kWidths; width++) {
-        if (threadIdx.x % 32 < 4) storeMany<8>(&shared[pass].at[group][width * 32 + column], total[width]);
-      }
-      __syncthreads();
-#pragma unroll
-      for (int width = 0; width < Sums::kWidths; width++) {
-#pragma unroll
-        for (int i = 0; i < 8; i++) total[width][i] = 0;
-        for (int g = 0; g < groups; g++) {
-          float part[8];
-          loadMany<8>(&shared[pass].at[g][width * 32 + column], part);
-#pragma unroll
-          for (int i = 0; i < 8; i++) total[width][i] += part[i];
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < Sums::kWidths * 8; i++) {
-        float& sum = total[i / 8][i % 8];
-        if (pass == 0) sum = mean[i / 8][i % 8] = sum / static_cast<float>(pixels);
-        if (group == 0 && threadIdx.x % 32 < 4 && has(i)) moments[pass * p.targetC + channelOf(i)] = static_cast<double>(sum);
-      }
+      for (int i = 0; i < kAll; i++) one.add(sums.number(n, i), 0, means[i], squares[i]);
+      count += has ? 1 : 0;
     }
+    const auto halve = [&]<int kStep>() {
+      constexpr int kHalf = kAll * kStep / 32;
+      const float others = __shfl_xor_sync(kWholeWarp, count, kStep);
+      const Merging merging(count, others);
+      const bool isUpper = lane & kStep;
+#pragma unroll
+      for (int i = 0; i < kHalf; i++) {
+        const float mean = __shfl_xor_sync(kWholeWarp, isUpper ? means[i] : means[i + kHalf], kStep);
+        const float square = __shfl_xor_sync(kWholeWarp, isUpper ? squares[i] : squares[i + kHalf], kStep);
+        means[i] = isUpper ? means[i + kHalf] : means[i];
+        squares[i] = isUpper ? squares[i + kHalf] : squares[i];
+        merging.add(mean, square, means[i], squares[i]);
+      }
+      count += others;
+    };
+    halve.template operator()<16>();
+    halve.template operator()<8>();
+    halve.template operator()<4>();
+    const int mine = lane / 4 * Sums::kWidths, at = mine / 8 * 32 + column + mine % 8;
+#pragma unroll
+    for (int i = 0; i < Sums::kWidths; i++) shared.means[group][at + i] = means[i], shared.squares[group][at + i] = squares[i];
   }
 
  private:
@@ -118,13 +125,40 @@ struct PixelTarget {
   }
 };
 
-// The sums of a block go home. All its threads call it; nobody looks at `shared` any more once all are here.
-template <class Sums>
-__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelTarget<Sums>& target, int tile, int height, Sums& sums, ColumnSums* shared) {
+// Means and squared deviations of the tile's first `pixels` pixels, out of those of groups of kGroupPixels: a thread for each column.
+template <int kGroupPixels, int kGroups>
+__device__ __forceinline__ void mergeGroups(const ColumnMoments& shared, int pixels, int left, int stride, float* moments) {
+  const int i = threadIdx.x;
+  if (i >= kColumns || i >= left) return;
+  float counts[kGroups], mean = 0, squares = 0;
+#pragma unroll
+  for (int g = 0; g < kGroups; g++) {
+    counts[g] = static_cast<float>(min(max(pixels - g * kGroupPixels, 0), kGroupPixels));
+    mean = multiplyAdd(counts[g], shared.means[g][i], mean);
+  }
+  mean /= static_cast<float>(pixels);
+#pragma unroll
+  for (int g = 0; g < kGroups; g++) {
+    const float apart = shared.means[g][i] - mean;
+    squares += multiplyAdd(counts[g] * apart, apart, shared.squares[g][i]);
+  }
+  moments[i] = mean;
+  moments[stride + i] = squares;
+}
+
+// The sums of a block of kPixels pixels in kGroups groups go home. All its threads call it; nobody looks at `shared` any more once all are here.
+template <int kPixels, int kGroups, class Sums>
+__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelTarget<Sums>& target, const PixelBlock& at, Sums& sums, ColumnMoments* shared) {
   if (p.bias) target.addBias(sums);
-  const int left = p.pixels() - tile * height;
-  if (p.moments) target.putMoments(sums, left < height ? left : height, shared, p.moments + static_cast<int64_t>(tile) * 2 * p.targetC);
+  const int pixels = min(p.pixels() - at.tile * kPixels, kPixels), first = at.width * kColumns;
+  if (p.moments) {
+    __syncthreads();
+    target.leaveMoments(sums, pixels, *shared);
+  }
   target.store(sums);
+  if (!p.moments) return;
+  __syncthreads();
+  mergeGroups<kPixels / kGroups, kGroups>(*shared, pixels, p.targetC - first, p.targetC, p.moments + static_cast<int64_t>(at.tile) * 2 * p.targetC + first);
 }
 
 }  // namespace spikeloom::cuda

@@ -15,6 +15,7 @@
 #include "cuda/bf16_parts.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/spike_tiles.cuh"
+#include "cuda/stages.cuh"
 #include "ops/conv2d/pixel_walk.cuh"
 
 namespace spikeloom::cuda {
@@ -167,33 +168,18 @@ __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWe
   const int stages = (end - first + kStagePixels - 1) / kStagePixels;
   GradientLoader<F> loader(p, tileM * kSpikeRows, first, end);
   WordReader reader(p, tileN * kSpikeWarps + static_cast<int>(threadIdx.x) / 32, first, end);
-#pragma unroll
-  for (int s = 0; s < F::kStages - 1; s++) {
-    if (s < stages) loader.next(shared + s * F::kStageBytes);
-    commitCopies();
-  }
+  beginStages<F>(loader, shared, stages);
   uint32_t ahead[F::kUnits];
 #pragma unroll
   for (int u = 0; u < F::kUnits; u++) ahead[u] = reader.next();
   SpikeWeightSums<F> sums;
-  for (int s = 0; s < stages; s++) {
-    waitCopies<F::kStages - 2>();
-    __syncthreads();
-    if (s + F::kStages - 1 < stages) loader.next(shared + (s + F::kStages - 1) % F::kStages * F::kStageBytes);
-    commitCopies();
-    const unsigned char* stage = shared + s % F::kStages * F::kStageBytes;
-    SpikeWeightSums<F> ofStage;
-#pragma unroll
-    for (int u = 0; u < F::kUnits; u++) {
+  forStages<F>(loader, shared, stages, [&](const unsigned char* stage) {
+    addUnits<F, (F::kParts > 1)>(sums, stage, [&](SpikeWeightSums<F>& to, const unsigned char* unit, int u) {
       const uint32_t word = ahead[u];
       ahead[u] = reader.next();
-      if (!__any_sync(kWholeWarp, word != 0)) continue;
-      if constexpr (F::kParts > 1) ofStage.addUnit(stage + u * F::kUnitBytes, turnBits(word));
-      else sums.addUnit(stage + u * F::kUnitBytes, turnBits(word));
-    }
-    if constexpr (F::kParts > 1) addTiles(ofStage.at, sums.at);
-  }
-  waitCopies<0>();
+      if (__any_sync(kWholeWarp, word != 0)) to.addUnit(unit, turnBits(word));
+    });
+  });
   sums.put(p, p.sums + slice * static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C, tileM * kSpikeRows, reader);
 }
 

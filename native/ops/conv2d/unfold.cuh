@@ -2,6 +2,7 @@
 // pixel's channels, k = tap * C + c as weights rest, in bf16 parts. A convolution is then one with a kernel of 1 x 1.
 #pragma once
 #include "cuda/bf16_parts.cuh"
+#include "cuda/divisor.cuh"
 #include "ops/conv2d/picture.cuh"
 
 namespace spikeloom::cuda {
@@ -21,43 +22,54 @@ inline Geometry unfolded(const Geometry& g) {
   return u;
 }
 
-// Eight elements of a pixel.
+// Eight elements of a pixel. What a row of the kernel sees lies side by side: its elements from `begin` to before `end` are inside of the picture.
 template <int kParts, class S>
 struct UnfoldEight {
   Sizes g;
   const S* x;
   Bf16* to;
-  uint32_t eights;    // of a pixel
   int64_t partSize;
+  Divisor eights, ofPicture, ofRow, ofKernelRow;  // eights of a pixel; output pixels; elements of a row of the kernel
+
+  UnfoldEight(const Geometry& geo, const S* x_, Bf16* to_, int64_t eightsOfAll)
+      : g(geo), x(x_), to(to_), partSize(eightsOfAll * 8), eights(unfoldedChannels(geo) / 8), ofPicture(geo.P * geo.Q), ofRow(geo.Q),
+        ofKernelRow(geo.kw * geo.C) {}
 
   __device__ void operator()(int64_t i) const {
-    const uint32_t at = static_cast<uint32_t>(i), pixel = at / eights, first = (at - pixel * eights) * 8;
-    const Corner corner(g, static_cast<int>(pixel));
-    uint32_t tap = first / g.C, c = first - tap * g.C, row = tap / g.kw, column = tap - row * g.kw;
+    const int at = static_cast<int>(i), pixel = eights.quotient(at), first = eights.rest(at) * 8, image = ofPicture.quotient(pixel);
+    const int position = ofPicture.rest(pixel), p = ofRow.quotient(position), q = position - p * g.Q;
+    const int h = p * g.sh - g.ph, w = q * g.sw - g.pw, length = g.kw * g.C, begin = -w * g.C, end = begin + g.W * g.C;
+    int row = ofKernelRow.quotient(first), element = first - row * length;
+    const S* from = x + (static_cast<int64_t>(image * g.H + h + row) * g.W + w) * g.C + element;
+    float values[8];
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+      const bool inside = row < g.kh && static_cast<unsigned>(h + row) < static_cast<unsigned>(g.H) && element >= begin && element < end;
+      values[k] = inside ? loadAs(from) : 0.0f;
+      from++;
+      if (++element < length) continue;
+      element = 0;
+      row++;
+      from += g.W * g.C - length;
+    }
     Bf16 parts[kParts][8];
 #pragma unroll
     for (int k = 0; k < 8; k++) {
-      const int from = static_cast<int>(row) < g.kh ? corner.pixel(g, static_cast<int>(row), static_cast<int>(column)) : -1;
       Bf16 each[kParts];
-      splitParts(from < 0 ? 0.0f : loadAs(x + static_cast<int64_t>(from) * g.C + c), each);
+      splitParts(values[k], each);
 #pragma unroll
-      for (int p = 0; p < kParts; p++) parts[p][k] = each[p];
-      if (static_cast<int>(++c) < g.C) continue;
-      c = 0;
-      if (static_cast<int>(++column) < g.kw) continue;
-      column = 0;
-      row++;
+      for (int part = 0; part < kParts; part++) parts[part][k] = each[part];
     }
 #pragma unroll
-    for (int p = 0; p < kParts; p++) storeMany<8>(to + p * partSize + i * 8, parts[p]);
+    for (int part = 0; part < kParts; part++) storeMany<8>(to + part * partSize + i * 8, parts[part]);
   }
 };
 
 // x into `parts` parts that lie one after the other: [part][pixel][unfoldedChannels()].
 inline void unfold(const Call& call, const TensorView& x, const Geometry& g, int parts, Bf16* to) {
-  const int64_t eights = unfoldedChannels(g) / 8, count = g.N * g.P * g.Q * eights;
+  const int64_t count = g.N * g.P * g.Q * unfoldedChannels(g) / 8;
   withStorage<float>(x, [&]<class S>() {
-    const auto run = [&]<int kParts>() { forEach(call, count, UnfoldEight<kParts, S>{Sizes(g), as<S>(x), to, static_cast<uint32_t>(eights), count * 8}); };
+    const auto run = [&]<int kParts>() { forEach(call, count, UnfoldEight<kParts, S>(g, as<S>(x), to, count)); };
     if (parts == 1) run.template operator()<1>();
     else run.template operator()<kFloatParts>();
   });

@@ -2,6 +2,7 @@
 // cut into slices so that there are blocks enough for the device, and the slices' sums are added in order.
 #include "cuda/bias_gradient.cuh"
 #include "cuda/slices.cuh"
+#include "cuda/stages.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/group_weights.cuh"
 #include "ops/conv2d/spike_weights.cuh"
@@ -20,29 +21,11 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
   const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32, first = slice * p.sliced;
   const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + F::kUnits * kWalk - 1) / (F::kUnits * kWalk);
   WeightLoader<F> loader(p, tileM * F::kRows, tileN, first, end);
-#pragma unroll
-  for (int s = 0; s < F::kStages - 1; s++) {
-    if (s < stages) loader.next(shared + s * F::kStageBytes);
-    commitCopies();
-  }
+  beginStages<F>(loader, shared, stages);
   WeightSums<F> sums;
-  for (int s = 0; s < stages; s++) {
-    waitCopies<F::kStages - 2>();
-    __syncthreads();
-    if (s + F::kStages - 1 < stages) loader.next(shared + (s + F::kStages - 1) % F::kStages * F::kStageBytes);
-    commitCopies();
-    const unsigned char* stage = shared + s % F::kStages * F::kStageBytes;
-    if constexpr (F::kParts > 1) {
-      WeightSums<F> ofStage;
-#pragma unroll
-      for (int u = 0; u < F::kUnits; u++) ofStage.addUnit(stage + u * F::kUnitBytes, row, column);
-      addTiles(ofStage.at, sums.at);
-    } else {
-#pragma unroll
-      for (int u = 0; u < F::kUnits; u++) sums.addUnit(stage + u * F::kUnitBytes, row, column);
-    }
-  }
-  waitCopies<0>();
+  forStages<F>(loader, shared, stages, [&](const unsigned char* stage) {
+    addUnits<F, (F::kParts > 1)>(sums, stage, [&](WeightSums<F>& to, const unsigned char* unit, int) { to.addUnit(unit, row, column); });
+  });
   const int64_t size = static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C;
   sums.put(p, p.sums + slice * size, tileM * F::kRows + row, ColumnBlock(p, tileN * 4 + warp % 4));
 }
