@@ -1,10 +1,12 @@
-// The weight gradient of convolutions that read spikes on Hopper's tensor cores (cuda/group_mma.cuh), where kernels are 3 x 3 and channels
-// come in 64s: the product of spike_weights.cuh by groups of four warps.
+// The weight gradient of convolutions on Hopper's tensor cores (cuda/group_mma.cuh), where kernels are 3 x 3 and channels come in 64s: the
+// products of spike_weights.cuh and weight_product.cuh by groups of four warps.
 //
 // A block makes 64 output channels x 64 input channels x 9 taps for one slice of the pixels, in three groups of warps: one for each row of the
-// kernel. A stage is 32 pixels; a line of its tiles is a term, a pixel's 64 channels. gy is copied into them as it rests. A group widens the
-// spikes of its three taps into tiles of its own, those of the next stage while this one is multiplied.
+// kernel. A stage is 32 pixels; a line of its tiles is a term, a pixel's 64 channels. gy is copied into them as it rests. A group has tiles of
+// its own for its three taps, into which it widens spikes and copies bf16, those of the next stage while this one is multiplied.
 #pragma once
+#include <type_traits>
+
 #include "cuda/group_mma.cuh"
 #include "cuda/spike_tiles.cuh"
 #include "ops/conv2d/spike_weights.cuh"
@@ -17,7 +19,7 @@ struct GroupWeights {
   Sizes g;
   PixelOrder order;        // as they lie
   const Bf16* gy;
-  const unsigned char* x;  // eight spikes a byte
+  const void* x;           // eight spikes a byte, or bf16
   int sliced;              // pixels of a slice, a multiple of kWalk
   float* sums;             // [slice][O][tap][C]
 
@@ -83,17 +85,20 @@ class WindowFinder {
   PixelWalk walk_;
 };
 
-// A thread's eight spikes of two pixels, 16 apart, for each of its group's taps.
+// The first of a thread's two lines of its group's tiles, which are 16 apart.
+__device__ inline int lineOfGroup() { return static_cast<int>(threadIdx.x) % 128 / 8; }
+
+// A thread's eight spikes of two pixels for each of its group's taps.
 class SpikeBytes {
  public:
   __device__ SpikeBytes(const GroupWeights& product, int c0, int row)
-      : from_(product.x + static_cast<int64_t>(row) * product.g.W * (product.g.C / 8) + c0 / 8 + threadIdx.x % 8), each_(product.g.C / 8),
-        firstTap_(row * kTapsOfRow) {}
+      : from_(static_cast<const unsigned char*>(product.x) + static_cast<int64_t>(row) * product.g.W * (product.g.C / 8) + c0 / 8 + threadIdx.x % 8),
+        each_(product.g.C / 8), firstTap_(row * kTapsOfRow) {}
 
   __device__ void read(const Window* windows) {
 #pragma unroll
     for (int k = 0; k < 2; k++) {
-      const Window window = windows[line() + k * 16];
+      const Window window = windows[lineOfGroup() + k * 16];
       const unsigned char* from = from_ + static_cast<int64_t>(window.first) * each_;
 #pragma unroll
       for (int tap = 0; tap < kTapsOfRow; tap++) bytes_[k][tap] = window.taps >> (firstTap_ + tap) & 1 ? from[tap * each_] : 0;
@@ -107,31 +112,56 @@ class SpikeBytes {
 #pragma unroll
       for (int tap = 0; tap < kTapsOfRow; tap++) {
         const uint32_t pairs = bytes_[k][tap] | bytes_[k][tap] << 15;  // spikes 2 i and 2 i + 1 at bits 2 i and 2 i + 16
-        *reinterpret_cast<uint4*>(tiles + tap * GroupWeightForm::kTileBytes + tilePlace(line() + k * 16, threadIdx.x % 8)) =
+        *reinterpret_cast<uint4*>(tiles + tap * GroupWeightForm::kTileBytes + tilePlace(lineOfGroup() + k * 16, threadIdx.x % 8)) =
             make_uint4(spikePair(pairs, 0), spikePair(pairs, 2), spikePair(pairs, 4), spikePair(pairs, 6));
       }
     }
   }
 
  private:
-  __device__ static int line() { return static_cast<int>(threadIdx.x) % 128 / 8; }
-
   const unsigned char* from_;
   int each_, firstTap_;  // bytes of a pixel
   uint32_t bytes_[2][kTapsOfRow];
 };
 
+// A thread's eight numbers of the same pixels.
+class InputTiles {
+ public:
+  __device__ InputTiles(const GroupWeights& product, int c0, int row)
+      : from_(static_cast<const Bf16*>(product.x) + static_cast<int64_t>(row) * product.g.W * product.g.C + c0 + threadIdx.x % 8 * 8), each_(product.g.C),
+        firstTap_(row * kTapsOfRow) {}
+
+  // Begins to copy a stage into the tiles of the taps.
+  __device__ void copy(const Window* windows, unsigned char* tiles) const {
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+      const Window window = windows[lineOfGroup() + k * 16];
+      const Bf16* from = from_ + static_cast<int64_t>(window.first) * each_;
+#pragma unroll
+      for (int tap = 0; tap < kTapsOfRow; tap++) {
+        copyAsync16Kept(tiles + tap * GroupWeightForm::kTileBytes + tilePlace(lineOfGroup() + k * 16, threadIdx.x % 8), from + tap * each_,
+                        (window.taps >> (firstTap_ + tap) & 1) != 0);
+      }
+    }
+  }
+
+ private:
+  const Bf16* from_;
+  int each_, firstTap_;  // numbers of a pixel
+};
+
 // A group's sums go to scratch: [O][tap][C] of the slice.
-__device__ inline void putGroup(const GroupWeights& p, float* sums, int o0, int c0, int tap, const GroupSums& at) {
+__device__ inline void putGroup(const GroupWeights& p, float* sums, int o0, int c0, int tap, const GroupSums& at, float scale) {
   const int lane = threadIdx.x % 32, o = o0 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     float* const to = sums + (static_cast<int64_t>(o + half * 8) * 9 + tap) * p.g.C + c0 + lane % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < 8; n++) storeMany<2>(to + n * 8, {at[n][half * 2] * kSpikeScale, at[n][half * 2 + 1] * kSpikeScale});
+    for (int n = 0; n < 8; n++) storeMany<2>(to + n * 8, {at[n][half * 2] * scale, at[n][half * 2 + 1] * scale});
   }
 }
 
+template <bool kSpikes>
 __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeights p) {
   using F = GroupWeightForm;
   if constexpr (kGroupsCompiled) {
@@ -144,7 +174,7 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
     GradientTiles gradients(p, o0, first, end);
     Window* const windows = reinterpret_cast<Window*>(shared + F::kWindows);
     WindowFinder finder(p, first, end);
-    SpikeBytes spikes(p, c0, row);
+    std::conditional_t<kSpikes, SpikeBytes, InputTiles> own(p, c0, row);
 #pragma unroll
     for (int s = 0; s < F::kAhead; s++) {
       if (s < stages) gradients.next(shared + s * F::kTileBytes);
@@ -153,12 +183,17 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
 #pragma unroll
     for (int s = 0; s <= F::kAhead; s++) finder.next(windows + s * kWalk);
     __syncthreads();
-    spikes.read(windows);
-    spikes.widen(inputs);
-    spikes.read(windows + kWalk);
+    if constexpr (kSpikes) {
+      own.read(windows);
+      own.widen(inputs);
+      own.read(windows + kWalk);
+    } else {
+      own.copy(windows, inputs);
+      commitCopies();
+    }
     GroupSums sums[kTapsOfRow] = {};
     for (int s = 0; s < stages; s++) {
-      waitCopies<F::kAhead - 1>();
+      waitCopies<kSpikes ? F::kAhead - 1 : 0>();
       showToProducts();
 #pragma unroll
       for (int tap = 0; tap < kTapsOfRow; tap++) waitProducts<0>(sums[tap]);
@@ -175,17 +210,23 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
       commitProducts();
       // all groups are done with the stages before this one
       if (s + F::kAhead < stages) gradients.next(shared + (s + F::kAhead) % F::kStages * F::kTileBytes);
+      unsigned char* const following = inputs + (s + 1) % 2 * (kTapsOfRow * F::kTileBytes);
+      if constexpr (!kSpikes) {
+        if (s + 1 < stages) own.copy(windows + (s + 1) % F::kStages * kWalk, following);
+      }
       commitCopies();
       if (s + 1 == stages) break;
-      spikes.widen(inputs + (s + 1) % 2 * (kTapsOfRow * F::kTileBytes));
-      spikes.read(windows + (s + 2) % F::kStages * kWalk);
+      if constexpr (kSpikes) {
+        own.widen(following);
+        own.read(windows + (s + 2) % F::kStages * kWalk);
+      }
       finder.next(windows + (s + 3) % F::kStages * kWalk);
     }
     float* const part = p.sums + slice * static_cast<int64_t>(p.g.O) * 9 * p.g.C;
 #pragma unroll
     for (int tap = 0; tap < kTapsOfRow; tap++) {
       waitProducts<0>(sums[tap]);
-      putGroup(p, part, o0, c0, row * kTapsOfRow + tap, sums[tap]);
+      putGroup(p, part, o0, c0, row * kTapsOfRow + tap, sums[tap], kSpikes ? kSpikeScale : 1.0f);
     }
     waitCopies<0>();
   }

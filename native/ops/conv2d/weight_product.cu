@@ -50,7 +50,7 @@ struct Job {
 
   bool spikes() const { return x.dtype == DType::spike; }
   bool inGroups() const {
-    return spikes() && rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && contextOf(call).hasGroups;
+    return rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && contextOf(call).hasGroups;
   }
   int gradientParts() const { return rounded ? 1 : kFloatParts; }
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
@@ -60,7 +60,7 @@ struct Job {
   int64_t inputCount() const { return isUnfolded ? int64_t{g.outputs()} * inputC() : count(x); }
 
   GroupWeights groupWeights() const {
-    return {g, PixelOrder(g, false), nullptr, static_cast<const unsigned char*>(x.data), sliced, nullptr};
+    return {g, PixelOrder(g, false), nullptr, x.data, sliced, nullptr};
   }
   SpikeWeights spikeWeights() const {
     const bool byPosition = g.P * g.Q <= kFewPositions && g.N % kStagePixels == 0;
@@ -83,8 +83,8 @@ struct Job {
   void run(const void* gyParts, const void* xParts, float* sums) const {
     if (inGroups()) {
       GroupWeights p = groupWeights();
-      p.gy = static_cast<const Bf16*>(gyParts), p.sums = sums;
-      return launch(call, groupWeightKernel, Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
+      p.gy = static_cast<const Bf16*>(gyParts), p.x = xParts, p.sums = sums;
+      return launch(call, spikes() ? groupWeightKernel<true> : groupWeightKernel<false>, Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
     }
     if (spikes()) {
       SpikeWeights p = spikeWeights();
