@@ -20,6 +20,14 @@ const cases = [
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   // of pictures of few pixels a GPU takes one position in all of them at a time
   { name: '128 images of 2x2', x: [2, 64, 64, 2, 2], w: [128, 64, 3, 3] },
+  // and a block has 256 pixels of spikes where there are many
+  {
+    name: '35 images of 4x5, 64 to 72 channels',
+    x: [5, 7, 64, 4, 5],
+    w: [72, 64, 3, 3],
+    transformed: true,
+    tiles: true,
+  },
   { name: '128 images of 4x3, stride 2', x: [128, 32, 4, 3], w: [40, 32, 3, 3], stride: 2 },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '33 images of 64 channels, stride 2', x: [3, 11, 64, 6, 7], w: [64, 64, 3, 3], stride: 2 },

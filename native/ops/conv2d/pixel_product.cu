@@ -117,6 +117,11 @@ struct PackWeights {
 };
 
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
+#if defined(__CUDACC__)
+constexpr int64_t kEnoughTall = 256;  // of groups, of 256 pixels: all of a large GPU's multiprocessors have two, or nearly so
+#else
+constexpr int64_t kEnoughTall = 3;  // so that small tests take them, too
+#endif
 constexpr int kEnoughGroups = 96; // blocks of groups: they are faster than what adds slices up
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
@@ -139,7 +144,8 @@ struct Job {
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
     inGroups = rounded && sourceC % kGroupTerms == 0 && contextOf(call).hasGroups;
-    height = !inGroups && rounded && blocks(256) >= kEnough ? 256 : kSliced;
+    const bool isTall = inGroups ? spikes() && blocks(256) >= kEnoughTall : rounded && blocks(256) >= kEnough;
+    height = isTall ? 256 : kSliced;
     tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
   }
   // Where blocks of so many pixels make the whole target.
@@ -249,7 +255,7 @@ struct Job {
   void run(const PixelProduct& p) const {
     const Phases<1> one{{p}};
     if (!spikes()) return runNumbers(one);
-    if (inGroups) return runGroups<GroupForm<true>>(one);
+    if (inGroups) return height == 256 ? runGroups<GroupForm<true, 256>>(one) : runGroups<GroupForm<true>>(one);
     if (!rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(one);
     return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(one) : runAs<PixelForm<true, 1, 1, 128>>(one);
   }
