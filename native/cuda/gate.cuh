@@ -136,7 +136,7 @@ struct GainGradient {
   int64_t perImage, B, width;
 
   __device__ void operator()(int64_t i) const {
-    const int64_t t = i / B, b = i % B;
+    const auto [t, b] = divide(i, B);
     double sum = 0;
     for (int64_t k = 0; k < perImage; k++) sum += parts[(b * perImage + k) * width + t];
     ga[i] = static_cast<T>(sum);

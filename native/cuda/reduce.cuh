@@ -376,10 +376,10 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
 // With d_i = mean_i - mean_0: mean = mean_0 + sum n_i d_i / n, squares = sum (squares_i + n_i d_i^2) - (sum n_i d_i)^2 / n. The parts are read
 // once, and what is taken off is at most as many times the result as there are parts.
 template <class Part, class Finish>
-__global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const Part* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
+__global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const Part* parts, int64_t pixels, int64_t length, int chunks, int64_t C, Finish finish) {
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
   const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
-  const int chunks = static_cast<int>((pixels + length - 1) / length), count = c < C ? chunks : 0;
+  const int count = c < C ? chunks : 0;
   const double whole = static_cast<double>(length), rest = static_cast<double>(pixels - (chunks - 1) * length);
   const double shift = c < C ? static_cast<double>(parts[c]) : 0;
   double sums[2] = {};
@@ -410,7 +410,7 @@ __global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const Pa
 template <class Part, class Finish>
 void mergeChannelMoments(const Call& call, const Part* parts, int64_t pixels, int64_t length, int64_t C, Finish finish) {
   const int64_t chunks = (pixels + length - 1) / length;
-  launch(call, mergeMomentsKernel<Part, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, C, finish);
+  launch(call, mergeMomentsKernel<Part, Finish>, Grid(mergeBlocks(C), mergeThreads(chunks)), parts, pixels, length, static_cast<int>(chunks), C, finish);
 }
 
 // A `finish` of moments: mean and biased variance, either may be null.

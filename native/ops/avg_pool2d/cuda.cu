@@ -1,6 +1,7 @@
 // A thread per result, 8 channels at a time where that divides C; every result is gathered, window pixels (or windows) in rising order.
 // Each number is read once per window that holds it, each result written once. Windows of 2 x 2 side by side, which halve pictures of even
 // sizes, have kernels of their own: a thread per window in both directions, its reads or writes under way together.
+#include "cuda/divisor.cuh"
 #include "cuda/vectors.cuh"
 #include "cuda/window.cuh"
 #include "ops/avg_pool2d/avg_pool2d.h"
@@ -61,10 +62,11 @@ struct Spread {
 // Windows of 2 x 2 side by side. Places are numbers of 32 bits.
 struct Halving {
   uint32_t vectors, words, places, width;  // of a pixel; windows and pixels of a line
+  Divisor ofVectors, ofPlaces;
 
   Halving(const PoolWindow& s, int V)
       : vectors(static_cast<uint32_t>(s.C / V)), words(static_cast<uint32_t>(spikeWords(s.C))), places(static_cast<uint32_t>(s.w.places)),
-        width(static_cast<uint32_t>(s.w.size)) {}
+        width(static_cast<uint32_t>(s.w.size)), ofVectors(vectors), ofPlaces(places) {}
 
   static bool fits(const PoolWindow& s) {
     const auto halves = [](const PoolAxis& a) { return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.size == 2 * a.places; };
@@ -76,7 +78,7 @@ struct Halving {
     uint32_t pixel, c;
   };
   __device__ __forceinline__ Place at(uint32_t i) const {
-    const uint32_t window = i / vectors, line = window / places;
+    const uint32_t window = ofVectors.quotient(static_cast<int>(i)), line = ofPlaces.quotient(static_cast<int>(window));
     return {2 * (line * width + (window - line * places)), i - window * vectors};
   }
   __device__ __forceinline__ uint32_t pixelOf(uint32_t first, int k) const { return first + (k % 2) + (k / 2) * width; }

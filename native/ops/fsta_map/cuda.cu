@@ -11,14 +11,16 @@ constexpr int64_t kMostRooms = 128;  // blocks at a time where a room is too lar
 constexpr int kFinishThreads = 1024;
 constexpr int kFinishLanes = 8;  // for one number of gw
 constexpr int kEarly = 7;        // elements of the basis that each of them reads before it waits: all of them up to 7 x 7
+constexpr int kPartsAtOnce = 8;
 
 // What finishFiltersKernel divides by.
 struct FinishDivisors {
-  Divisor filter, side, span;  // elements of a filter, and of a row of it; threads of a group
+  Divisor filter, side, span, pictures;  // elements of a filter, and of a row of it; threads of a group; parts of a line
 
   template <class T>
   explicit FinishDivisors(const FilterJob<T>& job)
-      : filter(job.w.side * job.w.side), side(job.w.side), span(std::min(job.basis.count(), kFinishThreads)) {}
+      : filter(job.w.side * job.w.side), side(job.w.side), span(std::min(job.basis.count(), kFinishThreads)),
+        pictures(job.s.groups()) {}
 };
 
 template <class T, bool kShared>
@@ -35,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, Filte
 
 // gw[o,k,d] by way of gM[o,d,e]. A block for each (o,d), with groups of threads along the parts that lie along e.
 template <class T>
-__global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<T> job, FinishDivisors by) {
+__global__ void __launch_bounds__(kFinishThreads, 1) finishFiltersKernel(FilterJob<T> job, FinishDivisors by) {
   __shared__ double shared[kFinishThreads];
   double* gM = reinterpret_cast<double*>(dynamicShared());  // of the whole filter
   const Pieces& s = job.s;
@@ -58,10 +60,16 @@ __global__ void __launch_bounds__(kFinishThreads) finishFiltersKernel(FilterJob<
     const int e = e0 + static_cast<int>(threadIdx.x) - group * span;
     const bool hasElement = group < groups && e < elements;
     double sum = 0;
-    for (int line = group; hasElement && line < lines; line += groups) {
-      const T* part = from + static_cast<int64_t>(firstLine + line) * job.partSize() + e;
-#pragma unroll 4
-      for (int pictures = 0; pictures < s.groups(); pictures++) sum += static_cast<double>(part[pictures * groupSize]);
+    const int parts = hasElement ? lines * s.groups() : 0;
+    for (int begin = group; begin < parts; begin += kPartsAtOnce * groups) {
+      T part[kPartsAtOnce];
+#pragma unroll
+      for (int k = 0; k < kPartsAtOnce; k++) {
+        const int i = begin + k * groups, line = by.pictures.quotient(i), pictures = by.pictures.rest(i);
+        part[k] = i < parts ? from[static_cast<int64_t>(firstLine + line) * job.partSize() + pictures * groupSize + e] : T(0);
+      }
+#pragma unroll
+      for (int k = 0; k < kPartsAtOnce; k++) sum += static_cast<double>(part[k]);
     }
     shared[threadIdx.x] = sum;
     __syncthreads();

@@ -29,10 +29,11 @@ struct MapJob {
   T* out;
   int channels, outputs;
   Reach outer, inner;  // of the convolution that is cut off at the border of the output, and of the other
+  Divisor ofTiles;     // tiles of M along the basis
 
   MapJob(const Pieces& s_, const Filters<T>& w_, const Filters<T>& basis_, bool isBack_, const T* in_, T* out_)
       : s(s_), w(w_), basis(basis_), isBack(isBack_), in(in_), out(out_), channels(isBack_ ? s_.O : 1), outputs(isBack_ ? 1 : s_.O),
-        outer(isBack_ ? basis_ : w_), inner(isBack_ ? w_ : basis_) {}
+        outer(isBack_ ? basis_ : w_), inner(isBack_ ? w_ : basis_), ofTiles(basisStride() / kTile) {}
 
   __host__ __device__ BorderClasses<int> classes() const { return BorderClasses<int>(s.W, outer.x); }
   // How many numbers the parts of a room take, all of them whole vectors.
@@ -75,9 +76,9 @@ __device__ void keepFilters(const MapJob<T>& job, int o, T* w, T* basis) {
 template <class T>
 __device__ void mixFilters(const MapJob<T>& job, const T* w, const T* basis, T* mixed) {
   const int stride = job.basisStride(), count = job.w.count(), K = job.s.K;
-  const uint32_t across = stride / kTile, tiles = (count + kMixed - 1) / kMixed * across;
-  for (uint32_t i = threadIdx.x; i < tiles; i += kThreads) {
-    const int first = static_cast<int>(i / across) * kMixed, e = static_cast<int>(i % across) * kTile;
+  const int tiles = (count + kMixed - 1) / kMixed * static_cast<int>(job.ofTiles.by);
+  for (int i = threadIdx.x; i < tiles; i += kThreads) {
+    const int first = job.ofTiles.quotient(i) * kMixed, e = job.ofTiles.rest(i) * kTile;
     const T* row[kMixed];
 #pragma unroll
     for (int d = 0; d < kMixed; d++) row[d] = w + job.w.place(min(first + d, count - 1)) * K;

@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 
+#include "cuda/divisor.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/multiply_add.cuh"
 #include "cuda/storage.cuh"
@@ -33,10 +34,11 @@ template <class T>
 struct Filters {
   const T* data;  // w lies [o][element][k], the basis [k][element]
   int side, reachY, reachX;
+  Divisor ofWidth;
 
   Filters(const TensorView& v, const TensorView& F)
       : data(as<T>(v)), side(static_cast<int>(v.dims[2])), reachY(static_cast<int>(std::min<int64_t>(side / 2, F.dims[2] - 1))),
-        reachX(static_cast<int>(std::min<int64_t>(side / 2, F.dims[3] - 1))) {}
+        reachX(static_cast<int>(std::min<int64_t>(side / 2, F.dims[3] - 1))), ofWidth(2 * reachX + 1) {}
 
   __host__ __device__ int size() const { return side * side; }
   __host__ __device__ int height() const { return 2 * reachY + 1; }
@@ -45,7 +47,7 @@ struct Filters {
   // Where element i of those used lies in a filter.
   __device__ int place(int i) const {
     const int at = i + (side / 2 - reachY) * side + side / 2 - reachX;
-    return width() < side ? at + i / width() * (side - width()) : at;
+    return width() < side ? at + ofWidth.quotient(i) * (side - width()) : at;
   }
 };
 
@@ -58,13 +60,14 @@ struct Pieces {
   int rows, vectors;   // that a block keeps, at most
   int segments;        // of a row
   int pictures;        // of a block: a power of two
+  Divisor ofSegments, ofHeight, ofOutputs;
 
   template <class T>
   Pieces(const TensorView& F, const Filters<T>& w, const Filters<T>& basis, int K_)
       : B(static_cast<int>(F.dims[0])), H(static_cast<int>(F.dims[2])), W(static_cast<int>(F.dims[3])), O(static_cast<int>(F.dims[1])), K(K_),
         reachY(std::min(w.reachY + basis.reachY, H - 1)), reachX(std::min(w.reachX + basis.reachX, W - 1)), before(roundUp(reachX, kTile)),
         taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)), vectors(std::min(rowVectors(), kTiles + taps / kTile)),
-        segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures) {
+        segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures), ofSegments(segments), ofHeight(H), ofOutputs(O) {
     while (pictures > 1 && pictures / 2 >= B) pictures /= 2;
     while (pictures > 8 && count(1) <= 32) pictures /= 2;  // a large GPU has 132 multiprocessors, and gS and gw have a block each
   }
@@ -83,11 +86,12 @@ struct Piece {
   int firstRow, endRow, firstVector, endVector;
 
   __device__ Piece(const Pieces& s, int outputs, uint32_t at) {
-    const uint32_t line = s.segments == 1 ? at : at / s.segments, output = line / s.H, group = outputs == 1 ? output : output / outputs;
-    tile = static_cast<int>(at - line * s.segments) * kTiles;
-    h = static_cast<int>(line - output * s.H);
-    o = static_cast<int>(output - group * outputs);
-    b = static_cast<int>(group) * s.pictures;
+    const int line = s.ofSegments.quotient(static_cast<int>(at)), output = s.ofHeight.quotient(line);
+    const int group = outputs == 1 ? output : s.ofOutputs.quotient(output);
+    tile = (static_cast<int>(at) - line * s.segments) * kTiles;
+    h = line - output * s.H;
+    o = output - group * outputs;
+    b = group * s.pictures;
     firstRow = h > s.reachY ? h - s.reachY : 0;
     endRow = h + s.reachY < s.H ? h + s.reachY + 1 : s.H;
     const int first = tile - s.before / kTile, end = tile + kTiles + (s.taps - s.before) / kTile;

@@ -8,7 +8,8 @@
 namespace spikeloom::cuda {
 namespace {
 
-constexpr int kAhead = 4;  // steps whose planes a thread reads at a time
+constexpr int kAhead = 4;   // steps whose planes a thread reads at a time
+constexpr int kAtOnce = 4;  // pixels of the gradient's
 
 // What both directions read.
 template <class T>
@@ -77,14 +78,24 @@ __device__ void sumPixels(const StepsGradient<T>& g, int b, double* sums) {
     T shares[kAhead];
 #pragma unroll
     for (int j = 0; j < kAhead; j++) shares[j] = first + j < steps ? stepShare(g.a[(first + j) * g.in.B + b], steps) : T(0);
-#pragma unroll 2
-    for (int p = threadIdx.x; p < P; p += kThreads) {
-      const T gradient = g.gS ? g.gS[static_cast<int64_t>(b) * P + p] : T(0);
+    for (int p0 = threadIdx.x; p0 < P; p0 += kAtOnce * kThreads) {
+      T gradient[kAtOnce], plane[kAtOnce][kAhead];
 #pragma unroll
-      for (int j = 0; j < kAhead; j++) {
-        if (first + j >= steps) continue;
-        own[j] += static_cast<double>(gradient) * static_cast<double>(g.in.planeOf(first + j, b)[p]);
-        g.gplane[(static_cast<int64_t>(first + j) * g.in.B + b) * P + p] = gradient * shares[j];
+      for (int k = 0; k < kAtOnce; k++) {
+        const int p = p0 + k * kThreads;
+        gradient[k] = g.gS && p < P ? g.gS[static_cast<int64_t>(b) * P + p] : T(0);
+#pragma unroll
+        for (int j = 0; j < kAhead; j++) plane[k][j] = first + j < steps && p < P ? g.in.planeOf(first + j, b)[p] : T(0);
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; k++) {
+        const int p = p0 + k * kThreads;
+#pragma unroll
+        for (int j = 0; j < kAhead; j++) {
+          if (first + j >= steps || p >= P) continue;
+          own[j] += static_cast<double>(gradient[k]) * static_cast<double>(plane[k][j]);
+          g.gplane[(static_cast<int64_t>(first + j) * g.in.B + b) * P + p] = gradient[k] * shares[j];
+        }
       }
     }
 #pragma unroll
@@ -107,6 +118,11 @@ __global__ void stepsGradKernel(StepsGradient<T> g) {
   const int steps = in.steps, B = in.B, b = static_cast<int>(blockIdx.x);
   StepNumbers* of = reinterpret_cast<StepNumbers*>(dynamicShared());
   double* sums = reinterpret_cast<double*>(of + steps);
+  // read before anything is waited for
+  const double alpha = static_cast<double>(*in.alpha), beta = static_cast<double>(*in.beta);
+  double weights[kAhead];
+#pragma unroll
+  for (int t = 0; t < kAhead; t++) weights[t] = t < steps && static_cast<int>(threadIdx.x) < steps ? in.weightOf(t, static_cast<int>(threadIdx.x)) : 0;
   for (int t = threadIdx.x; t < steps; t += kThreads) {
     const int i = t * B + b;
     of[t].ga = g.ga ? static_cast<double>(g.ga[i]) : 0;
@@ -121,10 +137,14 @@ __global__ void stepsGradKernel(StepsGradient<T> g) {
     of[t].d = stepSlope(of[t].ga + sum / static_cast<double>(steps), static_cast<double>(g.a[t * B + b]));
   }
   __syncthreads();
-  const double alpha = static_cast<double>(*in.alpha), beta = static_cast<double>(*in.beta);
   for (int s = threadIdx.x; s < steps; s += kThreads) {
+    const bool isFirst = s < kThreads;
     double sum = 0;
-    for (int t = 0; t < steps; t++) sum += in.weightOf(t, s) * of[t].d;
+#pragma unroll
+    for (int t = 0; t < kAhead; t++) {
+      if (t < steps) sum += (isFirst ? weights[t] : in.weightOf(t, s)) * of[t].d;
+    }
+    for (int t = kAhead; t < steps; t++) sum += in.weightOf(t, s) * of[t].d;
     of[s].gz = sum;
     g.gmean[s * B + b] = static_cast<T>(alpha * sum);
     g.gpeak[s * B + b] = static_cast<T>(beta * sum);
