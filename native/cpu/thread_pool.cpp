@@ -1,5 +1,6 @@
 #include "cpu/thread_pool.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +17,7 @@ namespace spikeloom {
 namespace {
 
 constexpr int kSpins = 4000;  // about 50 us before a thread goes to sleep
+constexpr int kSharesPerThread = 8;  // of the tasks that are left, one at a time is taken
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -53,14 +55,19 @@ void ThreadPool::resize(int threads) {
 }
 
 void ThreadPool::takeTasks(int thread) {
-  for (;;) {
-    const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    try {
-      body_(closure_, task, thread);
-    } catch (const std::bad_alloc&) {
-      outOfMemory_.store(true, std::memory_order_relaxed);
+  const int64_t tasks = tasks_, shares = kSharesPerThread * size();
+  int64_t task = next_.load(std::memory_order_relaxed);
+  while (task < tasks) {
+    const int64_t end = task + std::max<int64_t>(1, (tasks - task) / shares);
+    if (!next_.compare_exchange_weak(task, end, std::memory_order_relaxed)) continue;
+    for (; task < end; task++) {
+      try {
+        body_(closure_, task, thread);
+      } catch (const std::bad_alloc&) {
+        outOfMemory_.store(true, std::memory_order_relaxed);
+      }
     }
+    task = next_.load(std::memory_order_relaxed);
   }
 }
 

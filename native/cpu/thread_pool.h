@@ -36,8 +36,8 @@ class ThreadPool {
   static constexpr uint64_t kOpen = uint64_t{1} << 31;
   std::atomic<uint64_t> gate_{0};
   std::atomic<uint32_t> job_{0};  // what sleeping workers wait on
-  std::atomic<int64_t> next_{0};
-  std::atomic<bool> quit_{false};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<bool> quit_{false};
   std::atomic<bool> outOfMemory_{false};
   int64_t tasks_ = 0;
   TaskBody body_ = nullptr;
