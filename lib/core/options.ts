@@ -26,6 +26,8 @@ const KINDS = {
   'a text': (value: unknown) => typeof value === 'string',
   'a function': (value: unknown) => typeof value === 'function',
   'an array': (value: unknown) => Array.isArray(value) || ArrayBuffer.isView(value),
+  'a generator': (value: unknown) => typeof (value as Generator | undefined)?.next === 'function',
+  'a Map': (value: unknown) => value instanceof Map,
   'an object': (value: unknown) => typeof value === 'object' && value !== null,
 };
 

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Device, needDevice } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
+import { needArguments } from './options.ts';
 import {
   closeScope,
   keep,
@@ -128,6 +129,7 @@ interface Recorded<R> {
  */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
+  needArguments('a recorded step', 'a function', { body });
   const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
@@ -142,6 +144,7 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
   let open = [outer, inner];
   try {
     const turns = body(cut);
+    needArguments('what a step recorded in turns returns', 'a generator', { turns });
     let since = performance.now();
     let turn = turns.next();
     for (; !turn.done; turn = turns.next()) {
@@ -179,13 +182,15 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
 }
 
 /** A body that runs in one turn. */
-const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> =>
+const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> => {
+  needArguments('a recorded step', 'a function', { body });
   // biome-ignore lint/correctness/useYield: one turn
-  function* (cut) {
+  return function* (cut) {
     const result = body(cut);
     refusePromise(result);
     return result;
   };
+};
 
 /** Runs a generator to its end. */
 export function runToEnd<R>(turns: Generator<void, R, void>): R {

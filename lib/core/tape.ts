@@ -175,7 +175,7 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
 
 /** The same as a generator that yields between the calls of two nodes, for {@link recordStepInTurns}. */
 export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<void, void, void> {
-  needTensors('backward()', { loss });
+  needTensors('backward()', { loss, ...(gradient && { gradient }) });
   if (!loss.requiresGrad)
     throw new SpikeloomError('backward() needs a tensor that was computed from parameters outside of noGrad()');
   if (!gradient && loss.size !== 1) {

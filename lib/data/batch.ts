@@ -31,7 +31,10 @@ const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { ki
 
 /** @throws SpikeloomError for what is not a data set */
 export function needSet(set: AnySet): void {
-  if (typeof set === 'object' && set !== null && Object.hasOwn(MAKERS, set.kind)) return;
+  const isSet =
+    typeof set === 'object' && set !== null && Object.hasOwn(MAKERS, set.kind) && Array.isArray(set.classes);
+  const isWhole = isSet && (set.kind !== 'images' || [set.mean, set.std].every(Array.isArray));
+  if (isWhole) return;
   throw new SpikeloomError(
     'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() makes of your own arrays',
   );

@@ -1,5 +1,6 @@
 import { SpikeloomError } from '../core/errors.ts';
-import type { AnySet } from './batch.ts';
+import { type AnySet, needSet } from './batch.ts';
+import { checkImageSet } from './images/image-set.ts';
 
 /**
  * A part of a data set, as a view of the same memory: of images the first `n` in file order, of other sets, which come
@@ -7,6 +8,8 @@ import type { AnySet } from './batch.ts';
  * @throws SpikeloomError unless n is a positive integer
  */
 export function limit<S extends AnySet>(set: S, n: number): S {
+  needSet(set);
+  if (set.kind === 'images') checkImageSet(set);
   if (!Number.isInteger(n) || n < 1) {
     throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${n}`);
   }

@@ -36,6 +36,7 @@ const REAL_TYPES = new Set(['F64', 'F32', 'F16', 'BF16']);
 /** Our name of every parameter and buffer -> its name in the released checkpoints. */
 export function releasedNames(plan: ModelPlan): Map<string, string> {
   needArguments('releasedNames()', 'an object', { plan });
+  needArguments('releasedNames() of a plan', 'a function', { walk: plan.walk });
   const names = new Map<string, string>();
   for (const { path, layer, parameters, buffers } of plan.walk()) {
     const released = layerKinds.get(layer.kind)!.released ?? {};
@@ -66,6 +67,7 @@ export function matchWeights(
   options: Pick<LoadOptions, 'rename'> = {},
 ): Match {
   needNet('matchWeights()', net);
+  needArguments('matchWeights()', 'a Map', { entries });
   needOptions('matchWeights()', options, { rename: true });
   const { rename = (name: string) => name } = options;
   const wanted = [...net.parameters(), ...net.buffers()];
@@ -156,6 +158,8 @@ export async function saveWeights(
 ): Promise<void> {
   needNet('saveWeights()', net);
   needArguments('saveWeights()', 'a text', { path });
+  needArguments('saveWeights()', 'an object', { metadata });
+  if (copyOf !== undefined) needArguments('saveWeights()', 'a function', { copyOf });
   const names = releasedNames(net.plan);
   const held = [...net.parameters(), ...net.buffers()];
   const arrays: HostArray[] = [];

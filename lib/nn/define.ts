@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
-import { needOptions } from '../core/options.ts';
+import { needArguments, needOptions } from '../core/options.ts';
 import { integer, type Layer, schemaProblems } from './layer.ts';
 import { NET_DEFAULTS, Net, type NetOptions } from './net.ts';
 import { type ImageSize, ModelPlan } from './plan.ts';
@@ -76,6 +76,7 @@ export function define<Own extends object = object>(
   const own = ownSchema(settings.own ?? []);
   const base = { steps: 2, input: { channels: 3, height: 32, width: 32 }, classes: 10, ...defaults };
   const plan = (options: FactoryOptions<Own> & NetOptions = {}): ModelPlan => {
+    needArguments(model, 'an object', { options });
     const given = defined(options, (key) => !isOfNet(key));
     const { steps, classes, input, channels, size } = checked(model, commonSchema, { ...base, ...given });
     const [height, width] = typeof size === 'number' ? [size, size] : (size ?? [input.height, input.width]);
@@ -92,6 +93,7 @@ export function define<Own extends object = object>(
 
 function ownSchema(own: readonly string[] | z.ZodObject): z.ZodObject {
   if (own instanceof z.ZodObject) return own.strict();
+  needArguments('define() (or a schema)', 'an array', { own });
   return z.strictObject(Object.fromEntries(own.map((name) => [name, z.any().optional()])));
 }
 

@@ -113,6 +113,7 @@ export function binaryBytes(n: number): string {
 export function renderSummary(summary: Omit<Summary, 'toString'>): string {
   needArguments('renderSummary()', 'an object', { summary });
   const { model, steps, batch, rows, totals } = summary;
+  needArguments('renderSummary()', 'an array', { rows });
   const dash = (n: number) => (n === 0 ? '' : whole(n));
   const cells = [
     ['layer', 'kind', 'output', 'parameters', 'MACs/step', 'neurons', 'bytes'],

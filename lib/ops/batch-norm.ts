@@ -39,6 +39,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   needTensors('batchNorm', { x });
   needOptions('batchNorm', options, BATCH_NORM_OPTIONS);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = options;
+  needTensors('batchNorm', { gamma });
   if (!options.training) {
     const { y, invStd } = evaluation.run({ x, gamma, beta, runningMean, runningVar }, { eps });
     record([y], [x, gamma, beta], ([gy]) => {

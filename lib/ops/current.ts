@@ -12,7 +12,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { needArguments, needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
 import { BATCH_NORM_OPTIONS, type BatchNormOptions } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
@@ -73,6 +73,7 @@ function affineOf(given: Normalised, steps: number): Affine {
   const { y, moments: known, norm } = given;
   needOptions('the norm of fire', norm, BATCH_NORM_OPTIONS);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = norm;
+  needTensors('fire', { y, gamma });
   if (!norm.training) {
     const made = affineEval.run({ gamma, beta, runningMean, runningVar }, { eps });
     return { y, norm, mean: runningMean, ...made };
@@ -114,8 +115,10 @@ function sourceOf(y: Tensor, options: FireOptions): Source {
   if (!Number.isSafeInteger(steps) || steps < 1) fail(`the number of steps is a whole number from 1 on, not ${steps}`);
   checkSteps('y', y, steps);
   const given = options.residual;
+  if (given !== undefined) needArguments('fire', 'an object', { residual: given });
   const other = given && 'norm' in given ? given : undefined;
   const residual = given && !('norm' in given) ? given : undefined;
+  if (residual) needTensors('fire', { residual });
   if (given) checkSteps('the residual', other?.y ?? (given as Tensor), steps);
   if (residual && residual.dtype !== 'spike' && residual.dtype !== y.dtype)
     fail(`a residual is spikes, ${y.dtype} as y is, or { y, norm } of a second convolution, not ${describe(residual)}`);

@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../core/index.ts';
+import { needArguments } from '../core/options.ts';
 
 /**
  * Which filters of a basis: all of them, or indices k·v + u (u the vertical frequency), one or a list in the order
@@ -21,6 +22,7 @@ function wave(k: number, u: number, i: number): number {
 
 function chosenFilters(k: number, filters: FilterChoice): number[] {
   if (filters === 'all') return Array.from({ length: k * k }, (_, index) => index);
+  if (typeof filters !== 'number') needArguments("dctBasis (or 'all', or one number)", 'an array', { filters });
   const list = typeof filters === 'number' ? [filters] : [...filters];
   if (list.length === 0) throw new SpikeloomError('dctBasis: at least one filter is needed, the list is empty');
   for (const [at, index] of list.entries()) {

@@ -1,4 +1,4 @@
-import { forBackward, nativeOp, needsGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { forBackward, nativeOp, needsGrad, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
 const forward = nativeOp<'F'>('fstaMap');
 const gradient = nativeOp<'gS' | 'gw'>('fstaMapGrad');
@@ -7,6 +7,7 @@ const gradient = nativeOp<'gS' | 'gw'>('fstaMapGrad');
 export function checkSquare(op: string, filters: Record<string, Tensor | undefined>): void {
   for (const [name, w] of Object.entries(filters)) {
     if (!w) continue;
+    needTensors(op, { [name]: w });
     const [, , height, width] = w.shape;
     if (w.shape.length !== 4 || height !== width || height! % 2 === 0) {
       throw new SpikeloomError(

@@ -1,5 +1,5 @@
-import { keep, nativeOp, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { keep, nativeOp, needTensors, record, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
+import { needArguments, needOptions } from '../core/options.ts';
 import './add.ts'; // x and a are used twice: their gradients are summed
 import { conv2d } from './conv2d.ts';
 import { checkSquare, fstaMap } from './fsta-map.ts';
@@ -160,6 +160,7 @@ function checkKernels({ freq1, freq2 }: FstaParams, basis: Tensor): void {
  * @returns F [B,1,H,W]
  */
 export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Tensor): Tensor {
+  if (freq2 !== undefined) needTensors('frequencyMap', { freq2 });
   const mixed = fstaMap(S, basis, freq1);
   return freq2 ? conv2d(relu(mixed), freq2, { padding: half(freq2) }) : mixed;
 }
@@ -184,7 +185,10 @@ export function frequencyMap(S: Tensor, basis: Tensor, freq1: Tensor, freq2?: Te
  * @example const y = fsta(x, params, { basis: dctBasis(7) });
  */
 export function fsta(x: Tensor, params: FstaParams, options: FstaOptions): Tensor {
+  needTensors('fsta', { x });
+  needArguments('fsta', 'an object', { params });
   needOptions('fsta', options, { basis: true });
+  needTensors('fsta', { freq1: params.freq1 });
   const { alpha, beta, m, n, time, freq1, freq2 } = params;
   const basis = fstaFilters(x, params, options.basis);
   const { plane, mean, peak } = fstaStats(x);

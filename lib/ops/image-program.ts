@@ -50,6 +50,8 @@ export interface ImageProgram {
 
 /** Words of a program in front of its changes. */
 export const HEADER_WORDS = 8;
+/** Changes of a program at most. */
+const MOST_CHANGES = 1000;
 /** Words of a change. */
 const CHANGE_WORDS = 16;
 
@@ -82,6 +84,7 @@ const float = new Float32Array(1);
 const floatBits = new Int32Array(float.buffer);
 
 function encodeChange(change: ImageChange, words: Int32Array): void {
+  needArguments('a program', 'an object', { change });
   if (change.kind === 'affine') {
     const { map, resample, fill } = change;
     if (!Array.isArray(map) || !Array.isArray(fill) || !Object.hasOwn(RESAMPLES, resample)) {
@@ -125,7 +128,9 @@ export const programWords = (changes: number): number => HEADER_WORDS + CHANGE_W
  * @throws SpikeloomError where it has room for fewer, and for a map that has no such program
  */
 export function encodeProgram(program: ImageProgram, words: Int32Array): void {
+  needArguments('a program', 'an object', { program });
   const { index, top = 0, left = 0, flip = false, changes = [], hole } = program;
+  needArguments('a program', 'an array', { changes });
   if (programWords(changes.length) > words.length) {
     throw new SpikeloomError(
       `a program of ${changes.length} changes needs ${programWords(changes.length)} words, not ${words.length}`,
@@ -149,6 +154,8 @@ export function encodeProgram(program: ImageProgram, words: Int32Array): void {
 export function encodePrograms(programs: readonly ImageProgram[], changes?: number): Int32Array<ArrayBuffer> {
   needArguments('encodePrograms', 'an array', { programs });
   const most = changes ?? Math.max(0, ...programs.map((program) => program?.changes?.length ?? 0));
+  if (!Number.isInteger(most) || most < 0 || most > MOST_CHANGES)
+    throw new SpikeloomError(`a program has 0 to ${MOST_CHANGES} changes, not ${most}`);
   const length = programWords(most);
   const words = new Int32Array(programs.length * length);
   programs.forEach((program, b) => {

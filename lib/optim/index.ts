@@ -1,4 +1,4 @@
 // Optimizers and schedules.
-export * from './optimizer.ts';
+export { adamw, lamb, type NamedParameter, Optimizer, type OptimizerFactory, optimizerFrom, sgd } from './optimizer.ts';
 export * from './schedule.ts';
 export type { MomentOptions, MomentSettings, OptimizerSettings, SgdOptions, SgdSettings } from './settings.ts';

@@ -133,6 +133,7 @@ export class Optimizer implements Disposable {
     if (!Number.isSafeInteger(stepCount) || stepCount < 0) {
       throw new SpikeloomError(`an optimizer's step count is a whole number of at least 0, not ${stepCount}`);
     }
+    needArguments("an optimizer's load()", 'an object', { state });
     const mine = this.state();
     const problems = [
       ...Object.keys(mine)
@@ -192,6 +193,10 @@ function mismatch(name: string, tensor: Tensor, data: HostArray | undefined): st
   const fits = data.length === tensor.size && data instanceof (tensor.dtype === 'f64' ? Float64Array : Float32Array);
   return fits ? [] : [`'${name}' is ${describe(tensor)}, the data a ${data.constructor.name} of ${data.length}`];
 }
+
+/** @internal Whether it is what sgd(), adamw() or lamb() makes: the function alone, as in `optimizer: sgd`, is not. */
+export const isOptimizerFactory = (make: unknown): boolean =>
+  typeof make === 'function' && typeof (make as Partial<OptimizerFactory>).settings?.kind === 'string';
 
 function factory(settings: OptimizerSettings): OptimizerFactory {
   const make = (parameters: readonly NamedParameter[]) => new Optimizer(parameters, settings);

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device, usualThreads } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
 import { batchMaker } from '../data/batch.ts';
 import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
@@ -117,6 +117,8 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   let folder = resume === undefined ? undefined : openRun(resume);
   const used = settings ?? folder?.settings;
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
+  if (typeof used.data?.name !== 'string')
+    throw new SpikeloomError(`trainRecipe() takes settings, as loadRecipe(path) reads them, not ${kindOf(settings)}`);
   try {
     prepareDevice(used);
     const preparing = { ...(signal && { signal }), ...(onPrepare && { onProgress: onPrepare }) };

@@ -1,10 +1,12 @@
 // How much of a device's memory training takes, known before the first step.
 import { freemem } from 'node:os';
+import { SpikeloomError } from '../core/errors.ts';
 import { type Device, planStep, runToEnd, type StepPlan, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
+import { isOptimizerFactory } from '../optim/optimizer.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
 import { trainingStep } from './training-step.ts';
@@ -74,6 +76,10 @@ export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory
   if (options.loss !== undefined) needOptions('loss', options.loss, LOSS_DEFAULTS);
   const { batch, optimizer: factory, loss, dataBytes = 0, ...rest } = options;
   const { steps, binary, unit, mix } = rest;
+  if (factory !== undefined && !isOptimizerFactory(factory))
+    throw new SpikeloomError(
+      'trainingMemory(): optimizer is what sgd(), adamw() or lamb() makes, as in sgd({ lr: 0.1 })',
+    );
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = make(net.parameters());
   const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, unit, mix });

@@ -3,11 +3,12 @@ import { SpikeloomError } from '../core/errors.ts';
 import { given, needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
-import type { AnySplits } from '../data/batch.ts';
+import { type AnySplits, needSet } from '../data/batch.ts';
 import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
+import { isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
@@ -110,8 +111,11 @@ const KNOWN: Record<keyof TrainOptions, true> = {
 /** Refuses what is not what its type says, where that would be noticed late or not at all. */
 function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): void {
   const wrong = [
-    [typeof data?.train !== 'object' || typeof data.test !== 'object', 'data is two sets, { train, test }'],
-    [optimizer !== undefined && typeof optimizer !== 'function', 'optimizer is what sgd(), adamw() or lamb() makes'],
+    [!data?.train || !data.test, 'data is two sets, { train, test }'],
+    [
+      optimizer !== undefined && !isOptimizerFactory(optimizer),
+      'optimizer is what sgd(), adamw() or lamb() makes, as in sgd({ lr: 0.1 })',
+    ],
     [
       schedule !== undefined && typeof schedule?.lrAt !== 'function',
       'schedule is what constant(), step() or cosine() makes',
@@ -161,6 +165,7 @@ export function checkData(net: Net, { data, loss }: Filled): void {
   const { steps } = net.plan;
   const { channels, height, width } = net.plan.input;
   for (const [part, set] of Object.entries(data)) {
+    needSet(set);
     if (set.steps !== undefined && set.steps !== steps) {
       throw new SpikeloomError(
         `the ${part} samples of '${set.name}' have T = ${set.steps} time steps, but ${net.plan.model} has T = ${steps}; make both the same`,

@@ -123,6 +123,85 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   ],
   'a billion changes': [() => api.randAugment({ count: 1e9 }), /^randAugment\(\): count is an integer from 0 to 100/],
   'a jitter by a text': [() => api.colorJitter({ contrast: wrong('x') }), /^colorJitter\(\): a change of contrast is/],
+  'backward from a number': [
+    () => api.backward(ops.relu(api.parameter(zeros([1]))), wrong(1)),
+    /^backward\(\): 'gradient' is a tensor, not 1$/,
+  ],
+  'a recorded step of nothing': [
+    () => api.recordStep(api.device(), none),
+    /^a recorded step: 'body' is a function, not undefined$/,
+  ],
+  'a step recorded in turns that has none': [
+    () =>
+      api.recordStepInTurns(
+        api.device(),
+        wrong(() => 1),
+      ),
+    /'turns' is a generator, not 1$/,
+  ],
+  'a norm without its scale': [
+    () => ops.batchNorm(zeros([1, 2, 3, 3]), wrong({ training: true })),
+    /^batchNorm: 'gamma' is a tensor, not undefined$/,
+  ],
+  'a residual that is a number': [
+    () => {
+      const four = zeros([4]);
+      const norm = { gamma: four, beta: four, runningMean: four, runningVar: four, training: true };
+      return ops.fire(zeros([1, 2, 4, 3, 3]), { norm, residual: wrong(3) });
+    },
+    /^fire: 'residual' is an object, not 3$/,
+  ],
+  'attention without parameters': [
+    () => ops.fsta(frames(), none, { basis: ops.dctBasis(3) }),
+    /^fsta: 'params' is an object, not undefined$/,
+  ],
+  'filters by a name': [() => ops.dctBasis(3, wrong('some')), /^dctBasis .*: 'filters' is an array, not "some"$/],
+  'a program that is none': [() => ops.encodePrograms([none]), /^a program: 'program' is an object, not undefined$/],
+  'a billion changes of a program': [() => ops.encodePrograms([{ index: 0 }], 1e9), /^a program has 0 to 1000 changes/],
+  'options of a network that are none': [
+    () => api.model('fsta-resnet8')(wrong(null)),
+    /^fsta-resnet8: 'options' is an object, not null$/,
+  ],
+  'weights under a text': [
+    () => api.matchWeights(tinyNet('cpu'), wrong('x')),
+    /^matchWeights\(\): 'entries' is a Map, not "x"$/,
+  ],
+  'a state of nothing': [
+    () =>
+      api
+        .sgd()([{ name: 'a', tensor: zeros([2]) }])
+        .load(none, 1),
+    /^an optimizer's load\(\): 'state' is an object, not undefined$/,
+  ],
+  'recordings without a folder': [
+    () => api.nMnist(none, { steps: 2 }),
+    /^an event set: 'root' is a text, not undefined$/,
+  ],
+  'more events than there are': [
+    () => {
+      const [x, y, p, t] = [new Uint16Array(2), new Uint16Array(2), new Uint8Array(2), new Float64Array(2)];
+      return api.packEvents({ count: 1e9, width: 4, height: 4, x, y, p, t });
+    },
+    /^packEvents\(\): 'count' is a whole number of events, here up to 2, not 1000000000$/,
+  ],
+  'shards in a file': [() => api.imageShards('package.json'), /package\.json.* has neither train/],
+  'a part of no set': [() => api.limit(none, 1), /^a data set is a half of what a reader gives/],
+  'training on a set that is none': [
+    () => api.train(tinyNet('cpu'), { data: wrong({ train: {}, test: set() }), epochs: 1 }),
+    /^a data set is a half of what a reader gives/,
+  ],
+  'an optimizer that was not made': [
+    () => api.train(tinyNet('cpu'), { data: { train: set(), test: set() }, epochs: 1, optimizer: wrong(api.sgd) }),
+    /^train\(\): optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes, as in sgd\(\{ lr: 0.1 \}\)$/,
+  ],
+  'memory of an optimizer that was not made': [
+    () => api.trainingMemory(tinyNet('cpu'), { batch: 1, optimizer: wrong(api.sgd) }),
+    /^trainingMemory\(\): optimizer is what sgd\(\)/,
+  ],
+  'a recipe by its path': [
+    () => api.trainRecipe(wrong('recipes/quickstart.yaml')),
+    /^trainRecipe\(\) takes settings, as loadRecipe\(path\) reads them, not "recipes\/quickstart.yaml"$/,
+  ],
   'training of a design': [
     () => api.train(wrong(api.model('fsta-resnet8')), { data: { train: set(), test: set() }, epochs: 1 }),
     /^train\(\) takes a network/,

@@ -75,6 +75,7 @@ export function drawPrograms(
   epoch: number,
 ): (index: number) => ImageProgram {
   needArguments('drawPrograms()', 'an object', { augmentation });
+  needArguments('drawPrograms()', 'an array', { size });
   const { pad, flip, changes, cutout } = augmentation;
   const draws = philox(seed, STREAM.augment, epoch, 0);
   const places = 2 * pad + 1;

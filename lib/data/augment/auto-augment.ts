@@ -155,7 +155,8 @@ export const AUTO_AUGMENT_CHANGES = 2;
 
 /** Draws the changes that AutoAugment's CIFAR-10 policy makes of an image of H x W. */
 export function autoAugmentCifar10(draws: Philox, size: Size): ImageChange[] {
-  needArguments('autoAugmentCifar10()', 'an object', { draws });
+  needArguments('autoAugmentCifar10() with draws of philox()', 'a function', { below: draws?.below });
+  needArguments('autoAugmentCifar10()', 'an array', { size });
   const changes: ImageChange[] = [];
   for (const step of CIFAR10_POLICY[draws.below(CIFAR10_POLICY.length)]!) {
     if (draws.uniform() >= step[1]) continue;

@@ -1,7 +1,7 @@
 // RandAugment and color jitter for ImageNet, as the recipes that name them draw them.
 
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { needArguments, needOptions } from '../../core/options.ts';
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
@@ -82,6 +82,7 @@ export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
   needOptions('randAugment()', options, KNOWN);
   const { magnitude = 5, std = 0.5, count = 2, probability = 0.5 } = options;
   const { fill = [124, 116, 104], resample = ['bilinear', 'bicubic'] } = options;
+  needArguments('randAugment()', 'an array', { fill, resample });
   const rules: [key: string, value: number, isFine: boolean, rule: string][] = [
     ['magnitude', magnitude, magnitude >= 0 && magnitude <= 10, 'a number from 0 to 10'],
     ['std', std, std >= 0 && std <= 100, 'a number from 0 to 100'],

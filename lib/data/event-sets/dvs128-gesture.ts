@@ -103,7 +103,7 @@ async function openTrials(root: string, sources: Sources): Promise<RecordingSour
  * @example const { train, test } = await dvs128Gesture('datasets/dvs128-gesture', { steps: 16 });
  */
 export async function dvs128Gesture(root: string, options: EventSetOptions): Promise<EventSplits> {
-  checkEventOptions(options);
+  checkEventOptions(root, options);
   const archives = ['DvsGesture.tar.gz', 'DvsGesture.tar', 'DvsGesture.zip'];
   const sources = new Sources(root, archives, (path) => FILE.exec(path)?.[1], REMEDY);
   const plan = {

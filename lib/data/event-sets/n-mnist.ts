@@ -94,7 +94,7 @@ function openListed(folder: string, options: EventSetOptions): Promise<EventSpli
  * @example const { train, test } = await nMnist('datasets/nmnist', { steps: 10 });
  */
 export async function nMnist(root: string, options: EventSetOptions): Promise<EventSplits> {
-  checkEventOptions(options);
+  checkEventOptions(root, options);
   const listed = [root, join(root, 'nmnist-bs2')].find((folder) =>
     LISTS.every((list) => existsSync(join(folder, list))),
   );

@@ -3,7 +3,7 @@
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
-import { needOptions } from '../../core/options.ts';
+import { needArguments, needOptions } from '../../core/options.ts';
 import {
   type BuildOptions,
   buildEventCache,
@@ -84,8 +84,9 @@ function sides(key: string, value: readonly [number, number]): [number, number] 
   throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value}]`);
 }
 
-/** @internal Refuses impossible options before any file is read. */
-export function checkEventOptions(options: EventSetOptions): void {
+/** @internal Refuses impossible options, and what is no path, before any file is read. */
+export function checkEventOptions(root: string, options: EventSetOptions): void {
+  needArguments('an event set', 'a text', { root });
   needOptions('an event set', options, KNOWN);
   const { steps, size, crop, clip = 0, binning = 'count', window } = options;
   if (!Number.isInteger(steps) || steps < 1 || steps > 4096) {

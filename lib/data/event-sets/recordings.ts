@@ -41,7 +41,7 @@ export async function openRecordings(
   plan: RecordingsPlan,
   options: EventSetOptions,
 ): Promise<EventSplits> {
-  checkEventOptions(options);
+  checkEventOptions(root, options);
   const { name, sensor, splits } = plan;
   const sources = new Sources(root, plan.archives, plan.nameOf, plan.remedy);
   const open = async () => {

@@ -67,7 +67,7 @@ async function* itemsOf(files: string[]): AsyncGenerator<CacheItem> {
  * @example const { train, test } = await shd('datasets/shd', { steps: 100, binning: 'window', window: 10_000 });
  */
 export async function shd(root: string, options: EventSetOptions): Promise<EventSplits> {
-  checkEventOptions(options);
+  checkEventOptions(root, options);
   const files = FILES.map((name) => join(root, name)).map((file) =>
     !existsSync(file) && existsSync(`${file}.zip`) ? `${file}.zip` : file,
   );

@@ -1,3 +1,6 @@
+import { SpikeloomError } from '../../core/errors.ts';
+import { needArguments } from '../../core/options.ts';
+
 /** A recording of an event camera in the order of its file, as parallel arrays [N]. */
 export interface Events {
   /** Sensor size in pixels. */
@@ -13,4 +16,15 @@ export interface Events {
   p: Uint8Array;
   /** Time in microseconds, as the file has it. */
   t: Float64Array;
+}
+
+/** @internal Refuses what is not a recording, and one that counts more events than its arrays hold. */
+export function needEvents(of: string, events: Events): void {
+  needArguments(of, 'an object', { events });
+  const { count, x, y, p, t } = events;
+  needArguments(of, 'an array', { x, y, p, t });
+  const held = Math.min(x.length, y.length, p.length, t.length);
+  if (!Number.isSafeInteger(count) || count < 0 || count > held) {
+    throw new SpikeloomError(`${of}: 'count' is a whole number of events, here up to ${held}, not ${String(count)}`);
+  }
 }

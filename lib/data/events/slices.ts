@@ -1,8 +1,8 @@
 // Where a recording is cut into the slices that become frames.
 import { SpikeloomError } from '../../core/errors.ts';
-import { needArguments, needOptions } from '../../core/options.ts';
+import { needOptions } from '../../core/options.ts';
 import { packEvent } from '../../ops/event-frames.ts';
-import type { Events } from './events.ts';
+import { type Events, needEvents } from './events.ts';
 
 /**
  * How a recording is cut into T slices of events in the order of the file:
@@ -69,13 +69,14 @@ export function checkBinning(by: BinningRule, window: number | undefined): void 
  * @example eventSlices(readEvents('00002.bin'), { by: 'count', steps: 10 })
  */
 export function eventSlices(events: Events, options: SliceOptions): Int32Array<ArrayBuffer> {
+  needEvents('eventSlices()', events);
   needOptions('eventSlices()', options, { by: true, steps: true, window: true });
   const { by, steps, window } = options;
   checkBinning(by, window);
   const { count, t } = events;
   const first = count > 0 ? t[0]! : 0;
   let last = first;
-  for (const time of t.subarray(0, count)) if (time > last) last = time;
+  for (let i = 0; i < count; i++) if (t[i]! > last) last = t[i]!;
   const open = by === 'window' ? Math.max(1, Math.floor((last - first) / window!) + 1) : Number.NaN;
   const T = checkedSteps(steps ?? open);
   if (by === 'count') return countBounds(count, T);
@@ -94,7 +95,7 @@ export function eventSlices(events: Events, options: SliceOptions): Int32Array<A
  * @example eventFrames(tensor(packEvents(events)), tensor(bounds, { shape: [1, T + 1] }), { window: [34, 34] })
  */
 export function packEvents(events: Events): Int32Array<ArrayBuffer> {
-  needArguments('packEvents()', 'an object', { events });
+  needEvents('packEvents()', events);
   const { count, x, y, p } = events;
   const packed = new Int32Array(count);
   for (let i = 0; i < count; i++) packed[i] = packEvent(x[i]!, y[i]!, p[i]!);

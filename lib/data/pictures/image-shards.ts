@@ -1,5 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFolder } from '../../core/file-kind.ts';
 import { needArguments, needOptions } from '../../core/options.ts';
 import { fileSource } from '../archive/source.ts';
 import { indexTar, type TarEntry } from '../archive/tar.ts';
@@ -49,7 +50,7 @@ export function imageShards(root: string, options: ImageShardsOptions = {}): Sam
 
 function shardsOf(root: string, names: string[]): string[] {
   const tarsIn = (folder: string) => {
-    const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.tar')) : [];
+    const files = isFolder(folder) ? readdirSync(folder).filter((file) => file.endsWith('.tar')) : [];
     return files.sort().map((file) => join(folder, file));
   };
   for (const name of names) {
