@@ -1,6 +1,6 @@
-// The gradient of a bias: the sum of gy over all pixels, per channel, in double and in a fixed order (cuda/reduce.cuh). gy is read once.
+// The gradient of a bias: the sum of gy over all pixels, per channel, in double and in a fixed order (cuda/channel_sums.cuh). gy is read once.
 #pragma once
-#include "cuda/reduce.cuh"
+#include "cuda/channel_sums.cuh"
 
 namespace spikeloom::cuda {
 

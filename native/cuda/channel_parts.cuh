@@ -1,8 +1,8 @@
 // Sums per channel over a grid of PixelTiles: a thread adds up its own channels, a block writes one part of [K][C], K numbers for each channel,
 // and mergeChannelSums() adds the parts.
 #pragma once
+#include "cuda/channel_sums.cuh"
 #include "cuda/pixel_tiles.cuh"
-#include "cuda/reduce.cuh"
 
 namespace spikeloom::cuda {
 

@@ -2,6 +2,7 @@
 // cuda/pixel_tiles.cuh, a block leaves its sums, and small kernels add them in double.
 #pragma once
 #include "core/gate.h"
+#include "cuda/channel_sums.cuh"
 #include "cuda/elementwise.cuh"
 #include "cuda/multiply_add.cuh"
 #include "cuda/neuron.cuh"

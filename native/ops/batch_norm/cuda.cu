@@ -1,6 +1,6 @@
-// x is read twice in each direction, as on the CPU: once for the sums (cuda/reduce.cuh), once for the result; gy likewise.
+// x is read twice in each direction, as on the CPU: once for the sums (cuda/channel_sums.cuh), once for the result; gy likewise.
+#include "cuda/channel_sums.cuh"
 #include "cuda/elementwise.cuh"
-#include "cuda/reduce.cuh"
 #include "ops/batch_norm/batch_norm.h"
 
 namespace spikeloom::cuda {

@@ -1,5 +1,5 @@
-// y is read once; chunks of pixels are merged in order, in double (cuda/reduce.cuh).
-#include "cuda/reduce.cuh"
+// y is read once; chunks of pixels are merged in order, in double (cuda/channel_sums.cuh).
+#include "cuda/channel_sums.cuh"
 #include "ops/channel_moments/channel_moments.h"
 
 namespace spikeloom::cuda {

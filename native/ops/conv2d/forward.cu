@@ -1,6 +1,6 @@
 // y = x * w as an implicit matrix product: lines are output pixels, columns output channels, terms kernel elements and input channels.
-// The moments of y are taken from the sums before they are rounded, tile by tile, and merged in order, in double (cuda/reduce.cuh).
-#include "cuda/reduce.cuh"
+// The moments of y are taken from the sums before they are rounded, tile by tile, and merged in order, in double (cuda/channel_sums.cuh).
+#include "cuda/channel_sums.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"

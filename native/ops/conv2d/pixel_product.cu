@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/reduce.cuh"
+#include "cuda/channel_sums.cuh"
 #include "cuda/stages.cuh"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/group_product.cuh"
