@@ -22,10 +22,7 @@ struct GroupWeights {
   const void* x;           // eight spikes a byte, or bf16
   int sliced;              // pixels of a slice, a multiple of kWalk
   float* sums;             // [slice][O][tap][C]
-
-  SPIKELOOM_HD int tilesO() const { return g.O / 64; }
-  SPIKELOOM_HD int tilesC() const { return g.C / 64; }
-  SPIKELOOM_HD int tiles() const { return tilesO() * tilesC(); }
+  WeightTiles tiles;
 };
 
 struct GroupWeightForm {
@@ -166,9 +163,8 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
   using F = GroupWeightForm;
   if constexpr (kGroupsCompiled) {
     unsigned char* const shared = sharedTiles();
-    const int c0 = static_cast<int>(blockIdx.x) % p.tilesC() * 64, o0 = static_cast<int>(blockIdx.x) / p.tilesC() % p.tilesO() * 64;
-    const int slice = blockIdx.x / p.tiles(), first = slice * p.sliced;
-    const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + kWalk - 1) / kWalk;
+    const WeightPlace at(p.tiles, p.g.outputs(), p.sliced);
+    const int c0 = at.column * 64, o0 = at.output * 64, first = at.first, end = at.end, stages = (end - first + kWalk - 1) / kWalk;
     const int row = threadIdx.x / 128;
     unsigned char* const inputs = shared + F::kInputs + row * (2 * kTapsOfRow * F::kTileBytes);
     GradientTiles gradients(p, o0, first, end);
@@ -222,7 +218,7 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
       }
       finder.next(windows + (s + 3) % F::kStages * kWalk);
     }
-    float* const part = p.sums + slice * static_cast<int64_t>(p.g.O) * 9 * p.g.C;
+    float* const part = p.sums + at.slice * static_cast<int64_t>(p.g.O) * 9 * p.g.C;
 #pragma unroll
     for (int tap = 0; tap < kTapsOfRow; tap++) {
       waitProducts<0>(sums[tap]);

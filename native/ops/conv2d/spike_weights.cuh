@@ -31,12 +31,10 @@ struct SpikeWeights {
   const uint32_t* x;
   int sliced;      // pixels of a slice, a multiple of kStagePixels
   float* sums;     // [slice][O][tap][C]
+  WeightTiles tiles;
 
   SPIKELOOM_HD int words() const { return (g.C + 31) / 32; }
   SPIKELOOM_HD int columnBlocks() const { return g.taps() * words(); }
-  SPIKELOOM_HD int tilesM() const { return (g.O + kSpikeRows - 1) / kSpikeRows; }
-  SPIKELOOM_HD int tilesN() const { return (columnBlocks() + kSpikeWarps - 1) / kSpikeWarps; }
-  SPIKELOOM_HD int slices() const { return (g.outputs() + sliced - 1) / sliced; }
 };
 
 template <int kGradientParts>
@@ -163,11 +161,10 @@ struct SpikeWeightSums {
 template <class F>
 __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWeightKernel(SpikeWeights p) {
   unsigned char* const shared = dynamicShared();
-  const int tileN = blockIdx.x % p.tilesN(), tileM = blockIdx.x / p.tilesN() % p.tilesM(), slice = blockIdx.x / p.tilesN() / p.tilesM();
-  const int first = slice * p.sliced, end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced;
-  const int stages = (end - first + kStagePixels - 1) / kStagePixels;
-  GradientLoader<F> loader(p, tileM * kSpikeRows, first, end);
-  WordReader reader(p, tileN * kSpikeWarps + static_cast<int>(threadIdx.x) / 32, first, end);
+  const WeightPlace at(p.tiles, p.g.outputs(), p.sliced);
+  const int stages = (at.end - at.first + kStagePixels - 1) / kStagePixels;
+  GradientLoader<F> loader(p, at.output * kSpikeRows, at.first, at.end);
+  WordReader reader(p, at.column * kSpikeWarps + static_cast<int>(threadIdx.x) / 32, at.first, at.end);
   beginStages<F>(loader, shared, stages);
   uint32_t ahead[F::kUnits];
 #pragma unroll
@@ -180,7 +177,7 @@ __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWe
       if (__any_sync(kWholeWarp, word != 0)) to.addUnit(unit, turnBits(word));
     });
   });
-  sums.put(p, p.sums + slice * static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C, tileM * kSpikeRows, reader);
+  sums.put(p, p.sums + at.slice * static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C, at.output * kSpikeRows, reader);
 }
 
 }  // namespace spikeloom::cuda

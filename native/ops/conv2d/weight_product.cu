@@ -16,18 +16,17 @@ namespace {
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct p) {
   unsigned char* const shared = dynamicShared();
-  const int tilesM = (p.g.O + F::kRows - 1) / F::kRows;
-  const int tileN = blockIdx.x % p.tilesN(), tileM = blockIdx.x / p.tilesN() % tilesM, slice = blockIdx.x / p.tilesN() / tilesM;
-  const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32, first = slice * p.sliced;
-  const int end = p.g.outputs() - first < p.sliced ? p.g.outputs() : first + p.sliced, stages = (end - first + F::kUnits * kWalk - 1) / (F::kUnits * kWalk);
-  WeightLoader<F> loader(p, tileM * F::kRows, tileN, first, end);
+  const WeightPlace at(p.tiles, p.g.outputs(), p.sliced);
+  const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32;
+  const int stages = (at.end - at.first + F::kUnits * kWalk - 1) / (F::kUnits * kWalk);
+  WeightLoader<F> loader(p, at.output * F::kRows, at.column, at.first, at.end);
   beginStages<F>(loader, shared, stages);
   WeightSums<F> sums;
   forStages<F>(loader, shared, stages, [&](const unsigned char* stage) {
     addUnits<F, (F::kParts > 1)>(sums, stage, [&](WeightSums<F>& to, const unsigned char* unit, int) { to.addUnit(unit, row, column); });
   });
   const int64_t size = static_cast<int64_t>(p.g.O) * p.g.taps() * p.g.C;
-  sums.put(p, p.sums + slice * size, tileM * F::kRows + row, ColumnBlock(p, tileN * 4 + warp % 4));
+  sums.put(p, p.sums + at.slice * size, at.output * F::kRows + row, ColumnBlock(p, at.column * 4 + warp % 4));
 }
 
 constexpr int kSpikeBlocks = 264, kGroupBlocks = 132;  // two for each of the 132 multiprocessors of a large GPU, or one
@@ -43,9 +42,9 @@ struct Job {
   Job(const Call& c, const Geometry& geo)
       : call(c), picture(geo), gy(c.tensors[0]), x(c.tensors[1]), isUnfolded(unfolds(x, geo)), rounded(isRounded(gy, x)),
         g(isUnfolded ? unfolded(geo) : geo) {
-    if (inGroups()) sliced = static_cast<int>(termsOfSlice(g.outputs(), groupWeights().tiles(), kWalk, 256, kGroupBlocks));
-    else if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{spikeWeights().tilesM()} * spikeWeights().tilesN(), kStagePixels, 256, kSpikeBlocks));
-    else sliced = static_cast<int>(termsOfSlice(g.outputs(), int64_t{(g.O + rows() - 1) / rows()} * product().tilesN(), 2 * kWalk));
+    if (inGroups()) sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), kWalk, 256, kGroupBlocks));
+    else if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), kStagePixels, 256, kSpikeBlocks));
+    else sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), 2 * kWalk));
   }
 
   bool spikes() const { return x.dtype == DType::spike; }
@@ -56,35 +55,42 @@ struct Job {
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
   int rows() const { return rounded && g.O > 64 ? 128 : 64; }
   int slices() const { return (g.outputs() + sliced - 1) / sliced; }
+  WeightTiles tiles() const {
+    const auto up = [](int n, int to) { return (n + to - 1) / to; };
+    const int columnBlocks = g.taps() * up(g.C, 32);
+    if (inGroups()) return {g.O / 64, g.C / 64};
+    if (spikes()) return {up(g.O, kSpikeRows), up(columnBlocks, kSpikeWarps)};
+    return {up(g.O, rows()), up(columnBlocks, 4)};
+  }
+  int64_t blocks() const { return tiles().count() * slices(); }
   int inputC() const { return isUnfolded ? static_cast<int>(unfoldedChannels(picture)) : g.C; }
   int64_t inputCount() const { return isUnfolded ? int64_t{g.outputs()} * inputC() : count(x); }
 
   GroupWeights groupWeights() const {
-    return {g, PixelOrder(g, false), nullptr, x.data, sliced, nullptr};
+    return {g, PixelOrder(g, false), nullptr, x.data, sliced, nullptr, tiles()};
   }
   SpikeWeights spikeWeights() const {
     const bool byPosition = g.P * g.Q <= kFewPositions && g.N % kStagePixels == 0;
-    return {g, PixelOrder(g, byPosition), nullptr, count(gy), static_cast<const uint32_t*>(x.data), sliced, nullptr};
+    return {g, PixelOrder(g, byPosition), nullptr, count(gy), static_cast<const uint32_t*>(x.data), sliced, nullptr, tiles()};
   }
-  WeightProduct product() const { return {g, PixelOrder(g, false), nullptr, count(gy), nullptr, inputC(), inputCount(), sliced, nullptr}; }
+  WeightProduct product() const { return {g, PixelOrder(g, false), nullptr, count(gy), nullptr, inputC(), inputCount(), sliced, nullptr, tiles()}; }
 
   template <class F>
   void runSpikes(const SpikeWeights& p) const {
     static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
-    launch(call, spikeWeightKernel<F>, Grid(int64_t{p.tilesM()} * p.tilesN() * slices(), kSpikeThreads, F::kSharedBytes), p);
+    launch(call, spikeWeightKernel<F>, Grid(blocks(), kSpikeThreads, F::kSharedBytes), p);
   }
   template <class F>
   void runAs(const WeightProduct& p) const {
-    const int64_t tilesM = (g.O + F::kRows - 1) / F::kRows;
     static_assert(F::kStages >= 2 && F::kSharedBytes <= kMostShared);
-    launch(call, weightProductKernel<F>, Grid(tilesM * p.tilesN() * slices(), kThreads, F::kSharedBytes), p);
+    launch(call, weightProductKernel<F>, Grid(blocks(), kThreads, F::kSharedBytes), p);
   }
 
   void run(const void* gyParts, const void* xParts, float* sums) const {
     if (inGroups()) {
       GroupWeights p = groupWeights();
       p.gy = static_cast<const Bf16*>(gyParts), p.x = xParts, p.sums = sums;
-      return launch(call, spikes() ? groupWeightKernel<true> : groupWeightKernel<false>, Grid(int64_t{p.tiles()} * slices(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
+      return launch(call, spikes() ? groupWeightKernel<true> : groupWeightKernel<false>, Grid(blocks(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
     }
     if (spikes()) {
       SpikeWeights p = spikeWeights();

@@ -26,11 +26,10 @@ struct WeightProduct {
   int64_t xPart;
   int sliced;        // pixels of a slice, a multiple of 64
   float* sums;       // [slice][O][tap][C]
+  WeightTiles tiles;
 
   SPIKELOOM_HD int words() const { return (g.C + 31) / 32; }
   SPIKELOOM_HD int columnBlocks() const { return g.taps() * words(); }
-  SPIKELOOM_HD int tilesN() const { return (columnBlocks() + 3) / 4; }
-  SPIKELOOM_HD int slices() const { return (g.outputs() + sliced - 1) / sliced; }
 };
 
 template <int kFactorParts, int kHeight>
