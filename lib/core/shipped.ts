@@ -1,5 +1,5 @@
 // Files that come with the package.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,4 +15,11 @@ export function orShipped(path: string): string {
   const own = join(PACKAGE_ROOT, path);
   const isShipped = /^(recipes|datasets)[/\\]/.test(normalize(path)) && existsSync(own);
   return isShipped && !existsSync(path) ? own : path;
+}
+
+/** The recipes that come with the package, as orShipped() takes them. */
+export function shippedRecipes(): string[] {
+  const folder = join(PACKAGE_ROOT, 'recipes');
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  return files.filter((file) => file.endsWith('.yaml')).map((file) => `recipes/${file}`);
 }

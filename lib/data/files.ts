@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
+import { isFolder } from '../core/file-kind.ts';
 
 /** A data file that is missing, damaged or of another format. */
 export class DataError extends SpikeloomError {
@@ -50,6 +51,7 @@ export function readDataFile(file: string, maxBytes: number): Buffer {
 /** What hides the files of a folder, if anything does. */
 function folderNote(folder: string): string {
   if (!existsSync(folder)) return ' (no such folder)';
+  if (!isFolder(folder)) return ' (a file, not a folder)';
   try {
     accessSync(folder, constants.X_OK);
     return '';

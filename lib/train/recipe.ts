@@ -5,7 +5,7 @@ import { type Document, isNode, LineCounter, parse, parseDocument, stringify } f
 import { SpikeloomError } from '../core/errors.ts';
 import { nearestKey } from '../core/nearest-key.ts';
 import { needArguments } from '../core/options.ts';
-import { orShipped } from '../core/shipped.ts';
+import { orShipped, shippedRecipes } from '../core/shipped.ts';
 import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
 
 /** Recipes are short; more than this is not a recipe. */
@@ -110,7 +110,9 @@ function readRecipe(file: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
   } catch (error) {
     if (error instanceof SpikeloomError) throw error;
-    throw new SpikeloomError(`cannot read the recipe ${file}: ${(error as Error).message}`, { cause: error });
+    const isLost = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const remedy = isLost ? `. These recipes ship: ${shippedRecipes().join(', ')}` : '';
+    throw new SpikeloomError(`cannot read the recipe ${file}: ${(error as Error).message}${remedy}`, { cause: error });
   }
 }
 

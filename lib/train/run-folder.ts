@@ -82,19 +82,21 @@ export function openRun(folder: string): RunFolder {
   return { name: basename(resolve(folder)), settings, paths, metrics: new MetricsLog(paths.metrics) };
 }
 
+/** Refuses a folder that is not there, or is not a run's: it lacks that file of one. */
+export function needRunFile(folder: string, file: string): void {
+  const remedy = 'Give the folder of a run, such as runs/NAME-0001';
+  if (!isFolder(folder)) throw new SpikeloomError(`there is no run folder ${folder}. ${remedy}`);
+  if (!existsSync(file))
+    throw new SpikeloomError(`${folder} is not a run folder: it has no ${basename(file)}. ${remedy}`);
+}
+
 /**
  * The settings of a run; nothing in its folder is touched.
  * @throws SpikeloomError as {@link openRun}
  */
 export function readSettings(folder: string): Settings {
   const { settings } = runPaths(folder);
-  if (!isFolder(folder))
-    throw new SpikeloomError(`there is no run folder ${folder}. Give the folder of a run, such as runs/NAME-0001`);
-  if (!existsSync(settings)) {
-    throw new SpikeloomError(
-      `${folder} is not a run folder: it has no settings.yaml. Give the folder of a run, such as runs/NAME-0001`,
-    );
-  }
+  needRunFile(folder, settings);
   try {
     return loadRecipe(settings);
   } catch (error) {

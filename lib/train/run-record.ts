@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import { type DataDescription, readDataDescription } from './data-description.ts';
 import { type MetricsRecord, readMetrics } from './metrics-log.ts';
-import { runPaths } from './run-folder.ts';
+import { needRunFile, runPaths } from './run-folder.ts';
 
 export interface RunRecord {
   folder: string;
@@ -41,11 +41,7 @@ function readObject(path: string): Record<string, unknown> {
 /** @throws SpikeloomError where the folder is not one of a run, or a file in it is damaged */
 export function readRun(folder: string): RunRecord {
   const paths = runPaths(folder);
-  if (!existsSync(paths.metrics)) {
-    throw new SpikeloomError(
-      `${folder} is not a run folder: it has no metrics.jsonl. Give the folder of a run, such as runs/NAME-0001`,
-    );
-  }
+  needRunFile(folder, paths.metrics);
   const settings = [paths.settings, join(folder, 'training.json')].find(existsSync);
   return {
     folder,

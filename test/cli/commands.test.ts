@@ -30,7 +30,10 @@ describe('spikeloom', function () {
       { args: ['summary', '--jsno'], says: /^spikeloom: unknown option '--jsno'/ },
       { args: ['summary', 'recipes/cifar10.yaml', 'model.widht=3'], says: /did you mean 'model.width'\?/ },
       { args: ['summary', 'recipes/cifar10.yaml', 'lr=fast'], says: /'optimizer.lr' .* must be number >= 0/ },
-      { args: ['summary', 'recipes/none.yaml'], says: /cannot read the recipe recipes\/none.yaml/ },
+      {
+        args: ['summary', 'recipes/none.yaml'],
+        says: /cannot read the recipe recipes\/none.yaml: ENOENT.*These recipes ship: .*recipes\/quickstart.yaml/,
+      },
       { args: ['verify', 'x', '--dtype', 'f16'], says: /argument 'f16' is invalid/ },
     ];
     const outcomes = await Promise.all(wrong.map(({ args }) => spikeloom(args)));

@@ -67,7 +67,7 @@ describe('spikeloom where something is wrong', function () {
       [['data', 'show', 'recipes/quickstart.yaml', '--steps', '3'], 2, /--steps is for recordings/],
       [['eval', run, '--weights', 'worst'], 2, /argument 'worst' is invalid/],
       [['eval', missing], 2, /there is no run folder/],
-      [['report', missing], 2, /is not a run folder/],
+      [['report', missing], 2, /there is no run folder .*Give the folder of a run/],
       [['report', damaged], 2, /metrics.jsonl:2: a metrics line is one JSON object/],
       [['report', run, '--out', folder], 1, /there is a folder of that name/],
       [['compare', run], 2, /two runs or more/],

@@ -161,6 +161,10 @@ describe('data: MNIST-like folders', () => {
     expect(error.message).to.include('datasets/README.md');
   });
 
+  it('says that it was given a file', () => {
+    expect(() => mnist('package.json')).to.throw(DataError, 'package.json (a file, not a folder) lacks');
+  });
+
   it('says where it may not look', function () {
     if (process.getuid?.() === 0) this.skip();
     const root = fresh();
