@@ -37,10 +37,17 @@ function writePictures(folder: string, images: number): void {
   writeRecords(join(folder, 'test_batch.bin'), each, 6);
 }
 
-function shown({ at_s, late_ms, ran_ms, no_core_ms }: Late): string {
-  const times =
-    ran_ms === undefined ? '' : `: ran ${ran_ms.toFixed(1)} ms, had no core for ${no_core_ms!.toFixed(1)} ms`;
-  return `  ${late_ms.toFixed(1)} ms at ${at_s.toFixed(2)} s${times}`;
+/** Of a delay, what the thread spent neither running nor waiting for a core: it slept, or the whole machine stood still. */
+const stillMs = ({ late_ms, ran_ms = late_ms, no_core_ms = 0 }: Late) => Math.max(0, late_ms - ran_ms - no_core_ms);
+
+function shown(late: Late): string {
+  const { at_s, late_ms, ran_ms, no_core_ms } = late;
+  const parts = [
+    `ran ${ran_ms?.toFixed(1)}`,
+    `had no core for ${no_core_ms?.toFixed(1)}`,
+    `neither for ${stillMs(late).toFixed(1)}`,
+  ];
+  return `  ${late_ms.toFixed(1)} ms at ${at_s.toFixed(2)} s${ran_ms === undefined ? '' : `: ${parts.join(', ')}`}`;
 }
 
 export async function latenessCommand(recipe: string, overrides: string[], options: LatenessOptions): Promise<void> {
