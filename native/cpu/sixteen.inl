@@ -11,6 +11,7 @@ using Floats = __m512;
 using Words = __m512i;
 using Lanes = __mmask16;
 using Halves = __m256i;
+
 SPIKELOOM_SIXTEEN Floats loadFloats(const float* p) { return _mm512_loadu_ps(p); }
 SPIKELOOM_SIXTEEN Floats loadFloats(const float* p, Lanes lanes) { return _mm512_maskz_loadu_ps(lanes, p); }
 SPIKELOOM_SIXTEEN void storeFloats(float* p, Floats x) { _mm512_storeu_ps(p, x); }
@@ -152,7 +153,9 @@ SPIKELOOM_SIXTEEN Halves loadHalves(const void* p, Lanes lanes) {
 SPIKELOOM_SIXTEEN Words widen(Halves x) {
   return {_mm256_cvtepu16_epi32(_mm256_castsi256_si128(x)), _mm256_cvtepu16_epi32(_mm256_extracti128_si256(x, 1))};
 }
-SPIKELOOM_SIXTEEN Floats mulAdd16(Floats a, Floats b, Floats c) { return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)}; }
+SPIKELOOM_SIXTEEN Floats mulAdd16(Floats a, Floats b, Floats c) {
+  return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
 template <int n>
 SPIKELOOM_SIXTEEN Words shiftLeft(Words x) {
   return {_mm256_slli_epi32(x.low, n), _mm256_slli_epi32(x.high, n)};
@@ -241,7 +244,7 @@ SPIKELOOM_SIXTEEN Floats loadRounded(const float* p, int64_t n, bool rounded) {
 SPIKELOOM_SIXTEEN Words loadPairs(const Bf16* p, int64_t n) { return {loadHalves(p, firstLanes(n)), loadHalves(p + 16, firstLanes(n - 16))}; }
 #endif
 
-// Vectors of the level in such blocks: so many make up 32 numbers.
+// Vectors of the level in the same kernels: so many make up 32 numbers.
 constexpr int kParts = 32 / kLanes<float>;
 typedef int32_t IntVec __attribute__((vector_size(kVectorBytes)));
 typedef int16_t ShortVec __attribute__((vector_size(kVectorBytes)));

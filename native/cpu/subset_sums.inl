@@ -5,7 +5,7 @@
 //
 //   sums[r][w] += sum over groups g of n bits of  tables[g][r][bits n g .. n g + n-1 of words[w]]
 constexpr int kSubsetRows = 4, kSubsetBits = kVectorBytes == 64 ? 4 : 3, kSubsetGroups = (32 + kSubsetBits - 1) / kSubsetBits;  // groups of a word
-constexpr int64_t kSubsetSums = 1 << kSubsetBits, kSubsetTable = kSubsetSums * kSubsetRows;                                   // numbers of a group's tables
+constexpr int64_t kSubsetSums = 1 << kSubsetBits, kSubsetTable = kSubsetSums * kSubsetRows;  // numbers of a table, of a group's tables
 constexpr int64_t kSubsetWords = kVectorBytes == 64 ? 64 : 16;  // of the largest tile
 
 #if SPIKELOOM_LEVEL_NOW >= 2
@@ -57,7 +57,10 @@ inline void storeSubsetSums(const Subset& x, int64_t tables, float* to, int64_t 
   const __m256 has[3] = {(__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31), (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 30), 31),
                          (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 29), 31)};
   const auto those = [&](int64_t i, int n) __attribute__((always_inline)) { return _mm256_and_ps(_mm256_set1_ps(x.numbers[i + n]), has[n]); };
-  for (int64_t i = 0; i < tables; i++, to += step) _mm256_storeu_ps(to, _mm256_add_ps(_mm256_add_ps(those(3 * i, 0), those(3 * i, 1)), those(3 * i, 2)));
+  for (int64_t i = 0; i < tables; i++, to += step) {
+    const __m256 two = _mm256_add_ps(those(3 * i, 0), those(3 * i, 1));
+    _mm256_storeu_ps(to, _mm256_add_ps(two, those(3 * i, 2)));
+  }
 }
 
 SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool, Floats sum) {

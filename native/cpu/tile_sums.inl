@@ -34,7 +34,8 @@ __attribute__((noinline)) void addQuarter(Floats (*sums)[2], int half, const uin
 #pragma GCC unroll 4
   for (int r = 0; r < 4; r++) low[r] = sums[r][half].low, high[r] = sums[r][half].high;
   for (int64_t k = 0; k < steps; k++, a += aStep, b += 32) {
-    const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)), second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 8));
+    const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b));
+    const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 8));
 #pragma GCC unroll 4
     for (int r = 0; r < 4; r++) {
       const __m256i x = _mm256_set1_epi32(static_cast<int>(a[r * aRow]));

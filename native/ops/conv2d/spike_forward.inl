@@ -23,7 +23,9 @@ struct SpikeForward {
   int64_t words() const { return spikeWords(p.sourceC); }
   int64_t tables() const { return p.sourceC / 32 * kSubsetGroups + ceilDivide(p.sourceC % 32, kSubsetBits); }  // of a tap
   int64_t tableSize() const { return p.taps() * tables() * kSubsetTable; }
-  int64_t place(int64_t group, int64_t h, int64_t w) const { return ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages; }
+  uint32_t* place(int64_t group, int64_t h, int64_t w) const {
+    return bits + ((group * p.sourceH + h) * p.sourceW + w) * words() * kSpikeImages;
+  }
 
   // Rows of pixels or parts of one, so that an image's pixels of a window follow each other.
   static Tasks tasks(const Product& p) {
@@ -39,7 +41,7 @@ struct SpikeForward {
     parallelFor(job.call, job.tasks.groups * p.sourceH, [&](int64_t task, int) {
       const int64_t group = task / p.sourceH, h = task % p.sourceH, n0 = group * kSpikeImages;
       const uint32_t* from = as<uint32_t>(job.source) + (n0 * p.sourceH + h) * p.sourceW * words();
-      uint32_t* to = bits + place(group, h, 0);
+      uint32_t* to = place(group, h, 0);
       const int64_t lanes = job.least(kSpikeImages, p.N - n0);
       for (int64_t k = 0; k < p.sourceW * words(); k++, to += kSpikeImages) {
         for (int64_t lane = 0; lane < lanes; lane++) to[lane] = from[lane * step + k];
@@ -60,23 +62,24 @@ struct SpikeForward {
         const int64_t left = p.sourceC - c, tablesOfRow = job.least(kSubsetNumberTables, ceilDivide(left, kSubsetBits));
         for (int64_t r = 0; r < kSubsetRows; r++) {
           const float* from = rows + r * step + c;
+          const auto numbers = loadSubset(from, r < there ? left : 0, rounded);
           __builtin_prefetch(from + kAhead);
-          storeSubsetSums(loadSubset(from, r < there ? left : 0, rounded), tablesOfRow, to + r * kSubsetSums, kSubsetTable);
+          storeSubsetSums(numbers, tablesOfRow, to + r * kSubsetSums, kSubsetTable);
         }
         to += tablesOfRow * kSubsetTable;
       }
     }
   }
 
-  // The sums of four outputs for images of the group: [pixel][32 outputs][64 images].
+  // The sums of four outputs for 16 P images of the group, from `lane` on: [pixel][32 outputs][64 images].
   template <int P>
-  __attribute__((noinline)) void sumTile(const uint32_t* bitsOfGroup, const Reads& reads, const float* tables, float* to) const {
+  __attribute__((noinline)) void sumTile(int64_t group, int64_t lane, const Reads& reads, const float* tables, float* to) const {
     const int64_t whole = p.sourceC / 32, rest = this->tables() - whole * kSubsetGroups, tapTables = this->tables() * kSubsetTable;
     for (int64_t pixel = 0; pixel < reads.pixels(); pixel++, to += 32 * kSpikeImages) {
       SubsetTile<P> tile;
       tile.clear();
       for (const Read& read : reads.of(pixel)) {
-        const uint32_t* from = bitsOfGroup + place(0, read.h, read.w);
+        const uint32_t* from = place(group, read.h, read.w) + lane;
         const float* table = tables + read.tap * tapTables;
         for (int64_t i = 0; i < read.n; i++) {
           for (int64_t k = 0; k < whole; k++, from += kSpikeImages, table += kSubsetGroups * kSubsetTable) tile.add(table, from, kSubsetGroups);
@@ -108,8 +111,7 @@ struct SpikeForward {
     for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kSubsetRows) {
       makeTables(column * 32 + o, tables);
       for (int64_t lane = 0; lane < a.lanes; lane += kSubsetWords) {
-        const uint32_t* from = bits + place(a.n0 / kSpikeImages, 0, 0) + lane;
-        withVectors(a.lanes - lane, [&]<int P>() { sumTile<P>(from, reads, tables, sums + o * kSpikeImages + lane); });
+        withVectors(a.lanes - lane, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, lane, reads, tables, sums + o * kSpikeImages + lane); });
       }
     }
     float* turned = sums + kSpikePixels * kSums;

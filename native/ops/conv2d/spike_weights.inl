@@ -6,7 +6,7 @@
 // The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 16
 // outputs and a slice of the windows of up to 32 pixels; it makes the tables of a window for all of its outputs, and
 // adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on the shapes alone.
-constexpr int64_t kGradientOutputs = 16, kGradientPixels = 32, kGradientTasks = 16;
+constexpr int64_t kGradientOutputs = 16, kGradientPixels = kVectorBytes == 64 ? 32 : 16, kGradientTasks = 16;
 
 // Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of
 // pairs.
@@ -86,13 +86,6 @@ struct SpikeGradient {
   static constexpr int64_t kPixelTables = kSubsetGroups * kSubsetTable;
   static constexpr int64_t kBlockTables = kGradientPixels * kPixelTables + kSubsetTable;  // not a power of two: the first cache takes few of those
 
-  // Output gradients of an image, those of 16 outputs; 0 where there is no such image.
-  Floats loadImage(int64_t at, int64_t n, bool there) const {
-    if (!there) return allFloats(0);
-    __builtin_prefetch(gradientsAt(at + kAhead * g.O));
-    return loadGradients(at, n);
-  }
-
 #if SPIKELOOM_LEVEL_NOW >= 2
   // Of a pixel of a group, for 16 outputs: [4 outputs][pixel of the window][four images][output][16 sums]; `to` is the
   // pixel's.
@@ -101,7 +94,10 @@ struct SpikeGradient {
     int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
     for (int64_t i = 0; i < n; i += kSubsetBits, to += kSubsetTable) {
       __m512 images[kSubsetBits];
-      for (int64_t k = 0; k < kSubsetBits; k++, at += step) images[k] = loadImage(at, g.O - o, i + k < n);
+      for (int64_t k = 0; k < kSubsetBits; k++, at += step) {
+        images[k] = i + k < n ? loadGradients(at, g.O - o) : _mm512_setzero_ps();
+        if (i + k < n) __builtin_prefetch(gradientsAt(at + kAhead * g.O));
+      }
       transposeQuarters(images);
       for (int64_t r = 0; r < kSubsetRows; r++) storeSubsetSums(images[r], 4, to + r * kSubsetSums, kBlockTables);
     }
@@ -118,13 +114,16 @@ struct SpikeGradient {
   // The same of three images and their 8 sums.
   void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
     const int64_t n = lanes(group), step = g.P * g.Q * g.O;
-    const int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
+    int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
     Subset outputs[16];
-    for (int64_t half = 0; half < kLanesPerGroup; half += 16) {
+    for (int64_t i = 0; i < kLanesPerGroup; i += 16) {
       Words images[16];
-      for (int64_t i = 0; i < 16; i++) images[i] = asWords(loadImage(at + (half + i) * step, g.O - o, half + i < n));
+      for (int64_t k = 0; k < 16; k++, at += step) {
+        images[k] = asWords(i + k < n ? loadGradients(at, g.O - o) : allFloats(0));
+        if (i + k < n) __builtin_prefetch(gradientsAt(at + kAhead * g.O));
+      }
       transpose16(images);
-      for (int64_t r = 0; r < 16; r++) storeFloats(outputs[r].numbers + half, asFloats(images[r]));
+      for (int64_t r = 0; r < 16; r++) storeFloats(outputs[r].numbers + i, asFloats(images[r]));
     }
     for (int64_t r = 0; r < 16; r++) {
       outputs[r].numbers[kSubsetNumbers] = 0;
