@@ -36,11 +36,12 @@ class GroupLoader {
  public:
   // `units` from number `first` on.
   __device__ GroupLoader(const PixelProduct& product, const PixelPlace* places, const PixelTap* taps, int width, int first, int units)
-      : p_(product), at_(product, taps, first), left_(units), weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
+      : p_(product), at_(product, taps, first), left_(units), source_(static_cast<const char*>(product.source) + (F::kSpikes ? 0 : threadIdx.x % 8 * 16)),
+        weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
       const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 8 + i * (kThreads / 8)];
-      source_[i] = place.source, inside_[i] = place.taps;
+      begin_[i] = place.source * product.steps, inside_[i] = place.taps;
     }
   }
 
@@ -56,26 +57,25 @@ class GroupLoader {
 
  private:
   static constexpr int kMine = F::kSpikes ? 1 : F::kPixels * 8 / kThreads;  // pixels of a thread
+  static constexpr int kUnitBytes = F::kSpikes ? 8 : kGroupTerms * 2;
 
+  // All of a thread's pixels move alike. Where a copy is not valid, its address is not looked at.
   __device__ void loadSource(unsigned char* to) const {
+    const int moved = at_.tap.moved * p_.steps + at_.step;
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
       const bool valid = (inside_[i] & at_.tap.bits) == at_.tap.bits;
-      const int64_t unit = static_cast<int64_t>(source_[i] + at_.tap.moved) * p_.steps + at_.step;
-      if constexpr (F::kSpikes) {
-        if (threadIdx.x < F::kPixels) copyAsync8(to + threadIdx.x * 8, static_cast<const SpikeWords*>(p_.source) + unit, valid);
-      } else {
-        const Bf16* from = static_cast<const Bf16*>(p_.source) + unit * kGroupTerms + threadIdx.x % 8 * 8;
-        copyAsync16Kept(to + tilePlace(threadIdx.x / 8 + i * (kThreads / 8), threadIdx.x % 8), from, valid);
-      }
+      const char* from = source_ + static_cast<int64_t>(begin_[i] + moved) * kUnitBytes;
+      if constexpr (!F::kSpikes) copyAsync16Kept(to + tilePlace(threadIdx.x / 8 + i * (kThreads / 8), threadIdx.x % 8), from, valid);
+      else if (threadIdx.x < F::kPixels) copyAsync8(to + threadIdx.x * 8, from, valid);
     }
   }
 
   const PixelProduct& p_;
   TapWalk at_;
   int left_;
-  const char* weights_;
-  int source_[kMine];
+  const char *source_, *weights_;
+  int begin_[kMine];  // the units of x or gy that the pixels begin to read at: 2^31 of them are more than a GPU has
   uint32_t inside_[kMine];
 };
 
