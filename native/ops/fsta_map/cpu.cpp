@@ -1,7 +1,7 @@
 // The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two
 // vectors of images, so borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out
 // anew for it, [channel][h][w][image], with zeros left and right; groups of images follow each other, so that this copy
-// stays small. Per call M (O q^2 k^2 numbers) and K (O n^2 per class) are made once, K axis by axis: first the sums
+// stays small. Per call M (O q^2 k^2 numbers) and E (O n^2 per class) are made once, E axis by axis: first the sums
 // over the columns inside, then over the rows. S and gF are read once, and from their copies n times per row.
 #define SPIKELOOM_FILE "ops/fsta_map/cpu.cpp"
 #include "cpu/levels.h"
@@ -114,7 +114,7 @@ void mixFilters(const Call& call, const MapSizes& s, const T* basis, const T* w,
   });
 }
 
-// K[class,f] = sum over d inside of M[d,f-d] for `channels` channels of M. sums[y][i][class of columns][x]: over the
+// E[class,f] = sum over d inside of M[d,f-d] for `channels` channels of M. sums[y][i][class of columns][x]: over the
 // columns alone.
 template <class T>
 void makeKernels(const Call& call, int64_t channels, const ClassKernels<T>& kernels, const T* mixed, T* sums) {
@@ -150,13 +150,13 @@ void mapTile(const ImageGroup<T>& in, const ClassKernels<T>& kernels, int64_t fi
   const int64_t x0 = std::max<int64_t>(0, R - (w + N - 1)), x1 = std::min(n, R + in.W - w);
   Vec<T> acc[N][NV] = {};
   for (int64_t channel = 0; channel < in.channels; channel++) {
-    const T* K[N];
-    for (int m = 0; m < N; m++) K[m] = kernels.row(firstKernel + channel, kernels.rows.of(h), 0) + kernels.columns.of(w + m) * n;
+    const T* E[N];
+    for (int m = 0; m < N; m++) E[m] = kernels.row(firstKernel + channel, kernels.rows.of(h), 0) + kernels.columns.of(w + m) * n;
     for (int64_t y = y0; y < y1; y++) {
       const T* pixel = in.row(channel, h + y - R) + (w + x0 - R) * (NV * L);
       for (int64_t f = y * step + x0; f < y * step + x1; f++, pixel += NV * L) {
         for (int m = 0; m < N; m++) {
-          const Vec<T> k = splat(K[m][f]);
+          const Vec<T> k = splat(E[m][f]);
           for (int v = 0; v < NV; v++) acc[m][v] = mulAdd(k, load(pixel + (m * NV + v) * L), acc[m][v]);
         }
       }
@@ -239,7 +239,7 @@ void addRow(const BorderClasses<>& columns, int64_t n, const T* gF, const T* S, 
   }
 }
 
-// Adds a group's part of gK: one task per channel, class of rows and row of taps. About 512 pixels are summed in T, the
+// Adds a group's part of gE: one task per channel, class of rows and row of taps. About 512 pixels are summed in T, the
 // rest in double.
 template <class T>
 void addKernelGradients(const Call& call, const ImageGroup<T>& gF, const ImageGroup<T>& S, const ClassKernels<double>& kernels) {
@@ -278,8 +278,8 @@ inline ClassSpan classesWith(const BorderClasses<>& axis, int64_t d) {
 
 // gw[o,d] from gM[o,d], which is gathered from the classes with d inside: over the rows, then over the columns.
 template <class T>
-void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double>& gK, const T* basis, T* gw) {
-  const int64_t inner = s.k * s.k, size = gK.rowSize();
+void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double>& gE, const T* basis, T* gw) {
+  const int64_t inner = s.k * s.k, size = gE.rowSize();
   double* transposed = scratch<double>(call, 0, 1, inner * s.K);
   for (int64_t i = 0; i < s.K; i++) {
     for (int64_t e = 0; e < inner; e++) transposed[e * s.K + i] = static_cast<double>(basis[i * inner + e]);
@@ -288,12 +288,12 @@ void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double
     const int64_t y = task % s.q, channel = task / s.q;
     double* gM = scratch<double>(call, thread, 0, s.q * inner + size + s.K);
     double *over = gM + s.q * inner, *sums = over + size;
-    const ClassSpan rows = classesWith(gK.rows, y);
+    const ClassSpan rows = classesWith(gE.rows, y);
     for (int64_t i = 0; i < s.k; i++) {
-      addRows(gK.row(channel, rows.begin, y + i), rows.end - rows.begin, gK.n * size, size, over);
+      addRows(gE.row(channel, rows.begin, y + i), rows.end - rows.begin, gE.n * size, size, over);
       for (int64_t x = 0; x < s.q; x++) {
-        const ClassSpan columns = classesWith(gK.columns, x);
-        addRows(over + columns.begin * gK.n + x, columns.end - columns.begin, gK.n, s.k, gM + x * inner + i * s.k);
+        const ClassSpan columns = classesWith(gE.columns, x);
+        addRows(over + columns.begin * gE.n + x, columns.end - columns.begin, gE.n, s.k, gM + x * inner + i * s.k);
       }
     }
     for (int64_t x = 0; x < s.q; x++) {
@@ -328,12 +328,12 @@ void fstaMapGrad(const Call& call) {
   const MapSizes s(gF, call.tensors[2], call.tensors[3]);
   const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
   ClassKernels<T> kernels(s.H, s.W, s.k, s.n(), nullptr);
-  ClassKernels<double> gK(s.H, s.W, s.q, s.n(), nullptr);
-  const int64_t gradients = s.O * gK.channelStep(), sumsSize = s.O * s.q * s.k * kernels.rowSize();
-  gK.data = scratch<double>(call, 0, 3, gradients + 2 * mixedSize + s.O * kernels.channelStep() + sumsSize);
-  std::fill_n(gK.data, gradients, 0.0);
+  ClassKernels<double> gE(s.H, s.W, s.q, s.n(), nullptr);
+  const int64_t gradients = s.O * gE.channelStep(), sumsSize = s.O * s.q * s.k * kernels.rowSize();
+  gE.data = scratch<double>(call, 0, 3, gradients + 2 * mixedSize + s.O * kernels.channelStep() + sumsSize);
+  std::fill_n(gE.data, gradients, 0.0);
   if (gS.data) {
-    T *mixed = reinterpret_cast<T*>(gK.data + gradients), *turned = mixed + mixedSize;
+    T *mixed = reinterpret_cast<T*>(gE.data + gradients), *turned = mixed + mixedSize;
     kernels.data = turned + mixedSize;
     mixFilters(call, s, basis, as<T>(call.tensors[3]), mixed);
     parallelFor(call, s.O * inner, [=](int64_t task, int) {
@@ -354,9 +354,9 @@ void fstaMapGrad(const Call& call) {
     if (gS.data) mapImages(call, grads, kernels, 1, first, images, as<T>(gS));
     if (!gw.data) return;
     maps.fill(call, as<T>(S), first, images);
-    addKernelGradients(call, grads, maps, gK);
+    addKernelGradients(call, grads, maps, gE);
   });
-  if (gw.data) unmixFilters(call, s, gK, basis, as<T>(gw));
+  if (gw.data) unmixFilters(call, s, gE, basis, as<T>(gw));
 }
 
 SPIKELOOM_KERNEL(kFstaMap, fstaMap)

@@ -1,17 +1,17 @@
 // FSTA's frequencies and what is learned over them, two zero-padded convolutions as one:
 //
-//   F[b,o] = sum over k of w[o,k] (*) (basis[k] (*) S[b])
+//   F[b,o] = sum over filters i of w[o,i] (*) (basis[i] (*) S[b])
 //          = sum over offsets d of w with p+d inside the picture, and e of basis, of M[o,d,e] S[b,p+d+e]        at pixel p
-//   M[o,d,e] = sum over k of w[o,k,d] basis[k,e]
+//   M[o,d,e] = sum over i of w[o,i,d] basis[i,e]
 //
 // Which d are inside depends on how near p is to the border alone, for rows and columns apart: pixels with the same d
 // form a class, at most q x q of them, and each class has one kernel of n x n, n = q+k-1:
 //
-//   K[o,class,f] = sum over d inside for the class of M[o,d,f-d]          F[b,o,p] = sum over f of K[o,class of p,f] S[b,p+f]
+//   E[o,class,f] = sum over d inside for the class of M[o,d,f-d]          F[b,o,p] = sum over f of E[o,class of p,f] S[b,p+f]
 //
 // Gradients: gS is the same map with the convolutions in the other order, M'[d,e] = M[-e,-d], summed over o.
-//   gK[o,class,f] = sum over b and p in class of gF[b,o,p] S[b,p+f];  gM[o,d,e] = sum over the classes with d inside of gK[o,class,d+e];
-//   gw[o,k,d] = sum over e of gM[o,d,e] basis[k,e].  The basis is constant and has none.
+//   gE[o,class,f] = sum over b and p in class of gF[b,o,p] S[b,p+f];  gM[o,d,e] = sum over the classes with d inside of gE[o,class,d+e];
+//   gw[o,i,d] = sum over e of gM[o,d,e] basis[i,e].  The basis is constant and has none.
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"

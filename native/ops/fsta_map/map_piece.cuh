@@ -1,6 +1,6 @@
-// A piece of F or gS: out of w and basis, M in tiles of 3 x 4; its sums over the d that are inside for the row; and K for each class of
+// A piece of F or gS: out of w and basis, M in tiles of 3 x 4; its sums over the d that are inside for the row; and E for each class of
 // columns. All blocks do so anew, beside the copy of the rows around theirs, so that a map is one launch. Then a warp has 4 pixels side by
-// side and a lane a picture: the lanes read the same numbers of K, and each a row of its picture in vectors.
+// side and a lane a picture: the lanes read the same numbers of E, and each a row of its picture in vectors.
 #pragma once
 #include "ops/fsta_map/rows.cuh"
 
@@ -119,7 +119,7 @@ __device__ void foldRows(const MapJob<T>& job, const Piece& piece, const T* mixe
   }
 }
 
-// kernels[class][row][tap] = K: the sum over the dx inside for a class of columns.
+// kernels[class][row][tap] = E: the sum over the dx inside for a class of columns.
 template <class T>
 __device__ void foldColumns(const MapJob<T>& job, const Piece& piece, const T* folded, T* kernels) {
   const BorderClasses<int> classes = job.classes();
@@ -155,7 +155,7 @@ struct WarpPlace {
   }
 };
 
-// Adds to the sums of the tile's pixels what K has for a picture's rows; kClasses is 1 where all four are of one class.
+// Adds to the sums of the tile's pixels what E has for a picture's rows; kClasses is 1 where all four are of one class.
 template <int kClasses, class T>
 __device__ __forceinline__ void addTaps(const Pieces& s, const Piece& piece, const WarpPlace& warp, const T* picture,
                                         const T* const (&kernels)[kTile], T (&sums)[kTile]) {
@@ -168,15 +168,15 @@ __device__ __forceinline__ void addTaps(const Pieces& s, const Piece& piece, con
 #pragma unroll 4
     for (int tap = 0; tap < s.taps; tap += kTile) {
       const Vector<T> right = read(row, vector + tap / kTile + 1);
-      Vector<T> K[kClasses];
+      Vector<T> E[kClasses];
 #pragma unroll
-      for (int c = 0; c < kClasses; c++) K[c] = vectorAt(kernels[c] + row * s.taps + tap);
+      for (int c = 0; c < kClasses; c++) E[c] = vectorAt(kernels[c] + row * s.taps + tap);
 #pragma unroll
       for (int x = 0; x < kTile; x++) {
 #pragma unroll
         for (int m = 0; m < kTile; m++) {
           const T value = x + m < kTile ? left.at[(x + m) % kTile] : right.at[(x + m) % kTile];
-          sums[m] = multiplyAdd(K[kClasses == 1 ? 0 : m].at[x], value, sums[m]);
+          sums[m] = multiplyAdd(E[kClasses == 1 ? 0 : m].at[x], value, sums[m]);
         }
       }
       left = right;
