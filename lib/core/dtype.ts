@@ -33,6 +33,19 @@ export function hostArray(dtype: DType, size: number): HostArray {
   }
 }
 
+/**
+ * The same in shared memory, which V8 does not count: large arrays that it counts call its garbage collector.
+ * @throws OutOfMemoryError where there is no room
+ */
+export function sharedArray(dtype: DType, size: number): HostArray {
+  const Kind = hostArrays[dtype] as new (buffer: SharedArrayBuffer) => HostArray;
+  try {
+    return new Kind(new SharedArrayBuffer(size * hostArrays[dtype].BYTES_PER_ELEMENT));
+  } catch (error) {
+    throw new OutOfMemoryError(`out of memory: no room for an array of ${size} elements of ${dtype}`, { cause: error });
+  }
+}
+
 /** What numbers of a type may be, where not all are. */
 const HOLDS: Partial<Record<DType, string>> = {
   u8: 'whole numbers from 0 to 255',

@@ -1,6 +1,7 @@
 // The state of a run in one safetensors file: everything that an exact continuation needs.
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
+import { sharedArray } from '../core/dtype.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import type { HostArray, Tensor } from '../core/index.ts';
 import {
@@ -95,8 +96,8 @@ export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot
   const held = tensorsOf(net, optimizer);
   const arrays: HostArray[] = [];
   for (const [name, tensor] of held) {
-    const room = former?.[name]?.data as HostArray | undefined;
-    const array = await (room ? readInto(tensor, room) : tensor.array());
+    const room = (former?.[name]?.data as HostArray | undefined) ?? sharedArray(tensor.dtype, tensor.size);
+    const array = await readInto(tensor, room);
     arrays.push(array);
     if (await onlyFinite(array)) continue;
     throw new SpikeloomError(

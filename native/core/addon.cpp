@@ -87,6 +87,19 @@ Engine::~Engine() {
 
 int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
 
+// The memory of a typed array, shared or not.
+template <class T>
+T* elementsOf(const Napi::Value& value, size_t* count) {
+  napi_typedarray_type type;
+  void* data = nullptr;
+  size_t length = 0;
+  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    refuse(value.Env(), "a typed array is needed");
+  }
+  if (count) *count = length;
+  return static_cast<T*>(data);
+}
+
 #include "core/addon_tensors.inl"
 
 #include "core/addon_transfers.inl"

@@ -1,18 +1,5 @@
 // Decoders of event recordings for JavaScript: a part of addon.cpp, which includes it within its namespace.
 
-// The memory of a typed array, shared or not.
-template <class T>
-T* elementsOf(const Napi::Value& value, size_t* count) {
-  napi_typedarray_type type;
-  void* data = nullptr;
-  size_t length = 0;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
-    refuse(value.Env(), "a typed array is needed");
-  }
-  if (count) *count = length;
-  return static_cast<T*>(data);
-}
-
 // useLargePages(array), of an array that was not touched yet.
 Napi::Value useLargePages(const Napi::CallbackInfo& info) {
   const auto array = info[0].As<Napi::TypedArray>();

@@ -40,7 +40,7 @@ Napi::Value write(const Napi::CallbackInfo& info) {
   transfer->tensor = view;
   if (!info[1].IsUndefined()) {
     const auto array = info[1].As<Napi::TypedArray>();
-    const char* data = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    const char* data = elementsOf<const char>(array, nullptr);
     if (!info[2].IsUndefined()) {
       transfer->tensor = partOf(info.Env(), view, integer(info[2]), array.ByteLength());
     } else if (array.ByteLength() != hostBytes(view)) {
@@ -81,7 +81,7 @@ Napi::Value ask(Engine& engine, Device& device, Transfer::Kind kind, const Tenso
   if (into.IsTypedArray()) {
     const auto array = into.As<Napi::TypedArray>();
     read->into = Napi::Persistent(static_cast<const Napi::Object&>(array));
-    read->transfer.into = static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    read->transfer.into = elementsOf<char>(array, nullptr);
   }
   Napi::ThreadSafeFunction answers = engine.answers;
   read->transfer.done = [answers, read](Transfer*) {

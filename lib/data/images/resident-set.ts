@@ -108,7 +108,7 @@ export async function residentSet(set: ImageSet, dtype: RealType, device: Device
   try {
     made.setLabels(set.labels);
     for (let first = 0; first < set.count; first += rows) {
-      made.setImages(first, set.images.slice(first * row, (first + rows) * row)); // a copy out of shared memory
+      made.setImages(first, set.images.subarray(first * row, (first + rows) * row));
       await nextTurn();
     }
   } catch (error) {
