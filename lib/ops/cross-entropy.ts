@@ -21,6 +21,11 @@ export function lossOptions(name: string, options: LossOptions): Required<LossOp
 
 /** Which kind of target the labels are: classes (i32) or one number for every class. */
 export function targetInput(labels: Tensor): { labels: Tensor } | { target: Tensor } {
+  if (labels.dtype !== 'i32' && labels.shape.length === 1) {
+    throw new SpikeloomError(
+      `labels are classes, i32 [B], as in tensor(Int32Array.of(3, 1)), or a weight for every class, [B,K]; not ${describe(labels)}`,
+    );
+  }
   return labels.dtype === 'i32' ? { labels } : { target: labels };
 }
 

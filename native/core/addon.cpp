@@ -135,7 +135,7 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
         index = home;
         device = &engine.device(home);
       }
-      if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; move them to one with to()");
+      if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; make them on one, as in tensor(data, { device })");
       if (call.tensors[i].dtype == DType::f64) real = DType::f64;
     }
     if (!device) refuse(env, ops()[op].name + ": no tensor was given");

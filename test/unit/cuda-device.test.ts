@@ -120,6 +120,12 @@ describe('a CUDA device', function () {
     one.dispose();
   });
 
+  it('does not compute with a tensor of the CPU', () => {
+    expect(() => add(zeros([2]), zeros([2], 'f32', device('cuda')))).to.throw(
+      /^add: the tensors live on different devices; make them on one, as in tensor\(data, \{ device \}\)$/,
+    );
+  });
+
   it('of a number that does not exist is refused with how many there are', () => {
     expect(() => device('cuda:99')).to.throw(
       /'cuda:99' cannot be opened: there is no GPU 'cuda:99': this machine has \d+/,

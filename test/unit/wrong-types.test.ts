@@ -44,6 +44,10 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     () => api.bceWithLogits(zeros([2, 3]), wrong([0, 1])),
     /^bceWithLogits: 'labels' is a tensor, not Array$/,
   ],
+  'classes as real numbers': [
+    () => api.crossEntropy(zeros([2, 3]), tensor([1, 2])),
+    /^labels are classes, i32 \[B\], as in tensor\(Int32Array.of\(3, 1\)\), .*; not f32\[2\]$/,
+  ],
   'dropout without a counter': [
     () => ops.dropout(frames(), none, { p: 0.5, seed: 1 }),
     /^dropout: 'counter' is a tensor/,
