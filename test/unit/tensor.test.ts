@@ -17,6 +17,7 @@ import {
   zeros,
 } from '../../lib/core/index.ts';
 import { native } from '../../lib/core/native.ts';
+import { readInto } from '../../lib/core/tensor.ts';
 import { add } from '../../lib/ops/add.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
@@ -68,6 +69,18 @@ describe('tensors', () => {
         made.dispose();
       }
     }
+  });
+
+  it('are written from shared memory and read into it, from any offset', async () => {
+    using t = zeros([3, 2]);
+    const shared = new Float32Array(new SharedArrayBuffer(40), 8, 6);
+    shared.set([1, 2, 3, 4, 5, 6]);
+    t.set(shared);
+    expect([...(await t.array())]).to.deep.equal([1, 2, 3, 4, 5, 6]);
+    t.setRows(1, shared.subarray(0, 2));
+    const into = new Float32Array(new SharedArrayBuffer(40), 4, 6);
+    expect([...(await readInto(t, into))]).to.deep.equal([1, 2, 1, 2, 5, 6]);
+    expect([...into]).to.deep.equal([1, 2, 1, 2, 5, 6]);
   });
 
   it('refuse rows that are none', () => {
