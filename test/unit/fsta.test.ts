@@ -247,10 +247,7 @@ describe('fsta', () => {
     expect(wrong({ freq1: two })).to.throw(SpikeloomError, /one map, 'freq1' makes 2; add 'freq2'/);
     expect(wrong({ freq1: even })).to.throw(SpikeloomError, /'freq1' holds square filters of odd size/);
     expect(wrong({ freq1: nine })).to.throw(SpikeloomError, /2401 numbers of 'basis' are not 9 square filters/);
-    expect(wrong({ time: three })).to.throw(
-      SpikeloomError,
-      /fstaSteps: dimension T is 2 elsewhere but 3 in 'weight'/,
-    );
+    expect(wrong({ time: three })).to.throw(SpikeloomError, /fstaSteps: dimension T is 2 elsewhere but 3 in 'weight'/);
     expect(wrong({ freq2: two })).to.throw(SpikeloomError, /'freq2' makes 2; give it one output/);
     expect(wrong({ freq2: hidden })).to.throw(SpikeloomError, /conv2d: dimension C/);
     free([x, ...Object.values(params), ...made]);
