@@ -71,7 +71,8 @@ export class Philox {
   readonly #words = new Uint32Array(4);
   #used = 4;
   #exhausted = false;
-  #spare = Number.NaN;
+  /** The second value of a pair, or NaN; in an array, since V8 allocates every real number that a field is given. */
+  readonly #spare = Float64Array.of(Number.NaN);
 
   constructor(key: Uint32Array, counter: Uint32Array) {
     this.#key = key;
@@ -85,7 +86,7 @@ export class Philox {
     this.#counter[3] = third;
     this.#used = 4;
     this.#exhausted = false;
-    this.#spare = Number.NaN;
+    this.#spare[0] = Number.NaN;
   }
 
   /** Uniform on the integers [0, 2^32). One word. */
@@ -106,15 +107,31 @@ export class Philox {
    * u2). The second value of a pair is kept for the next call. Four words a pair.
    */
   normal(): number {
-    if (!Number.isNaN(this.#spare)) {
-      const spare = this.#spare;
-      this.#spare = Number.NaN;
+    const spare = this.#spare[0]!;
+    if (!Number.isNaN(spare)) {
+      this.#spare[0] = Number.NaN;
       return spare;
     }
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
     const angle = 2 * Math.PI * this.uniform();
-    this.#spare = radius * Math.sin(angle);
+    this.#spare[0] = radius * Math.sin(angle);
     return radius * Math.cos(angle);
+  }
+
+  /**
+   * Fills an array with normals times `scale`, those that as many calls of normal() would give: without the garbage that
+   * numbers make which one function returns to another.
+   */
+  fillNormal(values: Float32Array | Float64Array, scale: number): void {
+    let at = 0;
+    if (values.length > 0 && !Number.isNaN(this.#spare[0])) values[at++] = scale * this.normal();
+    for (; at + 1 < values.length; at += 2) {
+      const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+      const angle = 2 * Math.PI * this.uniform();
+      values[at] = scale * (radius * Math.cos(angle));
+      values[at + 1] = scale * (radius * Math.sin(angle));
+    }
+    if (at < values.length) values[at] = scale * this.normal();
   }
 
   /**

@@ -18,6 +18,6 @@ export function fillInitial(values: Float32Array | Float64Array, name: string, i
     return;
   }
   const random = philox(seed, STREAM.init, hashName(name), hashName(`${name}\0`));
-  if ('std' in init) for (let i = 0; i < values.length; i++) values[i] = init.std * random.normal();
+  if ('std' in init) random.fillNormal(values, init.std);
   else for (let i = 0; i < values.length; i++) values[i] = init.bound * (2 * random.uniform() - 1);
 }

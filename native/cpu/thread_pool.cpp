@@ -17,6 +17,7 @@ namespace spikeloom {
 namespace {
 
 constexpr int kSpins = 4000;  // about 50 us before a thread goes to sleep
+constexpr size_t kTrimmed = size_t{256} << 10;  // bytes of scratch that go back to the system when more are needed
 constexpr int kSharesPerThread = 8;  // of the tasks that are left, one at a time is taken
 
 inline void pause() {
@@ -128,6 +129,7 @@ void* CpuContext::scratch(int thread, int slot, size_t bytes) {
   Buffer& buffer = buffers_[static_cast<size_t>(thread * kSlots + slot)];
   if (buffer.bytes < bytes) {
     std::free(buffer.data);
+    if (buffer.bytes >= kTrimmed) trimHeap();
     buffer = {};
     void* data = allocatePages(bytes);
     if (!data) throw std::bad_alloc();

@@ -117,6 +117,25 @@ describe('random: distributions', () => {
     expect(sample.slice(0, 2)).to.deep.equal([radius * Math.cos(angle), radius * Math.sin(angle)]);
   });
 
+  it('fillNormal gives the values of as many calls of normal, times the scale, wherever it begins', () => {
+    for (const [before, count] of [
+      [0, 0],
+      [0, 1],
+      [0, 8],
+      [1, 0],
+      [1, 1],
+      [1, 7],
+      [3, 6],
+    ] as const) {
+      const [filled, drawn] = [philox(9, 4), philox(9, 4)];
+      for (const draws of [filled, drawn]) take(before, () => draws.normal());
+      const values = new Float64Array(count);
+      filled.fillNormal(values, 0.5);
+      expect([...values], `${count} after ${before}`).to.deep.equal(take(count, () => 0.5 * drawn.normal()));
+      expect(filled.normal()).to.equal(drawn.normal());
+    }
+  });
+
   it('below(n) redraws instead of folding the incomplete last run', () => {
     // With n = 3 * 2^30 a quarter of all words must be redrawn; folding would double the share of values below 2^30.
     const n = 3 * 2 ** 30;
