@@ -24,23 +24,14 @@ export function needDtype(dtype: DType): void {
     throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${String(dtype)}'`);
 }
 
-/** An array of `size` elements. @throws OutOfMemoryError where there is no room */
-export function hostArray(dtype: DType, size: number): HostArray {
-  try {
-    return new hostArrays[dtype](size);
-  } catch (error) {
-    throw new OutOfMemoryError(`out of memory: no room for an array of ${size} elements of ${dtype}`, { cause: error });
-  }
-}
-
 /**
- * The same in shared memory, which V8 does not count: large arrays that it counts call its garbage collector.
+ * An array of `size` elements. Shared memory is not counted by V8, whose garbage collector large arrays otherwise call.
  * @throws OutOfMemoryError where there is no room
  */
-export function sharedArray(dtype: DType, size: number): HostArray {
-  const Kind = hostArrays[dtype] as new (buffer: SharedArrayBuffer) => HostArray;
+export function hostArray(dtype: DType, size: number, { shared = false } = {}): HostArray {
+  const Kind = hostArrays[dtype] as { new (memory: number | SharedArrayBuffer): HostArray; BYTES_PER_ELEMENT: number };
   try {
-    return new Kind(new SharedArrayBuffer(size * hostArrays[dtype].BYTES_PER_ELEMENT));
+    return new Kind(shared ? new SharedArrayBuffer(size * Kind.BYTES_PER_ELEMENT) : size);
   } catch (error) {
     throw new OutOfMemoryError(`out of memory: no room for an array of ${size} elements of ${dtype}`, { cause: error });
   }

@@ -1,7 +1,7 @@
 // The state of a run in one safetensors file: everything that an exact continuation needs.
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
-import { sharedArray } from '../core/dtype.ts';
+import { hostArray } from '../core/dtype.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import type { HostArray, Tensor } from '../core/index.ts';
 import {
@@ -96,7 +96,8 @@ export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot
   const held = tensorsOf(net, optimizer);
   const arrays: HostArray[] = [];
   for (const [name, tensor] of held) {
-    const room = (former?.[name]?.data as HostArray | undefined) ?? sharedArray(tensor.dtype, tensor.size);
+    const room =
+      (former?.[name]?.data as HostArray | undefined) ?? hostArray(tensor.dtype, tensor.size, { shared: true });
     const array = await readInto(tensor, room);
     arrays.push(array);
     if (await onlyFinite(array)) continue;
