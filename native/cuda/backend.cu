@@ -128,6 +128,7 @@ void* createContext(int32_t device, Status* status) {
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
   Context* context = new Context{device, stream, new HostSide};
   context->hasGroups = properties.major == 9;
+  context->startsEarly = properties.major >= 9;
   if (openTrouble(*context, status)) return context;
   destroyContext(context);
   return nullptr;
@@ -161,7 +162,7 @@ void copyIn(void* data, void* to, const void* host, size_t bytes, Status* status
 void copyOut(void* data, void* host, const void* from, size_t bytes, Status* status) {
   Context& context = *static_cast<Context*>(data);
   if (!enter(context, status)) return;
-  if (bytes > 0 && !check(status, cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return;
+  if (bytes > 0 && !check(status, cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, context.streamForOthers()), "copying")) return;
   if (check(status, cudaStreamSynchronize(context.stream), "the work queued before this")) reportTrouble(context, status);
 }
 

@@ -55,6 +55,7 @@ struct ChannelRows {
 
 template <class Read>
 __global__ void channelSumsKernel(ChannelGrid g, Read read, double* parts) {
+  waitForKernelsBefore();
   constexpr int K = Read::kSums, V = Read::kVector;
   __shared__ ChannelRows<V> shared;
   const ChannelPlace at(g);
@@ -153,6 +154,7 @@ __device__ void mergeSums(int64_t block, const double* parts, int64_t chunks, in
 
 template <int K, class Finish>
 __global__ void __launch_bounds__(kMostMergeThreads) mergeSumsKernel(const double* parts, int64_t chunks, int64_t C, Finish finish) {
+  waitForKernelsBefore();
   mergeSums<K>(blockIdx.x, parts, chunks, C, finish);
 }
 
@@ -188,6 +190,7 @@ struct ReadChannels {
 // many times the result as the thread has pixels.
 template <class Read>
 __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
+  waitForKernelsBefore();
   using T = typename Read::Real;
   constexpr int V = Read::kVector;
   __shared__ ChannelRows<V> means, squares;
@@ -235,6 +238,7 @@ __global__ void channelMomentsKernel(ChannelGrid g, Read read, double* parts) {
 // once, and what is taken off is at most as many times the result as there are parts.
 template <class Part, class Finish>
 __global__ void __launch_bounds__(kMostMergeThreads) mergeMomentsKernel(const Part* parts, int64_t pixels, int64_t length, int chunks, int64_t C, Finish finish) {
+  waitForKernelsBefore();
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kMergedChannels + threadIdx.x % kMergedChannels;
   const int rows = static_cast<int>(blockDim.x) / kMergedChannels, row = static_cast<int>(threadIdx.x) / kMergedChannels;
   const int count = c < C ? chunks : 0;

@@ -8,6 +8,7 @@ namespace spikeloom::cuda {
 
 template <class F>
 __global__ void forEachKernel(int64_t n, F body) {
+  waitForKernelsBefore();
   for (int64_t i = threadOfGrid(); i < n; i += threadsOfGrid()) body(i);
 }
 
@@ -56,6 +57,7 @@ struct Bodies {
 
 template <class F>
 __global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F> bodies) {
+  waitForKernelsBefore();
   const auto piece = bodies.pieceOf(blockIdx.x);
   const F& body = bodies.body[piece.which];
   const int64_t first = piece.begin + threadIdx.x;

@@ -31,6 +31,7 @@ __device__ __forceinline__ uint32_t gatherWord(uint32_t bits, uint32_t c) {
 // kWhole: there are kHeld steps, and neither v0 nor last.
 template <class T, class S, int N, int kHeld, bool kWhole>
 __global__ void __launch_bounds__(kThreads) fireKernel(Current<T, S, N> current, FireRest<T> all, PixelTiles<N> tiles) {
+  waitForKernelsBefore();
   const PixelPlace<N> at(tiles, blockIdx.x);
   const uint32_t steps = kWhole ? kHeld : current.steps, c = at.tile * tiles.group + at.slot;
   uint32_t p = at.begin + (at.steps() - 1) * at.rows, i;

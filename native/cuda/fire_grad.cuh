@@ -177,6 +177,7 @@ __device__ void writePart(const Totals<T, N, kHeld>& totals, uint32_t steps, dou
 // wanted; the gate is multiplied with where there is none, too: it is 1 then.
 template <class T, class S, class A, int N, int kHeld, bool kWhole, bool kUsual>
 __global__ void __launch_bounds__(kThreads, kWhole ? 2 : 1) fireGradKernel(Current<T, S, N> current, FireGradient<T, S, A> all, PixelTiles<N> tiles) {
+  waitForKernelsBefore();
   const uint32_t steps = kWhole ? kHeld : current.steps, lastFirst = (steps - 1) / kHeld * kHeld;
   if (!kWhole) clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);

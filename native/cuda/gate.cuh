@@ -177,6 +177,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) finishGateKernel(ChannelTotals<T> channels, int64_t channelBlocks, MapGradient<T> map,
                                                              GainGradient<T> gain, int64_t pixels, int64_t gains, int64_t blocks, const T* logit,
                                                              GateOut<T> out) {
+  waitForKernelsBefore();
   const int64_t block = blockIdx.x - channelBlocks;
   if (block < 0) return mergeSums<2>(blockIdx.x, channels.parts, channels.count, channels.C, channels);
   if (block < kGateTotals) return putTotal(static_cast<int>(block), gain.parts, blocks, gain.width, logit, out);

@@ -17,7 +17,7 @@ void beginCapture(void* data, Status* status) {
   Context& context = *static_cast<Context*>(data);
   if (!enter(context, status)) return;
   // of this thread only: meanwhile the other one may take memory
-  context.isCapturing = check(status, cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+  context.isCapturing = check(status, cudaStreamBeginCapture(context.streamForOthers(), cudaStreamCaptureModeThreadLocal), "beginning a graph");
 }
 
 void* endCapture(void* data, Status* status) {
@@ -25,7 +25,7 @@ void* endCapture(void* data, Status* status) {
   context.isCapturing = false;
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t made = nullptr;
-  if (!check(status, cudaStreamEndCapture(context.stream, &graph), "ending a graph")) return nullptr;
+  if (!check(status, cudaStreamEndCapture(context.streamForOthers(), &graph), "ending a graph")) return nullptr;
   const bool fine = check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
   cudaGraphDestroy(graph);
   if (!fine) return nullptr;
@@ -35,7 +35,7 @@ void* endCapture(void* data, Status* status) {
 
 void launchCapture(void* data, void* graph, Status* status) {
   const Context& context = *static_cast<Context*>(data);
-  if (enter(context, status)) check(status, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context.stream), "launching a graph");
+  if (enter(context, status)) check(status, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context.streamForOthers()), "launching a graph");
 }
 
 // The wait: the device may still run it.
@@ -72,8 +72,8 @@ void* beginRead(void* data, const void* from, size_t bytes, Status* status) {
   ReadSlot& slot = host.reads[host.nextRead % host.reads.size()];
   slot.bytes = bytes;
   slot.answer = cudaErrorNotReady;
-  if (bytes > 0 && !check(status, cudaMemcpyAsync(slot.memory, from, bytes, cudaMemcpyDeviceToHost, context.stream), "copying")) return nullptr;
-  if (!check(status, cudaEventRecord(slot.done, context.stream), "marking a read")) return nullptr;
+  if (bytes > 0 && !check(status, cudaMemcpyAsync(slot.memory, from, bytes, cudaMemcpyDeviceToHost, context.streamForOthers()), "copying")) return nullptr;
+  if (!check(status, cudaEventRecord(slot.done, context.streamForOthers()), "marking a read")) return nullptr;
   host.nextRead++;
   return &slot;
 }
@@ -107,7 +107,7 @@ void mark(void* data, int64_t number, Status* status) {
     if (!check(status, cudaEventCreate(&event), "making an event")) return;
     marks.push_back(event);
   }
-  check(status, cudaEventRecord(marks[static_cast<size_t>(number)], context.stream), "marking the time");
+  check(status, cudaEventRecord(marks[static_cast<size_t>(number)], context.streamForOthers()), "marking the time");
 }
 
 double secondsBetween(void* context, int64_t first, int64_t second, Status* status) {
@@ -148,13 +148,13 @@ void WriteRing::write(const Context& context, void* data, const void* host, size
 // The place in landing_ is free when that in the pinned memory is: take() has waited for what moved its bytes on.
 bool WriteRing::queueCopy(const Context& context, void* to, const char* pinned, size_t bytes, Status* status) {
   if (bytes < kLarge || !openDetour()) {
-    return check(status, cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, context.stream), "copying");
+    return check(status, cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, context.streamForOthers()), "copying");
   }
   char* landing = landing_ + (pinned - memory_);
   return check(status, cudaMemcpyAsync(landing, pinned, bytes, cudaMemcpyHostToDevice, copies_), "copying") &&
          check(status, cudaEventRecord(arrived_, copies_), "marking a copy") &&
-         check(status, cudaStreamWaitEvent(context.stream, arrived_, 0), "waiting for a copy") &&
-         check(status, cudaMemcpyAsync(to, landing, bytes, cudaMemcpyDeviceToDevice, context.stream), "copying");
+         check(status, cudaStreamWaitEvent(context.streamForOthers(), arrived_, 0), "waiting for a copy") &&
+         check(status, cudaMemcpyAsync(to, landing, bytes, cudaMemcpyDeviceToDevice, context.streamForOthers()), "copying");
 }
 
 bool WriteRing::openDetour() {
@@ -205,7 +205,7 @@ bool WriteRing::keepUntilDone(const Context& context, Status* status) {
     idle_.pop_back();
   }
   pieces_.push_back({taken_, event});
-  return check(status, cudaEventRecord(event, context.stream), "marking a copy");
+  return check(status, cudaEventRecord(event, context.streamForOthers()), "marking a copy");
 }
 
 HostSide::~HostSide() {

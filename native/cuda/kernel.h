@@ -35,8 +35,16 @@ struct Context {
   int64_t scratchMoves = 0;
   bool isCapturing = false;  // what is queued is noted as a graph
   bool hasGroups = false;    // products by groups of warps: see cuda/group_mma.cuh
+  bool startsEarly = false;  // kernels that follow each other overlap: see waitForKernelsBefore()
+  mutable bool isAfterKernel = false;  // what was queued last is a kernel
   Trouble* trouble = nullptr;  // the first one; memory of the host that the device writes
   int32_t* isStopped = nullptr;  // on the device: 1 from a trouble until it is reported; what updates weights leaves them alone meanwhile
+
+  // For what is queued and is no kernel.
+  cudaStream_t streamForOthers() const {
+    isAfterKernel = false;
+    return stream;
+  }
 };
 
 inline Context& contextOf(const Call& call) { return *static_cast<Context*>(call.context); }
@@ -96,19 +104,45 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
   if (grid.blocks > 0x7fffffff) {
     return fail(call.status, "%lld blocks are more than a grid holds; make the batch smaller", static_cast<long long>(grid.blocks));
   }
-  if (!check(call.status, cudaSetDevice(contextOf(call).device), "choosing the GPU")) return;
+  const Context& context = contextOf(call);
+  if (!check(call.status, cudaSetDevice(context.device), "choosing the GPU")) return;
   // Beyond 48 KiB it is to be asked for, and what the kernel declares counts as well.
   if (grid.sharedBytes > 0 &&
       !check(call.status, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.sharedBytes)),
              "asking for shared memory")) {
     return;
   }
+  const bool startsEarly = context.startsEarly && context.isAfterKernel;
+  const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #if defined(__CUDACC__)
-  kernel<<<static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream>>>(arguments...);
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = startsEarly;
+  cudaLaunchConfig_t how = {};
+  how.gridDim.x = blocks;
+  how.blockDim.x = static_cast<unsigned>(grid.threads);
+  how.dynamicSmemBytes = grid.sharedBytes;
+  how.stream = context.stream;
+  how.attrs = &early;
+  how.numAttrs = 1;
+  cudaLaunchKernelEx(&how, kernel, arguments...);
 #else
-  emulated::launch(kernel, static_cast<unsigned>(grid.blocks), grid.threads, grid.sharedBytes, contextOf(call).stream, arguments...);
+  const emulated::Start start = startsEarly ? emulated::Start::early : emulated::Start::late;
+  emulated::launch(kernel, start, blocks, grid.threads, grid.sharedBytes, context.stream, arguments...);
 #endif
+  context.isAfterKernel = true;
   check(call.status, cudaGetLastError(), "launching the kernel");
+}
+
+// The first statement of every kernel. From compute capability 9.0 on a kernel is launched while the last blocks of the
+// one before it still run, which saves the microsecond between them; here it waits until that one is done and what it
+// wrote can be seen, and allows the same to the next one. Before this nothing is read or written but parameters and
+// shared memory.
+__device__ inline void waitForKernelsBefore() {
+#if !defined(__CUDACC__) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900)
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
 }
 
 // The shared memory that the launch asked for, aligned to 16 bytes.

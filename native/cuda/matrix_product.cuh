@@ -95,6 +95,7 @@ __device__ void tileMoments(const T (&values)[4][4], int rows, int lines, int fi
 
 template <class T, class A, class B, class Out>
 __global__ void __launch_bounds__(kThreads, 2) productKernel(ProductShape s, A a, B b, Out out) {
+  waitForKernelsBefore();
   __shared__ T tileA[kDepth][kTile + 1];
   __shared__ T tileB[kDepth][kTile + 1];
   const int tileN = blockIdx.x % s.tilesN(), tileM = blockIdx.x / s.tilesN() % s.tilesM(), slice = blockIdx.x / s.tilesN() / s.tilesM();

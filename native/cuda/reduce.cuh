@@ -47,6 +47,7 @@ __device__ void rangeSums(int64_t begin, int64_t end, const Read& read, double (
 // One block per row: elements row * length to (row + 1) * length, but none from n on.
 template <class Read, class Finish>
 __global__ void rowSumsKernel(int64_t n, int64_t length, Read read, Finish finish) {
+  waitForKernelsBefore();
   const int64_t row = blockIdx.x, begin = row * length, end = begin + length < n ? begin + length : n;
   double sums[Read::kSums] = {};
   rangeSums(begin, end, read, sums);
@@ -113,6 +114,7 @@ using ManyTotals = Bodies<TotalsOf<Read, Finish>, PartEach>;
 
 template <class Read, class Finish>
 __global__ void partsOfManyKernel(const __grid_constant__ ManyTotals<Read, Finish> many) {
+  waitForKernelsBefore();
   const auto piece = many.pieceOf(blockIdx.x);
   double sums[Read::kSums] = {};
   rangeSums(piece.begin, piece.end, many.body[piece.which].read, sums);
@@ -121,6 +123,7 @@ __global__ void partsOfManyKernel(const __grid_constant__ ManyTotals<Read, Finis
 
 template <class Read, class Finish>
 __global__ void totalsOfManyKernel(const __grid_constant__ ManyTotals<Read, Finish> many) {
+  waitForKernelsBefore();
   const int which = static_cast<int>(blockIdx.x);
   const int64_t parts = (which + 1 < many.count ? many.firstBlock[which + 1] : many.blocks) - many.firstBlock[which];
   double sums[Read::kSums] = {};

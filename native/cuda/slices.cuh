@@ -43,6 +43,7 @@ constexpr int kAddElements = kThreads / kAddGroups;
 
 template <class T>
 __global__ void addManySlicesKernel(const T* parts, int64_t size, int slices, T* sums) {
+  waitForKernelsBefore();
   __shared__ double shared[kAddGroups][kAddElements];
   const int column = threadIdx.x % kAddElements, group = threadIdx.x / kAddElements;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kAddElements + column;

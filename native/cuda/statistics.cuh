@@ -79,6 +79,7 @@ __device__ void mergePeaks(const PixelTiles<N>& tiles, const PixelPlace<N>& at, 
 template <class T, class S, int N, bool kAlone>
 __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N> current, PixelTiles<N> tiles, StatisticsParts<T> parts,
                                                                 StatisticsOut<T> out, uint32_t steps) {
+  waitForKernelsBefore();
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const uint32_t t = tiles.repetition(blockIdx.x), computed = steps * tiles.B;
   const PixelPlace<N> at(tiles, blockIdx.x);
@@ -136,6 +137,7 @@ __global__ void __launch_bounds__(kThreads, 2) statisticsKernel(Current<T, S, N>
 template <class T>
 __global__ void __launch_bounds__(kThreads) finishStatistics(StatisticsParts<T> parts, StatisticsOut<T> out, uint32_t tiles, uint32_t chunks,
                                                              int64_t C, int64_t P) {
+  waitForKernelsBefore();
   const int64_t tb = blockIdx.x, computed = gridDim.x;
   double peaks = 0, total = 0;
   for (int64_t c = threadIdx.x; c < C; c += kThreads) {

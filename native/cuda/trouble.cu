@@ -13,7 +13,7 @@ bool openTrouble(Context& context, Status* status) {
   *context.trouble = {};
   if (!check(status, cudaMalloc(&isStopped, sizeof(int32_t)), "taking memory")) return false;
   context.isStopped = static_cast<int32_t*>(isStopped);
-  return check(status, cudaMemsetAsync(isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
+  return check(status, cudaMemsetAsync(isStopped, 0, sizeof(int32_t), context.streamForOthers()), "clearing memory");
 }
 
 void closeTrouble(Context& context) {
@@ -29,7 +29,7 @@ void reportTrouble(Context& context, Status* status) {
   else if (found.kind == Trouble::Kind::number) fail(status, kFiniteRule, found.op, index, found.number);
   else fail(status, kFoundRule, found.op, found.number);
   found = {};
-  check(status, cudaMemsetAsync(context.isStopped, 0, sizeof(int32_t), context.stream), "clearing memory");
+  check(status, cudaMemsetAsync(context.isStopped, 0, sizeof(int32_t), context.streamForOthers()), "clearing memory");
 }
 
 }  // namespace spikeloom::cuda

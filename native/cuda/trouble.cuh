@@ -7,6 +7,7 @@ namespace spikeloom::cuda {
 // One block. Leaves the first place that breaks the rule, unless there is a trouble already.
 template <class Rule>
 __global__ void checkEachKernel(Rule rule, int64_t n, Trouble* trouble, int32_t* isStopped) {
+  waitForKernelsBefore();
   __shared__ int64_t firsts[kThreads];
   int64_t first = n;
   for (int64_t i = threadIdx.x; i < n && first == n; i += kThreads) {

@@ -113,6 +113,7 @@ void checkAccess(uintptr_t at, size_t bytes, Access access, bool isAligned, uint
   if (--machine.stepsLeft < 0) stop("goes on after the most steps that a launch may take; an endless loop?", pc);
   if (isAligned && (at & (bytes - 1)) != 0) stop(text("%s %zu bytes at an address that is no multiple of them", verb(access), bytes), pc);
   if (machine.device.holds(at)) {
+    if (!machine.hasWaited[machine.thread]) stop(text("%s memory of the device before it has waited for the kernels before its own", verb(access)), pc);
     const Allocation* allocation = findAllocation(at, bytes);
     if (!allocation || (allocation->device != machine.deviceNumber && allocation->device != machine.devices)) stopOutside(at, bytes, access, pc);
     return checkRaces(at, bytes, access, false, pc);

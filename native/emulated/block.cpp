@@ -217,6 +217,7 @@ void runBlock(unsigned block) {
   scheduler.atBarrier = scheduler.ended = 0;
   if (machine.hasCopies) forgetCopies();
   machine.hasCopies = false;
+  std::fill_n(machine.hasWaited, machine.threads, !machine.mustWait);
   scheduler.ready.resize(machine.threads);
   std::iota(scheduler.ready.begin(), scheduler.ready.end(), 0u);
   shuffleOrder(scheduler.ready.begin(), scheduler.ready.end());
@@ -268,6 +269,7 @@ dim3 threadIndex() { return {machine.thread, 0, 0}; }
 dim3 blockIndex() { return {machine.block, 0, 0}; }
 dim3 blockSize() { return {machine.threads, 1, 1}; }
 dim3 gridSize() { return {machine.blocks, 1, 1}; }
+void waitForKernelsBefore() { machine.hasWaited[machine.thread] = true; }
 unsigned char* sharedMemory() { return reinterpret_cast<unsigned char*>(machine.dynamic.start); }
 
 int meetBlock(Meeting kind, int predicate, const char* file, int line) {
@@ -309,6 +311,7 @@ std::string runLaunch(const Launch& launch, int device) {
   machine.deviceNumber = device;
   machine.threads = launch.threads;
   machine.blocks = launch.blocks;
+  machine.mustWait = launch.start != Start::usual;
   machine.clock.launch = ++machine.clock.now;
   machine.arguments = {reinterpret_cast<uintptr_t>(launch.arguments), launch.argumentBytes};
   machine.dynamic = {machine.dynamicArena.start + kMostShared, launch.sharedBytes};

@@ -108,11 +108,16 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 // ---- launches
 namespace spikeloom::emulated {
 
+// Whether a kernel may be launched while the one before it still runs. Where that is said of it, yes or no, it may not
+// touch memory of the device before cudaGridDependencySynchronize().
+enum class Start { usual, late, early };
+
 // A launch as it is queued or kept in a graph: `invoke` calls the kernel with the arguments it was given.
 struct Launch {
   const void* kernel;
   unsigned blocks, threads;
   size_t sharedBytes;
+  Start start;
   void (*invoke)(const void* arguments);
   void (*destroy)(void* arguments);
   void* arguments;
@@ -125,17 +130,22 @@ void spoil(cudaStream_t stream, void* data, size_t bytes);
 void submit(cudaStream_t stream, const Launch& launch);
 cudaError_t allowShared(const void* kernel, cudaFuncAttribute attribute, int value);
 
+// As `kernel<<<blocks, threads, sharedBytes, stream>>>(arguments...)`.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), unsigned blocks, int threads, size_t sharedBytes, cudaStream_t stream, Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), Start start, unsigned blocks, int threads, size_t sharedBytes, cudaStream_t stream, Arguments... arguments) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments of a kernel are copied byte by byte");
   struct Held {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   };
   Held* held = new Held{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)};
-  submit(stream, {reinterpret_cast<const void*>(kernel), blocks, static_cast<unsigned>(threads), sharedBytes,
+  submit(stream, {reinterpret_cast<const void*>(kernel), blocks, static_cast<unsigned>(threads), sharedBytes, start,
                   [](const void* data) { std::apply(static_cast<const Held*>(data)->kernel, static_cast<const Held*>(data)->arguments); },
                   [](void* data) { delete static_cast<Held*>(data); }, held, sizeof(Held)});
+}
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), unsigned blocks, int threads, size_t sharedBytes, cudaStream_t stream, Arguments... arguments) {
+  launch(kernel, Start::usual, blocks, threads, sharedBytes, stream, arguments...);
 }
 
 }  // namespace spikeloom::emulated

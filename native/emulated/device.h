@@ -61,6 +61,7 @@ struct Exchange {
 void meetWarp(Meeting kind, unsigned mask, Exchange* exchange, const char* file, int line);
 
 void fence();
+void waitForKernelsBefore();
 enum class Update { add, least, most, both, either, differ, exchange, compare };
 // Does it to `bytes` (4 or 8) at address as one step and returns what was there.
 uint64_t updateAtomically(Update update, void* address, size_t bytes, bool isSigned, uint64_t operand, uint64_t expected = 0);
@@ -133,6 +134,9 @@ inline int __all_sync(unsigned mask, int p, SPIKELOOM_FROM) {
   return static_cast<int>(spikeloom::emulated::vote(spikeloom::emulated::Meeting::all, mask, p, file, line));
 }
 #undef SPIKELOOM_FROM
+
+inline void cudaGridDependencySynchronize() { spikeloom::emulated::waitForKernelsBefore(); }
+inline void cudaTriggerProgrammaticLaunchCompletion() {}
 
 inline void __threadfence() { spikeloom::emulated::fence(); }
 inline void __threadfence_block() {}

@@ -48,6 +48,8 @@ struct Machine {
   unsigned thread = 0, block = 0, threads = 0, blocks = 0;
   int deviceNumber = 0, devices = 0;
   bool hasCopies = false;  // whether a thread of the block has copies under way
+  bool mustWait = false;   // whether threads of this launch have to wait for the kernels before it, and which ones have
+  bool hasWaited[kMostThreads] = {};
 };
 extern Machine machine;
 

@@ -122,7 +122,8 @@ cudaError_t takeFault(int device) {
 void submit(cudaStream_t stream, const Launch& launch) {
   const Guard guard(lock());
   const std::shared_ptr<void> arguments(launch.arguments, launch.destroy);
-  const std::string problem = problemOf(launch);
+  const bool isEarly = launch.start == Start::early;
+  const std::string problem = isEarly && !(stream && stream->endsInKernel) ? "a kernel that begins early follows another one" : problemOf(launch);
   if (!problem.empty()) {
     refuse(cudaErrorInvalidConfiguration, problem + "; kernel " + functionAt(launch.kernel));
     return;
@@ -132,7 +133,9 @@ void submit(cudaStream_t stream, const Launch& launch) {
 
 void spoil(cudaStream_t stream, void* data, size_t bytes) {
   const Guard guard(lock());
+  const bool afterKernel = stream && stream->endsInKernel;
   enqueue(stream, [=](int) { poison(reinterpret_cast<uintptr_t>(data), bytes); });
+  if (stream) stream->endsInKernel = afterKernel;  // a GPU does nothing here
 }
 
 cudaError_t allowShared(const void* kernel, cudaFuncAttribute attribute, int value) {

@@ -67,6 +67,7 @@ struct EmulatedStream {
   std::shared_ptr<spikeloom::emulated::Queue> queue;
   bool isBlocking;                         // work on no stream waits for it
   std::shared_ptr<EmulatedGraph> capture;  // while it is captured
+  bool endsInKernel = false;               // whether a kernel was queued last: the next one may begin early
   bool isOrigin = false;                   // whether the capture began here, and has to end here
   std::thread::id owner{};                 // whom the capture keeps from calls that cannot be captured; nobody: all threads
 };

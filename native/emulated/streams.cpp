@@ -38,6 +38,7 @@ void doQueued(int device, Which which) {
 }
 
 cudaError_t enqueue(EmulatedStream* stream, Work work, bool isKernel) {
+  if (stream) stream->endsInKernel = isKernel;
   if (stream && stream->capture) {
     stream->capture->work.push_back(std::move(work));
   } else if (stream) {
@@ -90,6 +91,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Guard guard(lock());
+  if (stream) stream->endsInKernel = false;
   if (const auto capture = event->capture.lock(); capture && stream) stream->capture = capture;
   else if (event->mark) return enqueue(stream, [mark = event->mark](int) { mark->reach(); });
   return cudaSuccess;
@@ -141,6 +143,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   const Guard guard(lock());
   if (!stream || stream->capture) return refuse(cudaErrorInvalidValue, "a capture begins on a stream of its own that is not being captured");
   stream->capture = std::make_shared<EmulatedGraph>();
+  stream->endsInKernel = false;
   stream->isOrigin = true;
   stream->owner = mode == cudaStreamCaptureModeGlobal ? std::thread::id() : std::this_thread::get_id();
   return cudaSuccess;
@@ -151,7 +154,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream || !stream->isOrigin) return refuse(cudaErrorInvalidValue, "a capture ends on the stream it began on");
   const auto capture = stream->capture;
   for (EmulatedStream* each : streams()) {
-    if (each->capture == capture) each->capture.reset();
+    if (each->capture != capture) continue;
+    each->capture.reset();
+    each->endsInKernel = false;
   }
   stream->isOrigin = false;
   *graph = new EmulatedGraph(std::move(*capture));

@@ -111,6 +111,32 @@ CASE(a_stream_that_does_not_wait_comes_too_early) {
   two.bring(1, 2, false);
   return harness::expect("fine", two.result(), {kNothing, kNothing});
 }
+
+// ---- kernels that may begin before the one ahead of them is done
+
+using spikeloom::emulated::Start;
+
+template <bool kIsRight>
+__global__ void doubled(int* y) {
+  if (kIsRight || threadIdx.x == 0) cudaGridDependencySynchronize();
+  y[threadIdx.x] *= 2;
+}
+template <bool kIsRight>
+std::string afterAnother(Start start, bool behindCopy) {
+  TwoStreams two;
+  two.bring(1, 2, true);
+  spikeloom::emulated::launch(addOne, 1, 2, 0, two.work, two.y.data, 10);
+  if (behindCopy) cudaMemsetAsync(two.y.data, 0, sizeof(int), two.work);
+  spikeloom::emulated::launch(doubled<kIsRight>, start, 1, 2, 0, two.work, two.y.data);
+  const std::string said = harness::outcome(), done = textOf(cudaStreamSynchronize(two.work));
+  return harness::expect(said == "fine" ? done : said, two.y, {22, 24});
+}
+CASE(begins_early_and_waits) { return afterAnother<true>(Start::early, false); }
+CASE(begins_early_and_a_thread_does_not_wait) { return afterAnother<false>(Start::early, false); }
+CASE(could_begin_early_and_a_thread_does_not_wait) { return afterAnother<false>(Start::late, false); }
+CASE(does_not_begin_early) { return afterAnother<false>(Start::usual, false); }
+CASE(begins_early_behind_no_kernel) { return afterAnother<true>(Start::early, true); }
+
 CASE(an_event_stands_for_what_was_before_it) {
   TwoStreams two;
   two.bring(1, 2, true);

@@ -99,6 +99,12 @@ const expected: Record<string, string | RegExp> = {
   what_is_queued_behind_a_fault_is_left_out: fine,
   a_stream_waits_for_another: fine,
   a_stream_that_does_not_wait_comes_too_early: fine,
+  begins_early_and_waits: fine,
+  begins_early_and_a_thread_does_not_wait:
+    /thread 1 reads memory of the device before it has waited for the kernels before its own at runtime\.cu:\d+; kernel doubled<false>/,
+  could_begin_early_and_a_thread_does_not_wait: /thread 1 reads memory of the device before it has waited/,
+  does_not_begin_early: fine,
+  begins_early_behind_no_kernel: /^a kernel that begins early follows another one; kernel doubled<true>/,
   an_event_stands_for_what_was_before_it: fine,
   pinned_memory_that_is_used_again_behind_its_event: fine,
   pinned_memory_that_is_used_again_too_early: fine,

@@ -87,6 +87,7 @@ __device__ __forceinline__ void spikeFactors(const SpikeWords (&words)[2], int s
 
 template <class F, int kMost>
 __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> phases) {
+  waitForKernelsBefore();
   if constexpr (kGroupsCompiled) {
     unsigned char* const shared = sharedTiles();
     PixelPlace* const places = reinterpret_cast<PixelPlace*>(shared + F::kPlaces);
@@ -174,6 +175,7 @@ __device__ __forceinline__ void readFour(const PackTiles& p, int o, int tap, int
 // the tile goes home as it lies in shared memory.
 template <bool kGradient, bool kSpikes>
 __global__ void __launch_bounds__(kThreads) packTilesKernel(PackTiles p) {
+  waitForKernelsBefore();
   constexpr int kTimes = kColumns * kGroupTerms / 8 / kThreads;
   __shared__ __align__(16) unsigned char tile[kTileBytes];
   const int block = blockIdx.x, unit = p.widths.quotient(block), column = p.widths.rest(block) * kColumns;

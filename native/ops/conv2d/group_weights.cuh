@@ -160,6 +160,7 @@ __device__ inline void putGroup(const GroupWeights& p, float* sums, int o0, int 
 
 template <bool kSpikes>
 __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeights p) {
+  waitForKernelsBefore();
   using F = GroupWeightForm;
   if constexpr (kGroupsCompiled) {
     unsigned char* const shared = sharedTiles();

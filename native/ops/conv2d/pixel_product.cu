@@ -38,6 +38,7 @@ __device__ __forceinline__ PixelTarget<LaneSums<F::kTilesM, kTilesN / 4>> target
 
 template <class F, int kMost>
 __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> phases) {
+  waitForKernelsBefore();
   __shared__ PixelPlace places[F::kPixels];
   __shared__ PixelTap taps[kMostTaps * kMostTaps];
   unsigned char* const shared = dynamicShared();
@@ -61,6 +62,7 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
 // Adds what the slices left, and brings it home. Of F only the tile's sizes matter.
 template <class F>
 __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
+  waitForKernelsBefore();
   __shared__ PixelPlace places[F::kPixels];
   const PixelBlock at(phases);
   const PixelProduct& p = phases.at[0];

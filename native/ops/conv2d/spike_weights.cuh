@@ -160,6 +160,7 @@ struct SpikeWeightSums {
 
 template <class F>
 __global__ void __launch_bounds__(kSpikeThreads, F::kParts == 1 ? 2 : 1) spikeWeightKernel(SpikeWeights p) {
+  waitForKernelsBefore();
   unsigned char* const shared = dynamicShared();
   const WeightPlace at(p.tiles, p.g.outputs(), p.sliced);
   const int stages = (at.end - at.first + kStagePixels - 1) / kStagePixels;

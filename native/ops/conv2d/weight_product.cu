@@ -15,6 +15,7 @@ namespace {
 
 template <class F>
 __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct p) {
+  waitForKernelsBefore();
   unsigned char* const shared = dynamicShared();
   const WeightPlace at(p.tiles, p.g.outputs(), p.sliced);
   const int warp = threadIdx.x / 32, row = warp / 4 * (F::kRows / 2), column = warp % 4 * 32;

@@ -21,6 +21,7 @@ __device__ double warpLargest(const T* x, int64_t K) {
 
 template <class T>
 __global__ void crossEntropyKernel(const T* x, ClassTargets<T> target, int64_t rows, T* p, double* losses) {
+  waitForKernelsBefore();
   const int64_t row = threadOfGrid() / 32, K = target.K;
   const int lane = threadIdx.x % 32;
   if (row >= rows) return;  // the whole warp
@@ -63,6 +64,7 @@ void crossEntropy(const Call& call) {
 
 template <class T>
 __global__ void crossEntropyGradKernel(const T* gloss, const T* p, ClassTargets<T> target, int64_t rows, T* gx) {
+  waitForKernelsBefore();
   const int64_t row = threadOfGrid() / 32, K = target.K;
   const int lane = threadIdx.x % 32;
   if (row >= rows) return;  // the whole warp

@@ -64,6 +64,7 @@ struct Parts {
 // In both phases a thread's first reads begin before it waits for what belongs to its picture.
 template <class T, class S, int N, bool kReadsG>
 __global__ void __launch_bounds__(kThreads, kReadsG ? 2 : 3) sumKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, double* parts) {
+  waitForKernelsBefore();
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const PixelPlace<N> at(tiles, blockIdx.x);
   T centre[N], sums[2][N] = {};
@@ -166,6 +167,7 @@ struct LineVector {
 // Phase 2 where every step has its own y: a grid for each.
 template <class T, class S, int N>
 __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
+  waitForKernelsBefore();
   constexpr int kAtOnce = 4;  // pixels whose reads are under way together
   const uint32_t t = tiles.repetition(blockIdx.x);
   const PixelPlace<N> at(tiles, blockIdx.x);
@@ -207,6 +209,7 @@ __global__ void __launch_bounds__(kThreads, 2) writeKernel(CurrentGradient<T, S>
 // Phase 2 where all steps share one y: a thread adds them up.
 template <class T, class S, int N>
 __global__ void __launch_bounds__(kThreads, 2) writeSharedKernel(CurrentGradient<T, S> all, PixelTiles<N> tiles, Line<T> line) {
+  waitForKernelsBefore();
   constexpr int kAtOnce = 2;
   const PixelPlace<N> at(tiles, blockIdx.x);
   const bool hasParts = all.parts();

@@ -22,6 +22,7 @@ struct ClearCount {
 };
 
 __global__ void countEventsKernel(Frames f, int32_t* counts) {
+  waitForKernelsBefore();
   const int64_t frame = blockIdx.x / kParts, part = blockIdx.x % kParts;
   const EventSlice slice = eventSlice(f.bounds, frame % f.B * (f.steps + 1) + frame / f.B, f.E);
   int32_t* mine = counts + frame * f.size();
@@ -32,6 +33,7 @@ __global__ void countEventsKernel(Frames f, int32_t* counts) {
 }
 
 __global__ void largestCountKernel(const int32_t* counts, int64_t size, int32_t* most) {
+  waitForKernelsBefore();
   __shared__ int32_t largest;
   if (threadIdx.x == 0) largest = 0;
   __syncthreads();

@@ -9,6 +9,7 @@ namespace {
 
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) gateKernel(const T* x, GateIn<T> gate, T* y, PixelTiles<N> tiles, uint32_t steps) {
+  waitForKernelsBefore();
   const PixelPlace<N> at(tiles, blockIdx.x);
   for (uint32_t p = at.begin; p < at.end; p += at.rows) {
     if (!at.has(p)) continue;
@@ -29,6 +30,7 @@ __global__ void __launch_bounds__(kThreads) gateKernel(const T* x, GateIn<T> gat
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) gateGradKernel(const T* gy, const T* x, GateIn<T> gate, T* gx, GateParts<T> parts, PixelTiles<N> tiles,
                                                            uint32_t steps) {
+  waitForKernelsBefore();
   clearGainSums(steps);
   const PixelPlace<N> at(tiles, blockIdx.x);
   GateScalars<T> scalars;

@@ -26,6 +26,7 @@ struct FinishDivisors {
 template <class T, bool kShared>
 __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, FilterJob<T> filter, T* rooms, int64_t roomSize, uint32_t maps,
                                                             uint32_t all) {
+  waitForKernelsBefore();
   T* room = kShared ? reinterpret_cast<T*>(dynamicShared()) : rooms + blockIdx.x * roomSize;
   for (uint32_t at = blockIdx.x; at < all; at += gridDim.x) {
     if (at < maps) mapPiece<kShared>(map, at, room);
@@ -38,6 +39,7 @@ __global__ void __launch_bounds__(kThreads, 2) piecesKernel(MapJob<T> map, Filte
 // gw[o,k,d] by way of gM[o,d,e]. A block for each (o,d), with groups of threads along the parts that lie along e.
 template <class T>
 __global__ void __launch_bounds__(kFinishThreads, 1) finishFiltersKernel(FilterJob<T> job, FinishDivisors by) {
+  waitForKernelsBefore();
   __shared__ double shared[kFinishThreads];
   double* gM = reinterpret_cast<double*>(dynamicShared());  // of the whole filter
   const Pieces& s = job.s;

@@ -33,6 +33,7 @@ struct Steps {
 // Blocks lie [image][chunk of its pixels].
 template <class T>
 __global__ void stepsKernel(Steps<T> in, T* a, T* S, uint32_t chunks) {
+  waitForKernelsBefore();
   T* shares = reinterpret_cast<T*>(dynamicShared());
   const uint32_t image = blockIdx.x / chunks, chunk = blockIdx.x - image * chunks;
   const int b = static_cast<int>(image), p = static_cast<int>(chunk * kThreads + threadIdx.x);
@@ -114,6 +115,7 @@ struct StepNumbers {
 
 template <class T>
 __global__ void stepsGradKernel(StepsGradient<T> g) {
+  waitForKernelsBefore();
   const Steps<T>& in = g.in;
   const int steps = in.steps, B = in.B, b = static_cast<int>(blockIdx.x);
   StepNumbers* of = reinterpret_cast<StepNumbers*>(dynamicShared());
@@ -164,6 +166,7 @@ __global__ void stepsGradKernel(StepsGradient<T> g) {
 
 template <class T>
 __global__ void sumImagesKernel(StepsGradient<T> g) {
+  waitForKernelsBefore();
   __shared__ double shared[kWarps];
   const double* part = g.part(static_cast<int>(blockIdx.x));
   double sum = 0;

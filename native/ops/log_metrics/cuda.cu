@@ -7,6 +7,7 @@ namespace {
 
 template <class T>
 __global__ void logMetricsKernel(T* log, int32_t* next, int64_t rows, const T* loss, const int32_t* correct) {
+  waitForKernelsBefore();
   const int64_t row = logRow(*next, rows);
   log[2 * row] = *loss;
   log[2 * row + 1] = static_cast<T>(*correct);

@@ -174,6 +174,7 @@ struct Taking {
 
 template <class T>
 __global__ void takeImagesKernel(Taking<T> t) {
+  waitForKernelsBefore();
   __shared__ Shared shared;
   const int64_t b = blockIdx.x, plane = t.H * t.W, size = t.C * plane;
   const int32_t* program = t.programs + b * t.L;
