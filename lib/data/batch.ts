@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../core/errors.ts';
+import { arrayIn } from './array-in.ts';
 import { type AugmentName, augmentation, batchPrograms, drawPrograms } from './augment/augment.ts';
 import { eventBatches } from './event-sets/event-batches.ts';
 import type { EventSet } from './event-sets/event-set.ts';
@@ -48,9 +49,11 @@ export function batchMaker(source: BatchSource): BatchMaker {
 
 function imageBatches({ set, seed, augment }: BatchSource<ImageSet>): BatchMaker {
   const kind = augmentation(set.name, augment);
-  return async ({ epoch, indices }) => {
+  return async ({ epoch, indices, memory }) => {
     const words = batchPrograms(kind, drawPrograms(kind, [set.height, set.width], seed, epoch), indices, true);
-    const images = await runPrograms(set, pixelsOf(set, indices), words);
+    const pixels = pixelsOf(set, indices);
+    const images = arrayIn(Float32Array, pixels.length, memory);
+    await runPrograms(set, pixels, words, images);
     return { images, labels: indices.map((index) => set.labels[index]!) };
   };
 }

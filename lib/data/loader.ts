@@ -42,6 +42,8 @@ export interface BatchIndices {
   index: number;
   /** Whether it holds 0 and 1 alone, which a network may get as spikes. */
   binary: boolean;
+  /** @internal Where its images are lent: gives them back, for another batch. They are not read any more. */
+  release?: () => void;
 }
 
 export interface Batch extends BatchIndices {
@@ -92,19 +94,26 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
   readonly batches: number;
   readonly #source: BatchSource;
   readonly #makeHere: BatchMaker;
+  readonly #lends: boolean;
+  /** Memory of images that were given back. */
+  #spare: ArrayBuffer[] = [];
   #pool: WorkerPool<BatchJob, BatchArrays> | undefined;
   #closed = false;
   #waitMs = 0;
   #skipped = 0;
 
-  /** @internal use loader(), byteLoader() or a PictureLoader */
-  constructor(set: AnySet, options: LoaderOptions, form: Pick<BatchSource, 'asBytes' | 'asPixels'> = {}) {
+  /**
+   * @internal use loader(), byteLoader() or a PictureLoader
+   * @param form of the samples; where it is given, batches are lent (see BatchIndices.release)
+   */
+  constructor(set: AnySet, options: LoaderOptions, form?: Pick<BatchSource, 'asBytes' | 'asPixels'>) {
     needSet(set);
     if (set.kind === 'images') checkImageSet(set);
     if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
     this.#source = { set, seed, augment, ...form };
+    this.#lends = form !== undefined;
     this.#makeHere = batchMaker(this.#source);
     this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
     if (this.batches === 0) {
@@ -156,6 +165,7 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
   /** Ends the threads; an iteration under way gets an error. The process can exit without it. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#spare = [];
     await this.#pool?.close();
   }
 
@@ -186,7 +196,8 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
       while (queue.length < room) {
         const { value: batch } = plan.next();
         if (!batch) return;
-        const arrays = producer.make({ epoch, batch: batch.index, indices: batch.indices });
+        const memory = this.#spare.pop();
+        const arrays = producer.make({ epoch, batch: batch.index, indices: batch.indices, ...(memory && { memory }) });
         arrays.catch(() => {}); // awaited when its turn comes; an abandoned one is ignored
         queue.push({ batch, arrays });
       }
@@ -207,8 +218,17 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
       }
       this.#skipped += made.skipped?.length ?? 0;
       fill(producer, ahead);
-      yield { ...made, ...batch } as Batch | ByteBatch | PixelBatch as B;
+      const lent = this.#lends ? { release: this.#takeBack(made.images) } : {};
+      yield { ...made, ...batch, ...lent } as Batch | ByteBatch | PixelBatch as B;
     }
+  }
+
+  #takeBack({ buffer }: BatchArrays['images']): () => void {
+    let isLent = true;
+    return () => {
+      if (isLent && !this.#closed) this.#spare.push(buffer);
+      isLent = false;
+    };
   }
 
   #producer(): Producer {
@@ -221,7 +241,11 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
     }
     if (!this.#pool || this.#pool.failure) this.#pool = new WorkerPool(WORKER, this.#source, this.options.workers);
     const pool = this.#pool;
-    return { make: (job) => pool.run(job), hold: () => pool.hold(), release: () => pool.release() };
+    return {
+      make: (job) => pool.run(job, job.memory && [job.memory]),
+      hold: () => pool.hold(),
+      release: () => pool.release(),
+    };
   }
 
   /** @internal */
@@ -258,7 +282,7 @@ export function loader(set: AnySet, options: LoaderOptions): Loader {
 
 /**
  * @internal A loader whose batches are bytes where the set has a unit and their numbers are small enough; the same
- * numbers in the same order.
+ * numbers in the same order. They are lent, see BatchIndices.release.
  */
 export const byteLoader = (set: AnySet, options: LoaderOptions): BatchFeed<Batch | ByteBatch> =>
   new Loader<Batch | ByteBatch>(set, options, { asBytes: true });

@@ -51,8 +51,8 @@ export class WorkerPool<Job, Result> {
     return this.#failure;
   }
 
-  /** Sends a job to the thread with the fewest jobs. */
-  run(job: Job): Promise<Result> {
+  /** Sends a job to the thread with the fewest jobs, and with it, as its own, the memory of `transfer`. */
+  run(job: Job, transfer: ArrayBuffer[] = []): Promise<Result> {
     if (this.#failure) return Promise.reject(this.#failure);
     const load = this.#workers.map(() => 0);
     for (const { worker } of this.#waiting.values()) load[worker]! += 1;
@@ -60,7 +60,7 @@ export class WorkerPool<Job, Result> {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { worker, resolve, reject });
-      this.#workers[worker]!.postMessage({ id, job } satisfies PoolRequest<Job>);
+      this.#workers[worker]!.postMessage({ id, job } satisfies PoolRequest<Job>, transfer);
     });
   }
 

@@ -53,6 +53,8 @@ export interface BatchJob {
   /** Number of the batch in its epoch, from 0. */
   batch: number;
   indices: Int32Array<ArrayBuffer>;
+  /** Where the images may be put: memory of an earlier batch that its consumer has given back. */
+  memory?: ArrayBuffer;
 }
 
 /** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B]. */

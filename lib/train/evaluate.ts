@@ -109,6 +109,7 @@ async function* readings(steps: EvaluationSteps, batches: AsyncIterable<AnyBatch
   const queue: Promise<Reading>[] = [];
   for await (const batch of batches) {
     queue.push((await steps.queue(batch)).reading);
+    batch.release?.(); // it was copied when it was queued
     if (queue.length > AHEAD) yield await queue.shift()!;
   }
   for (const reading of queue) yield await reading;

@@ -183,6 +183,7 @@ export class Run implements AsyncIterable<EpochReport> {
     let { images } = position;
     const settle = async () => {
       const numbers = await queued[0]!.done.catch((e) => this.#explain(e, queued, source, optimizer, steps));
+      last?.release?.();
       last = queued.shift()!.batch;
       images += last.size;
       stopwatch();
@@ -199,7 +200,10 @@ export class Run implements AsyncIterable<EpochReport> {
     if (signal?.aborted) return false;
     await this.#net.device.finish();
     stopwatch();
-    if (!last || (await allFinite(this.#net))) return true;
+    if (!last || (await allFinite(this.#net))) {
+      last?.release?.();
+      return true;
+    }
     const fact = `epoch ${position.epoch + 1}: parameters and running statistics must stay finite, but are not at its end`;
     throw await divergence(this.#net, last, fact, optimizer.lr);
   }

@@ -1,6 +1,7 @@
 // Batches of frames from recordings in a cache: read, unpacked, cut into slices, counted by eventFrames(), augmented.
-import { scope, tensor } from '../../core/tensor.ts';
+import { readInto, scope, tensor } from '../../core/tensor.ts';
 import { eventFrames } from '../../ops/event-frames.ts';
+import { arrayIn, Scratch } from '../array-in.ts';
 import { frameAugmenter } from '../augment/frame-augment.ts';
 import type { BatchSource } from '../batch.ts';
 import { COLUMNS, RecordingFile } from '../events/cache.ts';
@@ -56,50 +57,68 @@ function unpackGroup(set: EventSet, file: RecordingFile, rows: readonly Row[], e
   return bounds;
 }
 
-/** Queues the counting of recordings; [T,b,2,H,W] when it is done. */
-async function countFrames(set: EventSet, events: Int32Array, bounds: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+/** Queues the counting of recordings, which fills `frames` [T,b,2,H,W]. */
+async function countFrames(
+  set: EventSet,
+  events: Int32Array,
+  bounds: Int32Array,
+  frames: Float32Array<ArrayBuffer>,
+): Promise<void> {
   const on = loaderDevice();
   const shape = [bounds.length / (set.steps + 1), set.steps + 1];
-  const frames = scope(() =>
+  using counted = scope(() =>
     eventFrames(tensor(events, { device: on }), tensor(bounds, { shape, device: on }), {
       ...set.frame,
       size: [set.height, set.width],
     }),
   );
-  try {
-    return (await frames.array()) as Float32Array<ArrayBuffer>;
-  } finally {
-    frames.dispose();
-  }
+  await readInto(counted, frames);
 }
 
-/** The frames of a batch [T,B,2,H,W]; while some recordings are counted, the next ones are read. */
-async function batchFrames(set: EventSet, indices: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+/** What is needed while the frames of a batch are made. */
+class FrameScratch {
+  readonly events = new Scratch<Int32Array<ArrayBuffer>>(Int32Array);
+  readonly frames = new Scratch<Float32Array<ArrayBuffer>>(Float32Array);
+  /** The groups' frames, one group behind the other. */
+  readonly parts = new Scratch<Float32Array<ArrayBuffer>>(Float32Array);
+}
+
+/** Fills `images` with the frames of a batch [T,B,2,H,W]; while some recordings are counted, the next ones are read. */
+async function fillFrames(
+  set: EventSet,
+  indices: Int32Array,
+  images: Float32Array<ArrayBuffer>,
+  scratch: FrameScratch,
+): Promise<void> {
   const rows = Array.from(indices, (i) => [...set.recordings.subarray(i * COLUMNS, (i + 1) * COLUMNS)] as Row);
   const groups = groupsOf(rows);
-  const events = new Int32Array(Math.max(1, ...groups.map((group) => group.events)));
-  const counting: Promise<Float32Array<ArrayBuffer>>[] = [];
+  const size = images.length / indices.length;
+  const events = scratch.events.take(Math.max(1, ...groups.map((group) => group.events)));
+  const parts = groups.length === 1 ? images : scratch.parts.take(images.length);
+  const counting: Promise<void>[] = [];
   const file = new RecordingFile(set.cache);
   try {
     for (const { begin, end, events: count } of groups) {
       const bounds = unpackGroup(set, file, rows.slice(begin, end), events);
-      counting.push(countFrames(set, events.subarray(0, Math.max(1, count)), bounds));
+      const part = parts.subarray(begin * size, end * size);
+      counting.push(countFrames(set, events.subarray(0, Math.max(1, count)), bounds, part));
     }
   } finally {
     file.close();
     await Promise.allSettled(counting);
   }
-  const parts = await Promise.all(counting);
-  if (parts.length === 1) return parts[0]!;
-  const size = 2 * set.height * set.width;
-  const images = new Float32Array(set.steps * indices.length * size);
-  for (const [g, { begin, end }] of groups.entries()) {
-    const run = (end - begin) * size;
+  await Promise.all(counting);
+  scratch.events.giveBack(events);
+  if (parts === images) return;
+  const frame = size / set.steps;
+  for (const { begin, end } of groups) {
+    const run = (end - begin) * frame;
     for (let t = 0; t < set.steps; t++) {
-      images.set(parts[g]!.subarray(t * run, (t + 1) * run), (t * indices.length + begin) * size);
+      const from = begin * size + t * run;
+      images.set(parts.subarray(from, from + run), (t * indices.length + begin) * frame);
     }
   }
-  return images;
+  scratch.parts.giveBack(parts);
 }
 
 /**
@@ -108,12 +127,21 @@ async function batchFrames(set: EventSet, indices: Int32Array): Promise<Float32A
  */
 export function eventBatches({ set, seed, augment, asBytes = false }: BatchSource<EventSet>): BatchMaker {
   const augmented = frameAugmenter(set, augment, seed);
+  const scratch = new FrameScratch();
   return async (job) => {
-    const images = await batchFrames(set, job.indices);
-    augmented(images, job);
-    const labels = Int32Array.from(job.indices, (index) => set.labels[index]!);
-    const { unit } = set;
-    const bytes = asBytes && unit !== undefined ? frameBytes(images, unit) : undefined;
-    return bytes ? { images: bytes, unit: unit!, labels } : { images, labels };
+    const { indices, memory } = job;
+    const labels = Int32Array.from(indices, (index) => set.labels[index]!);
+    const length = set.steps * indices.length * 2 * set.height * set.width;
+    const unit = asBytes ? set.unit : undefined;
+    const frames = unit === undefined ? arrayIn(Float32Array, length, memory) : scratch.frames.take(length);
+    await fillFrames(set, indices, frames, scratch);
+    augmented(frames, job);
+    if (unit === undefined) return { images: frames, labels };
+    scratch.frames.giveBack(frames); // read below, before another batch can take it
+    const bytes = arrayIn(Uint8Array, length, memory);
+    if (frameBytes(frames, unit, bytes)) return { images: bytes, unit, labels };
+    const images = arrayIn(Float32Array, length, memory);
+    images.set(frames);
+    return { images, labels };
   };
 }

@@ -17,13 +17,12 @@ export function frameUnit({ window, normalise }: FrameShape, size: readonly [num
   return normalise || down === undefined || across === undefined ? undefined : down * across;
 }
 
-/** Frames in multiples of `unit`; undefined where one of them does not fit a byte. */
-export function frameBytes(frames: Float32Array, unit: number): Uint8Array<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(frames.length);
+/** Fills `bytes` with frames in multiples of `unit`; false where one of them does not fit a byte. */
+export function frameBytes(frames: Float32Array, unit: number, bytes: Uint8Array): boolean {
   const factor = 1 / unit;
   for (let i = 0; i < frames.length; i++) {
     bytes[i] = frames[i]! * factor;
-    if (bytes[i]! * unit !== frames[i]) return undefined;
+    if (bytes[i]! * unit !== frames[i]) return false;
   }
-  return bytes;
+  return true;
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { native } from '../../core/native.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 import { encodePrograms, type ImageProgram } from '../../ops/image-program.ts';
+import { arrayIn, Scratch } from '../array-in.ts';
 import { type AugmentName, normaliseTable } from '../augment/augment.ts';
 import { randAugment } from '../augment/rand-augment.ts';
 import { DataError } from '../files.ts';
@@ -50,12 +51,10 @@ export function pictureBatches({
     picture.render(cropWindow(set, box, draws.below(2) === 1), out, at);
     return draws;
   };
-  // new memory costs more than a picture's scaling, so that of the last batch is used again
-  let spare = new Uint8Array(0);
-  return async ({ epoch, indices }) => {
+  const scratch = new Scratch<Uint8Array<ArrayBuffer>>(Uint8Array);
+  return async ({ epoch, indices, memory }) => {
     const length = indices.length * 3 * plane;
-    const pixels = spare.length === length ? spare : new Uint8Array(length);
-    spare = new Uint8Array(0);
+    const pixels = asPixels ? arrayIn(Uint8Array, length, memory) : scratch.take(length);
     const labels = new Int32Array(indices.length);
     const skipped: SkippedSample[] = [];
     const programs: ImageProgram[] = [];
@@ -67,9 +66,10 @@ export function pictureBatches({
     }
     const rest: Omit<BatchArrays, 'images'> = { labels, ...(skipped.length > 0 ? { skipped } : {}) };
     if (asPixels) return { images: pixels, programs: encodePrograms(programs, policy?.most ?? 0), ...rest };
-    const images = policy ? await runPrograms(set, pixels, encodePrograms(programs)) : new Float32Array(pixels.length);
-    if (!policy) native().normalisePixels(pixels, plane, table, images);
-    spare = pixels;
+    const images = arrayIn(Float32Array, length, memory);
+    if (policy) await runPrograms(set, pixels, encodePrograms(programs), images);
+    else native().normalisePixels(pixels, plane, table, images);
+    scratch.giveBack(pixels);
     return { images, ...rest };
   };
 }
