@@ -39,9 +39,12 @@ export function fstaMap(S: Tensor, basis: Tensor, w: Tensor): Tensor {
   }
   const { F } = forward.run({ S, basis, w });
   record([F], [S, w], ([gF], needs) => {
-    const want = ['gS', 'gw'].filter((_, i) => needs[i]);
-    const g = gradient.run({ gF, S: forBackward(S), basis, w }, {}, { want });
-    return [g.gS, g.gw];
+    // A call for each: nobody waits for gw but the optimizer, so a device may make it beside what follows gS.
+    const given = { gF, S: forBackward(S), basis, w };
+    return [
+      needs[0] ? gradient.run(given, {}, { want: ['gS'] }).gS : undefined,
+      needs[1] ? gradient.run(given, {}, { want: ['gw'] }).gw : undefined,
+    ];
   });
   return F;
 }
