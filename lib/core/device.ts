@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { type BackendInfo, buildCommand, buildFolders, type MemoryStats, native } from './native.ts';
+import { kindOf } from './options.ts';
 
 /** The CPU stream has no more. */
 export const MOST_THREADS = 256;
@@ -58,7 +59,7 @@ export class Device {
    */
   setThreads(threads: number): void {
     if (!Number.isSafeInteger(threads) || threads < 1 || threads > MOST_THREADS) {
-      throw new SpikeloomError(`threads are a whole number from 1 to ${MOST_THREADS}, not ${threads}`);
+      throw new SpikeloomError(`threads are a whole number from 1 to ${MOST_THREADS}, not ${kindOf(threads)}`);
     }
     try {
       native().setThreads(this.id, threads);
@@ -120,8 +121,7 @@ export function cudaBackend(): BackendInfo {
 /** @internal Refuses what is not a device, such as the name of one. */
 export function needDevice(given: unknown): void {
   if (typeof (given as Device | undefined)?.id === 'number') return;
-  const shown = typeof given === 'string' ? `'${given}'` : String(given);
-  throw new SpikeloomError(`a device is what device() gives, as in device('cpu'), not ${shown}`);
+  throw new SpikeloomError(`a device is what device() gives, as in device('cpu'), not ${kindOf(given)}`);
 }
 
 function openDevice(name: string, backend: BackendInfo, number: number): number {
@@ -142,8 +142,8 @@ export function device(asked = 'cpu'): Device {
   const name = asked === 'cuda:0' ? 'cuda' : asked; // one device, whichever way it is named
   const known = open.get(name);
   if (known) return known;
-  const match = /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);
-  if (!match) throw new SpikeloomError(`'${name}' is not a device: use 'cpu', 'cuda' or 'cuda:N'`);
+  const match = typeof name === 'string' && /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);
+  if (!match) throw new SpikeloomError(`${kindOf(name)} is not a device: use 'cpu', 'cuda' or 'cuda:N'`);
   const backend = name === 'cpu' ? native().cpu : cudaBackend();
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
   const made = new Device(name, openDevice(name, backend, Number(match[1] ?? 0)), backend);

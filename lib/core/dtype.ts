@@ -1,6 +1,7 @@
 // The types of elements, and the typed arrays that hold them in JavaScript.
 import { OutOfMemoryError, SpikeloomError } from './errors.ts';
 import { bf16Bits } from './half-float.ts';
+import { kindOf } from './options.ts';
 
 /** The order is the addon's numbering. */
 export const dtypes = ['f32', 'f64', 'bf16', 'u8', 'i32', 'spike'] as const;
@@ -20,8 +21,7 @@ export const hostArrays = {
 
 /** @throws SpikeloomError for a dtype that there is not */
 export function needDtype(dtype: DType): void {
-  if (!dtypes.includes(dtype))
-    throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not '${String(dtype)}'`);
+  if (!dtypes.includes(dtype)) throw new SpikeloomError(`a dtype is one of ${dtypes.join(', ')}, not ${kindOf(dtype)}`);
 }
 
 /**
@@ -62,7 +62,7 @@ export function hostNumbers(data: HostArray | readonly number[], dtype: DType): 
     }
     made[i] = dtype === 'bf16' ? bf16Bits(number) : number;
     if (rule !== undefined && (made[i] !== number || (dtype === 'spike' && number > 1))) {
-      throw new SpikeloomError(`${dtype} holds ${rule}, but number ${i} is ${number}`);
+      throw new SpikeloomError(`${dtype} holds ${rule}, but number ${i} is ${kindOf(number)}`);
     }
   }
   return made;

@@ -4,6 +4,7 @@ import { device } from './device.ts';
 import type { DType, RealType } from './dtype.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { buildCommand, native } from './native.ts';
+import { kindOf } from './options.ts';
 import {
   type AttributeSpec,
   bindInputs,
@@ -35,7 +36,7 @@ function attributeValue(signature: Signature, spec: AttributeSpec, given: number
   if (value === undefined) throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is missing`);
   const whole = spec.type === 'float' || Number.isSafeInteger(value);
   if (typeof value !== 'number' || Number.isNaN(value) || !whole)
-    throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${value}`);
+    throw new SpikeloomError(`${signature.name}: attribute '${spec.name}' is ${spec.type}, not ${kindOf(value)}`);
   return value;
 }
 

@@ -11,7 +11,7 @@ import { nearestKey } from './nearest-key.ts';
 export function needOptions<O extends object>(of: string, options: O, known: Readonly<Record<keyof O, unknown>>): void {
   if (typeof options !== 'object' || options === null) {
     throw new SpikeloomError(
-      `the options of ${of} are an object of ${Object.keys(known).join(', ')}, not ${String(options)}`,
+      `the options of ${of} are an object of ${Object.keys(known).join(', ')}, not ${kindOf(options)}`,
     );
   }
   const unknown = Object.keys(options).filter((key) => !Object.hasOwn(known, key));
@@ -42,11 +42,24 @@ export function needArguments(of: string, kind: keyof typeof KINDS, given: Reado
   }
 }
 
-/** What a value is, in a word: undefined, Array, 3, "3". */
+/** What a value is, in a word: undefined, Array, 3, "3". Of any value: others, such as symbols, have no text. */
 export function kindOf(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'Object') : String(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const name: unknown = value.constructor?.name;
+  return typeof name === 'string' ? name : 'Object';
 }
+
+/** As {@link kindOf}, but of an array its first elements: [3,"a",Object]. */
+export function contentOf(value: unknown): string {
+  if (!Array.isArray(value)) return kindOf(value);
+  return `[${value.slice(0, 8).map(kindOf).join(',')}${value.length > 8 ? ',...' : ''}]`;
+}
+
+/** Whether a table has a value's entry: any value, which may be none that is a key. */
+export const isKeyOf = (key: unknown, table: object): boolean => typeof key === 'string' && Object.hasOwn(table, key);
 
 /** A hint for the first unknown key that is near to a known one; empty where none is. */
 export function didYouMean(unknown: readonly string[], known: readonly string[]): string {

@@ -1,4 +1,6 @@
+import { hostArray } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
+import { kindOf } from './options.ts';
 
 /**
  * Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
@@ -139,7 +141,7 @@ export class Philox {
    */
   below(n: number): number {
     if (!Number.isInteger(n) || n < 1 || n > TWO_32) {
-      throw new SpikeloomError(`below(n) needs an integer n from 1 to 2^32, but got ${n}`);
+      throw new SpikeloomError(`below(n) needs an integer n from 1 to 2^32, but got ${kindOf(n)}`);
     }
     const limit = TWO_32 - (TWO_32 % n);
     let word = this.uint32();
@@ -147,12 +149,17 @@ export class Philox {
     return word % n;
   }
 
-  /** A uniformly drawn permutation of 0..n-1 (Fisher-Yates from the end). */
+  /**
+   * A uniformly drawn permutation of 0..n-1 (Fisher-Yates from the end), n <= 2^26: that many take ten seconds, in
+   * which nothing else runs.
+   * @throws OutOfMemoryError where there is no room for it
+   */
   permutation(n: number): Int32Array {
-    if (!Number.isInteger(n) || n < 0 || n > 2 ** 31) {
-      throw new SpikeloomError(`permutation(n) needs an integer n from 0 to 2^31, but got ${n}`);
+    if (!Number.isInteger(n) || n < 0 || n > 2 ** 26) {
+      throw new SpikeloomError(`permutation(n) needs an integer n from 0 to 2^26, but got ${kindOf(n)}`);
     }
-    const order = Int32Array.from({ length: n }, (_, i) => i);
+    const order = hostArray('i32', n) as Int32Array;
+    for (let i = 0; i < n; i++) order[i] = i;
     for (let i = n - 1; i > 0; i--) {
       const j = this.below(i + 1);
       const kept = order[i]!;
@@ -177,7 +184,7 @@ export class Philox {
 
 function checkWord(word: number): void {
   if (!Number.isInteger(word) || word < 0 || word >= TWO_32) {
-    throw new SpikeloomError(`a stream word is an integer from 0 to 2^32 - 1, but got ${word}`);
+    throw new SpikeloomError(`a stream word is an integer from 0 to 2^32 - 1, but got ${kindOf(word)}`);
   }
 }
 
@@ -189,7 +196,7 @@ function checkWord(word: number): void {
  */
 export function philox(seed: number, ...stream: number[]): Philox {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, but got ${seed}`);
+    throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, but got ${kindOf(seed)}`);
   }
   if (stream.length > 3) {
     throw new SpikeloomError(`a random stream is named by at most 3 words, but got ${stream.length}`);

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { IO_CHUNK_BYTES, writeFileAtomicAsync } from './atomic-file.ts';
 import { SpikeloomError } from './errors.ts';
 import { bf16Bits, bf16ToF32, f16Bits, f16ToF32 } from './half-float.ts';
+import { needArguments } from './options.ts';
 import {
   elementCount,
   formatHeader,
@@ -60,6 +61,7 @@ const HALF_CHUNK_ELEMENTS = 2 ** 22;
  * @throws SpikeloomError for anything that is not a complete, consistent file
  */
 export function openSafetensors(path: string, { chunkBytes = IO_CHUNK_BYTES } = {}): SafetensorsFile {
+  needArguments('a safetensors file', 'a text', { path });
   const fd = openForReading(path);
   try {
     const size = fstatSync(fd).size;

@@ -4,14 +4,14 @@ import { type DType, dtypes, type HostArray, hostArray, hostArrays, hostNumbers,
 import { nativeError, SpikeloomError } from './errors.ts';
 import { bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
-import { kindOf, needArguments, needOptions } from './options.ts';
+import { contentOf, kindOf, needArguments, needOptions } from './options.ts';
 import type { Node } from './tape.ts';
 
 export type Shape = readonly number[];
 
 export function elements(shape: Shape): number {
   needArguments('elements()', 'an array', { shape });
-  return shape.reduce((n, d) => n * d, 1);
+  return shape.reduce((n, d) => (typeof d === 'number' ? n * d : Number.NaN), 1);
 }
 
 /** A readable type and shape: 'f32[2,8,16,16]'. */
@@ -285,9 +285,6 @@ function take(on: Device, dtype: DType, shape: Shape): number {
   }
 }
 
-const shapeText = (shape: unknown): string =>
-  Array.isArray(shape) ? `[${shape.map(String).join(',')}]` : String(shape);
-
 /**
  * A tensor whose elements are not set yet.
  * @throws SpikeloomError for a shape or a dtype that there is not; OutOfMemoryError where the device has no room
@@ -296,7 +293,7 @@ export function empty(shape: Shape, dtype: DType = 'f32', on: Device = device())
   needDtype(dtype);
   needDevice(on);
   if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
-    throw new SpikeloomError(`a shape is an array of whole numbers of at least 1, not ${shapeText(shape)}`);
+    throw new SpikeloomError(`a shape is an array of whole numbers of at least 1, not ${contentOf(shape)}`);
   }
   return new Tensor(take(on, dtype, shape), dtype, [...shape], on);
 }
@@ -311,11 +308,11 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
   needOptions('tensor()', options, { shape: true, dtype: true, device: true });
   const dtype = options.dtype ?? (data instanceof Float64Array ? 'f64' : data instanceof Int32Array ? 'i32' : 'f32');
   if (!Array.isArray(data) && (!ArrayBuffer.isView(data) || data instanceof DataView)) {
-    throw new SpikeloomError(`a tensor is made of an array of numbers, not of ${String(data)}`);
+    throw new SpikeloomError(`a tensor is made of an array of numbers, not of ${kindOf(data)}`);
   }
   const shape = options.shape ?? [data.length];
   if (!Array.isArray(shape) || elements(shape) !== data.length)
-    throw new SpikeloomError(`${data.length} numbers do not fill the shape ${shapeText(shape)}`);
+    throw new SpikeloomError(`${data.length} numbers do not fill the shape ${contentOf(shape)}`);
   needDtype(dtype);
   const numbers = hostNumbers(data, dtype);
   const made = empty(shape, dtype, options.device);

@@ -1,9 +1,10 @@
 import { SpikeloomError } from '../core/errors.ts';
+import { isKeyOf } from '../core/options.ts';
 import { arrayIn } from './array-in.ts';
 import { type AugmentName, augmentation, batchPrograms, drawPrograms } from './augment/augment.ts';
 import { eventBatches } from './event-sets/event-batches.ts';
-import type { EventSet } from './event-sets/event-set.ts';
-import { type ImageSet, pixelsOf } from './images/image-set.ts';
+import { checkEventSet, type EventSet } from './event-sets/event-set.ts';
+import { checkImageSet, type ImageSet, pixelsOf } from './images/image-set.ts';
 import { runPrograms } from './images/run-programs.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
@@ -30,15 +31,23 @@ const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { ki
   events: eventBatches,
 };
 
-/** @throws SpikeloomError for what is not a data set */
+const CHECKS: { [K in AnySet['kind']]?: (set: Extract<AnySet, { kind: K }>) => void } = {
+  images: checkImageSet,
+  events: checkEventSet,
+};
+
+/** @throws SpikeloomError for what is not a data set, and for one whose parts do not fit together */
 export function needSet(set: AnySet): void {
-  const isSet =
-    typeof set === 'object' && set !== null && Object.hasOwn(MAKERS, set.kind) && Array.isArray(set.classes);
-  const isWhole = isSet && (set.kind !== 'images' || [set.mean, set.std].every(Array.isArray));
-  if (isWhole) return;
-  throw new SpikeloomError(
-    'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() makes of your own arrays',
-  );
+  const isSet = typeof set === 'object' && set !== null && isKeyOf(set.kind, MAKERS) && Array.isArray(set.classes);
+  const isWhole =
+    isSet && typeof set.name === 'string' && (set.kind !== 'images' || [set.mean, set.std].every(Array.isArray));
+  if (!isWhole) {
+    throw new SpikeloomError(
+      'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() makes of your own arrays',
+    );
+  }
+  const check = CHECKS[set.kind] as ((set: AnySet) => void) | undefined;
+  check?.(set);
 }
 
 /** The function that makes the batches of a source. It depends on nothing but its arguments. */

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import { isFolder } from '../core/file-kind.ts';
+import { kindOf } from '../core/options.ts';
 
 /** A data file that is missing, damaged or of another format. */
 export class DataError extends SpikeloomError {
@@ -15,7 +16,8 @@ export class DataError extends SpikeloomError {
 
   constructor(file: string, message: string, options: { offset?: number; cause?: unknown } = {}) {
     const place = options.offset === undefined ? '' : ` at byte ${options.offset}`;
-    super(`${file}${place}: ${message}`, { cause: options.cause });
+    const name = typeof file === 'string' ? file : kindOf(file);
+    super(`${name}${place}: ${message}`, { cause: options.cause });
     this.file = file;
     this.offset = options.offset;
     this.detail = message;

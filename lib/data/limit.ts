@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../core/errors.ts';
+import { kindOf } from '../core/options.ts';
 import { type AnySet, needSet } from './batch.ts';
 import { checkImageSet } from './images/image-set.ts';
 
@@ -11,7 +12,7 @@ export function limit<S extends AnySet>(set: S, n: number): S {
   needSet(set);
   if (set.kind === 'images') checkImageSet(set);
   if (!Number.isInteger(n) || n < 1) {
-    throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${n}`);
+    throw new SpikeloomError(`limit(set, n) needs a positive integer n, but got ${kindOf(n)}`);
   }
   if (n >= set.count) return set;
   if (set.kind === 'images') {

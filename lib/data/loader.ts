@@ -4,8 +4,6 @@ import { given, kindOf, needOptions } from '../core/options.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
-import { checkEventSet } from './event-sets/event-set.ts';
-import { checkImageSet } from './images/image-set.ts';
 import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 
@@ -108,8 +106,6 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
    */
   constructor(set: AnySet, options: LoaderOptions, form?: Pick<BatchSource, 'asBytes' | 'asPixels'>) {
     needSet(set);
-    if (set.kind === 'images') checkImageSet(set);
-    if (set.kind === 'events') checkEventSet(set);
     this.options = resolveOptions(options);
     const { batch, dropLast, seed, augment } = this.options;
     this.#source = { set, seed, augment, ...form };

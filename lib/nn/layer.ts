@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import type { RealType, Tensor } from '../core/index.ts';
-import { didYouMean } from '../core/options.ts';
+import { contentOf, didYouMean } from '../core/options.ts';
 
 /** A layer as written in a model: made by conv2d(), norm(), lif(), ... or read from JSON. */
 export interface Layer {
@@ -151,7 +151,7 @@ export function schemaProblems(error: z.ZodError, value: unknown, keys: readonly
         (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
         value,
       );
-      return `${at ? `'${at}' ` : 'it '}${ruleOf(issue)}, but is ${shown(given)}`;
+      return `${at ? `'${at}' ` : 'it '}${ruleOf(issue)}, but is ${contentOf(given)}`;
     })
     .join('; ');
 }
@@ -167,12 +167,6 @@ function ruleOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value')
     return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
   return issue.message;
-}
-
-function shown(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const text = JSON.stringify(value) ?? typeof value;
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 /** 'image [64,16,16]' or 'features [512]'. */

@@ -19,7 +19,7 @@ import {
   type Tensor,
   tensor,
 } from '../core/index.ts';
-import { given, needOptions } from '../core/options.ts';
+import { given, kindOf, needOptions } from '../core/options.ts';
 import { repeatOverTime } from '../ops/repeat-over-time.ts';
 import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';
@@ -140,13 +140,13 @@ export class Net extends Callable {
     needOptions('a network', options, NET_DEFAULTS);
     const { seed, dtype, precision, recompute, device: on } = { ...NET_DEFAULTS, ...given(options) };
     if (!Number.isSafeInteger(seed) || seed < 0)
-      throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+      throw new SpikeloomError(`a seed is an integer from 0 to 2^53 - 1, not ${kindOf(seed)}`);
     if (dtype !== 'f32' && dtype !== 'f64')
-      throw new SpikeloomError(`a network computes in 'f32' or 'f64', not ${JSON.stringify(dtype)}`);
+      throw new SpikeloomError(`a network computes in 'f32' or 'f64', not ${kindOf(dtype)}`);
     if (typeof recompute !== 'boolean')
-      throw new SpikeloomError(`recompute is true or false, not ${JSON.stringify(recompute)}`);
+      throw new SpikeloomError(`recompute is true or false, not ${kindOf(recompute)}`);
     if (precision !== 'fp32' && precision !== 'bf16')
-      throw new SpikeloomError(`a network's precision is 'fp32' or 'bf16', not ${JSON.stringify(precision)}`);
+      throw new SpikeloomError(`a network's precision is 'fp32' or 'bf16', not ${kindOf(precision)}`);
     if (precision === 'bf16' && dtype !== 'f32')
       throw new SpikeloomError(`precision 'bf16' goes with dtype 'f32', not '${dtype}'`);
     this.plan = plan;

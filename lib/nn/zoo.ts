@@ -4,6 +4,7 @@
 // Networks", AAAI 2025.
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
+import { isKeyOf, kindOf } from '../core/options.ts';
 import { define, type Factory, type ModelOptions } from './define.ts';
 import { integer, type Layer } from './layer.ts';
 import { neuronsWithAttention, stage } from './layers/block.ts';
@@ -148,8 +149,6 @@ export type ZooName = 'fsta-resnet8' | 'fsta-resnet18' | 'fsta-resnet19' | 'fsta
 
 /** The factory of this name. @throws SpikeloomError that lists what exists */
 export function model(name: string): Factory<ZooOptions> {
-  if (Object.hasOwn(zoo, name)) return zoo[name as ZooName];
-  throw new SpikeloomError(
-    `there is no network ${JSON.stringify(name)}; the networks are ${Object.keys(zoo).join(', ')}`,
-  );
+  if (isKeyOf(name, zoo)) return zoo[name as ZooName];
+  throw new SpikeloomError(`there is no network ${kindOf(name)}; the networks are ${Object.keys(zoo).join(', ')}`);
 }

@@ -8,7 +8,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { contentOf, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
 const gradX = nativeOp<'gx'>('conv2dGradX');
@@ -57,7 +57,7 @@ function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
     ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0)
   ) {
     throw new SpikeloomError(
-      `conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${sh},${sw}, padding ${ph},${pw}`,
+      `conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${contentOf([sh, sw])}, padding ${contentOf([ph, pw])}`,
     );
   }
   const dims = { P: convolvedSize(H, kh, sh, ph), Q: convolvedSize(W, kw, sw, pw) };

@@ -1,5 +1,5 @@
 import { describe, nativeOp, needsGrad, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'loss' | 'p'>('crossEntropy');
 const gradient = nativeOp<'gx'>('crossEntropyGrad');
@@ -13,8 +13,8 @@ export interface LossOptions {
 export function lossOptions(name: string, options: LossOptions): Required<LossOptions> {
   needOptions(name, options, { smoothing: true });
   const { smoothing = 0 } = options;
-  if (!(smoothing >= 0 && smoothing <= 1)) {
-    throw new SpikeloomError(`${name}: smoothing is between 0 and 1, not ${smoothing}`);
+  if (!Number.isFinite(smoothing) || smoothing < 0 || smoothing > 1) {
+    throw new SpikeloomError(`${name}: smoothing is between 0 and 1, not ${kindOf(smoothing)}`);
   }
   return { smoothing };
 }

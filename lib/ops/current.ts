@@ -12,7 +12,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
-import { needArguments, needOptions } from '../core/options.ts';
+import { kindOf, needArguments, needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
 import { BATCH_NORM_OPTIONS, type BatchNormOptions } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
@@ -112,7 +112,8 @@ interface Source {
 
 function sourceOf(y: Tensor, options: FireOptions): Source {
   const steps = options.steps ?? y.shape[0]!;
-  if (!Number.isSafeInteger(steps) || steps < 1) fail(`the number of steps is a whole number from 1 on, not ${steps}`);
+  if (!Number.isSafeInteger(steps) || steps < 1)
+    fail(`the number of steps is a whole number from 1 on, not ${kindOf(steps)}`);
   checkSteps('y', y, steps);
   const given = options.residual;
   if (given !== undefined) needArguments('fire', 'an object', { residual: given });

@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../core/index.ts';
-import { needArguments } from '../core/options.ts';
+import { kindOf, needArguments } from '../core/options.ts';
 
 /**
  * Which filters of a basis: all of them, or indices k·v + u (u the vertical frequency), one or a list in the order
@@ -51,7 +51,7 @@ function chosenFilters(k: number, filters: FilterChoice): number[] {
  */
 export function dctBasis(k: number, filters: FilterChoice = 'all'): Float64Array {
   if (!Number.isSafeInteger(k) || k < 1)
-    throw new SpikeloomError(`dctBasis: the size is a whole number of at least 1, not ${k}`);
+    throw new SpikeloomError(`dctBasis: the size is a whole number of at least 1, not ${kindOf(k)}`);
   if (k % 2 === 0) {
     throw new SpikeloomError(
       `dctBasis: the size ${k} is even; an even basis does not keep the size of the map (the filtered map would be one pixel short), use an odd size such as 7 or 3`,

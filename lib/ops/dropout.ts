@@ -1,5 +1,5 @@
 import { describe, nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('dropout');
 
@@ -26,9 +26,10 @@ export function dropout(x: Tensor, counter: Tensor, options: DropoutOptions): Te
   needTensors('dropout', { x, counter });
   needOptions('dropout', options, { p: true, seed: true, real: true });
   const { p, seed, real } = options;
-  if (!(p >= 0 && p < 1)) throw new SpikeloomError(`dropout: p is a probability from 0 to below 1, not ${p}`);
+  if (!Number.isFinite(p) || p < 0 || p >= 1)
+    throw new SpikeloomError(`dropout: p is a probability from 0 to below 1, not ${kindOf(p)}`);
   if (!Number.isSafeInteger(seed) || seed < 0)
-    throw new SpikeloomError(`dropout: a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+    throw new SpikeloomError(`dropout: a seed is an integer from 0 to 2^53 - 1, not ${kindOf(seed)}`);
   if (x.shape.length < 2) throw new SpikeloomError(`dropout: takes [T, ...] with two axes or more, not ${describe(x)}`);
   if (counter.size > 2)
     throw new SpikeloomError(`dropout: the counter is one or two words, i32[1] or i32[2], not ${describe(counter)}`);

@@ -1,5 +1,5 @@
 import { nativeOp, needTensors, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { contentOf, kindOf, needOptions } from '../core/options.ts';
 
 const op = nativeOp<'y'>('eventFrames');
 
@@ -29,7 +29,7 @@ const LARGEST = 4096;
 function check(name: string, pair: readonly [number, number], least: number): void {
   const isSize = (value: number) => Number.isInteger(value) && value >= least && value <= LARGEST;
   if (Array.isArray(pair) && pair.length === 2 && pair.every(isSize)) return;
-  throw new SpikeloomError(`eventFrames: ${name} is two integers from ${least} to ${LARGEST}, not ${pair}`);
+  throw new SpikeloomError(`eventFrames: ${name} is two integers from ${least} to ${LARGEST}, not ${contentOf(pair)}`);
 }
 
 /**
@@ -61,7 +61,7 @@ export function eventFrames(events: Tensor, bounds: Tensor, options: FrameOption
   check('corner', corner, -LARGEST);
   check('size', size, 1);
   if (!Number.isInteger(clip) || clip < 0 || clip >= 2 ** 31) {
-    throw new SpikeloomError(`eventFrames: clip is an integer from 0 to ${2 ** 31 - 1}, not ${clip}`);
+    throw new SpikeloomError(`eventFrames: clip is an integer from 0 to ${2 ** 31 - 1}, not ${kindOf(clip)}`);
   }
   const slices = (bounds.shape[1] ?? 0) - 1;
   if (slices < 1) throw new SpikeloomError('eventFrames: bounds are [B,T+1] with a T of 1 or more');

@@ -2,7 +2,7 @@
 // (native/ops/take_images).
 
 import { SpikeloomError } from '../core/index.ts';
-import { needArguments } from '../core/options.ts';
+import { isKeyOf, kindOf, needArguments } from '../core/options.ts';
 
 /**
  * Pixel (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the image; the center of the first pixel is
@@ -87,7 +87,7 @@ function encodeChange(change: ImageChange, words: Int32Array): void {
   needArguments('a program', 'an object', { change });
   if (change.kind === 'affine') {
     const { map, resample, fill } = change;
-    if (!Array.isArray(map) || !Array.isArray(fill) || !Object.hasOwn(RESAMPLES, resample)) {
+    if (!Array.isArray(map) || !Array.isArray(fill) || !isKeyOf(resample, RESAMPLES)) {
       throw new SpikeloomError(
         `an affine change has a map of six numbers, a resample of ${Object.keys(RESAMPLES).join(', ')}, and a fill`,
       );
@@ -103,9 +103,9 @@ function encodeChange(change: ImageChange, words: Int32Array): void {
     else words.set(new Int32Array(Float64Array.from(map).buffer), 4);
     return;
   }
-  if (!Object.hasOwn(KINDS, change.kind)) {
+  if (!isKeyOf(change.kind, KINDS)) {
     const kinds = ['affine', ...Object.keys(KINDS)].join(', ');
-    throw new SpikeloomError(`a change of an image is one of ${kinds}, not '${change.kind}'`);
+    throw new SpikeloomError(`a change of an image is one of ${kinds}, not ${kindOf(change.kind)}`);
   }
   words[0] = KINDS[change.kind];
   if ('factor' in change) {
@@ -136,7 +136,8 @@ export function encodeProgram(program: ImageProgram, words: Int32Array): void {
       `a program of ${changes.length} changes needs ${programWords(changes.length)} words, not ${words.length}`,
     );
   }
-  if (!Number.isSafeInteger(index)) throw new SpikeloomError(`a program has the index of an image, not ${index}`);
+  if (!Number.isSafeInteger(index))
+    throw new SpikeloomError(`a program has the index of an image, not ${kindOf(index)}`);
   words.fill(0);
   words.set([index, top, left, Number(flip)]);
   if (hole) words.set([hole.top, hole.left, hole.bottom, hole.right], 4);
@@ -155,7 +156,7 @@ export function encodePrograms(programs: readonly ImageProgram[], changes?: numb
   needArguments('encodePrograms', 'an array', { programs });
   const most = changes ?? Math.max(0, ...programs.map((program) => program?.changes?.length ?? 0));
   if (!Number.isInteger(most) || most < 0 || most > MOST_CHANGES)
-    throw new SpikeloomError(`a program has 0 to ${MOST_CHANGES} changes, not ${most}`);
+    throw new SpikeloomError(`a program has 0 to ${MOST_CHANGES} changes, not ${kindOf(most)}`);
   const length = programWords(most);
   const words = new Int32Array(programs.length * length);
   programs.forEach((program, b) => {

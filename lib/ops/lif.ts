@@ -1,5 +1,5 @@
 import { isRecording, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
-import { given, needOptions } from '../core/options.ts';
+import { given, kindOf, needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'s' | 'v'>('lif');
 const gradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifGrad');
@@ -51,12 +51,12 @@ function fail(message: string): never {
 }
 
 function finite(name: string, value: number): void {
-  if (typeof value !== 'number' || !Number.isFinite(value)) fail(`${name} is a finite number, not ${String(value)}`);
+  if (typeof value !== 'number' || !Number.isFinite(value)) fail(`${name} is a finite number, not ${kindOf(value)}`);
 }
 
 function aboveZero(name: string, value: number): void {
   finite(name, value);
-  if (value <= 0) fail(`${name} is above 0, not ${value}`);
+  if (value <= 0) fail(`${name} is above 0, not ${kindOf(value)}`);
 }
 
 function settings(x: Tensor, options: LifOptions) {
@@ -74,11 +74,11 @@ export function lifSettings(options: LifOptions) {
     fail('decay and logit both say how the membrane decays; give one of them');
   const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given(options) };
   if (!surrogates.includes(surrogate))
-    fail(`the surrogate is one of ${surrogates.join(', ')}, not '${String(surrogate)}'`);
-  if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not '${String(reset)}'`);
+    fail(`the surrogate is one of ${surrogates.join(', ')}, not ${kindOf(surrogate)}`);
+  if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not ${kindOf(reset)}`);
   const temperature = options.temperature ?? surrogateTemperatures[surrogate];
   finite('decay', decay);
-  if (decay < 0 || decay > 1) fail(`decay is between 0 and 1, not ${decay}`);
+  if (decay < 0 || decay > 1) fail(`decay is between 0 and 1, not ${kindOf(decay)}`);
   finite('threshold', threshold);
   aboveZero('vth', vth);
   aboveZero('temperature', temperature);

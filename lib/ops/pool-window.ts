@@ -1,5 +1,6 @@
 // The windows of avgPool2d and maxPool2d: options checked, sizes computed.
 import { describe, needTensors, SpikeloomError, type Tensor } from '../core/index.ts';
+import { contentOf } from '../core/options.ts';
 import { convolvedSize, type Pair, pair } from './conv2d.ts';
 
 export interface PoolOptions {
@@ -39,7 +40,7 @@ const whole = (from: number, ...values: number[]) =>
 function check(op: string, kernel: readonly number[], stride: readonly number[], padding: readonly number[]): void {
   if (!whole(1, ...kernel) || !whole(1, ...stride) || !whole(0, ...padding)) {
     throw new SpikeloomError(
-      `${op}: kernel and stride are whole numbers from 1 on, padding from 0 on; not kernel ${kernel}, stride ${stride}, padding ${padding}`,
+      `${op}: kernel and stride are whole numbers from 1 on, padding from 0 on; not kernel ${contentOf(kernel)}, stride ${contentOf(stride)}, padding ${contentOf(padding)}`,
     );
   }
   if (padding.some((p, i) => 2 * p > kernel[i]!)) {

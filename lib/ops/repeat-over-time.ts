@@ -1,4 +1,5 @@
 import { describe, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { kindOf } from '../core/options.ts';
 
 const repeat = nativeOp<'y'>('repeatOverTime');
 const sum = nativeOp<'y'>('sumOverTime');
@@ -18,7 +19,9 @@ export function repeatOverTime(x: Tensor, steps: number): Tensor {
       `repeatOverTime: takes [1, ...], one time step, not ${describe(x)}; add the axis with reshape()`,
     );
   if (!Number.isSafeInteger(steps) || steps < 1) {
-    throw new SpikeloomError(`repeatOverTime: the number of time steps is a whole number from 1 on, not ${steps}`);
+    throw new SpikeloomError(
+      `repeatOverTime: the number of time steps is a whole number from 1 on, not ${kindOf(steps)}`,
+    );
   }
   using flat = x.alias([x.size]);
   using all = repeat.run({ x: flat }, { divisor: 1 }, { dims: { T: steps } }).y;

@@ -9,6 +9,7 @@ import {
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
+import { contentOf, kindOf } from '../core/options.ts';
 
 const reorder = nativeOp<never>('reorder');
 
@@ -34,7 +35,7 @@ function complete(x: Tensor, shape: Shape): number[] {
   const valid = full.every((d) => Number.isSafeInteger(d) && d >= 1);
   if (!valid || elements(full) !== x.size) {
     throw new SpikeloomError(
-      `reshape: ${describe(x)} has ${x.size} elements, which do not fill [${shape.join(',')}]; the sizes are whole numbers from 1 on, one of them may be -1 (what is left)`,
+      `reshape: ${describe(x)} has ${x.size} elements, which do not fill ${contentOf(shape)}; the sizes are whole numbers from 1 on, one of them may be -1 (what is left)`,
     );
   }
   return full;
@@ -50,7 +51,7 @@ function complete(x: Tensor, shape: Shape): number[] {
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   needTensors('reshape', { x });
-  if (!Array.isArray(shape)) throw new SpikeloomError(`reshape: a shape is an array of sizes, not ${String(shape)}`);
+  if (!Array.isArray(shape)) throw new SpikeloomError(`reshape: a shape is an array of sizes, not ${kindOf(shape)}`);
   const full = complete(x, shape);
   const y = rearranged(x, full);
   record([y], [x], ([gy]) => [rearranged(gy!, x.shape)]);

@@ -10,7 +10,7 @@ import {
   type Tensor,
   zeros,
 } from '../core/index.ts';
-import { needArguments } from '../core/options.ts';
+import { kindOf, needArguments } from '../core/options.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
@@ -131,7 +131,7 @@ export class Optimizer implements Disposable {
    */
   load(state: Readonly<Record<string, HostArray>>, stepCount: number): void {
     if (!Number.isSafeInteger(stepCount) || stepCount < 0) {
-      throw new SpikeloomError(`an optimizer's step count is a whole number of at least 0, not ${stepCount}`);
+      throw new SpikeloomError(`an optimizer's step count is a whole number of at least 0, not ${kindOf(stepCount)}`);
     }
     needArguments("an optimizer's load()", 'an object', { state });
     const mine = this.state();

@@ -1,6 +1,6 @@
 // Learning rates by epoch. A schedule is a function of the epoch and of the optimizer's top rate; it holds no state.
 import { SpikeloomError } from '../core/index.ts';
-import { given, needArguments, needOptions } from '../core/options.ts';
+import { given, isKeyOf, kindOf, needArguments, needOptions } from '../core/options.ts';
 
 interface WarmSettings {
   /** Epochs before the cooldown; those of the warm-up count among them. */
@@ -50,7 +50,7 @@ function check(settings: ScheduleSettings): void {
     const least = name === 'epochs' || name === 'stepSize' ? 1 : 0;
     if (Number.isFinite(value) && value >= least && (isRate || Number.isSafeInteger(value))) continue;
     throw new SpikeloomError(
-      `${settings.kind}: ${name} is a ${isRate ? '' : 'whole '}number of at least ${least}, not ${value}`,
+      `${settings.kind}: ${name} is a ${isRate ? '' : 'whole '}number of at least ${least}, not ${kindOf(value)}`,
     );
   }
 }
@@ -76,8 +76,8 @@ function plainRate(settings: ScheduleSettings, epoch: number, lr: number): numbe
 export function scheduleFrom(wanted: ScheduleSettings): Schedule {
   needArguments('scheduleFrom()', 'an object', { settings: wanted });
   const { kind, ...options } = wanted;
-  if (!Object.hasOwn(defaultsOf, kind)) {
-    throw new SpikeloomError(`a schedule is one of ${Object.keys(defaultsOf).join(', ')}, not '${kind}'`);
+  if (!isKeyOf(kind, defaultsOf)) {
+    throw new SpikeloomError(`a schedule is one of ${Object.keys(defaultsOf).join(', ')}, not ${kindOf(kind)}`);
   }
   const defaults = { epochs: Number.NaN, ...defaultsOf[kind] };
   needOptions<object>(kind, options, defaults);

@@ -1,6 +1,6 @@
 // What an optimizer is set to: plain data, so that a run can write it down and read it back.
 import { SpikeloomError } from '../core/index.ts';
-import { given, needOptions } from '../core/options.ts';
+import { contentOf, given, kindOf, needOptions } from '../core/options.ts';
 
 interface CommonSettings {
   /** Learning rate of the first step. */
@@ -33,7 +33,7 @@ const sgdDefaults = { lr: 0.1, momentum: 0, nesterov: false, weightDecay: 0, cli
 const momentDefaults = { lr: 1e-3, weightDecay: 0.01, clipNorm: 0, betas: [0.9, 0.999], eps: 1e-8 } as const;
 
 function check(settings: OptimizerSettings, name: string, value: number, inside: boolean, rule: string): void {
-  if (!inside) throw new SpikeloomError(`${settings.kind}: ${name} is ${rule}, not ${value}`);
+  if (!inside) throw new SpikeloomError(`${settings.kind}: ${name} is ${rule}, not ${kindOf(value)}`);
 }
 
 const isDecay = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value < 1;
@@ -49,7 +49,8 @@ export function resolveSettings(
   options: SgdOptions | MomentOptions,
 ): OptimizerSettings {
   const kinds = ['sgd', 'adamw', 'lamb'];
-  if (!kinds.includes(kind)) throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not '${kind}'`);
+  if (!kinds.includes(kind))
+    throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not ${kindOf(kind)}`);
   const defaults = kind === 'sgd' ? sgdDefaults : momentDefaults;
   needOptions(kind, options, defaults as Record<keyof typeof options, unknown>);
   const settings = { kind, ...defaults, ...given(options) } as OptimizerSettings;
@@ -71,11 +72,9 @@ export function resolveSettings(
   }
   const { betas } = settings;
   if (!Array.isArray(betas) || betas.length !== 2) {
-    throw new SpikeloomError(
-      `${kind}: betas are two numbers, not ${Array.isArray(betas) ? betas.length : String(betas)}`,
-    );
+    throw new SpikeloomError(`${kind}: betas are two numbers, not ${contentOf(betas)}`);
   }
   for (const beta of betas) check(settings, 'a beta', beta, isDecay(beta), 'at least 0 and below 1');
-  check(settings, 'eps', settings.eps, settings.eps > 0 && Number.isFinite(settings.eps), 'a number above 0');
+  check(settings, 'eps', settings.eps, Number.isFinite(settings.eps) && settings.eps > 0, 'a number above 0');
   return settings;
 }

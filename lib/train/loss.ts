@@ -1,5 +1,6 @@
 // Losses by name, for outputs with and without a time axis.
 import { SpikeloomError, type Tensor } from '../core/index.ts';
+import { kindOf } from '../core/options.ts';
 import type { ModelPlan } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
 import { crossEntropy, tetLoss } from '../ops/cross-entropy.ts';
@@ -35,7 +36,8 @@ export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels
 
 /** @throws SpikeloomError where a network's output cannot be classified into so many classes under this loss */
 export function checkOutput({ kind }: Pick<LossSettings, 'kind'>, plan: ModelPlan, classes: number): void {
-  if (!['ce', 'bce', 'tet'].includes(kind)) throw new SpikeloomError(`a loss is one of ce, bce, tet, not '${kind}'`);
+  if (!['ce', 'bce', 'tet'].includes(kind))
+    throw new SpikeloomError(`a loss is one of ce, bce, tet, not ${kindOf(kind)}`);
   const { shape, timed } = plan.output;
   if (shape.length !== 1 || shape[0] !== classes) {
     throw new SpikeloomError(

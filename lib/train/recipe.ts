@@ -81,6 +81,7 @@ export function resolveSettings(
 
 /** Settings out of layers of values, the later ones winning. */
 function resolved(layers: readonly Layer[], overrides: readonly string[]): Settings {
+  needArguments('a recipe', 'an array', { overrides });
   const found: Found = { values: new Map(), origins: new Map(), problems: [] };
   const { locate } = layers.at(-1)!;
   for (const { value, locate: at } of layers) {
@@ -176,7 +177,7 @@ function notAGroup(path: readonly string[], value: unknown, locate: Locate): str
 }
 
 function applyOverride(override: string, found: Found): void {
-  const split = override.indexOf('=');
+  const split = typeof override === 'string' ? override.indexOf('=') : -1;
   if (split < 1) {
     found.problems.push(`command line: settings are given as key=value, but this is ${brief(override)}`);
     return;

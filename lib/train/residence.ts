@@ -1,5 +1,6 @@
 // Where the images of a run are kept, and who makes its batches: the host or the device.
 import { type Device, SpikeloomError } from '../core/index.ts';
+import { kindOf } from '../core/options.ts';
 import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/images/device-loader.ts';
 import { residentBytes } from '../data/images/resident-set.ts';
@@ -19,7 +20,7 @@ export type Residence = (typeof RESIDENCES)[number];
 
 function restsOnDevice(wanted: Residence, bytes: number, device: Device): boolean {
   if (!RESIDENCES.includes(wanted)) {
-    throw new SpikeloomError(`resident is one of ${RESIDENCES.join(', ')}, not '${wanted}'`);
+    throw new SpikeloomError(`resident is one of ${RESIDENCES.join(', ')}, not ${kindOf(wanted)}`);
   }
   if (wanted !== 'auto') return wanted === 'on';
   return device.memory() !== undefined && bytes <= freeBytes(device) / 4;

@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { isFolder } from '../core/file-kind.ts';
-import { needArguments } from '../core/options.ts';
+import { kindOf, needArguments } from '../core/options.ts';
 import { describeEnvironment, type Environment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
 import { formatSettings, loadRecipe } from './recipe.ts';
@@ -59,9 +59,7 @@ export function runPaths(folder: string): RunPaths {
 export function createRun(settings: Settings, environment?: Environment): RunFolder {
   needArguments('createRun()', 'an object', { settings });
   if (!RUN_NAME.test(settings.name)) {
-    throw new SpikeloomError(
-      `a run is named with letters, digits, ".", "_" and "-", not ${JSON.stringify(settings.name)}`,
-    );
+    throw new SpikeloomError(`a run is named with letters, digits, ".", "_" and "-", not ${kindOf(settings.name)}`);
   }
   const folder = claimFolder(settings.out, settings.name);
   const paths = runPaths(folder);

@@ -1,6 +1,6 @@
 // Options of a training run, their defaults and checks, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
-import { given, needOptions } from '../core/options.ts';
+import { given, kindOf, needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import { type AnySplits, needSet } from '../data/batch.ts';
@@ -147,10 +147,10 @@ export function filled(net: Net, options: TrainOptions): Filled {
   const optimizer = clipNorm === undefined ? chosen : optimizerFrom({ ...chosen.settings, clipNorm });
   const epochs = options.epochs ?? options.schedule?.epochs;
   if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
-    throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${epochs}`);
+    throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${kindOf(epochs)}`);
   }
   if (!Number.isSafeInteger(logEvery) || logEvery < 1 || logEvery > MOST_LOGGED) {
-    throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${logEvery}`);
+    throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${kindOf(logEvery)}`);
   }
   const schedule = options.schedule ?? constant({ epochs });
   const loss = { ...LOSS_DEFAULTS, ...given(options.loss ?? {}) };

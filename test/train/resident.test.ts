@@ -180,7 +180,7 @@ describe('images that rest on the CPU', function () {
     expect(train(net, { data, epochs: 1, batch: 4, resident: 'auto' }).memory().dataBytes).to.equal(batches);
     expect(() => train(net, { data, epochs: 1, resident: 'yes' as 'on' })).to.throw(
       SpikeloomError,
-      "resident is one of auto, on, off, not 'yes'",
+      'resident is one of auto, on, off, not "yes"',
     );
   });
 

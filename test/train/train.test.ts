@@ -285,7 +285,7 @@ describe('train()', function () {
     const refused: [options: object, says: RegExp][] = [
       [{ learningRate: 0.1 }, /train\(\) has no option learningRate; it has data, epochs, .*, signal/],
       [{ loss: { label_smoothing: 0.1 } }, /loss has no option label_smoothing; it has kind, smoothing/],
-      [{ loss: 'ce' }, /the options of loss are an object of kind, smoothing, not ce/],
+      [{ loss: 'ce' }, /the options of loss are an object of kind, smoothing, not "ce"/],
       [{ mix: true }, /the options of mix are an object of mixup, .*, not true/],
       [{ data: data.train }, /data is two sets, \{ train, test \}/],
       [{ optimizer: { lr: 0.1 } }, /optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes/],

@@ -51,7 +51,7 @@ describe('event sets', () => {
     expect(fsta, 'of 3 recordings 90 % are all').to.be.instanceOf(DataError);
     expect((fsta as Error).message).to.include("'fsta' leaves no sample for tests out of 30");
     const error = await failure(cifar10Dvs(dvs, { ...STEPS, split: 'half' }));
-    expect(error.message).to.equal("cifar10-dvs is split as 'fsta' or 'tet', not 'half'");
+    expect(error.message).to.equal(`cifar10-dvs is split as 'fsta' or 'tet', not "half"`);
   });
 
   it('archives of the classes give the same samples as folders, and the same split', async () => {

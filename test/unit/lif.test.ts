@@ -261,9 +261,9 @@ describe('lif', () => {
     refused({ decay: 1.5 }, /decay is between 0 and 1, not 1.5/);
     refused(
       { surrogate: 'relu' as 'tanh' },
-      /one of tanh, atan, sigmoid, triangle, rectangle, fastSigmoid, not 'relu'/,
+      /one of tanh, atan, sigmoid, triangle, rectangle, fastSigmoid, not "relu"/,
     );
-    refused({ reset: 'none' as 'hard' }, /'hard' or 'soft', not 'none'/);
+    refused({ reset: 'none' as 'hard' }, /'hard' or 'soft', not "none"/);
     refused({ v0: other }, /the axes \.\.\.R are \[2,3\] elsewhere but \[3,2\] in 'v0'/);
     refused({ logit: single }, /'logit' is f32 where another input is f64/);
     refused({ logit: other, decay: 0.5 }, /give one of them/);

@@ -264,6 +264,6 @@ describe('networks', () => {
     refused(noise([2, 2, 7, 5], 'f32'), /computes in f64, but the input is f32/);
     expect(() => tiny({ ...shape, seed: -1 })).to.throw(/a seed is an integer/);
     expect(() => tiny({ ...shape, dtype: 'bf16' as never })).to.throw(/'f32' or 'f64', not "bf16"/);
-    expect(() => tiny({ ...shape, device: 'tpu' })).to.throw(/'tpu' is not a device/);
+    expect(() => tiny({ ...shape, device: 'tpu' })).to.throw(/"tpu" is not a device/);
   });
 });

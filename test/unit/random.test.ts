@@ -155,6 +155,9 @@ describe('random: distributions', () => {
         expect([...order].sort((a, b) => a - b)).to.deep.equal(take(n, () => 0).map((_, i) => i));
       }),
     );
+    for (const bad of [-1, 1.5, 2 ** 26 + 1, 1e9]) {
+      expect(() => philox(1).permutation(bad)).to.throw(SpikeloomError, 'from 0 to 2^26');
+    }
     expect([...philox(1).permutation(100)]).not.to.deep.equal([...philox(2).permutation(100)]);
     const counts = new Map<string, number>();
     const draws = philox(9);

@@ -63,6 +63,6 @@ describe('schedules', () => {
     );
     expect(() => constant({ epochs: 5, warmupLr: Number.NaN })).to.throw(SpikeloomError, /warmupLr/);
     const unknown = { kind: 'linear', epochs: 5 } as unknown as ScheduleSettings;
-    expect(() => scheduleFrom(unknown)).to.throw(SpikeloomError, /constant, step, cosine, not 'linear'/);
+    expect(() => scheduleFrom(unknown)).to.throw(SpikeloomError, /constant, step, cosine, not "linear"/);
   });
 });

@@ -111,7 +111,7 @@ describe('tensors', () => {
     t.dispose();
     expect(() => zeros([2], 'f16' as DType)).to.throw(
       SpikeloomError,
-      "a dtype is one of f32, f64, bf16, u8, i32, spike, not 'f16'",
+      'a dtype is one of f32, f64, bf16, u8, i32, spike, not "f16"',
     );
     const nested = [
       [1, 2],
@@ -187,7 +187,7 @@ describe('tensors', () => {
   });
 
   it('on a device that does not exist are refused', () => {
-    expect(() => device('gpu')).to.throw("'gpu' is not a device");
+    expect(() => device('gpu')).to.throw('"gpu" is not a device');
   });
 });
 

@@ -52,7 +52,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     () => ops.dropout(frames(), none, { p: 0.5, seed: 1 }),
     /^dropout: 'counter' is a tensor/,
   ],
-  'scale by a text': [() => ops.scale(zeros([1]), wrong('2')), /^scale: attribute 'factor' is float, not 2$/],
+  'scale by a text': [() => ops.scale(zeros([1]), wrong('2')), /^scale: attribute 'factor' is float, not "2"$/],
   'a window of one number': [
     () => ops.eventFrames(zeros([1], 'i32'), zeros([1, 2], 'i32'), { window: wrong(3) }),
     /^eventFrames: window is two integers from 1 to 4096, not 3$/,
@@ -63,7 +63,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   ],
   'a change that there is not': [
     () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'zoom' })] }]),
-    /^a change of an image is one of affine, color, .*, not 'zoom'$/,
+    /^a change of an image is one of affine, color, .*, not "zoom"$/,
   ],
   'an affine change without a map': [
     () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'affine' })] }]),
@@ -71,7 +71,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   ],
   'a device by its name': [
     () => tensor([1], { device: wrong('cpu') }),
-    /^a device is what device\(\) gives, .*, not 'cpu'$/,
+    /^a device is what device\(\) gives, .*, not "cpu"$/,
   ],
   'a number for a device': [() => zeros([1], 'f32', wrong(3)), /^a device is what device\(\) gives/],
   'a tensor of a DataView': [
@@ -106,7 +106,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'an optimizer of nothing': [() => api.sgd()(none), /^an optimizer needs at least one parameter/],
   'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],
   'an image set without labels': [() => api.imageSet({ ...image, ...arrays, labels: none }), /labels is an array/],
-  'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /not a$/],
+  'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /not "a"$/],
   'an image set of real pixels': [
     () => api.imageSet({ ...image, ...arrays, images: wrong(new Float32Array(3 * 63)) }),
     /images are a Uint8Array of pixels \[N,C,H,W\], 0 to 255, not Float32Array$/,
@@ -213,7 +213,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'training with a text for smoothing': [
     () =>
       api.train(tinyNet('cpu'), { data: { train: set(), test: set() }, epochs: 1, loss: { smoothing: wrong('x') } }),
-    /^train\(\): smoothing is between 0 and 1, not x$/,
+    /^train\(\): smoothing is between 0 and 1, not "x"$/,
   ],
   'evaluation of no set': [() => api.evaluate(tinyNet('cpu'), none), /^a data set is a half of what a reader gives/],
   'memory of no network': [() => api.trainingMemory(none, { batch: 1 }), /^trainingMemory\(\) takes a network/],

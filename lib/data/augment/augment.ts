@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
-import { needArguments } from '../../core/options.ts';
+import { isKeyOf, kindOf, needArguments } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 import { encodeProgram, type ImageChange, type ImageProgram, programWords } from '../../ops/image-program.ts';
 import { AUTO_AUGMENT_CHANGES, autoAugmentCifar10 } from './auto-augment.ts';
@@ -55,10 +55,10 @@ const AS_IT_IS: Augmentation = { pad: 0, flip: false };
 export function augmentation(dataSet: string, name: AugmentName): Augmentation {
   if (name === 'none') return AS_IT_IS;
   if (!AUGMENT_NAMES.includes(name)) {
-    throw new SpikeloomError(`augment must be one of ${AUGMENT_NAMES.join(', ')}, but is '${name}'`);
+    throw new SpikeloomError(`augment must be one of ${AUGMENT_NAMES.join(', ')}, but is ${kindOf(name)}`);
   }
   const kinds = name === 'basic' ? BASIC : PUBLISHED;
-  if (!Object.hasOwn(kinds, dataSet)) {
+  if (!isKeyOf(dataSet, kinds)) {
     const known = Object.keys(kinds).join(', ');
     throw new SpikeloomError(
       `no ${name} augmentation is defined for '${dataSet}', only for ${known}: use another augment or give the set one of these names`,

@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
-import { given, needOptions } from '../../core/options.ts';
+import { given, kindOf, needOptions } from '../../core/options.ts';
 import { type Philox, philox, STREAM } from '../../core/random.ts';
 
 /**
@@ -41,7 +41,7 @@ export function mixSettings(options: Partial<MixSettings> | undefined): MixSetti
   for (const [name, value] of Object.entries(settings)) {
     const most = name === 'p' || name === 'switch' ? 1 : 1000;
     if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
-      throw new SpikeloomError(`mix.${name} is a number from 0 to ${most}, not ${value}`);
+      throw new SpikeloomError(`mix.${name} is a number from 0 to ${most}, not ${kindOf(value)}`);
     }
   }
   return settings.p > 0 && settings.mixup + settings.cutmix > 0 ? settings : undefined;

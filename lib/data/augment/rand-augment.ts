@@ -1,7 +1,7 @@
 // RandAugment and color jitter for ImageNet, as the recipes that name them draw them.
 
 import { SpikeloomError } from '../../core/errors.ts';
-import { needArguments, needOptions } from '../../core/options.ts';
+import { kindOf, needArguments, needOptions } from '../../core/options.ts';
 import type { Philox } from '../../core/random.ts';
 import type { AffineMap, ImageChange, Resample } from '../../ops/image-program.ts';
 import { rotate, shearX, shearY, translate } from './affine.ts';
@@ -91,7 +91,7 @@ export function randAugment(options: RandAugmentOptions = {}): ChangeDrawer {
   ];
   for (const [key, value, isFine, rule] of rules) {
     if (!isFine || typeof value !== 'number')
-      throw new SpikeloomError(`randAugment(): ${key} is ${rule}, not ${String(value)}`);
+      throw new SpikeloomError(`randAugment(): ${key} is ${rule}, not ${kindOf(value)}`);
   }
   const draw = (draws: Philox, size: Size): ImageChange[] => {
     const drawn = Array.from({ length: count }, () => OPERATIONS[draws.below(OPERATIONS.length)]!);
@@ -130,7 +130,7 @@ export function colorJitter(options: ColorJitterOptions): ChangeDrawer {
   ] as const;
   for (const [kind, change] of all) {
     if (typeof change !== 'number' || !(change >= 0 && change < 1e6))
-      throw new SpikeloomError(`colorJitter(): a change of ${kind} is a number from 0 on, not ${String(change)}`);
+      throw new SpikeloomError(`colorJitter(): a change of ${kind} is a number from 0 on, not ${kindOf(change)}`);
   }
   const kinds = all.filter(([, change]) => change > 0);
   const draw = (draws: Philox): ImageChange[] =>

@@ -1,4 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
+import { kindOf } from '../../core/options.ts';
 import { COLUMNS } from '../events/cache.ts';
 import { type BinningRule, checkBinning } from '../events/slices.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
@@ -44,9 +45,9 @@ export function checkEventSet(set: EventSet): void {
   };
   const { count, chosen, channels, steps, height, width, labels, recordings } = set;
   for (const [key, value] of Object.entries({ count, channels, steps, height, width })) {
-    if (!Number.isInteger(value) || value < 1) fail(`${key} must be a positive integer, but is ${value}`);
+    if (!Number.isInteger(value) || value < 1) fail(`${key} must be a positive integer, but is ${kindOf(value)}`);
   }
-  if (channels !== 2) fail(`frames have 2 channels, not ${channels}`);
+  if (channels !== 2) fail(`frames have 2 channels, not ${kindOf(channels)}`);
   if (recordings.length !== labels.length * COLUMNS) {
     fail(`${labels.length} labels need as many rows of ${COLUMNS} numbers, not ${recordings.length / COLUMNS}`);
   }

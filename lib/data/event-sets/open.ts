@@ -3,7 +3,7 @@
 import { dirname, join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
-import { needArguments, needOptions } from '../../core/options.ts';
+import { contentOf, kindOf, needArguments, needOptions } from '../../core/options.ts';
 import {
   type BuildOptions,
   buildEventCache,
@@ -81,7 +81,7 @@ const defaultFolder = (root: string): string => join(isFolder(root) ? root : dir
 function sides(key: string, value: readonly [number, number]): [number, number] {
   const isSide = (n: number) => Number.isInteger(n) && n >= 1 && n <= 4096;
   if (Array.isArray(value) && value.length === 2 && value.every(isSide)) return [...value] as [number, number];
-  throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not [${value}]`);
+  throw new SpikeloomError(`${key} is two integers from 1 to 4096 (height, width), not ${contentOf(value)}`);
 }
 
 /** @internal Refuses impossible options, and what is no path, before any file is read. */
@@ -90,10 +90,10 @@ export function checkEventOptions(root: string, options: EventSetOptions): void 
   needOptions('an event set', options, KNOWN);
   const { steps, size, crop, clip = 0, binning = 'count', window } = options;
   if (!Number.isInteger(steps) || steps < 1 || steps > 4096) {
-    throw new SpikeloomError(`steps is an integer from 1 to 4096, not ${steps}`);
+    throw new SpikeloomError(`steps is an integer from 1 to 4096, not ${kindOf(steps)}`);
   }
   if (!Number.isInteger(clip) || clip < 0 || clip >= 2 ** 31) {
-    throw new SpikeloomError(`clip is an integer from 0 to 2^31 - 1, not ${clip}`);
+    throw new SpikeloomError(`clip is an integer from 0 to 2^31 - 1, not ${kindOf(clip)}`);
   }
   if (size) sides('size', size);
   if (crop) sides('crop', crop);

@@ -1,6 +1,7 @@
 // How samples are split into training and test, by name.
 import { createHash } from 'node:crypto';
 import { SpikeloomError } from '../../core/errors.ts';
+import { isKeyOf, kindOf } from '../../core/options.ts';
 import type { SplitName } from '../sample-set.ts';
 
 /** Names of the samples of both halves, in order. */
@@ -53,11 +54,11 @@ export function splitBy(names: readonly string[], isTest: (name: string) => bool
 /** The rule of that name (the first one where none is asked for). @throws SpikeloomError with the names there are */
 export function chosenSplit<R>(dataSet: string, rules: Readonly<Record<string, R>>, asked?: string): [string, R] {
   const name = asked ?? Object.keys(rules)[0]!;
-  if (!Object.hasOwn(rules, name)) {
+  if (!isKeyOf(name, rules)) {
     const known = Object.keys(rules)
       .map((rule) => `'${rule}'`)
       .join(' or ');
-    throw new SpikeloomError(`${dataSet} is split as ${known}, not '${name}'`);
+    throw new SpikeloomError(`${dataSet} is split as ${known}, not ${kindOf(name)}`);
   }
   return [name, rules[name]!];
 }

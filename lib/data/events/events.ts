@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
-import { needArguments } from '../../core/options.ts';
+import { kindOf, needArguments } from '../../core/options.ts';
 
 /** A recording of an event camera in the order of its file, as parallel arrays [N]. */
 export interface Events {
@@ -25,6 +25,6 @@ export function needEvents(of: string, events: Events): void {
   needArguments(of, 'an array', { x, y, p, t });
   const held = Math.min(x.length, y.length, p.length, t.length);
   if (!Number.isSafeInteger(count) || count < 0 || count > held) {
-    throw new SpikeloomError(`${of}: 'count' is a whole number of events, here up to ${held}, not ${String(count)}`);
+    throw new SpikeloomError(`${of}: 'count' is a whole number of events, here up to ${held}, not ${kindOf(count)}`);
   }
 }

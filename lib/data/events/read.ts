@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { kindOf, needOptions } from '../../core/options.ts';
 import { DataError, needRegularFile, unreadable } from '../files.ts';
 import { Aedat4Feed } from './aedat4.ts';
 import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
@@ -159,7 +159,9 @@ export async function* streamEvents(
   needOptions('streamEvents()', options, { ...EVENT_OPTIONS, chunk: true });
   const chunk = options.chunk ?? CHUNK;
   if (!Number.isInteger(chunk) || chunk < LEAST_ROOM || chunk > 2 ** 28) {
-    throw new SpikeloomError(`streamEvents: chunk is a number of events from ${LEAST_ROOM} to 2^28, not ${chunk}`);
+    throw new SpikeloomError(
+      `streamEvents: chunk is a number of events from ${LEAST_ROOM} to 2^28, not ${kindOf(chunk)}`,
+    );
   }
   let handle: FileHandle | undefined;
   try {

@@ -1,6 +1,6 @@
 // Where a recording is cut into the slices that become frames.
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { kindOf, needOptions } from '../../core/options.ts';
 import { packEvent } from '../../ops/event-frames.ts';
 import { type Events, needEvents } from './events.ts';
 
@@ -49,16 +49,16 @@ export function countBounds(count: number, steps: number): Int32Array<ArrayBuffe
 
 function checkedSteps(steps: number): number {
   if (Number.isInteger(steps) && steps >= 1 && steps <= MOST_STEPS) return steps;
-  throw new SpikeloomError(`a recording is cut into 1 to ${MOST_STEPS} slices, not ${steps}`);
+  throw new SpikeloomError(`a recording is cut into 1 to ${MOST_STEPS} slices, not ${kindOf(steps)}`);
 }
 
 /** @internal */
 export function checkBinning(by: BinningRule, window: number | undefined): void {
   if (!BINNING_RULES.includes(by)) {
-    throw new SpikeloomError(`binning is one of ${BINNING_RULES.join(', ')}, not '${by}'`);
+    throw new SpikeloomError(`binning is one of ${BINNING_RULES.join(', ')}, not ${kindOf(by)}`);
   }
   if (by === 'window' && !(Number.isFinite(window) && window! > 0)) {
-    throw new SpikeloomError(`binning by window needs its length in microseconds, above 0, not ${window}`);
+    throw new SpikeloomError(`binning by window needs its length in microseconds, above 0, not ${kindOf(window)}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { SpikeloomError } from '../../core/errors.ts';
-import { kindOf } from '../../core/options.ts';
+import { contentOf, kindOf } from '../../core/options.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
 
 /** Labeled images in shared memory, so that loader threads read them without a copy. */
@@ -50,7 +50,7 @@ export function imageSet(init: ImageSetInit): ImageSet {
   };
   for (const [key, list] of Object.entries(lists)) {
     if (typeof list === 'object' && list !== null && 'length' in list) continue;
-    throw new SpikeloomError(`imageSet(): ${key} is an array, not ${String(list)}`);
+    throw new SpikeloomError(`imageSet(): ${key} is an array, not ${kindOf(list)}`);
   }
   const { images, labels } = init;
   if (!(images instanceof Uint8Array) && !((images as unknown) instanceof Uint8ClampedArray)) {
@@ -67,7 +67,7 @@ export function imageSet(init: ImageSetInit): ImageSet {
   if (!(labels instanceof Int32Array) || !isShared(labels)) {
     const wrong = Array.from(labels).find((label) => !Number.isInteger(label));
     if (wrong !== undefined)
-      throw new SpikeloomError(`imageSet(): labels are numbers of classes, not ${String(wrong)}`);
+      throw new SpikeloomError(`imageSet(): labels are numbers of classes, not ${kindOf(wrong)}`);
     sharedClasses = sharedLabels(labels.length);
     sharedClasses.set(labels);
   }
@@ -82,7 +82,8 @@ export function checkImageSet(set: ImageSet): void {
     throw new SpikeloomError(`image set '${set.name}': ${text}`);
   };
   for (const key of ['count', 'channels', 'height', 'width'] as const) {
-    if (!Number.isInteger(set[key]) || set[key] < 1) fail(`${key} must be a positive integer, but is ${set[key]}`);
+    if (!Number.isInteger(set[key]) || set[key] < 1)
+      fail(`${key} must be a positive integer, but is ${kindOf(set[key])}`);
   }
   const { count, channels, height, width } = set;
   const pixels = count * channels * height * width;
@@ -98,10 +99,10 @@ export function checkImageSet(set: ImageSet): void {
   if (set.labels.length !== count) fail(`${count} images need ${count} labels, but there are ${set.labels.length}`);
   for (const key of ['mean', 'std'] as const) {
     if (set[key].length !== channels || !set[key].every(Number.isFinite)) {
-      fail(`${key} must hold one finite number per channel (${channels}), but is [${set[key].join(', ')}]`);
+      fail(`${key} must hold one finite number per channel (${channels}), but is ${contentOf(set[key])}`);
     }
   }
-  if (!set.std.every((value) => value > 0)) fail(`std must be positive, but is [${set.std.join(', ')}]`);
+  if (!set.std.every((value) => value > 0)) fail(`std must be positive, but is ${contentOf(set.std)}`);
   const bad = set.labels.findIndex((label) => label < 0 || label >= set.classes.length);
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../../core/errors.ts';
 import { isFolder } from '../../core/file-kind.ts';
-import { needArguments, needOptions } from '../../core/options.ts';
+import { contentOf, needArguments, needOptions } from '../../core/options.ts';
 import { DataError } from '../files.ts';
 import { sharedLabels } from '../images/image-set.ts';
 import type { SampleSet, SampleSplits } from '../sample-set.ts';
@@ -85,7 +85,7 @@ export function imageFiles(
   const { resize = Math.round((size * 8) / 7), scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = options;
   const { mean = IMAGENET_MEAN, std = IMAGENET_STD } = options;
   const check = (ok: boolean, rule: string, value: unknown): void => {
-    if (!ok) throw new SpikeloomError(`${name}: ${rule}, but is ${JSON.stringify(value)}`);
+    if (!ok) throw new SpikeloomError(`${name}: ${rule}, but is ${contentOf(value)}`);
   };
   const isSide = (value: number) => Number.isInteger(value) && value >= 1 && value <= MAX_SIDE;
   check(isSide(size), `size is an integer from 1 to ${MAX_SIDE}`, size);

@@ -1,6 +1,6 @@
 // Groups of layers that residual networks are made of. They return plain layers; the model does not know about them.
 import { SpikeloomError } from '../../core/errors.ts';
-import { needOptions } from '../../core/options.ts';
+import { kindOf, needArguments, needOptions } from '../../core/options.ts';
 import type { Layer } from '../layer.ts';
 import { conv2d } from './conv2d.ts';
 import { fsta } from './fsta.ts';
@@ -58,6 +58,7 @@ function shortcutOf(channels: number, stride: number, kind: 'pooled' | 'strided'
 export function block(channels: number, options: BlockOptions & { name: string }): Layer[] {
   needOptions('block()', options, KNOWN);
   const { stride = 1, shortcut = 'pooled', name } = options;
+  needArguments('block()', 'a text', { name });
   const body = [
     conv2d(channels, { kernel: 3, stride, name: 'conv1' }),
     norm({ name: 'bn1' }),
@@ -80,9 +81,10 @@ export function block(channels: number, options: BlockOptions & { name: string }
  */
 export function stage(channels: number, given: StageOptions): Layer[] {
   needOptions('stage()', given, { ...KNOWN, blocks: true });
-  const { blocks, name = `stage${channels}`, ...options } = given;
+  const { blocks, name = `stage${kindOf(channels)}`, ...options } = given;
+  needArguments('stage()', 'a text', { name });
   if (!Number.isInteger(blocks) || blocks < 1 || blocks > 1000) {
-    throw new SpikeloomError(`${name}: a stage has 1 to 1000 blocks, not ${blocks}`);
+    throw new SpikeloomError(`${name}: a stage has 1 to 1000 blocks, not ${kindOf(blocks)}`);
   }
   return Array.from({ length: blocks }, (_, i) =>
     block(channels, { ...options, stride: i === 0 ? options.stride : 1, name: `${name}.${i}` } as BlockOptions & {
