@@ -27,6 +27,8 @@ export interface MemoryStats {
   capturesRun: number;
   /** Calls that the device ran, or captured, as rows of one merged kernel. */
   callsMerged: number;
+  /** Calls so far that ran beside others, as branches of a graph. */
+  callsAside: number;
   /** Why a part could not be run as one and is run call by call; empty where all could. */
   captureProblem: string;
 }
@@ -120,7 +122,7 @@ export interface Native {
 }
 
 /** The contract this side speaks; the addon reports its own. */
-const abi = 3;
+const abi = 4;
 
 /** Where build products may lie, the package's own build first. `SPIKELOOM_BUILD` names another folder. */
 export function buildFolders(): string[] {

@@ -10,7 +10,7 @@
 
 namespace spikeloom {
 
-constexpr int32_t kAbi = 3;
+constexpr int32_t kAbi = 4;
 constexpr int kMaxRank = 6;
 constexpr int kMaxTensors = 24;
 constexpr int kMaxAttributes = 16;
@@ -55,6 +55,17 @@ struct Captures {
   // Another number whenever memory that the context lends to kernels has moved: what was noted before holds its old
   // place.
   int64_t (*generation)(void* context);
+};
+
+// Two lanes within what is noted: the work of one runs beside that of the other. Work that is not noted follows each
+// other, whatever its lane. Each lane lends memory of its own to kernels.
+struct Lanes {
+  // What is queued from here on belongs to this lane: 0, the usual one, or 1. Its first work in a capture comes behind
+  // what the other one has by then; before the end, lane 0 is to wait for the last of it.
+  void (*enter)(void* context, int32_t lane, Status* status);
+  // mark gives a number to what the present lane has so far; wait lets what follows on it wait for a number.
+  void (*mark)(void* context, int64_t number, Status* status);
+  void (*wait)(void* context, int64_t number, Status* status);
 };
 
 // Small reads that are begun in order with the work and waited for later, in the order they were begun.
@@ -104,6 +115,8 @@ struct Backend {
   bool isWatched;
   // The op's merged kernel; null where its calls are run one by one.
   MergedKernel (*findMerged)(const char* op, DType real);
+  // Null: there is one lane.
+  const Lanes* lanes;
 };
 
 // The one symbol a backend library exports.

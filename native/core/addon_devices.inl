@@ -45,6 +45,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   set("queued", static_cast<double>(device.stream->queued()));
   set("capturesRun", static_cast<double>(device.stream->capturesRun()));
   set("callsMerged", static_cast<double>(device.stream->callsMerged()));
+  set("callsAside", static_cast<double>(device.stream->callsAside()));
   object["captureProblem"] = Napi::String::New(info.Env(), device.stream->captureProblem());
   return object;
 }

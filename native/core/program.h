@@ -17,8 +17,11 @@ struct KernelCall {
   int32_t tensorCount = 0;
   TensorView tensors[kMaxTensors];
   double attributes[kMaxAttributes];
-  uint32_t written = 0;  // a bit for each tensor, see Op
-  uint32_t number = 0;   // in the order of a recording
+  uint32_t written = 0;    // a bit for each tensor, see Op
+  uint32_t number = 0;     // in the order of a recording
+  bool isAside = false;    // on the second lane (core/lanes.h)
+  bool isAwaited = false;  // by a call of the other lane
+  int64_t waitsFor = -1;   // the call of the other lane that has to be done before; -1: none
 };
 
 struct Program {
@@ -32,6 +35,7 @@ struct Program {
   struct Noted {
     void* capture = nullptr;
     int64_t generation = 0;  // of the context's memory at that time
+    int64_t aside = 0;       // how many calls are on the second lane
     bool hasRun = false;     // call by call, which sizes the memory that kernels share
     bool isRefused = false;  // the device cannot note it
   };
@@ -44,7 +48,8 @@ struct Program {
   char* workspace = nullptr;  // where it was at the last run
 
   size_t begin(size_t part) const { return part == 0 ? 0 : parts[part - 1]; }
-  // Called by the stream's thread before a part is run. True when the tensors lie elsewhere than before.
+  // Called when it is made, and by the stream's thread before a part is run. True when the tensors lie elsewhere than
+  // before.
   bool moveTo(char* place) {
     if (place == workspace) return false;
     for (const Resident& r : residents) calls[r.call].tensors[r.tensor].data = place + r.offset;

@@ -1,6 +1,7 @@
 #include "core/recorder.h"
 
 #include "core/early_updates.h"
+#include "core/lanes.h"
 
 namespace spikeloom {
 
@@ -48,6 +49,7 @@ void Recorder::noteLives() {
 Recording Recorder::plan() {
   cut();
   advanceUpdates(*program_, isName);
+  if (device_.backend->lanes) chooseAside(*program_, isName);
   noteLives();
   Recording recording;
   recording.program = program_;
@@ -94,6 +96,8 @@ bool Recorder::finish(Recording* recording, Status* status) {
       }
     }
   }
+  program.moveTo(device_.workspace->data());
+  if (device_.backend->lanes) planWaits(program);
   for (size_t i = 0; i < blocks_.size(); i++) {
     if (!memory[i]) continue;
     store_.moveAll(blocks_[i].storage, memory[i]);

@@ -120,23 +120,37 @@ void Stream::run(Program& program, size_t part) {
   for (size_t i = program.begin(part); i < program.parts[part] && !quit_;) i = runRow(program, i, program.parts[part]);
 }
 
-// Runs a call, and with it those behind it that the device can run as one: of the same kernel, none updating what
-// another one does. Returns the call that is next.
-size_t Stream::runRow(const Program& program, size_t first, size_t end) {
+// A call, and those behind it that the device can run as one with it: of the same kernel, none updating what another
+// one does.
+std::vector<Call> Stream::rowOf(const Program& program, size_t first, size_t end) {
   const KernelCall& call = program.calls[first];
-  if (!call.merged) {
-    run(call);
-    return first + 1;
-  }
-  std::unordered_set<const void*> updated;
   std::vector<Call> row;
-  for (size_t i = first; i < end && program.calls[i].kernel == call.kernel; i++) {
+  std::unordered_set<const void*> updated;
+  for (size_t i = first; i < (call.merged ? end : first + 1); i++) {
     const KernelCall& next = program.calls[i];
-    if (!updated.insert(next.tensors[0].data).second) break;
+    if (next.kernel != call.kernel || next.isAside != call.isAside || !updated.insert(next.tensors[0].data).second) break;
     row.push_back({next.tensors, next.attributes, context_, &status_});
   }
-  attempt(call, [&] { call.merged(row.data(), row.size()); });
-  callsMerged_ += static_cast<int64_t>(row.size());
+  return row;
+}
+
+// Runs such a row on its lane, behind what it waits for. Returns the call that is next.
+size_t Stream::runRow(const Program& program, size_t first, size_t end) {
+  const KernelCall& call = program.calls[first];
+  const Lanes* const lanes = backend_->lanes;
+  const std::vector<Call> row = rowOf(program, first, end);
+  int64_t behind = -1;
+  for (size_t i = first; i < first + row.size(); i++) behind = std::max(behind, program.calls[i].waitsFor);
+  attempt(call, [&] {
+    if (call.isAside) lanes->enter(context_, 1, &status_);
+    if (behind >= 0) lanes->wait(context_, behind, &status_);
+    call.merged ? call.merged(row.data(), row.size()) : call.kernel(row.front());
+    for (size_t i = first; i < first + row.size(); i++) {
+      if (program.calls[i].isAwaited) lanes->mark(context_, static_cast<int64_t>(i), &status_);
+    }
+  });
+  if (call.isAside) lanes->enter(context_, 0, &status_);
+  if (call.merged) callsMerged_ += static_cast<int64_t>(row.size());
   return first + row.size();
 }
 
@@ -162,6 +176,8 @@ void Stream::replay(Program& program, size_t part) {
 void Stream::capture(Program& program, size_t part) {
   Program::Noted& noted = program.noted[part];
   noted.generation = backend_->captures->generation(context_);
+  noted.aside = std::count_if(program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)),
+                              program.calls.begin() + static_cast<ptrdiff_t>(program.parts[part]), [](const KernelCall& call) { return call.isAside; });
   backend_->captures->begin(context_, &status_);
   if (status_.failed) {
     noteFailure("");
@@ -183,8 +199,9 @@ void Stream::capture(Program& program, size_t part) {
 void Stream::launch(Program& program, size_t part) {
   last_ = {nullptr, program.number, part};
   backend_->captures->launch(context_, program.noted[part].capture, &status_);
-  if (status_.failed) noteFailure("");
-  else capturesRun_++;
+  if (status_.failed) return noteFailure("");
+  capturesRun_++;
+  callsAside_ += program.noted[part].aside;
 }
 
 void Stream::forget(Program& program) {

@@ -60,12 +60,15 @@ class Stream {
   std::string captureProblem();
   // How many calls were run together with others.
   int64_t callsMerged() const { return callsMerged_; }
+  // How many calls were run beside others.
+  int64_t callsAside() const { return callsAside_; }
 
  private:
   void loop();
   bool wait(std::unique_lock<std::mutex>& guard);
   void run(Task& task);
   void run(Program& program, size_t part);
+  std::vector<Call> rowOf(const Program& program, size_t first, size_t end);
   size_t runRow(const Program& program, size_t first, size_t end);
   void runTimed(Program& program, size_t part);
   void timeOnDevice(Program& program, size_t part);
@@ -107,7 +110,7 @@ class Stream {
     Last behind;
   };
   std::deque<Late> late_;
-  std::atomic<int64_t> capturesRun_ = 0, callsMerged_ = 0;
+  std::atomic<int64_t> capturesRun_ = 0, callsMerged_ = 0, callsAside_ = 0;
   std::string captureProblem_;
   // A transfer's bytes in the order at rest. Room for a batch is kept, room for the weights of a network is not.
   static constexpr size_t kKeptBytes = size_t{1} << 20;

@@ -2,6 +2,7 @@
 //
 // Built with a static CUDA runtime, so that the only thing wanted of a machine is NVIDIA's driver. Without one the library still
 // loads and answers with score 0 and a reason.
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -103,9 +104,10 @@ void destroyContext(void* data) {
   Context* context = static_cast<Context*>(data);
   cudaSetDevice(context->device);
   cudaStreamSynchronize(context->stream);
-  if (context->scratch) cudaFree(context->scratch);
+  for (const Scratch& scratch : context->scratch) cudaFree(scratch.data);
   closeTrouble(*context);
   delete context->host;
+  cudaStreamDestroy(context->aside);
   cudaStreamDestroy(context->stream);
   delete context;
 }
@@ -123,10 +125,13 @@ void* createContext(int32_t device, Status* status) {
     fail(status, "'cuda:%d' is a %s; compute capability %d.0 or above is needed", device, deviceText(properties).c_str(), kOldestMajor);
     return nullptr;
   }
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream = nullptr, aside = nullptr;
+  int least = 0, greatest = 0;  // priorities
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
-  if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
-  Context* context = new Context{device, stream, new HostSide};
+  if (!check(status, cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking the GPU for its priorities")) return nullptr;
+  if (!check(status, cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest), "making a stream")) return nullptr;
+  if (!check(status, cudaStreamCreateWithPriority(&aside, cudaStreamNonBlocking, least), "making a stream")) return nullptr;
+  Context* context = new Context{device, stream, aside, new HostSide};
   context->hasGroups = properties.major == 9;
   context->startsEarly = properties.major >= 9;
   if (openTrouble(*context, status)) return context;
@@ -174,6 +179,12 @@ void memory(void* context, size_t* left, size_t* all) {
 
 const char* lostFor(void*) { return lost(); }
 
+// SPIKELOOM_CUDA_LANES=1: to measure what the second one brings.
+bool hasLanes() {
+  const char* lanes = std::getenv("SPIKELOOM_CUDA_LANES");
+  return !lanes || std::strcmp(lanes, "1") != 0;
+}
+
 template <class K>
 K find(const char* op, DType real) {
   for (const Entry<K>& entry : entries<K>()) {
@@ -198,10 +209,11 @@ bool registerMerged(const char* signature, MergedKernel f32, MergedKernel f64) {
 
 void* scratchBytes(const Call& call, size_t bytes) {
   Context& context = contextOf(call);
+  Scratch& scratch = context.scratch[context.lane];
 #if !defined(__CUDACC__)
-  emulated::spoil(context.stream, context.scratch, context.scratchBytes);  // what an earlier call left there is not to be read
+  emulated::spoil(context.streamForKernels(), scratch.data, scratch.bytes);  // what an earlier call left there is not to be read
 #endif
-  if (context.scratchBytes >= bytes) return context.scratch;
+  if (scratch.bytes >= bytes) return scratch.data;
   Status* status = call.status;
   if (context.isCapturing) {
     fail(status, "a graph cannot take %zu bytes of scratch memory", bytes);
@@ -209,13 +221,12 @@ void* scratchBytes(const Call& call, size_t bytes) {
   }
   if (!enter(context, status)) return nullptr;
   if (!check(status, cudaStreamSynchronize(context.stream), "the work queued before this")) return nullptr;
-  if (context.scratch) cudaFree(context.scratch);
-  context.scratch = nullptr;
-  context.scratchBytes = 0;
+  cudaFree(scratch.data);
+  scratch = {};
   context.scratchMoves++;
-  if (!check(status, cudaMalloc(&context.scratch, bytes), "taking scratch memory")) return nullptr;
-  context.scratchBytes = bytes;
-  return context.scratch;
+  if (!check(status, cudaMalloc(&scratch.data, bytes), "taking scratch memory")) return nullptr;
+  scratch.bytes = bytes;
+  return scratch.data;
 }
 
 }  // namespace spikeloom::cuda
@@ -226,7 +237,7 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
       allocate,        release, copyIn,       copyOut,               find<spikeloom::Kernel>,     memory,        lostFor,
-      &kCaptures,      &kLateReads, &kClock, kIsWatched,            find<spikeloom::MergedKernel>,
+      &kCaptures,      &kLateReads, &kClock, kIsWatched,            find<spikeloom::MergedKernel>, hasLanes() ? &kLanes : nullptr,
   };
   return &kBackend;
 }

@@ -16,6 +16,7 @@ HostSide& hostOf(void* context) { return *static_cast<Context*>(context)->host; 
 void beginCapture(void* data, Status* status) {
   Context& context = *static_cast<Context*>(data);
   if (!enter(context, status)) return;
+  context.host->isForked = false;
   // of this thread only: meanwhile the other one may take memory
   context.isCapturing = check(status, cudaStreamBeginCapture(context.streamForOthers(), cudaStreamCaptureModeThreadLocal), "beginning a graph");
 }
@@ -26,7 +27,7 @@ void* endCapture(void* data, Status* status) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t made = nullptr;
   if (!check(status, cudaStreamEndCapture(context.streamForOthers(), &graph), "ending a graph")) return nullptr;
-  const bool fine = check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
+  const bool fine = check(status, cudaGraphInstantiate(&made, graph, cudaGraphInstantiateFlagUseNodePriority), "preparing a graph");
   cudaGraphDestroy(graph);
   if (!fine) return nullptr;
   context.host->graphs.insert(made);
@@ -48,6 +49,33 @@ void releaseCapture(void* data, void* graph) {
 }
 
 int64_t generation(void* context) { return static_cast<Context*>(context)->scratchMoves; }
+
+// ---- lanes: branches of a graph, each noted by a stream of its own. What is not noted stays on one stream.
+
+void markLane(void* data, int64_t number, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  if (!context.isCapturing || status->failed) return;
+  cudaEvent_t& event = context.host->laneMarks[number];
+  if (!event && !check(status, cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event")) return;
+  check(status, cudaEventRecord(event, context.streamForOthers()), "marking a lane");
+}
+
+void waitForLane(void* data, int64_t number, Status* status) {
+  const Context& context = *static_cast<Context*>(data);
+  if (context.isCapturing) check(status, cudaStreamWaitEvent(context.streamForOthers(), context.host->laneMarks[number], 0), "waiting for a lane");
+}
+
+// The first time, an event draws the second stream into the graph.
+void enterLane(void* data, int32_t lane, Status* status) {
+  constexpr int64_t kFork = -1;
+  Context& context = *static_cast<Context*>(data);
+  const bool forks = context.isCapturing && lane == 1 && !context.host->isForked;
+  if (forks) markLane(data, kFork, status);
+  context.lane = lane;
+  if (!forks) return;
+  waitForLane(data, kFork, status);
+  context.host->isForked = true;
+}
 
 // ---- reads
 
@@ -120,6 +148,7 @@ double secondsBetween(void* context, int64_t first, int64_t second, Status* stat
 }  // namespace
 
 const Captures kCaptures = {beginCapture, endCapture, launchCapture, releaseCapture, generation};
+const Lanes kLanes = {enterLane, markLane, waitForLane};
 const LateReads kLateReads = {HostSide::kReadBytes, HostSide::kReads, beginRead, isReadDone, endRead};
 const Clock kClock = {mark, secondsBetween};
 
@@ -211,6 +240,7 @@ bool WriteRing::keepUntilDone(const Context& context, Status* status) {
 HostSide::~HostSide() {
   for (cudaGraphExec_t graph : graphs) cudaGraphExecDestroy(graph);
   for (cudaEvent_t event : marks) cudaEventDestroy(event);
+  for (const auto& [number, event] : laneMarks) cudaEventDestroy(event);
   for (const ReadSlot& slot : reads) cudaEventDestroy(slot.done);
   if (readMemory) cudaFreeHost(readMemory);
 }

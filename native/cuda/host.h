@@ -1,6 +1,7 @@
 // The host's side of a context: pinned memory that bytes pass through, graphs, marks of time.
 #pragma once
 #include <deque>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -62,11 +63,14 @@ struct HostSide {
   size_t nextRead = 0;
   std::set<cudaGraphExec_t> graphs;
   std::vector<cudaEvent_t> marks;
+  std::map<int64_t, cudaEvent_t> laneMarks;
+  bool isForked = false;  // whether the graph that is noted has both lanes
 
   ~HostSide();
 };
 
 extern const Captures kCaptures;
+extern const Lanes kLanes;
 extern const LateReads kLateReads;
 extern const Clock kClock;
 

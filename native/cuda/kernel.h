@@ -25,25 +25,34 @@ struct Trouble {
   Kind kind;
 };
 
+// Memory that is lent to kernels, one call after the other.
+struct Scratch {
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
 // One device and the stream its work is queued on. Made by createContext, used by one stream thread and by allocate and release.
 struct Context {
   int device;
   cudaStream_t stream;
+  cudaStream_t aside;  // the second lane of a graph
   HostSide* host;
-  void* scratch = nullptr;
-  size_t scratchBytes = 0;
+  Scratch scratch[2];  // of each lane
   int64_t scratchMoves = 0;
+  int lane = 0;  // of the present call
   bool isCapturing = false;  // what is queued is noted as a graph
   bool hasGroups = false;    // products by groups of warps: see cuda/group_mma.cuh
   bool startsEarly = false;  // kernels that follow each other overlap: see waitForKernelsBefore()
-  mutable bool isAfterKernel = false;  // what was queued last is a kernel
+  mutable bool isAfterKernel[2] = {};  // on each stream: what was queued last is a kernel
   Trouble* trouble = nullptr;  // the first one; memory of the host that the device writes
   int32_t* isStopped = nullptr;  // on the device: 1 from a trouble until it is reported; what updates weights leaves them alone meanwhile
 
+  bool isAside() const { return isCapturing && lane == 1; }
+  cudaStream_t streamForKernels() const { return isAside() ? aside : stream; }
   // For what is queued and is no kernel.
   cudaStream_t streamForOthers() const {
-    isAfterKernel = false;
-    return stream;
+    isAfterKernel[isAside()] = false;
+    return streamForKernels();
   }
 };
 
@@ -72,7 +81,7 @@ bool registerKernel(const char* signature, Kernel f32, Kernel f64);
 // The same by SPIKELOOM_CUDA_MERGED: for an op that has a kernel for rows of its calls, too.
 bool registerMerged(const char* signature, MergedKernel f32, MergedKernel f64);
 
-// Memory of the context that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
+// Memory of the present lane that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
 void* scratchBytes(const Call& call, size_t bytes);
 
 constexpr int kThreads = 256;  // of a block, unless its launch says otherwise
@@ -112,7 +121,7 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
              "asking for shared memory")) {
     return;
   }
-  const bool startsEarly = context.startsEarly && context.isAfterKernel;
+  const bool startsEarly = context.startsEarly && context.isAfterKernel[context.isAside()];
   const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #if defined(__CUDACC__)
   cudaLaunchAttribute early = {};
@@ -122,15 +131,15 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
   how.gridDim.x = blocks;
   how.blockDim.x = static_cast<unsigned>(grid.threads);
   how.dynamicSmemBytes = grid.sharedBytes;
-  how.stream = context.stream;
+  how.stream = context.streamForKernels();
   how.attrs = &early;
   how.numAttrs = 1;
   cudaLaunchKernelEx(&how, kernel, arguments...);
 #else
   const emulated::Start start = startsEarly ? emulated::Start::early : emulated::Start::late;
-  emulated::launch(kernel, start, blocks, grid.threads, grid.sharedBytes, context.stream, arguments...);
+  emulated::launch(kernel, start, blocks, grid.threads, grid.sharedBytes, context.streamForKernels(), arguments...);
 #endif
-  context.isAfterKernel = true;
+  context.isAfterKernel[context.isAside()] = true;
   check(call.status, cudaGetLastError(), "launching the kernel");
 }
 

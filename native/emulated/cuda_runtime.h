@@ -20,7 +20,8 @@ constexpr int CUDART_VERSION = 13000;
   ERROR(cudaErrorContextIsDestroyed, 709) ERROR(cudaErrorAssert, 710) ERROR(cudaErrorHardwareStackError, 714) \
   ERROR(cudaErrorIllegalInstruction, 715) ERROR(cudaErrorMisalignedAddress, 716) ERROR(cudaErrorInvalidAddressSpace, 717) \
   ERROR(cudaErrorInvalidPc, 718) ERROR(cudaErrorLaunchFailure, 719) ERROR(cudaErrorStreamCaptureUnsupported, 900) \
-  ERROR(cudaErrorStreamCaptureInvalidated, 901) ERROR(cudaErrorUnknown, 999)
+  ERROR(cudaErrorStreamCaptureInvalidated, 901) ERROR(cudaErrorStreamCaptureUnjoined, 904) \
+  ERROR(cudaErrorStreamCaptureIsolation, 905) ERROR(cudaErrorCapturedEvent, 907) ERROR(cudaErrorUnknown, 999)
 enum cudaError_t {
 #define SPIKELOOM_CUDA_ERROR(name, value) name = value,
   SPIKELOOM_CUDA_ERRORS(SPIKELOOM_CUDA_ERROR)
@@ -36,6 +37,7 @@ enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureSta
 constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
 constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2;
 constexpr unsigned cudaHostAllocDefault = 0;
+constexpr unsigned cudaGraphInstantiateFlagUseNodePriority = 8;
 
 struct cudaDeviceProp {
   char name[256];
@@ -84,6 +86,8 @@ cudaError_t cudaMemGetInfo(size_t* left, size_t* all);
 
 // ---- streams, events, graphs
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority);
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest);
 cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);

@@ -27,8 +27,14 @@ using Work = std::function<void(int device)>;
 
 }  // namespace spikeloom::emulated
 
+// What was captured, and by which lines of work: every stream that took part drew one.
 struct EmulatedGraph {
-  std::vector<spikeloom::emulated::Work> work;
+  struct Node {
+    spikeloom::emulated::Work work;
+    std::vector<size_t> behind;  // what has to be done before it
+    bool isOfOrigin;             // of the stream the capture began on
+  };
+  std::vector<Node> nodes;
 };
 
 namespace spikeloom::emulated {
@@ -68,18 +74,22 @@ struct EmulatedStream {
   bool isBlocking;                         // work on no stream waits for it
   std::shared_ptr<EmulatedGraph> capture;  // while it is captured
   bool endsInKernel = false;               // whether a kernel was queued last: the next one may begin early
+  std::vector<size_t> behind{};            // of the capture: what its next work has to follow
   bool isOrigin = false;                   // whether the capture began here, and has to end here
   std::thread::id owner{};                 // whom the capture keeps from calls that cannot be captured; nobody: all threads
 };
 
 struct EmulatedEvent {
   std::shared_ptr<spikeloom::emulated::Mark> mark;  // null: never recorded
-  std::weak_ptr<EmulatedGraph> capture;             // recorded on a stream that was captured
+  bool isCaptured = false;                          // recorded on a stream that was captured
+  std::weak_ptr<EmulatedGraph> capture;             // while that lasts
+  std::vector<size_t> behind;
   bool isTimed = true;
 };
 
 struct EmulatedGraphExec {
   EmulatedGraph graph;
+  size_t launches = 0;
 };
 
 namespace spikeloom::emulated {

@@ -1,7 +1,8 @@
 // Streams, events and graphs. A stream's work waits in its queue until somebody asks for it: the host, by waiting or by
 // looking for the error of a kernel, or a stream that waits for an event of this one. So streams are as far apart as
 // the program allows, and a wait that is missing shows in the numbers. A captured stream keeps its work, and a graph
-// does it again. A captured stream's event draws the stream that waits for it into the capture.
+// does it again. A captured stream's event draws the stream that waits for it into the capture. The branches of a graph
+// are done as far apart as their events allow, too: at one launch the others as late as can be, at the next the first.
 #include <algorithm>
 
 #include "emulated/runtime.h"
@@ -15,6 +16,37 @@ std::vector<EmulatedStream*>& streams() {
 }
 
 cudaError_t refuseWait() { return refuse(cudaErrorStreamCaptureUnsupported, "a stream that is captured cannot be waited for"); }
+
+cudaError_t refuseCaptured() { return refuse(cudaErrorCapturedEvent, "an event of a capture means nothing outside of it"); }
+
+// What is to be done at a launch of a graph, in its order.
+class Order {
+ public:
+  explicit Order(const EmulatedGraph& graph) : nodes(graph.nodes), isTaken_(nodes.size()) {}
+
+  void takeBehind(const std::vector<size_t>& before) {
+    for (const size_t i : before) take(i);
+  }
+  void takeAll(bool isOfOrigin) {
+    for (size_t i = 0; i < nodes.size(); i++) {
+      if (nodes[i].isOfOrigin == isOfOrigin) take(i);
+    }
+  }
+
+  const std::vector<EmulatedGraph::Node>& nodes;
+  std::vector<size_t> taken;
+
+ private:
+  // A node, and before it what it has to follow.
+  void take(size_t i) {
+    if (isTaken_[i]) return;
+    isTaken_[i] = true;
+    takeBehind(nodes[i].behind);
+    taken.push_back(i);
+  }
+
+  std::vector<bool> isTaken_;
+};
 
 }  // namespace
 
@@ -40,7 +72,8 @@ void doQueued(int device, Which which) {
 cudaError_t enqueue(EmulatedStream* stream, Work work, bool isKernel) {
   if (stream) stream->endsInKernel = isKernel;
   if (stream && stream->capture) {
-    stream->capture->work.push_back(std::move(work));
+    stream->capture->nodes.push_back({std::move(work), stream->behind, stream->isOrigin});
+    stream->behind = {stream->capture->nodes.size() - 1};
   } else if (stream) {
     stream->queue->left.push_back({std::move(work), isKernel});
     stream->queue->queued++;
@@ -70,6 +103,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   streams().push_back(*stream);
   return cudaSuccess;
 }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) { return cudaStreamCreateWithFlags(stream, flags); }
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = -5;
+  return cudaSuccess;
+}
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -92,8 +131,17 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Guard guard(lock());
   if (stream) stream->endsInKernel = false;
-  if (const auto capture = event->capture.lock(); capture && stream) stream->capture = capture;
-  else if (event->mark) return enqueue(stream, [mark = event->mark](int) { mark->reach(); });
+  const auto capture = event->capture.lock();
+  if (event->isCaptured && !capture) return refuseCaptured();
+  if (stream && stream->capture && stream->capture != capture) {
+    return refuse(cudaErrorStreamCaptureIsolation, "a stream that is captured waits for what is not of its capture");
+  }
+  if (capture && stream) {
+    stream->capture = capture;
+    stream->behind.insert(stream->behind.end(), event->behind.begin(), event->behind.end());
+  } else if (event->mark) {
+    return enqueue(stream, [mark = event->mark](int) { mark->reach(); });
+  }
   return cudaSuccess;
 }
 
@@ -113,8 +161,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Guard guard(lock());
   event->capture.reset();
   event->mark.reset();
-  if (stream && stream->capture) {
+  event->isCaptured = stream && stream->capture;
+  if (event->isCaptured) {
     event->capture = stream->capture;
+    event->behind = stream->behind;
     return cudaSuccess;
   }
   const auto queue = stream ? stream->queue : std::make_shared<Queue>();
@@ -125,7 +175,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Guard guard(lock());
-  if (event->capture.lock()) return refuseWait();
+  if (event->isCaptured) return refuseCaptured();
   if (event->mark) event->mark->reach();
   return takeFault(hostThread().device);
 }
@@ -153,12 +203,19 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const Guard guard(lock());
   if (!stream || !stream->isOrigin) return refuse(cudaErrorInvalidValue, "a capture ends on the stream it began on");
   const auto capture = stream->capture;
+  Order joined(*capture);
+  joined.takeBehind(stream->behind);
   for (EmulatedStream* each : streams()) {
     if (each->capture != capture) continue;
     each->capture.reset();
     each->endsInKernel = false;
+    each->behind.clear();
   }
   stream->isOrigin = false;
+  *graph = nullptr;
+  if (joined.taken.size() < capture->nodes.size()) {
+    return refuse(cudaErrorStreamCaptureUnjoined, "a capture ends while a stream that was drawn into it is not waited for");
+  }
   *graph = new EmulatedGraph(std::move(*capture));
   return cudaSuccess;
 }
@@ -176,7 +233,11 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const Guard guard(lock());
-  for (const Work& work : exec->graph.work) enqueue(stream, work);
+  const bool isOriginFirst = exec->launches++ % 2 == 0;
+  Order order(exec->graph);
+  order.takeAll(isOriginFirst);
+  order.takeAll(!isOriginFirst);
+  for (const size_t i : order.taken) enqueue(stream, exec->graph.nodes[i].work);
   return cudaSuccess;
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }

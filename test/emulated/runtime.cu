@@ -31,6 +31,104 @@ CASE(a_graph_does_its_work_when_launched) {
   return result;
 }
 
+// ---- branches of a graph
+
+__global__ void addFrom(int* y, const int* x) { y[threadIdx.x] += x[threadIdx.x]; }
+
+// Two streams, the second drawn into the capture of the first one by an event.
+struct Fork {
+  cudaStream_t main, aside;
+  cudaEvent_t event;
+  Memory<int> x{std::vector<int>{1, 2}}, y{std::vector<int>{0, 0}};
+
+  Fork() {
+    cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&aside, cudaStreamNonBlocking);
+    cudaEventCreate(&event);
+    cudaStreamBeginCapture(main, cudaStreamCaptureModeThreadLocal);
+    follow(main, aside);
+  }
+  ~Fork() {
+    cudaEventDestroy(event);
+    cudaStreamDestroy(aside);
+    cudaStreamDestroy(main);
+  }
+  void follow(cudaStream_t first, cudaStream_t then) {
+    cudaEventRecord(event, first);
+    cudaStreamWaitEvent(then, event);
+  }
+  void raise() { spikeloom::emulated::launch(addOne, 1, 2, 0, main, x.data, 10); }
+  void take() { spikeloom::emulated::launch(addFrom, 1, 2, 0, aside, y.data, x.data); }
+  // What is in y after two launches of the graph.
+  std::string expect(const std::vector<int>& values) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    const std::string ended = textOf(cudaStreamEndCapture(main, &graph));
+    if (ended != "fine") return ended;
+    cudaGraphInstantiate(&exec, graph, 0);
+    for (int i = 0; i < 2; i++) cudaGraphLaunch(exec, main);
+    cudaStreamSynchronize(main);
+    cudaGraphExecDestroy(exec);
+    cudaGraphDestroy(graph);
+    return harness::expect(harness::outcome(), y, values);
+  }
+};
+
+CASE(a_branch_that_waits_for_what_it_reads) {
+  Fork fork;
+  fork.raise();
+  fork.follow(fork.main, fork.aside);
+  fork.take();
+  fork.follow(fork.aside, fork.main);
+  return fork.expect({11 + 21, 12 + 22});
+}
+CASE(a_branch_that_reads_too_early) {
+  Fork fork;
+  fork.raise();
+  fork.take();
+  fork.follow(fork.aside, fork.main);
+  return fork.expect({11 + 21, 12 + 22});
+}
+CASE(what_a_branch_reads_is_overwritten_behind_it) {
+  Fork fork;
+  fork.take();
+  fork.follow(fork.aside, fork.main);
+  fork.raise();
+  return fork.expect({1 + 11, 2 + 12});
+}
+CASE(what_a_branch_reads_is_overwritten_too_early) {
+  Fork fork;
+  fork.take();
+  fork.raise();
+  fork.follow(fork.aside, fork.main);
+  return fork.expect({1 + 11, 2 + 12});
+}
+CASE(a_branch_that_nobody_waits_for) {
+  Fork fork;
+  fork.take();
+  return fork.expect({1 + 1, 2 + 2});
+}
+CASE(an_event_of_a_capture_outside_of_it) {
+  Fork fork;
+  cudaGraph_t graph;
+  fork.follow(fork.aside, fork.main);
+  cudaStreamEndCapture(fork.main, &graph);
+  cudaGraphDestroy(graph);
+  return textOf(cudaStreamWaitEvent(fork.aside, fork.event)) + "; " + textOf(cudaEventSynchronize(fork.event));
+}
+CASE(an_event_of_before_in_a_capture) {
+  Fork fork;
+  cudaStream_t other;
+  cudaStreamCreate(&other);
+  cudaEventRecord(fork.event, other);
+  const std::string result = textOf(cudaStreamWaitEvent(fork.main, fork.event));
+  cudaStreamDestroy(other);
+  cudaGraph_t graph;
+  cudaStreamEndCapture(fork.main, &graph);
+  cudaGraphDestroy(graph);
+  return result;
+}
+
 std::string whileCapturing(cudaError_t (*body)(cudaStream_t)) {
   cudaStream_t stream;
   cudaGraph_t graph;

@@ -118,10 +118,11 @@ describe('a network on a CUDA device', function () {
 
   it('runs a recorded step as one graph from the second replay on', async () => {
     const cuda = device('cuda');
-    const before = cuda.stats().capturesRun;
+    const before = cuda.stats();
     await trained('cuda', {});
     expect(cuda.stats().captureProblem).to.equal('');
-    expect(cuda.stats().capturesRun - before).to.equal(STEPS - 1);
+    expect(cuda.stats().capturesRun - before.capturesRun).to.equal(STEPS - 1);
+    expect(cuda.stats().callsAside - before.callsAside, 'weight gradients').to.be.above(STEPS - 1);
   });
 
   it('is trained, evaluated and freed by the trainer, with the accuracy of the CPU in f64', async () => {

@@ -94,6 +94,14 @@ const expected: Record<string, string | RegExp> = {
   product_of_half_a_warp: /waits for ever in multiplyTiles .*; thread 16, which its mask names, has ended/,
 
   a_graph_does_its_work_when_launched: fine,
+  a_branch_that_waits_for_what_it_reads: fine,
+  a_branch_that_reads_too_early: 'element 0 is 22 and not 32',
+  what_a_branch_reads_is_overwritten_behind_it: fine,
+  what_a_branch_reads_is_overwritten_too_early: 'element 0 is 22 and not 12',
+  a_branch_that_nobody_waits_for: 'a capture ends while a stream that was drawn into it is not waited for',
+  an_event_of_a_capture_outside_of_it:
+    'an event of a capture means nothing outside of it; an event of a capture means nothing outside of it',
+  an_event_of_before_in_a_capture: 'a stream that is captured waits for what is not of its capture',
   memory_while_capturing: 'memory is asked for while a stream is captured',
   a_wait_while_capturing: 'a stream that is captured cannot be waited for',
   what_is_queued_behind_a_fault_is_left_out: fine,

@@ -1,0 +1,78 @@
+#include "core/lanes.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "core/tensor.h"
+
+namespace spikeloom {
+namespace {
+
+constexpr ptrdiff_t kCallsBetween = 8;
+
+bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
+
+bool overlap(const TensorView& a, const TensorView& b) {
+  const char *const from = static_cast<const char*>(a.data), *const other = static_cast<const char*>(b.data);
+  return from && other && from < other + storedBytes(b) && other < from + storedBytes(a);
+}
+
+// Whether one of the calls writes what the other one touches.
+bool collide(const KernelCall& a, const KernelCall& b) {
+  for (int32_t i = 0; i < a.tensorCount; i++) {
+    for (int32_t j = 0; j < b.tensorCount; j++) {
+      if ((writes(a, i) || writes(b, j)) && overlap(a.tensors[i], b.tensors[j])) return true;
+    }
+  }
+  return false;
+}
+
+bool touchesWhatIsWritten(const KernelCall& call, const KernelCall& writer) {
+  for (int32_t i = 0; i < writer.tensorCount; i++) {
+    for (int32_t j = 0; writes(writer, i) && j < call.tensorCount; j++) {
+      if (call.tensors[j].data == writer.tensors[i].data) return true;
+    }
+  }
+  return false;
+}
+
+// Others are updates and checks: whether an update is done may hang on a check in front of it.
+bool writesPassingAlone(const KernelCall& call, bool (*isPassing)(const void*)) {
+  for (int32_t t = 0; t < call.tensorCount; t++) {
+    if (writes(call, t) && !isPassing(call.tensors[t].data)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void chooseAside(Program& program, bool (*isPassing)(const void*)) {
+  for (size_t part = 0; part < program.parts.size(); part++) {
+    const auto end = program.calls.begin() + static_cast<ptrdiff_t>(program.parts[part]);
+    for (auto call = program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)); call != end; call++) {
+      if (!writesPassingAlone(*call, isPassing)) continue;
+      const auto next = std::find_if(call + 1, end, [&](const KernelCall& other) { return touchesWhatIsWritten(other, *call); });
+      call->isAside = next != end && next - call > kCallsBetween;
+    }
+  }
+}
+
+// The calls of a lane follow each other, so who has waited for one has waited for those in front of it. The last one
+// aside is waited for within its part, by the call that touches its result.
+void planWaits(Program& program) {
+  for (size_t part = 0; part < program.parts.size(); part++) {
+    const auto begin = static_cast<int64_t>(program.begin(part)), end = static_cast<int64_t>(program.parts[part]);
+    int64_t seen[2] = {begin - 1, begin - 1};  // by each lane: the last call of the other one that it has waited for
+    const auto call = [&](int64_t i) -> KernelCall& { return program.calls[static_cast<size_t>(i)]; };
+    for (int64_t i = begin; i < end; i++) {
+      int64_t& last = seen[call(i).isAside];
+      int64_t k = i - 1;
+      while (k > last && (call(k).isAside == call(i).isAside || !collide(call(k), call(i)))) k--;
+      if (k <= last) continue;
+      call(i).waitsFor = last = k;
+      call(k).isAwaited = true;
+    }
+  }
+}
+
+}  // namespace spikeloom

@@ -1,0 +1,16 @@
+// Some calls of a recorded step make what is needed much later: weight gradients, which the updates at its end read.
+// Where a device has two lanes, such calls run aside while those behind them go on.
+#pragma once
+#include "core/program.h"
+
+namespace spikeloom {
+
+// Marks the calls to run aside: what they write is memory of the recording, and the next call of their part to touch it
+// is more than a few calls away. `isPassing` tells memory of the recording by its name.
+void chooseAside(Program& program, bool (*isPassing)(const void*));
+
+// Notes which call of the other lane each call has to wait for, by the memory they touch. At the end of a part the second
+// lane is done.
+void planWaits(Program& program);
+
+}  // namespace spikeloom
