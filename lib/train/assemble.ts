@@ -19,7 +19,7 @@ import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { hasState } from './run-files.ts';
-import { createRun, openRun, readSettings, runPaths } from './run-folder.ts';
+import { createRun, openRun, type RunFolder, readSettings, runPaths } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
@@ -77,6 +77,14 @@ function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'thr
   if (name === 'cpu') used.setThreads(threads || usualThreads());
 }
 
+/** Refuses the settings of another recipe before its data is looked for; the state refuses what else differs. */
+function checkSameRecipe({ paths, settings: { data, model } }: RunFolder, used: Settings): void {
+  if (data.name === used.data.name && model.name === used.model.name) return;
+  throw new SpikeloomError(
+    `${paths.folder} is a run of ${model.name} on ${data.name}, but the settings are of ${used.model.name} on ${used.data.name}; give those of the run, or none, or start a new run`,
+  );
+}
+
 export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
   /** The folder of a run to continue, instead of starting a new one. */
   resume?: string | undefined;
@@ -120,6 +128,7 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   if (typeof used.data?.name !== 'string')
     throw new SpikeloomError(`trainRecipe() takes settings, as loadRecipe(path) reads them, not ${kindOf(settings)}`);
   try {
+    if (folder) checkSameRecipe(folder, used);
     prepareDevice(used);
     const preparing = { ...(signal && { signal }), ...(onPrepare && { onProgress: onPrepare }) };
     const data = await openData(used, preparing);

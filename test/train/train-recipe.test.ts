@@ -54,6 +54,11 @@ describe('trainRecipe()', function () {
     expect(await refusal(trainRecipe(changed, { resume: first.folder }))).to.match(
       /optimizer: .*0\.05.*then.*0\.01.*now/,
     );
+    // of another recipe that comes first, not that its data is not there
+    const other = settingsOf('data.name=n-mnist', 'data.root=nowhere', 'data.augment=none');
+    expect(await refusal(trainRecipe(other, { resume: first.folder }))).to.match(
+      /small-0001 is a run of \S+ on fashion-mnist, but the settings are of \S+ on n-mnist/,
+    );
   });
 
   it('says both values where model and data differ, and makes no folder for it', async () => {
