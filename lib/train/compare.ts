@@ -55,7 +55,7 @@ const PLACES = ['name', 'out', 'data.root'];
 
 function settingsOf({ settings, folder }: RunRecord): Map<string, string> {
   try {
-    return flat(parse(settings, { maxAliasCount: 100 }), '', new Map()); // JSON is YAML, too
+    return flat(parse(settings, { maxAliasCount: 100, prettyErrors: false }), '', new Map()); // JSON is YAML, too
   } catch (error) {
     throw new SpikeloomError(`the settings of the run ${folder} are damaged: ${(error as Error).message}`, {
       cause: error,

@@ -1,6 +1,6 @@
 // What a run was trained and tested on: the facts that two runs must share to be compared.
-import { readFileSync } from 'node:fs';
 import { SpikeloomError } from '../core/errors.ts';
+import { readTextFile } from '../core/file-kind.ts';
 import type { SampleSplits, SplitName } from '../data/sample-set.ts';
 
 /** Samples and classes of a data set as a run used it, after its limits. */
@@ -38,7 +38,7 @@ export function describeData({ train, test }: SampleSplits): DataDescription {
 export function readDataDescription(file: string): DataDescription {
   let value: Partial<DataDescription>;
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    value = JSON.parse(readTextFile(file));
   } catch (error) {
     throw new SpikeloomError(`cannot read ${file}, which says what a run was tested on: ${(error as Error).message}`, {
       cause: error,

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
+import { readTextFile } from '../core/file-kind.ts';
 import { native } from '../core/native.ts';
 
 /** One line of a metrics file. Numbers that JSON lacks (NaN, infinities) become null. */
@@ -96,7 +97,7 @@ export class MetricsLog {
 export function readMetrics(path: string): MetricsRecord[] {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readTextFile(path);
   } catch (error) {
     throw new SpikeloomError(`cannot read the metrics ${path}: ${(error as Error).message}`, { cause: error });
   }

@@ -1,7 +1,8 @@
 // What a run's folder holds, for reports and comparisons. Nothing in the folder is changed.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
+import { readTextFile } from '../core/file-kind.ts';
 import { type DataDescription, readDataDescription } from './data-description.ts';
 import { type MetricsRecord, readMetrics } from './metrics-log.ts';
 import { needRunFile, runPaths } from './run-folder.ts';
@@ -22,7 +23,7 @@ export interface RunRecord {
 
 function readText(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readTextFile(path);
   } catch (error) {
     throw new SpikeloomError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
   }

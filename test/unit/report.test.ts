@@ -1,5 +1,5 @@
 // Reports and comparisons from run folders written by hand.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { SpikeloomError } from '../../lib/core/errors.ts';
@@ -50,6 +50,14 @@ describe('reports', () => {
       for (const values of series) expect(values).to.have.length(4);
     }
     expect(readFileSync(`${folder}/metrics.csv`, 'utf8').split('\n')).to.have.length(6);
+  });
+
+  it('read regular files only: a device need not end, a pipe would be waited for', () => {
+    for (const name of ['metrics.jsonl', 'data.json', 'environment.json', 'settings.yaml']) {
+      const folder = runOf([epoch(0, 0.5)], { [name]: undefined });
+      symlinkSync('/dev/null', `${folder}/${name}`);
+      expect(() => readRun(folder), name).to.throw(SpikeloomError, /not a regular file/);
+    }
   });
 
   it('hold in a file what could end an element or start one', () => {
