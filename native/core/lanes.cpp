@@ -8,8 +8,6 @@
 namespace spikeloom {
 namespace {
 
-constexpr ptrdiff_t kCallsBetween = 8;
-
 bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
 
 bool overlap(const TensorView& a, const TensorView& b) {
@@ -52,7 +50,7 @@ void chooseAside(Program& program, bool (*isPassing)(const void*)) {
     for (auto call = program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)); call != end; call++) {
       if (!writesPassingAlone(*call, isPassing)) continue;
       const auto next = std::find_if(call + 1, end, [&](const KernelCall& other) { return touchesWhatIsWritten(other, *call); });
-      call->isAside = next != end && next - call > kCallsBetween;
+      call->isAside = next != end && next - call > kCallsAside;
     }
   }
 }

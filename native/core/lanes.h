@@ -5,8 +5,10 @@
 
 namespace spikeloom {
 
+constexpr int64_t kCallsAside = 8;
+
 // Marks the calls to run aside: what they write is memory of the recording, and the next call of their part to touch it
-// is more than a few calls away. `isPassing` tells memory of the recording by its name.
+// is more than kCallsAside away. `isPassing` tells memory of the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));
 
 // Notes which call of the other lane each call has to wait for, by the memory they touch. At the end of a part the second

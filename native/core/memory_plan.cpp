@@ -41,9 +41,8 @@ size_t place(std::vector<Life>& lives, const std::vector<size_t>& order) {
   return total;
 }
 
-}  // namespace
-
-size_t planMemory(std::vector<Life>& lives) {
+// The best of three orders.
+size_t placeAll(std::vector<Life>& lives) {
   std::vector<size_t> byTime(lives.size());
   std::iota(byTime.begin(), byTime.end(), size_t{0});
   std::stable_sort(byTime.begin(), byTime.end(), [&](size_t a, size_t b) { return lives[a].first < lives[b].first; });
@@ -68,6 +67,40 @@ size_t planMemory(std::vector<Life>& lives) {
   }
   lives = std::move(best);
   return least;
+}
+
+bool isOverlapped(const std::vector<Life>& lives, size_t of) {
+  const Life& a = lives[of];
+  return std::any_of(lives.begin(), lives.end(), [&](const Life& b) {
+    return &a != &b && a.first <= b.last && b.first <= a.last && a.offset < b.offset + aligned(b.bytes) && b.offset < a.offset + aligned(a.bytes);
+  });
+}
+
+// Moves blocks that do not let others live as long as they wish, or cannot themselves, where the slab has another place.
+// Where it has none, less is asked for.
+void grantWishes(std::vector<Life>& lives, size_t slab) {
+  for (const int64_t share : {1, 2, 4}) {
+    std::vector<Life> longer = lives;
+    for (Life& life : longer) life.last = std::max(life.last, life.last + (life.wish - life.last) / share);
+    std::vector<size_t> byOffset(lives.size());
+    std::iota(byOffset.begin(), byOffset.end(), size_t{0});
+    for (size_t i = 0; i < lives.size(); i++) {
+      if (!isOverlapped(longer, i)) continue;
+      std::sort(byOffset.begin(), byOffset.end(), [&](size_t a, size_t b) { return longer[a].offset < longer[b].offset; });
+      std::vector<size_t> others = byOffset;
+      std::erase(others, i);
+      const size_t offset = bestOffset(longer, others, longer[i]);
+      if (offset + aligned(longer[i].bytes) <= slab) longer[i].offset = lives[i].offset = offset;
+    }
+  }
+}
+
+}  // namespace
+
+size_t planMemory(std::vector<Life>& lives) {
+  const size_t slab = placeAll(lives);
+  if (std::any_of(lives.begin(), lives.end(), [](const Life& life) { return life.wish > life.last; })) grantWishes(lives, slab);
+  return slab;
 }
 
 size_t leastMemory(const std::vector<Life>& lives) {

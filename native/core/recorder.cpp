@@ -33,7 +33,8 @@ void Recorder::call(const KernelCall& call, Storage* const* storages) {
   program_->calls.back().number = static_cast<uint32_t>(program_->calls.size() - 1);
 }
 
-// From the first call that touches a block to the last one.
+// From the first call that touches a block to the last one; better a few calls longer where that one runs aside, or those
+// behind it wait for its memory.
 void Recorder::noteLives() {
   for (size_t c = 0; c < program_->calls.size(); c++) {
     const KernelCall& call = program_->calls[c];
@@ -42,6 +43,7 @@ void Recorder::noteLives() {
       Life& life = blocks_[blockOf(call.tensors[t].data)].life;
       if (life.first < 0) life.first = static_cast<int64_t>(c);
       life.last = static_cast<int64_t>(c);
+      if (call.isAside) life.wish = life.last + kCallsAside;
     }
   }
 }

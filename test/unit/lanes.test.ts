@@ -18,7 +18,8 @@ describe('a device with two lanes', function () {
     const cuda = device('cuda');
     const x = tensor([1, -2], { device: cuda });
     const y = tensor([3, 5], { device: cuda });
-    const waits = () => 1000 - cuda.memory().freeBytes;
+    const waits = () => cuda.memory().freeBytes;
+    const ahead = () => cuda.memory().totalBytes;
     const aside = () => cuda.stats().callsAside;
     const chain = (from, length) => { let z = from; for (let i = 0; i < length; i++) z = add(z, x); return z; };
     const replayed = async (step) => {
@@ -40,6 +41,29 @@ describe('a device with two lanes', function () {
     // y + 2 x + 12 x + relu(y + 2 x), with x = (i, -i)
     const expected = [1, 2, 3, 4, 5].map((i) => [3 + 14 * i + 3 + 2 * i, 5 - 14 * i + Math.max(0, 5 - 2 * i)]);
     expect(found).to.deep.equal([expected, 2, 4, '']);
+  });
+
+  it('keeps what is read aside where that takes no more memory, and else waits before it is overwritten', async () => {
+    buildBackend(folder, 'backend-lanes.cpp');
+    const found = await run(`
+      const found = [];
+      for (const early of [1, 3]) {
+        const step = recordStep(cuda, () => {
+          const sums = Array.from({ length: early }, () => add(y, y));
+          const z = sums.reduce((a, b) => add(a, b));
+          const late = relu(z);
+          return add(chain(z, 20), late);
+        });
+        await replayed(step);
+        found.push([step.workspaceBytes, ahead()]);
+      }
+      answer(found);`);
+    // Blocks for z, for its relu and for the chain, whose second sum overwrites z. The three sums in front need a fourth
+    // block: z has that to itself during 8 calls.
+    expect(found).to.deep.equal([
+      [768, 1 + 1],
+      [1024, 5 + 9],
+    ]);
   });
 
   it('leaves alone what is needed soon, what lives on, and what the next part needs', async () => {
