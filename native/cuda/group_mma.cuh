@@ -86,6 +86,17 @@ __device__ __forceinline__ void waitProducts(GroupSums& sums) {
 #endif
 }
 
+// The same where the latest product whose registers may be written again had these factors.
+template <int N>
+__device__ __forceinline__ void waitProducts(GroupSums& sums, uint32_t (&factors)[4][4]) {
+  waitProducts<N>(sums);
+#pragma unroll
+  for (int step = 0; step < 4; step++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) asm volatile("" : "+r"(factors[step][i])::"memory");
+  }
+}
+
 #define SPIKELOOM_SUMS                                                                                                                     \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, " \
   "%29, %30, %31}"

@@ -25,6 +25,8 @@ inline void beginProducts() {}
 inline void commitProducts() {}
 template <int N>
 void waitProducts(GroupSums&) {}
+template <int N>
+void waitProducts(GroupSums&, uint32_t (&)[4][4]) {}
 
 inline void multiplyGroup(GroupSums& d, const uint32_t (&a)[4], const GroupTile& b, int step, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {

@@ -13,7 +13,7 @@ namespace spikeloom::emulated {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr unsigned kLanes = 32;
-constexpr size_t kMostShared = size_t{99} << 10;  // shared memory of a block: the least of all GPUs from compute capability 8.0 on
+constexpr size_t kMostShared = size_t{227} << 10;  // shared memory of a block: that of compute capability 9.0
 constexpr size_t kUsualShared = size_t{48} << 10;  // without being asked for, and the most that a kernel may declare
 constexpr uint16_t kPoison = 0x7ff4;               // repeated it is a NaN as bf16, as f32 and as f64
 

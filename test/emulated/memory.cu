@@ -108,8 +108,8 @@ std::string declare(size_t dynamicBytes, int asked) {
 }
 CASE(declared_and_dynamic_in_48_KiB) { return declare((48 << 10) - 4000, 0); }
 CASE(declared_and_dynamic_past_48_KiB) { return declare((48 << 10) - 3996, 0); }
-CASE(declared_and_dynamic_asked_for) { return declare((99 << 10) - 4000, (99 << 10) - 4000); }
-CASE(declared_and_dynamic_past_99_KiB) { return declare(1 << 10, (99 << 10) - 3996); }
+CASE(declared_and_dynamic_asked_for) { return declare((227 << 10) - 4000, (227 << 10) - 4000); }
+CASE(declared_and_dynamic_past_227_KiB) { return declare(1 << 10, (227 << 10) - 3996); }
 CASE(more_declared_than_a_kernel_may) {
   Memory y(1);
   return run(declareShared<12289>, 1, 1, 0, y.data);

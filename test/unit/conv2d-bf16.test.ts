@@ -20,7 +20,15 @@ const cases = [
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   // of pictures of few pixels a GPU takes one position in all of them at a time
   { name: '128 images of 2x2', x: [2, 64, 64, 2, 2], w: [128, 64, 3, 3] },
-  // and a block has 256 pixels of spikes where there are many
+  // and keeps windows of larger ones in shared memory: its blocks go along several tiles, of 64 channels, or have 128 or
+  // 256 pixels, of more
+  { name: 'one image of 9x7, 64 to 64 channels', x: [1, 64, 9, 7], w: [64, 64, 3, 3], transformed: true },
+  { name: '6 images of 16x12, 64 to 64 channels', x: [3, 2, 64, 16, 12], w: [64, 64, 3, 3], transformed: true },
+  { name: '3 images of 13x11, 64 to 192 channels', x: [3, 64, 13, 11], w: [192, 64, 3, 3], transformed: true },
+  { name: '5 columns, 128 to 64 channels', x: [5, 128, 61, 1], w: [64, 128, 3, 3], transformed: true },
+  { name: 'one image of 13x13, 192 to 64 channels', x: [1, 192, 13, 13], w: [64, 192, 3, 3], transformed: true },
+  { name: '5 images of 10x13, 128 to 128 channels', x: [5, 128, 10, 13], w: [128, 128, 3, 3], transformed: true },
+  { name: '2 wide images, 64 to 128 channels', x: [2, 64, 2, 101], w: [128, 64, 3, 3], transformed: true },
   {
     name: '35 images of 4x5, 64 to 72 channels',
     x: [5, 7, 64, 4, 5],
@@ -62,6 +70,13 @@ const SUMS = 1e-5;
 const TRANSFORMED = 2 ** -7;
 /** Weight gradients by tiles on the CPU: there both factors are rounded to 16-bit integers, but spikes are not. */
 const TILES = { spikes: 2 ** -9, numbers: 2 ** -7 };
+
+/** Averages of spikes: multiples of 1 / of. */
+const parts = (shape: number[], of: number): HostTensor => ({
+  shape,
+  kind: 'real',
+  data: noise(shape, 3).data.map((v) => Math.min(of, Math.floor(Math.abs(v) * of)) / of),
+});
 
 for (const on of testDevices) {
   describe(`on ${on}`, function () {
@@ -111,7 +126,7 @@ for (const on of testDevices) {
     }
 
     describe('conv2d of spikes in bf16', () => {
-      const x = (rate: number) => spikes([2, 3, 40, 8, 11], rate, 3);
+      const x = (rate: number, C = 40) => spikes([2, 3, C, 8, 11], rate, 3);
       const currents = async (host: HostTensor, w: HostTensor) => {
         const y = scope(() =>
           conv2d(toDevice(host, 'f32', on), toDevice(w, 'f32', on), { padding: 1, precision: 'bf16' }),
@@ -121,15 +136,17 @@ for (const on of testDevices) {
         return found;
       };
 
-      it('equal spikes give equal currents, wherever they are', async () => {
-        const found = await currents(x(1), noise([36, 40, 3, 3], 5));
-        const inside = new Set<number>();
-        for (let at = 0; at < found.length; at++) {
-          const [q, p, o] = [at % 11, Math.floor(at / 11) % 8, Math.floor(at / 88) % 36];
-          if (o === 17 && p > 0 && p < 7 && q > 0 && q < 10) inside.add(found[at]!);
-        }
-        expect(inside.size).to.equal(1);
-      });
+      for (const C of [40, 64, 128]) {
+        it(`equal spikes of ${C} channels give equal currents, wherever they are`, async () => {
+          const found = await currents(x(1, C), noise([40, C, 3, 3], 5));
+          const inside = new Set<number>();
+          for (let at = 0; at < found.length; at++) {
+            const [q, p, o] = [at % 11, Math.floor(at / 11) % 8, Math.floor(at / 88) % 40];
+            if (o === 17 && p > 0 && p < 7 && q > 0 && q < 10) inside.add(found[at]!);
+          }
+          expect(inside.size).to.equal(1);
+        });
+      }
 
       for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
         it(`a weight of ${bad} shows in its output, and only there`, async () => {
@@ -162,11 +179,6 @@ for (const on of testDevices) {
     });
 
     describe('conv2d of averages of spikes in bf16', () => {
-      const parts = (shape: number[], of: number): HostTensor => ({
-        shape,
-        kind: 'real',
-        data: noise(shape, 3).data.map((v) => Math.min(of, Math.floor(Math.abs(v) * of)) / of),
-      });
       const currents = async (x: HostTensor, w: HostTensor) => {
         const y = scope(() => conv2d(bf16Tensor(x, on), toDevice(w, 'f32', on), { padding: 1, precision: 'bf16' }));
         const found = await values(y);
@@ -201,87 +213,95 @@ for (const on of testDevices) {
       });
     });
 
-    describe('the gradient of a 3x3 kernel with respect to x in bf16', () => {
-      const gradX = nativeOp<'gx'>('conv2dGradX');
-      const shape = [8, 72, 9, 7];
-      const image = 40 * 9 * 7;
-      const run = async (gy: HostTensor, w: HostTensor) => {
-        const attributes = { sh: 1, sw: 1, ph: 1, pw: 1 };
-        const options = { dims: { H: 9, W: 7 }, types: { gx: 'bf16' as const } };
-        const made = scope(
-          () => gradX.run({ gy: bf16Tensor(gy, on), w: toDevice(w, 'f32', on) }, attributes, options).gx,
-        );
-        const found = await values(made);
-        made.dispose();
-        return found;
-      };
-      const w = noise([72, 40, 3, 3], 5);
+    for (const O of [72, 64, 128]) {
+      describe(`the gradient of a 3x3 kernel of ${O} outputs with respect to x in bf16`, () => {
+        const gradX = nativeOp<'gx'>('conv2dGradX');
+        const shape = [8, O, 9, 7];
+        const image = 40 * 9 * 7;
+        const run = async (gy: HostTensor, w: HostTensor) => {
+          const attributes = { sh: 1, sw: 1, ph: 1, pw: 1 };
+          const options = { dims: { H: 9, W: 7 }, types: { gx: 'bf16' as const } };
+          const made = scope(
+            () => gradX.run({ gy: bf16Tensor(gy, on), w: toDevice(w, 'f32', on) }, attributes, options).gx,
+          );
+          const found = await values(made);
+          made.dispose();
+          return found;
+        };
+        const w = noise([O, 40, 3, 3], 5);
 
-      it('is 0 where gradients or weights are', async () => {
-        const zero = (host: HostTensor) => ({ ...host, data: host.data.map(() => 0) });
-        for (const v of await run(zero(noise(shape, 6)), w)) expect(v).to.equal(0);
-        for (const v of await run(noise(shape, 6), zero(w))) expect(v).to.equal(0);
-      });
+        it('is 0 where gradients or weights are', async () => {
+          const zero = (host: HostTensor) => ({ ...host, data: host.data.map(() => 0) });
+          for (const v of await run(zero(noise(shape, 6)), w)) expect(v).to.equal(0);
+          for (const v of await run(noise(shape, 6), zero(w))) expect(v).to.equal(0);
+        });
 
-      it('keeps its digits at any size of gradients and weights', async () => {
-        const gy = noise(shape, 6);
-        const once = await run(gy, w);
-        for (const [g, k] of [
-          [2 ** -60, 2 ** -40],
-          [2 ** 60, 2 ** 40],
-          [2 ** -100, 2 ** 90],
-        ] as const) {
-          const times = (host: HostTensor, by: number) => ({ ...host, data: host.data.map((v) => v * by) });
-          const found = await run(times(gy, g), times(w, k));
-          expect(
-            difference(
-              found.map((v) => v / g / k),
-              once,
-            ),
-          ).to.be.below(AT_REST);
+        it('keeps its digits at any size of gradients and weights', async () => {
+          const gy = noise(shape, 6);
+          const once = await run(gy, w);
+          for (const [g, k] of [
+            [2 ** -60, 2 ** -40],
+            [2 ** 60, 2 ** 40],
+            [2 ** -100, 2 ** 90],
+          ] as const) {
+            const times = (host: HostTensor, by: number) => ({ ...host, data: host.data.map((v) => v * by) });
+            const found = await run(times(gy, g), times(w, k));
+            expect(
+              difference(
+                found.map((v) => v / g / k),
+                once,
+              ),
+            ).to.be.below(AT_REST);
+          }
+        });
+
+        it('an image with small gradients keeps its digits beside one with large gradients', async () => {
+          const gy = noise(shape, 6);
+          const each = gy.data.length / shape[0]!;
+          const mixed = { ...gy, data: gy.data.map((v, i) => (Math.floor(i / each) === 1 ? v : v * 2 ** 20)) };
+          const [once, found] = [await run(gy, w), await run(mixed, w)];
+          expect(difference(found.subarray(image, 2 * image), once.subarray(image, 2 * image))).to.be.below(AT_REST);
+        });
+
+        for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+          it(`a gradient of ${bad} shows in its image, and only there`, async () => {
+            const gy = noise(shape, 6);
+            gy.data[(2 * O + 5) * 63 + 30] = bad;
+            const wrong = new Set<number>();
+            (await run(gy, w)).forEach((v, i) => {
+              if (!Number.isFinite(v)) wrong.add(Math.floor(i / image));
+            });
+            expect([...wrong]).to.deep.equal([2]);
+          });
+
+          it(`a weight of ${bad} shows in its channel, and only there`, async () => {
+            const wrong = new Set<number>();
+            const data = w.data.slice();
+            data[(5 * 40 + 17) * 9 + 4] = bad;
+            (await run(noise(shape, 6), { ...w, data })).forEach((v, i) => {
+              if (!Number.isFinite(v)) wrong.add(Math.floor(i / 63) % 40);
+            });
+            expect([...wrong]).to.deep.equal([17]);
+          });
         }
       });
-
-      it('an image with small gradients keeps its digits beside one with large gradients', async () => {
-        const gy = noise(shape, 6);
-        const each = gy.data.length / shape[0]!;
-        const mixed = { ...gy, data: gy.data.map((v, i) => (Math.floor(i / each) === 1 ? v : v * 2 ** 20)) };
-        const [once, found] = [await run(gy, w), await run(mixed, w)];
-        expect(difference(found.subarray(image, 2 * image), once.subarray(image, 2 * image))).to.be.below(AT_REST);
-      });
-
-      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-        it(`a gradient of ${bad} shows in its image, and only there`, async () => {
-          const gy = noise(shape, 6);
-          gy.data[(2 * 72 + 5) * 63 + 30] = bad;
-          const wrong = new Set<number>();
-          (await run(gy, w)).forEach((v, i) => {
-            if (!Number.isFinite(v)) wrong.add(Math.floor(i / image));
-          });
-          expect([...wrong]).to.deep.equal([2]);
-        });
-
-        it(`a weight of ${bad} shows in its channel, and only there`, async () => {
-          const wrong = new Set<number>();
-          const data = w.data.slice();
-          data[(5 * 40 + 17) * 9 + 4] = bad;
-          (await run(noise(shape, 6), { ...w, data })).forEach((v, i) => {
-            if (!Number.isFinite(v)) wrong.add(Math.floor(i / 63) % 40);
-          });
-          expect([...wrong]).to.deep.equal([17]);
-        });
-      }
-    });
+    }
 
     describe('conv2dWithMoments', () => {
-      for (const real of ['f64', 'f32', 'bf16'] as const) {
+      const kinds = [
+        ['f64', 'spikes'],
+        ['f32', 'spikes'],
+        ['bf16', 'spikes'],
+        ['bf16', 'bf16'],
+      ] as const;
+      for (const [real, kind] of kinds) {
         for (const { name, x: shape, w: kernel, stride = 1 } of cases) {
-          it(`${real}, ${name}: mean and variance of y`, async () => {
-            const x = spikes(shape, 0.3, 3);
+          it(`${real}, ${kind} in, ${name}: mean and variance of y`, async () => {
             const bias = noise([kernel[0]!], 8, real === 'bf16' ? 0.5 : 50);
             const made = scope(() => {
               const type = real === 'f64' ? 'f64' : 'f32';
-              return conv2dWithMoments(toDevice(x, type, on), toDevice(noise(kernel, 5), type, on), {
+              const x = kind === 'spikes' ? toDevice(spikes(shape, 0.3, 3), type, on) : bf16Tensor(parts(shape, 4), on);
+              return conv2dWithMoments(x, toDevice(noise(kernel, 5), type, on), {
                 bias: toDevice(bias, type, on),
                 stride,
                 padding: 1,
@@ -319,14 +339,20 @@ for (const on of testDevices) {
         ['bf16', 'f32'],
       ] as const;
 
-      for (const [stride, channels] of [1, 2].flatMap((n) => [33, 12].map((c) => [n, c] as const))) {
+      const sizes = [
+        [40, 33],
+        [40, 12],
+        [64, 64],
+        [128, 72],
+      ] as const;
+      for (const [stride, outputs, channels] of [1, 2].flatMap((n) => sizes.map((c) => [n, ...c] as const))) {
         for (const [given, out] of kinds) {
-          it(`${given} in, ${out} out, stride ${stride}, ${channels} channels: the sum of both`, async () => {
+          it(`${given} in, ${out} out, stride ${stride}, ${outputs} to ${channels} channels: the sum of both`, async () => {
             const real = given === 'f64' ? 'f64' : 'f32';
             const dims = { H: 6, W: 5 };
             const made = (host: HostTensor) => (given === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on));
-            const w = toDevice(noise([40, channels, 3, 3], 5), real, on);
-            const gy = made(noise([3, 11, 40, 6 / stride, stride === 1 ? 5 : 3], 6));
+            const w = toDevice(noise([outputs, channels, 3, 3], 5), real, on);
+            const gy = made(noise([3, 11, outputs, 6 / stride, stride === 1 ? 5 : 3], 6));
             const added = made(noise([3, 11, channels, 6, 5], 7, 2));
             const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
             const run = (more: Record<string, Tensor>) =>

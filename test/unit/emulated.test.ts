@@ -38,7 +38,7 @@ const expected: Record<string, string | RegExp> = {
   declared_and_dynamic_past_48_KiB:
     /writes more than 3996 bytes of declared shared memory, which is all that is left beside 45156 dynamic ones at memory\.cu:\d+/,
   declared_and_dynamic_asked_for: fine,
-  declared_and_dynamic_past_99_KiB:
+  declared_and_dynamic_past_227_KiB:
     /writes more than 3996 bytes of declared shared memory, .* beside 1024 dynamic ones/,
   more_declared_than_a_kernel_may: /writes more than 49152 bytes of declared shared memory/,
   shared_memory_is_fresh_in_every_block: fine,

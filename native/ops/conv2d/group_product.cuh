@@ -1,8 +1,7 @@
 // Forward pass and data gradient of convolutions on Hopper's tensor cores (cuda/group_mma.cuh), where channels come in 64s: the product of
 // pixel_product.cuh by groups of four warps.
 //
-// A block makes 128 pixels x 64 channels in two groups of 64 pixels, or 256 of a source of spikes in two of 128, which read the weights half as
-// often. A unit, and a stage, is a tap and 64 channels. Weights come packed as
+// A block makes 128 pixels x 64 channels in two groups of 64 pixels. A unit, and a stage, is a tap and 64 channels. Weights come packed as
 // tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. Words of spikes are copied as they are and go
 // to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun.
 #pragma once
@@ -15,11 +14,10 @@ namespace spikeloom::cuda {
 constexpr int kGroupTerms = 64;                      // channels of a unit
 constexpr int kTileBytes = kColumns * kGroupTerms * 2;  // of weights: 64 target channels
 
-template <bool kFromSpikes, int kHeight = 128>
+template <bool kFromSpikes>
 struct GroupForm {
   static constexpr bool kSpikes = kFromSpikes;
-  static constexpr int kPixels = kHeight, kStages = 4, kAhead = 2;
-  static constexpr int kTiles = kPixels / 128;  // of 64 pixels, of a group
+  static constexpr int kPixels = 128, kStages = 4, kAhead = 2;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 8 : kGroupTerms * 2), kStageBytes = kSourceBytes + kTileBytes;
   static constexpr int kPlaces = kStages * kStageBytes, kTaps = kPlaces + kPixels * sizeof(PixelPlace);  // where those lie, behind the stages
   static constexpr int kSharedBytes = kTaps + kMostTaps * kMostTaps * sizeof(PixelTap);
@@ -94,7 +92,7 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
     PixelTap* const taps = reinterpret_cast<PixelTap*>(shared + F::kTaps);
     const PixelBlock at(phases);
     const PixelProduct& p = phases.at[at.phase];
-    const int warp = threadIdx.x / 32, group = warp / 4, row = warp * (16 * F::kTiles);
+    const int warp = threadIdx.x / 32, group = warp / 4, row = warp * 16;
     const UnitRange range = beginTile<F::kPixels>(p, at, places, taps);
     GroupLoader<F> loader(p, places, taps, at.width, range.first, range.count);
 #pragma unroll
@@ -102,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
       if (s < range.count) loader.next(shared + s * F::kStageBytes);
       commitCopies();
     }
-    LaneSums<F::kTiles, 2> sums;
+    LaneSums<1, 2> sums;
     for (int s = 0; s < range.count; s++) {
       waitCopies<F::kAhead - 1>();
       showToProducts();
@@ -111,19 +109,13 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
       const GroupTile weights(stage + F::kSourceBytes);
       if constexpr (F::kSpikes) {
         const SpikeWords* line = reinterpret_cast<const SpikeWords*>(stage) + row + threadIdx.x % 32 / 4;
-        uint32_t factors[F::kTiles][4][4];
+        const SpikeWords words[2] = {line[0], line[8]};
+        uint32_t factors[4][4];
 #pragma unroll
-        for (int m = 0; m < F::kTiles; m++) {
-          const SpikeWords words[2] = {line[m * 16], line[m * 16 + 8]};
-#pragma unroll
-          for (int step = 0; step < 4; step++) spikeFactors(words, step, factors[m][step]);
-        }
+        for (int step = 0; step < 4; step++) spikeFactors(words, step, factors[step]);
         beginProducts();
 #pragma unroll
-        for (int m = 0; m < F::kTiles; m++) {
-#pragma unroll
-          for (int step = 0; step < 4; step++) multiplyGroup(sums.at[m], factors[m][step], weights, step);
-        }
+        for (int step = 0; step < 4; step++) multiplyGroup(sums.at[0], factors[step], weights, step);
       } else {
         const GroupTile source(stage + group * (F::kSourceBytes / 2));
         beginProducts();
@@ -134,15 +126,16 @@ __global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> 
       // its place was multiplied two stages ago, by all warps
       if (s + F::kAhead < range.count) loader.next(shared + (s + F::kAhead) % F::kStages * F::kStageBytes);
       commitCopies();
-#pragma unroll
-      for (int m = 0; m < F::kTiles; m++) waitProducts<F::kSpikes ? 0 : 1>(sums.at[m]);
+      waitProducts<F::kSpikes ? 0 : 1>(sums.at[0]);
     }
-#pragma unroll
-    for (int m = 0; m < F::kTiles; m++) waitProducts<0>(sums.at[m]);
+    waitProducts<0>(sums.at[0]);
     waitCopies<0>();
     if constexpr (F::kSpikes) sums.scale(kSpikeScale);
-    const PixelTarget<LaneSums<F::kTiles, 2>> target(p, places, row, warp, 0, at.width * kColumns);
-    if (p.slices == 1) return finishTile<F::kPixels, kWarps>(p, target, at, sums, reinterpret_cast<ColumnMoments*>(shared));
+    const PixelTarget<LaneSums<1, 2>> target(p, {places}, row, warp, 0, at.width * kColumns);
+    if (p.slices == 1) {
+      if (p.moments) __syncthreads();  // they lie where stages did
+      return finishTile<F::kPixels, kWarps>(p, target, at.tile, at.width, sums, reinterpret_cast<ColumnMoments*>(shared));
+    }
     sums.forPixels(row, [&](int pixel, int width, float(&eight)[8]) {
       storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, width * 32), eight);
     });

@@ -6,12 +6,12 @@
 #include "cuda/channel_sums.cuh"
 #include "cuda/stages.cuh"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/group_product.cuh"
 #include "ops/conv2d/pixel_target.cuh"
 #include "ops/conv2d/pixel_walk.cuh"
 #include "ops/conv2d/unfold.cuh"
 #include "ops/conv2d/picture.cuh"
 #include "ops/conv2d/tensor_cores.h"
+#include "ops/conv2d/window_product.cuh"
 
 namespace spikeloom::cuda {
 namespace {
@@ -33,7 +33,7 @@ struct WarpPlace {
 template <class F>
 __device__ __forceinline__ PixelTarget<LaneSums<F::kTilesM, kTilesN / 4>> targetOf(const PixelProduct& p, const PixelBlock& at, const PixelPlace* places) {
   const WarpPlace warp = WarpPlace::of<F>();
-  return {p, places, warp.row, static_cast<int>(threadIdx.x) / 64, warp.column, at.width * kColumns};
+  return {p, {places}, warp.row, static_cast<int>(threadIdx.x) / 64, warp.column, at.width * kColumns};
 }
 
 template <class F, int kMost>
@@ -55,7 +55,10 @@ __global__ void __launch_bounds__(kThreads, 2) pixelProductKernel(Phases<kMost> 
   });
   if constexpr (F::kSpikes) sums.scale(kSpikeScale);
   using Sums = LaneSums<F::kTilesM, kTilesN / 4>;
-  if (p.slices == 1) return finishTile<F::kPixels, kRowsOfWarps, Sums>(p, targetOf<F>(p, at, places), at, sums, reinterpret_cast<ColumnMoments*>(shared));
+  if (p.slices == 1) {
+    if (p.moments) __syncthreads();  // they lie where stages did
+    return finishTile<F::kPixels, kRowsOfWarps, Sums>(p, targetOf<F>(p, at, places), at.tile, at.width, sums, reinterpret_cast<ColumnMoments*>(shared));
+  }
   sums.forPixels(warp.row, [&](int pixel, int, float(&eight)[8]) { storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, warp.column), eight); });
 }
 
@@ -78,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) addSlicesKernel(Phases<1> phases) {
     });
   }
   __syncthreads();
-  finishTile<F::kPixels, kRowsOfWarps>(p, targetOf<F>(p, at, places), at, sums, reinterpret_cast<ColumnMoments*>(dynamicShared()));
+  finishTile<F::kPixels, kRowsOfWarps>(p, targetOf<F>(p, at, places), at.tile, at.width, sums, reinterpret_cast<ColumnMoments*>(dynamicShared()));
 }
 
 // Weights in the order in which lanes hold them: [part][tap][32 channels][8 columns][product j][lane][2 words]. Lane l holds column l / 4
@@ -119,12 +122,12 @@ struct PackWeights {
 };
 
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
-#if defined(__CUDACC__)
-constexpr int64_t kEnoughTall = 256;  // of groups, of 256 pixels: all of a large GPU's multiprocessors have two, or nearly so
-#else
-constexpr int64_t kEnoughTall = 3;  // so that small tests take them, too
-#endif
 constexpr int kEnoughGroups = 96; // blocks of groups: they are faster than what adds slices up
+#if defined(__CUDACC__)
+constexpr int kEnoughWindows = kEnoughGroups / 2 + 1, kEnoughTall = kEnoughGroups;  // blocks of 128 pixels that nobody cuts into slices, and of 256
+#else
+constexpr int kEnoughWindows = 2, kEnoughTall = 3;  // so that small tests take them, too
+#endif
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
 
@@ -134,7 +137,7 @@ inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 struct Job {
   const Call& call;
   const Geometry& picture;
-  bool isUnfolded, gradient, rounded, inGroups;
+  bool isUnfolded, gradient, rounded, inGroups, inWindows;
   Sizes g;
   const TensorView &source, &target;
   int sourceC, targetC, sourceParts, weightParts, tiles, height;  // height: pixels of a block
@@ -146,9 +149,15 @@ struct Job {
     weightParts = rounded ? 1 : kFloatParts;
     sourceParts = spikes() || rounded ? 1 : kFloatParts;
     inGroups = rounded && sourceC % kGroupTerms == 0 && contextOf(call).hasGroups;
-    const bool isTall = inGroups ? spikes() && blocks(256) >= kEnoughTall : rounded && blocks(256) >= kEnough;
+    inWindows = inGroups && hasWindows();
+    const bool isTall = inWindows ? sourceC > kGroupTerms && blocks(256) >= kEnoughTall : rounded && !inGroups && blocks(256) >= kEnough;
     height = isTall ? 256 : kSliced;
     tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
+  }
+  // Of smaller pictures the product by positions leaves out more than half of the taps.
+  bool hasWindows() const {
+    const bool keepsSize = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1;
+    return keepsSize && targetC % 8 == 0 && g.W <= kWidestWindow && g.P * g.Q >= kFewPositions && (sourceC == kGroupTerms || blocks(kSliced) >= kEnoughWindows);
   }
   // Where blocks of so many pixels make the whole target.
   int64_t blocks(int pixels) const {
@@ -167,7 +176,7 @@ struct Job {
     PixelProduct p{rows, columns, g.N, g.kw, sourceC, targetC, steps(), source.data, sourceCount(), nullptr, weightPart(), unitBytes(),
                    Resting<float>(target), Resting<float>(add), bias, nullptr, false, 0, 1, nullptr,
                    Divisor(rows.count * columns.count), Divisor(columns.count), Divisor(g.N), Divisor(roundUp(targetC, kColumns) / kColumns)};
-    p.byPosition = rounded && p.positions() <= kFewPositions && p.images % height == 0;
+    p.byPosition = rounded && !inWindows && p.positions() <= kFewPositions && p.images % height == 0;
     p.blocks = static_cast<int>(roundUp(p.pixels(), height) / height * p.widths.by);
     return p;
   }
@@ -176,7 +185,7 @@ struct Job {
   void slice(PixelProduct* products, int productCount) const {
     int64_t blocks = 0;
     for (int i = 0; i < productCount; i++) blocks += products[i].blocks;
-    if (blocks == 0 || height != kSliced) return;
+    if (blocks == 0 || height != kSliced || inWindows) return;
     for (int i = 0; i < productCount; i++) {
       PixelProduct& p = products[i];
       const int most = p.rows.taps * p.columns.taps * p.steps / kLeastUnits;
@@ -227,14 +236,28 @@ struct Job {
 
   template <class F, int kMost>
   void runGroups(const Phases<kMost>& phases) const {
-    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= sizeof(ColumnMoments));
+    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= kWarps * sizeof(ColumnMoments));
     launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
+  template <class F>
+  void runWindows(const PixelProduct& p) const {
+    static_assert(Windows::of<F>(kWidestWindow, 1, 1, true).bytes <= kMostOnHopper);
+    const int widths = static_cast<int>(p.widths.by);
+    const Windows windows = Windows::of<F>(g.W, p.blocks / widths, widths, p.moments != nullptr);
+    launch(call, windowProductKernel<F>, Grid(windows.runs() * widths, F::kThreads, static_cast<size_t>(windows.bytes)), p, windows);
+  }
+
+  template <bool kSpikes>
+  void runWindowsOf(const PixelProduct& p) const {
+    if (sourceC == kGroupTerms) return runWindows<WindowForm<kSpikes, true, 2>>(p);
+    return height == 256 ? runWindows<WindowForm<kSpikes, false, 4>>(p) : runWindows<WindowForm<kSpikes, false, 2>>(p);
+  }
+
   template <class F, int kMost>
   void runAs(const Phases<kMost>& phases) const {
-    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= sizeof(ColumnMoments));
+    static_assert(F::kStages >= 2 && F::kSharedBytes + F::kStaticBytes <= kMostShared && F::kSharedBytes >= kRowsOfWarps * sizeof(ColumnMoments));
     launch(call, pixelProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
@@ -250,14 +273,15 @@ struct Job {
   void addSlices(const Phases<kMost>& phases) const {
     using Tile = PixelForm<true, 1, 1, kSliced>;
     for (const PixelProduct& p : phases.at) {
-      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, sizeof(ColumnMoments)), Phases<1>{{p}});
+      if (p.slices > 1) launch(call, addSlicesKernel<Tile>, Grid(p.blocks, kThreads, kRowsOfWarps * sizeof(ColumnMoments)), Phases<1>{{p}});
     }
   }
 
   void run(const PixelProduct& p) const {
+    if (inWindows) return spikes() ? runWindowsOf<true>(p) : runWindowsOf<false>(p);
     const Phases<1> one{{p}};
     if (!spikes()) return runNumbers(one);
-    if (inGroups) return height == 256 ? runGroups<GroupForm<true, 256>>(one) : runGroups<GroupForm<true>>(one);
+    if (inGroups) return runGroups<GroupForm<true>>(one);
     if (!rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(one);
     return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(one) : runAs<PixelForm<true, 1, 1, 128>>(one);
   }

@@ -8,8 +8,22 @@ namespace spikeloom::cuda {
 
 // Means and squared deviations of columns over the pixels of a group, those of a row of warps.
 struct ColumnMoments {
-  static constexpr int kMostGroups = 8;
-  float means[kMostGroups][kColumns], squares[kMostGroups][kColumns];
+  float means[kColumns], squares[kColumns];
+};
+
+// Where the pixels of a block go, -1 past the last one: as their places say, or they lie side by side. kEights: target channels come in eights.
+struct PlacedPixels {
+  static constexpr bool kEights = false;
+  const PixelPlace* places;
+
+  __device__ int target(int pixel) const { return places[pixel].target; }
+};
+
+struct SidePixels {
+  static constexpr bool kEights = true;
+  int first, end;
+
+  __device__ int target(int pixel) const { return first + pixel < end ? first + pixel : -1; }
 };
 
 // How two sets of n and m numbers merge: mean = first + d share and squares = both + d^2 weight, where d is how far their means are apart.
@@ -26,15 +40,15 @@ struct Merging {
 };
 
 // The way home of a lane's sums.
-template <class Sums>
+template <class Sums, class Pixels = PlacedPixels>
 struct PixelTarget {
   const PixelProduct& p;
-  const PixelPlace* places;
+  Pixels pixels;
   int row, group;          // the warp's first pixel; its group of pixels
   int column, channel;     // the lane's first of the block, and of all
 
-  __device__ PixelTarget(const PixelProduct& product, const PixelPlace* pixels, int firstRow, int ofGroup, int firstColumn, int firstChannel)
-      : p(product), places(pixels), row(firstRow), group(ofGroup), column(firstColumn + static_cast<int>(threadIdx.x) % 4 * 8),
+  __device__ PixelTarget(const PixelProduct& product, Pixels ofBlock, int firstRow, int ofGroup, int firstColumn, int firstChannel)
+      : p(product), pixels(ofBlock), row(firstRow), group(ofGroup), column(firstColumn + static_cast<int>(threadIdx.x) % 4 * 8),
         channel(firstChannel + column) {}
 
   __device__ void addBias(Sums& sums) const {
@@ -48,23 +62,25 @@ struct PixelTarget {
   }
 
   __device__ void store(Sums& sums) const {
-    if (p.targetC % 8 != 0) return storeEach(sums);
+    if constexpr (!Pixels::kEights) {
+      if (p.targetC % 8 != 0) return storeEach(sums);
+    }
     if (p.target.dtype == DType::bf16) storeAll<Bf16>(sums);
     else storeAll<float>(sums);
   }
 
-  // Leaves in `shared` the means and squared deviations of the warp's columns over those of its pixels that are among the tile's first `pixels`.
+  // Leaves in shared memory the means and squared deviations of the warp's columns over those of its pixels that are among the tile's first `inside`.
   // Lanes that have the same columns of different pixels halve them between each other three times.
-  __device__ __forceinline__ void leaveMoments(Sums& sums, int pixels, ColumnMoments& shared) const {
+  __device__ __forceinline__ void leaveMoments(Sums& sums, int inside, ColumnMoments* groups) const {
     constexpr int kAll = Sums::kWidths * 8;
     const int lane = threadIdx.x % 32;
     float means[kAll], squares[kAll] = {};
 #pragma unroll
     for (int i = 0; i < kAll; i++) means[i] = sums.number(0, i);
-    float count = row + lane / 4 < pixels ? 1 : 0;
+    float count = row + lane / 4 < inside ? 1 : 0;
 #pragma unroll
     for (int n = 1; n < Sums::kPixels; n++) {
-      const bool has = row + lane / 4 + n * 8 < pixels;
+      const bool has = row + lane / 4 + n * 8 < inside;
       const Merging one(n, has);
 #pragma unroll
       for (int i = 0; i < kAll; i++) one.add(sums.number(n, i), 0, means[i], squares[i]);
@@ -90,7 +106,7 @@ struct PixelTarget {
     halve.template operator()<4>();
     const int mine = lane / 4 * Sums::kWidths, at = mine / 8 * 32 + column + mine % 8;
 #pragma unroll
-    for (int i = 0; i < Sums::kWidths; i++) shared.means[group][at + i] = means[i], shared.squares[group][at + i] = squares[i];
+    for (int i = 0; i < Sums::kWidths; i++) groups[group].means[at + i] = means[i], groups[group].squares[at + i] = squares[i];
   }
 
  private:
@@ -101,7 +117,7 @@ struct PixelTarget {
   template <class S>
   __device__ void storeAll(Sums& sums) const {
     sums.forPixels(row, [&](int pixel, int width, float(&values)[8]) {
-      const int64_t target = places[pixel].target;
+      const int64_t target = pixels.target(pixel);
       if (target < 0 || !has(width * 8)) return;
       if (p.add.data) {
         float added[8];
@@ -115,7 +131,7 @@ struct PixelTarget {
 
   __device__ void storeEach(Sums& sums) const {
     sums.forPixels(row, [&](int pixel, int width, float(&values)[8]) {
-      const int target = places[pixel].target;
+      const int target = pixels.target(pixel);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
         const int c = channelOf(width * 8 + i);
@@ -127,38 +143,36 @@ struct PixelTarget {
 
 // Means and squared deviations of the tile's first `pixels` pixels, out of those of groups of kGroupPixels: a thread for each column.
 template <int kGroupPixels, int kGroups>
-__device__ __forceinline__ void mergeGroups(const ColumnMoments& shared, int pixels, int left, int stride, float* moments) {
+__device__ __forceinline__ void mergeGroups(const ColumnMoments* groups, int pixels, int left, int stride, float* moments) {
   const int i = threadIdx.x;
   if (i >= kColumns || i >= left) return;
   float counts[kGroups], mean = 0, squares = 0;
 #pragma unroll
   for (int g = 0; g < kGroups; g++) {
     counts[g] = static_cast<float>(min(max(pixels - g * kGroupPixels, 0), kGroupPixels));
-    mean = multiplyAdd(counts[g], shared.means[g][i], mean);
+    mean = multiplyAdd(counts[g], groups[g].means[i], mean);
   }
   mean /= static_cast<float>(pixels);
 #pragma unroll
   for (int g = 0; g < kGroups; g++) {
-    const float apart = shared.means[g][i] - mean;
-    squares += multiplyAdd(counts[g] * apart, apart, shared.squares[g][i]);
+    const float apart = groups[g].means[i] - mean;
+    squares += multiplyAdd(counts[g] * apart, apart, groups[g].squares[i]);
   }
   moments[i] = mean;
   moments[stride + i] = squares;
 }
 
-// The sums of a block of kPixels pixels in kGroups groups go home. All its threads call it; nobody looks at `shared` any more once all are here.
-template <int kPixels, int kGroups, class Sums>
-__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelTarget<Sums>& target, const PixelBlock& at, Sums& sums, ColumnMoments* shared) {
+// The sums of a block of kPixels pixels in kGroups groups go home. All its threads call it. `groups`: kGroups of them in shared memory, which
+// nobody looks at any more.
+template <int kPixels, int kGroups, class Sums, class Pixels>
+__device__ __forceinline__ void finishTile(const PixelProduct& p, const PixelTarget<Sums, Pixels>& target, int tile, int width, Sums& sums, ColumnMoments* groups) {
   if (p.bias) target.addBias(sums);
-  const int pixels = min(p.pixels() - at.tile * kPixels, kPixels), first = at.width * kColumns;
-  if (p.moments) {
-    __syncthreads();
-    target.leaveMoments(sums, pixels, *shared);
-  }
+  const int pixels = min(p.pixels() - tile * kPixels, kPixels), first = width * kColumns;
+  if (p.moments) target.leaveMoments(sums, pixels, groups);
   target.store(sums);
   if (!p.moments) return;
   __syncthreads();
-  mergeGroups<kPixels / kGroups, kGroups>(*shared, pixels, p.targetC - first, p.targetC, p.moments + static_cast<int64_t>(at.tile) * 2 * p.targetC + first);
+  mergeGroups<kPixels / kGroups, kGroups>(groups, pixels, p.targetC - first, p.targetC, p.moments + static_cast<int64_t>(tile) * 2 * p.targetC + first);
 }
 
 }  // namespace spikeloom::cuda
