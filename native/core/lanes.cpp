@@ -55,6 +55,20 @@ void chooseAside(Program& program, bool (*isPassing)(const void*)) {
   }
 }
 
+int64_t countAside(const Program& program, size_t part) {
+  int64_t found = 0;
+  for (size_t i = program.begin(part); i < program.parts[part]; i++) found += program.calls[i].isAside;
+  return found;
+}
+
+void stayInLine(Program& program, size_t part) {
+  for (size_t i = program.begin(part); i < program.parts[part]; i++) {
+    KernelCall& call = program.calls[i];
+    call.isAside = call.isAwaited = false;
+    call.waitsFor = -1;
+  }
+}
+
 // The calls of a lane follow each other, so who has waited for one has waited for those in front of it. The last one
 // aside is waited for within its part, by the call that touches its result.
 void planWaits(Program& program) {

@@ -11,6 +11,10 @@ constexpr int64_t kCallsAside = 8;
 // is more than kCallsAside away. `isPassing` tells memory of the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));
 
+// How many calls of a part run aside; and that none does.
+int64_t countAside(const Program& program, size_t part);
+void stayInLine(Program& program, size_t part);
+
 // Notes which call of the other lane each call has to wait for, by the memory they touch. At the end of a part the second
 // lane is done.
 void planWaits(Program& program);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/denormals.h"
+#include "core/lanes.h"
 #include "core/layout.h"
 
 namespace spikeloom {
@@ -172,12 +173,12 @@ void Stream::replay(Program& program, size_t part) {
   noted.capture ? launch(program, part) : run(program, part);
 }
 
-// What the device cannot note is run call by call from then on.
+// What the device cannot note in two lanes is noted in one the next time; what it cannot note at all is run call by call
+// from then on.
 void Stream::capture(Program& program, size_t part) {
   Program::Noted& noted = program.noted[part];
   noted.generation = backend_->captures->generation(context_);
-  noted.aside = std::count_if(program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)),
-                              program.calls.begin() + static_cast<ptrdiff_t>(program.parts[part]), [](const KernelCall& call) { return call.isAside; });
+  noted.aside = countAside(program, part);
   backend_->captures->begin(context_, &status_);
   if (status_.failed) {
     noteFailure("");
@@ -190,7 +191,8 @@ void Stream::capture(Program& program, size_t part) {
   if (failure_.empty() && !quit_) return;
   if (noted.capture) backend_->captures->release(context_, noted.capture);
   noted.capture = nullptr;
-  noted.isRefused = true;
+  noted.isRefused = noted.aside == 0;
+  stayInLine(program, part);
   const std::lock_guard<std::mutex> guard(mutex_);
   captureProblem_.swap(failure_);
   failure_.clear();

@@ -126,11 +126,9 @@ void* createContext(int32_t device, Status* status) {
     return nullptr;
   }
   cudaStream_t stream = nullptr, aside = nullptr;
-  int least = 0, greatest = 0;  // priorities
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
-  if (!check(status, cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking the GPU for its priorities")) return nullptr;
-  if (!check(status, cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest), "making a stream")) return nullptr;
-  if (!check(status, cudaStreamCreateWithPriority(&aside, cudaStreamNonBlocking, least), "making a stream")) return nullptr;
+  if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
+  if (!check(status, cudaStreamCreateWithFlags(&aside, cudaStreamNonBlocking), "making a stream")) return nullptr;
   Context* context = new Context{device, stream, aside, new HostSide};
   context->hasGroups = properties.major == 9;
   context->startsEarly = properties.major >= 9;

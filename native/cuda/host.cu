@@ -27,7 +27,7 @@ void* endCapture(void* data, Status* status) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t made = nullptr;
   if (!check(status, cudaStreamEndCapture(context.streamForOthers(), &graph), "ending a graph")) return nullptr;
-  const bool fine = check(status, cudaGraphInstantiate(&made, graph, cudaGraphInstantiateFlagUseNodePriority), "preparing a graph");
+  const bool fine = check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
   cudaGraphDestroy(graph);
   if (!fine) return nullptr;
   context.host->graphs.insert(made);

@@ -1,5 +1,6 @@
 // A backend for tests, built with g++, of two lanes: what is noted is run as late as its waits allow, at one launch the second lane, at the
-// next the first. Memory of the process; kernels add and relu. With TEST_DEAF it hears no wait.
+// next the first. Memory of the process; kernels add and relu. With TEST_DEAF it hears no wait, with TEST_NARROW nothing is noted that is not
+// on the first lane.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -36,18 +37,25 @@ struct Context {
   size_t ahead = 0;  // how many calls of the first lane were done at most before one of the second
 };
 
-#if defined(TEST_DEAF)
-constexpr bool kIsDeaf = true;
-#else
-constexpr bool kIsDeaf = false;
+#if !defined(TEST_DEAF)
+#define TEST_DEAF false
+#endif
+#if !defined(TEST_NARROW)
+#define TEST_NARROW false
 #endif
 constexpr int64_t kFork = -1;
 Context& of(void* context) { return *static_cast<Context*>(context); }
 std::vector<Note>& lane(Context& context) { return context.noting->lanes[context.lane]; }
 
+void fail(Status* status, const char* message) {
+  status->failed = true;
+  std::strcpy(status->message, message);
+}
+
 template <float (*compute)(float, float), int inputs>
 void each(const Call& call) {
   Context& context = of(call.context);
+  if (context.noting && context.lane == 1 && TEST_NARROW) return fail(call.status, "there is one lane");
   if (context.noting) return lane(context).push_back({each<compute, inputs>, {call.tensors, call.tensors + inputs + 1}});
   const TensorView& z = call.tensors[inputs];
   for (int64_t i = 0; i < count(z); i++) as<float>(z)[i] = compute(as<float>(call.tensors[0])[i], as<float>(call.tensors[inputs - 1])[i]);
@@ -85,9 +93,8 @@ const Captures kCaptures = {
       Row* row = std::exchange(of(context).noting, nullptr);
       const std::vector<Note>& aside = row->lanes[1];
       const bool isJoined = std::any_of(row->lanes[0].begin(), row->lanes[0].end(), [&](const Note& note) { return note.isWait && note.number == aside.back().number; });
-      if (aside.empty() || isJoined || kIsDeaf) return row;
-      status->failed = true;
-      std::strcpy(status->message, "the second lane is not waited for");
+      if (aside.empty() || isJoined || TEST_DEAF) return row;
+      fail(status, "the second lane is not waited for");
       delete row;
       return nullptr;
     },
@@ -111,7 +118,7 @@ void mark(void* context, int64_t number, Status*) {
 void wait(void* context, int64_t number, Status*) {
   if (!of(context).noting) return;
   of(context).waits += number != kFork;
-  if (!kIsDeaf) lane(of(context)).push_back({nullptr, {}, number, true});
+  if (!TEST_DEAF) lane(of(context)).push_back({nullptr, {}, number, true});
 }
 
 const Lanes kLanes = {

@@ -94,6 +94,16 @@ describe('a device with two lanes', function () {
     expect(found).to.deep.equal([expected, 4, '']);
   });
 
+  it('that cannot note the second lane has the step noted in one, and says why', async () => {
+    buildBackend(folder, 'backend-lanes.cpp', ['-DTEST_NARROW=true']);
+    const found = await run(`
+      const step = recordStep(cuda, () => { const late = relu(y); return add(chain(y, 12), late); });
+      const results = await replayed(step);
+      answer([results[4], cuda.stats().capturesRun, aside(), cuda.stats().captureProblem]);`);
+    // of 5 replays the first one sizes memory, the second one meets the refusal
+    expect(found).to.deep.equal([[3 + 60 + 3, 5 - 60 + 5], 3, 0, 'relu: there is one lane']);
+  });
+
   // Sums and rectifications of what came before: mostly of what was made last, at times of what was made long ago.
   const RANDOM = `
     const body = (seed) => (cut) => {
@@ -129,7 +139,7 @@ describe('a device with two lanes', function () {
   });
 
   it('that heard no waits would be found out', async () => {
-    buildBackend(folder, 'backend-lanes.cpp', ['-DTEST_DEAF']);
+    buildBackend(folder, 'backend-lanes.cpp', ['-DTEST_DEAF=true']);
     expect(await run(`${RANDOM}\nanswer(same.filter((s) => !s).length > 20);`)).to.equal(true);
   });
 });
