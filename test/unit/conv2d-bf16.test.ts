@@ -39,6 +39,7 @@ const cases = [
   { name: '128 images of 4x3, stride 2', x: [128, 32, 4, 3], w: [40, 32, 3, 3], stride: 2 },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '33 images of 64 channels, stride 2', x: [3, 11, 64, 6, 7], w: [64, 64, 3, 3], stride: 2 },
+  { name: 'one image of 64 channels, stride 2', x: [1, 64, 9, 12], w: [128, 64, 3, 3], stride: 2 },
   { name: '40 to 72 channels', x: [3, 40, 7, 5], w: [72, 40, 3, 3] },
   {
     name: '8 images of 9x7, 40 to 72 channels',

@@ -3,7 +3,8 @@
 //
 // A block makes 128 pixels x 64 channels in two groups of 64 pixels. A unit, and a stage, is a tap and 64 channels. Weights come packed as
 // tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. Words of spikes are copied as they are and go
-// to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun.
+// to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun, or, where a block has a
+// multiprocessor to itself (kIsAlone), of the one that is six ahead.
 #pragma once
 #include "cuda/divisor.cuh"
 #include "cuda/group_mma.cuh"
@@ -14,10 +15,18 @@ namespace spikeloom::cuda {
 constexpr int kGroupTerms = 64;                      // channels of a unit
 constexpr int kTileBytes = kColumns * kGroupTerms * 2;  // of weights: 64 target channels
 
-template <bool kFromSpikes>
+#if defined(__CUDACC__)
+constexpr int kMultiprocessors = 132;  // of a large GPU
+#else
+constexpr int kMultiprocessors = 2;    // so that small tests have more blocks than that
+#endif
+constexpr int kMostOnHopper = 227 << 10;               // bytes of shared memory that a block may have there
+constexpr int kHalfOnHopper = (228 << 9) - (1 << 10);  // and where a multiprocessor is to hold two
+
+template <bool kFromSpikes, bool kIsAlone>
 struct GroupForm {
   static constexpr bool kSpikes = kFromSpikes;
-  static constexpr int kPixels = 128, kStages = 4, kAhead = 2;
+  static constexpr int kPixels = 128, kAhead = kIsAlone ? 6 : 2, kStages = kAhead + 2, kBlocks = kIsAlone ? 1 : 2;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 8 : kGroupTerms * 2), kStageBytes = kSourceBytes + kTileBytes;
   static constexpr int kPlaces = kStages * kStageBytes, kTaps = kPlaces + kPixels * sizeof(PixelPlace);  // where those lie, behind the stages
   static constexpr int kSharedBytes = kTaps + kMostTaps * kMostTaps * sizeof(PixelTap);
@@ -84,7 +93,7 @@ __device__ __forceinline__ void spikeFactors(const SpikeWords (&words)[2], int s
 }
 
 template <class F, int kMost>
-__global__ void __launch_bounds__(kThreads, 2) groupProductKernel(Phases<kMost> phases) {
+__global__ void __launch_bounds__(kThreads, F::kBlocks) groupProductKernel(Phases<kMost> phases) {
   waitForKernelsBefore();
   if constexpr (kGroupsCompiled) {
     unsigned char* const shared = sharedTiles();

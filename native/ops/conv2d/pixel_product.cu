@@ -157,7 +157,8 @@ struct Job {
   // Of smaller pictures the product by positions leaves out more than half of the taps.
   bool hasWindows() const {
     const bool keepsSize = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1;
-    return keepsSize && targetC % 8 == 0 && g.W <= kWidestWindow && g.P * g.Q >= kFewPositions && (sourceC == kGroupTerms || blocks(kSliced) >= kEnoughWindows);
+    const bool isFit = targetC % 8 == 0 && g.W <= kWidestWindow && g.P * g.Q >= kFewPositions;
+    return keepsSize && isFit && (sourceC == kGroupTerms || blocks(kSliced) >= kEnoughWindows);
   }
   // Where blocks of so many pixels make the whole target.
   int64_t blocks(int pixels) const {
@@ -235,14 +236,20 @@ struct Job {
   }
 
   template <class F, int kMost>
-  void runGroups(const Phases<kMost>& phases) const {
-    static_assert(F::kSharedBytes <= kMostShared && F::kPlaces >= kWarps * sizeof(ColumnMoments));
+  void runGroupsAs(const Phases<kMost>& phases) const {
+    static_assert(F::kSharedBytes <= kMostOnHopper && F::kPlaces >= kWarps * sizeof(ColumnMoments));
     launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
+  template <bool kSpikes, int kMost>
+  void runGroups(const Phases<kMost>& phases) const {
+    if (blocksOf(phases) <= kMultiprocessors) runGroupsAs<GroupForm<kSpikes, true>>(phases);
+    else runGroupsAs<GroupForm<kSpikes, false>>(phases);
+  }
+
   template <class F>
-  void runWindows(const PixelProduct& p) const {
+  void runWindowsAs(const PixelProduct& p) const {
     static_assert(Windows::of<F>(kWidestWindow, 1, 1, true).bytes <= kMostOnHopper);
     const int widths = static_cast<int>(p.widths.by);
     const Windows windows = Windows::of<F>(g.W, p.blocks / widths, widths, p.moments != nullptr);
@@ -250,9 +257,9 @@ struct Job {
   }
 
   template <bool kSpikes>
-  void runWindowsOf(const PixelProduct& p) const {
-    if (sourceC == kGroupTerms) return runWindows<WindowForm<kSpikes, true, 2>>(p);
-    return height == 256 ? runWindows<WindowForm<kSpikes, false, 4>>(p) : runWindows<WindowForm<kSpikes, false, 2>>(p);
+  void runWindows(const PixelProduct& p) const {
+    if (sourceC == kGroupTerms) return runWindowsAs<WindowForm<kSpikes, true, 2>>(p);
+    return height == 256 ? runWindowsAs<WindowForm<kSpikes, false, 4>>(p) : runWindowsAs<WindowForm<kSpikes, false, 2>>(p);
   }
 
   template <class F, int kMost>
@@ -278,17 +285,17 @@ struct Job {
   }
 
   void run(const PixelProduct& p) const {
-    if (inWindows) return spikes() ? runWindowsOf<true>(p) : runWindowsOf<false>(p);
+    if (inWindows) return spikes() ? runWindows<true>(p) : runWindows<false>(p);
     const Phases<1> one{{p}};
     if (!spikes()) return runNumbers(one);
-    if (inGroups) return runGroups<GroupForm<true>>(one);
+    if (inGroups) return runGroups<true>(one);
     if (!rounded) return runAs<PixelForm<true, 1, kFloatParts, 128>>(one);
     return height == 256 ? runAs<PixelForm<true, 1, 1, 256>>(one) : runAs<PixelForm<true, 1, 1, 128>>(one);
   }
 
   template <int kMost>
   void runNumbers(const Phases<kMost>& phases) const {
-    if (inGroups) return runGroups<GroupForm<false>>(phases);
+    if (inGroups) return runGroups<false>(phases);
     if (!rounded) return runAs<PixelForm<false, kFloatParts, kFloatParts, 128>>(phases);
     return height == 256 ? runAs<PixelForm<false, 1, 1, 256>>(phases) : runAs<PixelForm<false, 1, 1, 128>>(phases);
   }

@@ -6,10 +6,10 @@
 // lane fetches the factors of its pixel from the line that the tap moves it to, or zeros where that is outside of the picture.
 //
 // A block makes tiles of kPixels pixels x 64 channels in groups of 64 pixels. The weights of a row of the kernel, three tiles (PackTiles), are
-// copied two rows ahead.
+// copied kAhead rows ahead.
 //   64 source channels: all weights stay in shared memory, and the block goes along tiles that follow each other; their windows overlap, so the
 //     ring gets kPixels more lines while a tile is multiplied. Its warps meet once for each tile.
-//   more: one tile; windows of 64 channels after the other, weights in a ring of four rows. Warps meet at every row.
+//   more: one tile; windows of 64 channels after the other, weights in a ring of kAhead + 2 rows. Warps meet at every row.
 // Either way, what is overwritten behind a meeting was multiplied before it: lines, or weights of two rows ago. Products of the latest row may
 // still be under way there.
 #pragma once
@@ -17,24 +17,18 @@
 
 namespace spikeloom::cuda {
 
-constexpr int kKernelRows = 3, kWidestWindow = 112;       // taps of an axis; columns of a picture
-constexpr int kMostOnHopper = 227 << 10;                  // bytes of shared memory that a block may have there
-constexpr int kHalfOnHopper = (228 << 9) - (1 << 10);     // and where a multiprocessor is to hold two
-#if defined(__CUDACC__)
-constexpr int kMultiprocessors = 132;  // of a large GPU
-#else
-constexpr int kMultiprocessors = 1;    // so that blocks of small tests go along several tiles
-#endif
+constexpr int kKernelRows = 3, kWidestWindow = 112;  // taps of an axis; columns of a picture
 
 template <bool kFromSpikes, bool kWeightsStay, int kGroupCount>
 struct WindowForm {
   static constexpr bool kSpikes = kFromSpikes, kStays = kWeightsStay;
   static constexpr int kGroups = kGroupCount, kThreads = kGroups * 128, kWarps = kGroups * 4, kPixels = kGroups * 64;
-  static constexpr int kPlaces = kStays ? kKernelRows : 4, kRowBytes = kKernelRows * kTileBytes;  // of weights
+  static constexpr int kAhead = kStays || kGroups == 4 ? 2 : 3;  // rows of weights: two groups are through with one in half the time of four
+  static constexpr int kPlaces = kStays ? kKernelRows : kAhead + 2, kRowBytes = kKernelRows * kTileBytes;
   static constexpr int kLineBytes = kSpikes ? 8 : 128;
   static constexpr int kLines = kPlaces * kRowBytes;  // where they begin, behind the weights
   static constexpr bool kOverlap = kStays && !kSpikes;  // windows of a block
-  static constexpr int kBlocks = kGroups == 2 ? 2 : 1;
+  static constexpr int kBlocks = kStays ? 2 : 1;
 };
 
 // The windows of a launch, and how shared memory is laid out: weights, lines, a line of zeros, moments.
@@ -162,10 +156,11 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) windowProductKernel(P
     const int first = F::kStays ? run * windows.each : run, end = F::kStays ? min(first + windows.each, windows.tiles) : run + 1;
     const WindowCopies<F> copies{p, windows, shared, width};
     copies.lines(first * F::kPixels - windows.halo, 0, 0, windows.lines);
-    copies.row(0);
-    commitCopies();
-    copies.row(1);
-    commitCopies();
+#pragma unroll 1
+    for (int number = 0; number < F::kAhead; number++) {
+      copies.row(number);
+      commitCopies();
+    }
     if (!F::kSpikes && threadIdx.x < 8) *reinterpret_cast<uint4*>(shared + windows.zeros + threadIdx.x * 16) = make_uint4(0, 0, 0, 0);
     int begin = 0;  // the window's first line in the ring
     for (int tile = first; tile < end; tile++) {
@@ -176,11 +171,11 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) windowProductKernel(P
       for (int number = 0; number < (F::kStays ? kKernelRows : p.steps * kKernelRows); number++) {
         const int row = number % kKernelRows, step = number / kKernelRows;
         if (!F::kStays || row == 0 || tile == first) {
-          waitCopies<1>();
+          waitCopies<F::kAhead - 1>();
           showToProducts();
           __syncthreads();
         }
-        if (!F::kStays || tile == first) copies.row(number + 2);
+        if (!F::kStays || tile == first) copies.row(number + F::kAhead);
         if (row == 0) {
           if (!F::kStays && step + 1 < p.steps) copies.lines(tile * F::kPixels - windows.halo, step + 1, begin + windows.lines, windows.lines);
           if (F::kStays && tile + 1 < end) copies.lines((tile + 1) * F::kPixels + (F::kOverlap ? windows.halo : -windows.halo), 0, begin + windows.lines, windows.advance);
