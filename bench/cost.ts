@@ -84,20 +84,29 @@ const matrix =
     return 2 * (elements(shape) / shape.at(-1)!) * O * F;
   };
 
-/**
- * Two convolutions of one channel in a row are one with a larger kernel, which has to be made; `passes`: how often
- * either is done.
- */
-const frequencyMap =
-  (result: string, passes: number): Flops =>
-  (call) => {
-    const [O, K, q] = operand(call, 'w').shape as [number, number, number];
-    const k = operand(call, 'basis').shape.at(-1)!;
-    const [batch, , H, W] = operand(call, result).shape as [number, number, number, number];
-    const n = q + k - 1;
-    const pairs = insidePairs(H, H, n, 1, (n - 1) / 2) * insidePairs(W, W, n, 1, (n - 1) / 2);
-    return passes * 2 * O * (batch * pairs + K * q * q * k * k);
-  };
+/** Two convolutions of one channel in a row are one with a larger kernel of n x n, for each of `result`'s pixels. */
+function mapProducts(call: Call, pictures: string, n: number, maps: number): number {
+  const [batch, , H, W] = operand(call, pictures).shape as [number, number, number, number];
+  const pairs = insidePairs(H, H, n, 1, (n - 1) / 2) * insidePairs(W, W, n, 1, (n - 1) / 2);
+  return 2 * maps * batch * pairs;
+}
+
+/** FSTA's frequency map: E has n numbers for each class of rows, of which there are at most `outer`. */
+const frequencyMap: Flops = (call) => {
+  const [maps, Y] = operand(call, 'E').shape as [number, number];
+  const H = operand(call, 'x').shape[2]!;
+  return mapProducts(call, 'x', Y / Math.min(H, call.attributes.outer as number), maps);
+};
+
+/** As its definition has it: K products of an offset of w and one of the basis. */
+const mixedFilters = (call: Call, weights: string): number =>
+  (2 * elementsOf(call, weights) * elementsOf(call, 'basis')) / operand(call, 'basis').shape[0]!;
+
+const frequencyGradient: Flops = (call) => {
+  const [O, , q] = operand(call, 'gw').shape as [number, number, number];
+  const n = q + operand(call, 'basis').shape.at(-1)! - 1;
+  return mapProducts(call, 'gF', n, O) + mixedFilters(call, 'gw');
+};
 
 const none: Flops = () => 0;
 
@@ -131,8 +140,9 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   fill: none,
   fstaGate: each('x', 1),
   fstaGateGrad: each('x', 3),
-  fstaMap: frequencyMap('F', 1),
-  fstaMapGrad: frequencyMap('gF', 2),
+  fstaKernels: (call) => mixedFilters(call, 'w'),
+  fstaMap: frequencyMap,
+  fstaMapGradW: frequencyGradient,
   fstaStats: each('x', 3),
   fstaStatsGrad: each('gx', 3),
   fstaSteps: each('plane', 2),

@@ -1,7 +1,8 @@
 import { forBackward, nativeOp, needsGrad, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 
-const forward = nativeOp<'F'>('fstaMap');
-const gradient = nativeOp<'gS' | 'gw'>('fstaMapGrad');
+const kernels = nativeOp<'E'>('fstaKernels');
+const map = nativeOp<'y'>('fstaMap');
+const weightGradient = nativeOp<'gw'>('fstaMapGradW');
 
 /** @throws SpikeloomError that names the first of the filters that are not [O,C,k,k] with odd k */
 export function checkSquare(op: string, filters: Record<string, Tensor | undefined>): void {
@@ -15,6 +16,18 @@ export function checkSquare(op: string, filters: Record<string, Tensor | undefin
       );
     }
   }
+}
+
+/** F of x = S, or, `back`, gS of x = gF. */
+function mapOf(x: Tensor, basis: Tensor, w: Tensor, back: boolean): Tensor {
+  const [, , height, width] = x.shape as [number, number, number, number];
+  const [O, , q] = w.shape as [number, number, number];
+  const k = basis.shape[2]!;
+  const outer = back ? k : q;
+  const numbers = (pixels: number) => Math.min(pixels, outer) * (q + k - 1); // of each class of rows, or columns
+  const dims = { Y: numbers(height), X: numbers(width) };
+  using E = kernels.run({ basis, w }, { height, width, back }, { dims }).E;
+  return map.run({ x, E }, { outer }, { dims: { J: back ? 1 : O } }).y;
 }
 
 /**
@@ -37,14 +50,14 @@ export function fstaMap(S: Tensor, basis: Tensor, w: Tensor): Tensor {
       "fstaMap: 'basis' is constant, but it requires a gradient; train 'w' instead, or convolve twice with conv2d()",
     );
   }
-  const { F } = forward.run({ S, basis, w });
-  record([F], [S, w], ([gF], needs) => {
-    // A call for each: nobody waits for gw but the optimizer, so a device may make it beside what follows gS.
-    const given = { gF, S: forBackward(S), basis, w };
-    return [
-      needs[0] ? gradient.run(given, {}, { want: ['gS'] }).gS : undefined,
-      needs[1] ? gradient.run(given, {}, { want: ['gw'] }).gw : undefined,
-    ];
-  });
+  needTensors('fstaMap', { S });
+  if (S.shape.length !== 4 || S.shape[1] !== 1) {
+    throw new SpikeloomError(`fstaMap: 'S' is one map for each image, [B,1,H,W], not [${S.shape.join(',')}]`);
+  }
+  const F = mapOf(S, basis, w, false);
+  record([F], [S, w], ([gF], needs) => [
+    needs[0] ? mapOf(gF!, basis, w, true) : undefined,
+    needs[1] ? weightGradient.run({ gF, S: forBackward(S), basis }, {}, { dims: { q: w.shape[2]! } }).gw : undefined,
+  ]);
   return F;
 }

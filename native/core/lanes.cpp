@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "core/tensor.h"
 
 namespace spikeloom {
 namespace {
+
+constexpr int64_t kLittle = int64_t{256} << 10;  // bytes of a call that are kept from the begin of a part until they are needed
 
 bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
 
@@ -42,7 +47,39 @@ bool writesPassingAlone(const KernelCall& call, bool (*isPassing)(const void*)) 
   return true;
 }
 
+int64_t bytesWritten(const KernelCall& call) {
+  int64_t bytes = 0;
+  for (int32_t t = 0; t < call.tensorCount; t++) bytes += writes(call, t) ? static_cast<int64_t>(storedBytes(call.tensors[t])) : 0;
+  return bytes;
+}
+
 }  // namespace
+
+void bringForward(Program& program, bool (*isPassing)(const void*)) {
+  std::vector<KernelCall> calls;
+  calls.reserve(program.calls.size());
+  for (size_t part = 0; part < program.parts.size(); part++) {
+    std::unordered_set<const void*> written, touched;
+    std::vector<const KernelCall*> others;
+    for (size_t i = program.begin(part); i < program.parts[part]; i++) {
+      const KernelCall& call = program.calls[i];
+      const int64_t bytes = bytesWritten(call);
+      bool isFree = writesPassingAlone(call, isPassing) && bytes > 0 && bytes <= kLittle;
+      for (int32_t t = 0; t < call.tensorCount; t++) {
+        const void* data = call.tensors[t].data;
+        isFree = isFree && !written.contains(data) && !(writes(call, t) && touched.contains(data));
+      }
+      for (int32_t t = 0; t < call.tensorCount; t++) {
+        touched.insert(call.tensors[t].data);
+        if (writes(call, t)) written.insert(call.tensors[t].data);
+      }
+      if (isFree) calls.push_back(call);
+      else others.push_back(&call);
+    }
+    for (const KernelCall* call : others) calls.push_back(*call);
+  }
+  program.calls = std::move(calls);
+}
 
 void chooseAside(Program& program, bool (*isPassing)(const void*)) {
   for (size_t part = 0; part < program.parts.size(); part++) {

@@ -7,6 +7,10 @@ namespace spikeloom {
 
 constexpr int64_t kCallsAside = 8;
 
+// Moves calls that need nothing of their part, and make little, to its begin: what is made of weights alone is then done
+// aside, long before it is needed.
+void bringForward(Program& program, bool (*isPassing)(const void*));
+
 // Marks the calls to run aside: what they write is memory of the recording, and the next call of their part to touch it
 // is more than kCallsAside away. `isPassing` tells memory of the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));

@@ -51,7 +51,10 @@ void Recorder::noteLives() {
 Recording Recorder::plan() {
   cut();
   advanceUpdates(*program_, isName);
-  if (device_.backend->lanes) chooseAside(*program_, isName);
+  if (device_.backend->lanes) {
+    bringForward(*program_, isName);
+    chooseAside(*program_, isName);
+  }
   noteLives();
   Recording recording;
   recording.program = program_;

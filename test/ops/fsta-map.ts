@@ -24,8 +24,8 @@ const sizes: readonly Sizes[] = [
 ];
 
 export const map: OpTable = {
-  name: 'fstaMap',
-  natives: ['fstaMap', 'fstaMapGrad'],
+  name: 'fstaMap out of kernels',
+  natives: ['fstaKernels', 'fstaMap', 'fstaMapGradW'],
   cases: sizes.map(([B, O, K, H, W, k, q]) => ({
     name: `S [${B},1,${H},${W}], basis [${K},1,${k},${k}], w [${O},${K},${q},${q}]`,
     inputs: () => ({ S: noise([B, 1, H, W], 1), basis: noise([K, 1, k, k], 2), w: noise([O, K, q, q], 3) }),

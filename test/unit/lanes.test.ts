@@ -87,7 +87,7 @@ describe('a device with two lanes', function () {
         const w = chain(z, 12);
         const unread = add(late, w);
         cut();
-        return add(chain(z, 9), relu(late));
+        return add(chain(z, 9), late);
       });
       answer([await replayed(step), aside(), cuda.stats().captureProblem]);`);
     const expected = [1, 2, 3, 4, 5].map((i) => [3 + 12 * i + 3 + 3 * i, 5 - 12 * i + Math.max(0, 5 - 3 * i)]);
@@ -102,6 +102,21 @@ describe('a device with two lanes', function () {
       answer([results[4], cuda.stats().capturesRun, aside(), cuda.stats().captureProblem]);`);
     // of 5 replays the first one sizes memory, the second one meets the refusal
     expect(found).to.deep.equal([[3 + 60 + 3, 5 - 60 + 5], 3, 0, 'relu: there is one lane']);
+  });
+
+  it('makes at the begin what needs nothing of the part, unless that is large', async () => {
+    buildBackend(folder, 'backend-lanes.cpp');
+    const found = await run(`
+      const small = recordStep(cuda, () => { const z = chain(y, 12); return add(z, relu(y)); });
+      const results = [await replayed(small), aside()];
+      const many = tensor(new Float32Array(2 ** 17), { device: cuda });
+      const large = recordStep(cuda, () => { const z = chain(y, 12); relu(many); return relu(z); });
+      await replayed(large);
+      const after = recordStep(cuda, () => { const z = chain(y, 12); return add(z, relu(z)); });
+      answer([...results, await replayed(after), aside()]);`);
+    const of = (late: (i: number) => [number, number]) =>
+      [1, 2, 3, 4, 5].map((i) => [3 + 12 * i + late(i)[0], 5 - 12 * i + late(i)[1]]);
+    expect(found).to.deep.equal([of(() => [3, 5]), 4, of((i) => [3 + 12 * i, Math.max(0, 5 - 12 * i)]), 4]);
   });
 
   // Sums and rectifications of what came before: mostly of what was made last, at times of what was made long ago.

@@ -1,8 +1,8 @@
 // The lanes of a vector are images: pixel by pixel, one element of a kernel multiplies the same pixel of up to two
-// vectors of images, so borders cost nothing extra and every size of picture fills the vectors. S and gF are laid out
+// vectors of images, so borders cost nothing extra and every size of picture fills the vectors. Pictures are laid out
 // anew for it, [channel][h][w][image], with zeros left and right; groups of images follow each other, so that this copy
-// stays small. Per call M (O q^2 k^2 numbers) and E (O n^2 per class) are made once, E axis by axis: first the sums
-// over the columns inside, then over the rows. S and gF are read once, and from their copies n times per row.
+// stays small. E is made axis by axis: first the sums over the columns inside, then over the rows. S and gF are read
+// once, and from their copies n times per row.
 #define SPIKELOOM_FILE "ops/fsta_map/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/fsta_map/fsta_map.h"
@@ -12,14 +12,14 @@
 
 constexpr int kTile = 4;  // pixels, or taps, whose sums stay in registers
 
-struct MapSizes {
-  int64_t B, O, H, W, K, k, q;
+// The filters of both convolutions.
+struct FilterSizes {
+  int64_t O, K, k, q;
 
-  MapSizes(const TensorView& F, const TensorView& basis, const TensorView& w)
-      : B(F.dims[0]), O(F.dims[1]), H(F.dims[2]), W(F.dims[3]), K(w.dims[1]), k(basis.dims[2]), q(w.dims[2]) {}
+  FilterSizes(const TensorView& basis, const TensorView& w) : O(w.dims[0]), K(w.dims[1]), k(basis.dims[2]), q(w.dims[2]) {}
 
   int64_t n() const { return q + k - 1; }
-  int64_t padding() const { return std::max<int64_t>(kTile - 1, std::max(k, q) / 2); }
+  int64_t mixed() const { return O * q * q * k * k; }
 };
 
 // The kernels of one pair of channels, n x n numbers for each class: [channel][class of rows][y][class of columns][x].
@@ -40,11 +40,20 @@ struct ClassKernels {
   }
 };
 
+template <class T>
+int64_t mostLanes(int64_t B) {
+  return B > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
+}
+
 // A group of images, [channel][h][w][image].
 template <class T>
 struct ImageGroup {
   int64_t channels, H, W, padding, lanes;
   T* data;
+
+  ImageGroup(const Call& call, int slot, const TensorView& pictures, int64_t padding_)
+      : channels(pictures.dims[1]), H(pictures.dims[2]), W(pictures.dims[3]), padding(padding_), lanes(mostLanes<T>(pictures.dims[0])),
+        data(scratch<T>(call, 0, slot, size())) {}
 
   int64_t rowSize() const { return (W + 2 * padding) * lanes; }
   int64_t size() const { return channels * H * rowSize(); }
@@ -72,11 +81,6 @@ void forImageGroups(int64_t B, F&& body) {
     const int64_t images = std::min(kMost, B - first);
     body(first, images, images > kLanes<T> ? 2 : 1);
   }
-}
-
-template <class T>
-int64_t mostLanes(int64_t B) {
-  return B > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
 }
 
 // out[i] = sum over r of row r's element i; rows are `stride` numbers apart.
@@ -107,7 +111,7 @@ void multiplyRows(const T* factors, const T* matrix, int64_t count, int64_t size
 
 // M[o,d,e], row by row of d.
 template <class T>
-void mixFilters(const Call& call, const MapSizes& s, const T* basis, const T* w, T* mixed) {
+void mixFilters(const Call& call, const FilterSizes& s, const T* basis, const T* w, T* mixed) {
   const int64_t inner = s.k * s.k;
   parallelRange(call, s.O * s.q * s.q, s.q, [=](int64_t begin, int64_t end) {
     for (int64_t od = begin; od < end; od++) multiplyRows(w + od * s.K, basis, s.K, inner, mixed + od * inner);
@@ -278,7 +282,7 @@ inline ClassSpan classesWith(const BorderClasses<>& axis, int64_t d) {
 
 // gw[o,d] from gM[o,d], which is gathered from the classes with d inside: over the rows, then over the columns.
 template <class T>
-void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double>& gE, const T* basis, T* gw) {
+void unmixFilters(const Call& call, const FilterSizes& s, const ClassKernels<double>& gE, const T* basis, T* gw) {
   const int64_t inner = s.k * s.k, size = gE.rowSize();
   double* transposed = scratch<double>(call, 0, 1, inner * s.K);
   for (int64_t i = 0; i < s.K; i++) {
@@ -304,62 +308,59 @@ void unmixFilters(const Call& call, const MapSizes& s, const ClassKernels<double
 }
 
 template <class T>
-void fstaMap(const Call& call) {
-  const MapSizes s(call.tensors[3], call.tensors[1], call.tensors[2]);
-  const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
-  ClassKernels<T> kernels(s.H, s.W, s.q, s.n(), nullptr);
-  T* mixed = scratch<T>(call, 0, 3, mixedSize + s.O * (kernels.channelStep() + s.q * s.k * kernels.rowSize()));
-  kernels.data = mixed + mixedSize;
-  mixFilters(call, s, as<T>(call.tensors[1]), as<T>(call.tensors[2]), mixed);
-  makeKernels(call, s.O, kernels, mixed, kernels.data + s.O * kernels.channelStep());
-  ImageGroup<T> S{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
-  S.data = scratch<T>(call, 0, 1, S.size());
-  forImageGroups<T>(s.B, [&](int64_t first, int64_t images, int vectors) {
-    S.lanes = vectors * kLanes<T>;
-    S.fill(call, as<T>(call.tensors[0]), first, images);
-    mapImages(call, S, kernels, s.O, first, images, as<T>(call.tensors[3]));
-  });
-}
-
-template <class T>
-void fstaMapGrad(const Call& call) {
-  const TensorView &gF = call.tensors[0], &S = call.tensors[1], &gS = call.tensors[4], &gw = call.tensors[5];
-  const T* basis = as<T>(call.tensors[2]);
-  const MapSizes s(gF, call.tensors[2], call.tensors[3]);
-  const int64_t inner = s.k * s.k, outer = s.q * s.q, mixedSize = s.O * outer * inner;
-  ClassKernels<T> kernels(s.H, s.W, s.k, s.n(), nullptr);
-  ClassKernels<double> gE(s.H, s.W, s.q, s.n(), nullptr);
-  const int64_t gradients = s.O * gE.channelStep(), sumsSize = s.O * s.q * s.k * kernels.rowSize();
-  gE.data = scratch<double>(call, 0, 3, gradients + 2 * mixedSize + s.O * kernels.channelStep() + sumsSize);
-  std::fill_n(gE.data, gradients, 0.0);
-  if (gS.data) {
-    T *mixed = reinterpret_cast<T*>(gE.data + gradients), *turned = mixed + mixedSize;
-    kernels.data = turned + mixedSize;
-    mixFilters(call, s, basis, as<T>(call.tensors[3]), mixed);
+void fstaKernels(const Call& call) {
+  const FilterSizes s(call.tensors[0], call.tensors[1]);
+  const bool isBack = call.attributes[2] != 0;
+  const int64_t inner = s.k * s.k, outer = s.q * s.q;
+  const ClassKernels<T> kernels(static_cast<int64_t>(call.attributes[0]), static_cast<int64_t>(call.attributes[1]), isBack ? s.k : s.q, s.n(),
+                                as<T>(call.tensors[2]));
+  T* mixed = scratch<T>(call, 0, 3, (isBack ? 2 : 1) * s.mixed() + s.O * s.q * s.k * kernels.rowSize());
+  mixFilters(call, s, as<T>(call.tensors[0]), as<T>(call.tensors[1]), mixed);
+  if (isBack) {
+    T* turned = mixed + s.mixed();
     parallelFor(call, s.O * inner, [=](int64_t task, int) {
       const int64_t d = task % inner;
       const T* from = mixed + task / inner * outer * inner;
       for (int64_t e = 0; e < outer; e++) turned[task * outer + e] = from[(outer - 1 - e) * inner + inner - 1 - d];
     });
-    makeKernels(call, s.O, kernels, turned, kernels.data + s.O * kernels.channelStep());
+    mixed = turned;
   }
-  ImageGroup<T> maps{1, s.H, s.W, s.padding(), mostLanes<T>(s.B), nullptr};
-  ImageGroup<T> grads = maps;
-  grads.channels = s.O;
-  maps.data = scratch<T>(call, 0, 1, maps.size());
-  grads.data = scratch<T>(call, 0, 2, grads.size());
-  forImageGroups<T>(s.B, [&](int64_t first, int64_t images, int vectors) {
+  makeKernels(call, s.O, kernels, mixed, mixed + s.mixed());
+}
+
+template <class T>
+void fstaMap(const Call& call) {
+  const TensorView &x = call.tensors[0], &E = call.tensors[1], &y = call.tensors[2];
+  const auto outer = static_cast<int64_t>(call.attributes[0]);
+  const ClassKernels<T> kernels(x.dims[2], x.dims[3], outer, E.dims[1] / BorderClasses<>(x.dims[2], outer / 2).count, as<T>(E));
+  ImageGroup<T> pictures(call, 1, x, kTile - 1);
+  forImageGroups<T>(x.dims[0], [&](int64_t first, int64_t images, int vectors) {
+    pictures.lanes = vectors * kLanes<T>;
+    pictures.fill(call, as<T>(x), first, images);
+    mapImages(call, pictures, kernels, y.dims[1], first, images, as<T>(y));
+  });
+}
+
+template <class T>
+void fstaMapGradW(const Call& call) {
+  const TensorView &gF = call.tensors[0], &S = call.tensors[1], &basis = call.tensors[2], &gw = call.tensors[3];
+  const FilterSizes s(basis, gw);
+  ClassKernels<double> gE(S.dims[2], S.dims[3], s.q, s.n(), nullptr);
+  const int64_t gradients = s.O * gE.channelStep(), padding = std::max<int64_t>(kTile - 1, std::max(s.k, s.q) / 2);
+  gE.data = scratch<double>(call, 0, 3, gradients);
+  std::fill_n(gE.data, gradients, 0.0);
+  ImageGroup<T> maps(call, 1, S, padding), grads(call, 2, gF, padding);
+  forImageGroups<T>(S.dims[0], [&](int64_t first, int64_t images, int vectors) {
     maps.lanes = grads.lanes = vectors * kLanes<T>;
     grads.fill(call, as<T>(gF), first, images);
-    if (gS.data) mapImages(call, grads, kernels, 1, first, images, as<T>(gS));
-    if (!gw.data) return;
     maps.fill(call, as<T>(S), first, images);
     addKernelGradients(call, grads, maps, gE);
   });
-  if (gw.data) unmixFilters(call, s, gE, basis, as<T>(gw));
+  unmixFilters(call, s, gE, as<T>(basis), as<T>(gw));
 }
 
+SPIKELOOM_KERNEL(kFstaKernels, fstaKernels)
 SPIKELOOM_KERNEL(kFstaMap, fstaMap)
-SPIKELOOM_KERNEL(kFstaMapGrad, fstaMapGrad)
+SPIKELOOM_KERNEL(kFstaMapGradW, fstaMapGradW)
 
 #include "cpu/level_end.inl"

@@ -6,31 +6,38 @@
 
 namespace spikeloom::cuda {
 
+constexpr int kFoldLanes = 8;         // threads along a row of a part
 constexpr int kTapTile = 2 * kTile;  // taps of a thread, and lanes that are the tiles of a row
 static_assert(kTapTile == kTiles);
 
 // gw of gF and S, by way of the parts that pieces leave.
 template <class T>
 struct FilterJob {
+  using Real = T;
   Pieces s;
-  Filters<T> w, basis;
-  const T *gF, *S;
+  int K, wSide, basisSide;
+  Reach w, basis;
+  const T *gF, *S, *filters;  // those of the basis, [k][element]
   T* gw;
-  T* parts;  // [piece][dx][dy+ey][ex]
+  T* parts = nullptr;  // [piece][dx][dy+ey][ex]
+
+  FilterJob(const TensorView& gF_, const TensorView& S_, const TensorView& basis_, const TensorView& gw_)
+      : s(gF_, gF_.dims[1], Reach(gw_.dims[2], gF_), Reach(basis_.dims[2], gF_)), K(static_cast<int>(gw_.dims[1])),
+        wSide(static_cast<int>(gw_.dims[2])), basisSide(static_cast<int>(basis_.dims[2])), w(wSide, gF_), basis(basisSide, gF_), gF(as<T>(gF_)),
+        S(as<T>(S_)), filters(as<T>(basis_)), gw(as<T>(gw_)) {}
 
   static constexpr int kGradientSize = (kTiles + 1) * kTile;  // of a picture's piece of gF
 
-  int64_t pieces() const { return gw ? s.count(s.O) : 0; }
-  __host__ __device__ BorderClasses<int> classes() const { return BorderClasses<int>(s.W, w.reachX); }
+  __host__ __device__ BorderClasses<int> classes() const { return BorderClasses<int>(s.W, w.x); }
   __host__ __device__ int tapTiles() const { return (s.taps + kTapTile - 1) / kTapTile; }
   __host__ __device__ int partHeight() const { return w.height() + basis.height() - 1; }
   __host__ __device__ int partSize() const { return w.width() * partHeight() * basis.width(); }
   // Products of a tap in a row, one for each class of columns.
   __host__ __device__ int productsSize() const { return s.rows * tapTiles() * kTapTile * classes().count; }
   int64_t roomSize() const {
-    const int64_t products = productsSize();
-    return gw ? int64_t{kTile} + s.imagesSize() + s.pictures * kGradientSize + products : 0;
+    return int64_t{kTile} + s.imagesSize() + s.pictures * kGradientSize + productsSize();
   }
+  int64_t partsSize() const { return s.count() * partSize(); }
 };
 
 // Of kTapTile neighbouring lanes each gets the sum over all of them of its own number: lane i of values[i].
@@ -99,7 +106,7 @@ __device__ void multiplyRows(const FilterJob<T>& job, const Piece& piece, const 
     for (int m = 0; m < kTile; m++) {
       const int w = (piece.tile + tile) * kTile + m, c = classes.of(w);
       if (!isUsed || w >= s.W) continue;
-      if (c == job.w.reachX) {
+      if (c == job.w.x) {
 #pragma unroll
         for (int x = 0; x < kTapTile; x++) middle[x] += sums[x][m];
       } else {
@@ -108,15 +115,15 @@ __device__ void multiplyRows(const FilterJob<T>& job, const Piece& piece, const 
       }
     }
     const T sum = sumOverLanes(middle);
-    if (i < items) to[tile * count + job.w.reachX] = sum;
+    if (i < items) to[tile * count + job.w.x] = sum;
   }
 }
 
 template <bool kShared, class T>
-__device__ void filterPiece(const FilterJob<T>& job, uint32_t at, T* room) {
+__device__ void runPiece(const FilterJob<T>& job, uint32_t at, T* room) {
   const Pieces& s = job.s;
-  const Filters<T>&w = job.w, &basis = job.basis;
-  const Piece piece(s, s.O, at);
+  const Reach &w = job.w, &basis = job.basis;
+  const Piece piece(s, at);
   T *zeros = room, *images = zeros + kTile, *gradients = images + s.imagesSize(), *products = gradients + s.pictures * job.kGradientSize;
   keepRows<kShared>(s, piece, job.S, 1, 0, images, s.vectors * kTile, s.pictureSize());
   keepRows<kShared>(s, piece.own(s), job.gF, s.O, piece.o, gradients, 0, job.kGradientSize);
@@ -130,9 +137,9 @@ __device__ void filterPiece(const FilterJob<T>& job, uint32_t at, T* room) {
   T* part = job.parts + static_cast<int64_t>(at) * job.partSize();
   const int width = basis.width(), height = job.partHeight(), count = job.classes().count;
   for (Walk to(threadIdx.x / kFoldLanes, height); to.line < w.width(); to.advance(kThreads / kFoldLanes)) {
-    const int row = to.place - w.reachY - basis.reachY + piece.h - piece.firstRow, shift = to.line - w.reachX;
+    const int row = to.place - w.y - basis.y + piece.h - piece.firstRow, shift = to.line - w.x;
     for (int ex = threadIdx.x % kFoldLanes; ex < width; ex += kFoldLanes) {
-      const int tap = shift + ex - basis.reachX + s.before;
+      const int tap = shift + ex - basis.x + s.before;
       const bool isInside = row >= 0 && row < piece.rows() && tap >= 0 && tap < s.taps;
       const T* from = products + (isInside ? (row * job.tapTiles() * kTapTile + tap) * count : 0);
       T sum = 0;

@@ -9,7 +9,10 @@
 //
 //   E[o,class,f] = sum over d inside for the class of M[o,d,f-d]          F[b,o,p] = sum over f of E[o,class of p,f] S[b,p+f]
 //
-// Gradients: gS is the same map with the convolutions in the other order, M'[d,e] = M[-e,-d], summed over o.
+// fstaKernels makes E out of the filters alone, fstaMap the map of a picture.
+//
+// Gradients: gS is the map of gF with the convolutions in the other order, M'[d,e] = M[-e,-d] (fstaKernels, back: 1),
+// summed over o.
 //   gE[o,class,f] = sum over b and p in class of gF[b,o,p] S[b,p+f];  gM[o,d,e] = sum over the classes with d inside of gE[o,class,d+e];
 //   gw[o,i,d] = sum over e of gM[o,d,e] basis[i,e].  The basis is constant and has none.
 #pragma once
@@ -18,10 +21,12 @@
 
 namespace spikeloom {
 
-inline constexpr char kFstaMap[] = "fstaMap(S:real[B,1,H,W], basis:real[K,1,k,k], w:real[O,K,q,q]) -> F:real[B,O,H,W]";
-inline constexpr char kFstaMapGrad[] =
-    "fstaMapGrad(gF:real[B,O,H,W], S:real[B,1,H,W], basis:real[K,1,k,k], w:real[O,K,q,q]) -> "
-    "gS?:real[B,1,H,W], gw?:real[O,K,q,q]";
+// E lies [o][class of rows][row of f][class of columns][column of f].
+inline constexpr char kFstaKernels[] =
+    "fstaKernels(basis:real[K,1,k,k], w:real[O,K,q,q]; height:int, width:int, back:int) -> E:real[O,Y,X]";
+// outer: the side of the filters whose offsets make the classes, q or, back, k. Of I and J one is 1 and the other M.
+inline constexpr char kFstaMap[] = "fstaMap(x:real[B,I,H,W], E:real[M,Y,X]; outer:int) -> y:real[B,J,H,W]";
+inline constexpr char kFstaMapGradW[] = "fstaMapGradW(gF:real[B,O,H,W], S:real[B,1,H,W], basis:real[K,1,k,k]) -> gw:real[O,K,q,q]";
 
 // The classes of one axis: positions from which the same offsets -reach to reach lead to pixels.
 template <class Int = int64_t>

@@ -1,141 +1,44 @@
-// A piece of F or gS: out of w and basis, M in tiles of 3 x 4; its sums over the d that are inside for the row; and E for each class of
-// columns. All blocks do so anew, beside the copy of the rows around theirs, so that a map is one launch. Then a warp has 4 pixels side by
-// side and a lane a picture: the lanes read the same numbers of E, and each a row of its picture in vectors.
+// A piece of a map: its kernels out of E, one for each class of columns, beside the copy of the rows around its own. Then a warp has 4 pixels side
+// by side and a lane a picture: the lanes read the same numbers of E, and each a row of its picture in vectors.
 #pragma once
 #include "ops/fsta_map/rows.cuh"
 
 namespace spikeloom::cuda {
 
-constexpr int kMixed = 3;      // elements of w in a tile of M
 constexpr int kTapLanes = 16;  // threads along a row of taps
 
-// How far one of the two convolutions reaches.
-struct Reach {
-  int y, x;
-
-  template <class T>
-  explicit Reach(const Filters<T>& filters) : y(filters.reachY), x(filters.reachX) {}
-  __host__ __device__ int height() const { return 2 * y + 1; }
-  __host__ __device__ int width() const { return 2 * x + 1; }
-};
-
-// F of S, or gS of gF: the sum over `channels`, to each of `outputs`.
+// y of x, the sum over its channels.
 template <class T>
 struct MapJob {
-  Pieces s;
-  Filters<T> w, basis;
-  bool isBack;
-  const T* in;
-  T* out;
-  int channels, outputs;
-  Reach outer, inner;  // of the convolution that is cut off at the border of the output, and of the other
-  Divisor ofTiles;     // tiles of M along the basis
+  using Real = T;
+  Pieces s;  // with a channel for each of y
+  const T *x, *E;
+  T* y;
+  int channels;  // of x
+  int n;         // taps of E along a side
+  BorderClasses<int> rows, columns;
 
-  MapJob(const Pieces& s_, const Filters<T>& w_, const Filters<T>& basis_, bool isBack_, const T* in_, T* out_)
-      : s(s_), w(w_), basis(basis_), isBack(isBack_), in(in_), out(out_), channels(isBack_ ? s_.O : 1), outputs(isBack_ ? 1 : s_.O),
-        outer(isBack_ ? basis_ : w_), inner(isBack_ ? w_ : basis_), ofTiles(basisStride() / kTile) {}
-
-  __host__ __device__ BorderClasses<int> classes() const { return BorderClasses<int>(s.W, outer.x); }
-  // How many numbers the parts of a room take, all of them whole vectors.
-  __host__ __device__ int wSize() const { return roundUp(s.K * w.size(), kTile); }
-  __host__ __device__ int basisStride() const { return roundUp(basis.count(), kTile); }
-  __host__ __device__ int basisSize() const { return s.K * basisStride(); }
-  __host__ __device__ int mixedSize() const { return w.count() * basisStride(); }
-  __host__ __device__ int foldedSize() const { return roundUp(outer.width() * s.rows * inner.width(), kTile); }
-
-  int64_t pieces() const { return out ? s.count(outputs) : 0; }
-  int64_t roomSize() const {
-    const int64_t kernels = int64_t{classes().count} * s.rows * s.taps;
-    return out ? int64_t{s.imagesSize()} + wSize() + basisSize() + mixedSize() + foldedSize() + kThreads * kTile + kernels : 0;
+  MapJob(const Pieces& pieces, const TensorView& x_, const TensorView& E_, const TensorView& y_, int outer)
+      : s(pieces), x(as<T>(x_)), E(as<T>(E_)), y(as<T>(y_)), channels(static_cast<int>(x_.dims[1])), n(0), rows(s.H, outer / 2),
+        columns(s.W, outer / 2) {
+    n = static_cast<int>(E_.dims[1]) / rows.count;
   }
+  int64_t roomSize() const { return int64_t{s.imagesSize()} + kThreads * kTile + int64_t{columns.count} * s.rows * s.taps; }
+  int64_t partsSize() const { return 0; }
 };
 
-// The filters w of output o as they lie; the basis as [k][element], with zeros behind the last element used.
+// kernels[class of columns][row][tap]: what E number `kernel` has for the piece's row, in the rows that are kept.
 template <bool kShared, class T>
-__device__ void keepFilters(const MapJob<T>& job, int o, T* w, T* basis) {
-  constexpr int kCount = 16 / sizeof(T);
-  const int K = job.s.K, all = K * job.w.size(), stride = job.basisStride();
-  const T* from = job.w.data + static_cast<int64_t>(o) * all;
-  const int whole = reinterpret_cast<uintptr_t>(from) % 16 == 0 ? all / kCount * kCount : 0;
-#pragma unroll 1
-  for (int i = threadIdx.x * kCount; i < whole; i += kThreads * kCount) keep<kShared, kCount>(w + i, from + i, true);
-#pragma unroll 1
-  for (int i = whole + threadIdx.x; i < all; i += kThreads) keep<kShared, 1>(w + i, from + i, true);
-  const int firstFilter = threadIdx.x / 32;
-#pragma unroll 1
-  for (int i = threadIdx.x % 32; i < stride; i += 32) {
-    const bool valid = i < job.basis.count();
-    const T* element = job.basis.data + firstFilter * job.basis.size() + (valid ? job.basis.place(i) : 0);
-    T* to = basis + firstFilter * stride + i;
-#pragma unroll 1
-    for (int k = firstFilter; k < K; k += kWarps, element += kWarps * job.basis.size(), to += kWarps * stride) keep<kShared, 1>(to, element, valid);
-  }
-}
-
-// mixed[element of w][element of the basis] = M.
-template <class T>
-__device__ void mixFilters(const MapJob<T>& job, const T* w, const T* basis, T* mixed) {
-  const int stride = job.basisStride(), count = job.w.count(), K = job.s.K;
-  const int tiles = (count + kMixed - 1) / kMixed * static_cast<int>(job.ofTiles.by);
-  for (int i = threadIdx.x; i < tiles; i += kThreads) {
-    const int first = job.ofTiles.quotient(i) * kMixed, e = job.ofTiles.rest(i) * kTile;
-    const T* row[kMixed];
-#pragma unroll
-    for (int d = 0; d < kMixed; d++) row[d] = w + job.w.place(min(first + d, count - 1)) * K;
-    T sums[kMixed][kTile] = {};
-#pragma unroll 7
-    for (int k = 0; k < K; k++) {
-      const Vector<T> factors = vectorAt(basis + k * stride + e);
-#pragma unroll
-      for (int d = 0; d < kMixed; d++) {
-#pragma unroll
-        for (int x = 0; x < kTile; x++) sums[d][x] = multiplyAdd(row[d][k], factors.at[x], sums[d][x]);
-      }
-    }
-#pragma unroll
-    for (int d = 0; d < kMixed; d++) {
-      if (first + d < count) storeMany<kTile>(mixed + (first + d) * stride + e, sums[d]);
-    }
-  }
-}
-
-// folded[dx][row][ex] = the sum of M over the dy inside, for the rows that are kept. Back, M is turned around and its sides change places.
-template <class T>
-__device__ void foldRows(const MapJob<T>& job, const Piece& piece, const T* mixed, T* folded) {
-  const int stride = job.basisStride(), step = job.isBack ? -1 : stride, innerStep = job.isBack ? -stride : 1;
-  const int height = job.outer.height(), width = job.inner.width(), rows = piece.rows(), down = job.outer.width() * step - width * innerStep;
-  const T* start = mixed + (job.isBack ? (job.w.count() - 1) * stride + job.basis.count() - 1 : 0);
-  const int first = max(0, job.outer.y - piece.h), last = min(height, job.s.H - piece.h + job.outer.y) - 1;
-  for (Walk at(threadIdx.x / kFoldLanes, rows); at.line < job.outer.width(); at.advance(kThreads / kFoldLanes)) {
-    const int f = at.place + piece.firstRow - piece.h + job.outer.y + job.inner.y;  // dy + ey, both from 0 on
-    const int begin = max(first, f - job.inner.height() + 1), count = max(0, min(last, f) - begin + 1);
-    for (int ex = threadIdx.x % kFoldLanes; ex < width; ex += kFoldLanes) {
-      const T* from = start + at.line * step + (f * width + ex) * innerStep;
-      T sum = 0;
-#pragma unroll 7
-      for (int dy = 0; dy < height; dy++, from += down) sum += static_cast<uint32_t>(dy - begin) < static_cast<uint32_t>(count) ? *from : T(0);
-      folded[(at.line * rows + at.place) * width + ex] = sum;
-    }
-  }
-}
-
-// kernels[class][row][tap] = E: the sum over the dx inside for a class of columns.
-template <class T>
-__device__ void foldColumns(const MapJob<T>& job, const Piece& piece, const T* folded, T* kernels) {
-  const BorderClasses<int> classes = job.classes();
-  const int width = job.inner.width(), rows = piece.rows(), taps = job.s.taps, along = rows * width - 1;
-  for (Walk at(threadIdx.x / kTapLanes, rows); at.line < classes.count; at.advance(kThreads / kTapLanes)) {
-    const int first = classes.firstInside(at.line), last = classes.endInside(at.line) - 1;
+__device__ void keepKernels(const MapJob<T>& job, const Piece& piece, int kernel, T* kernels) {
+  const int rows = piece.rows(), taps = job.s.taps, n = job.n, width = job.columns.count * n;
+  const int firstRow = piece.firstRow - piece.h + n / 2, firstTap = n / 2 - job.s.before;
+  const T* from = job.E + (static_cast<int64_t>(kernel * job.rows.count + job.rows.of(piece.h)) * n + firstRow) * width + firstTap;
+  for (Walk at(threadIdx.x / kTapLanes, rows); at.line < job.columns.count; at.advance(kThreads / kTapLanes)) {
+    const T* line = from + at.place * width + at.line * n;
+    T* to = kernels + (at.line * rows + at.place) * taps;
     for (int tap = threadIdx.x % kTapLanes; tap < taps; tap += kTapLanes) {
-      const int f = tap - job.s.before + job.outer.x + job.inner.x;  // dx + ex, both from 0 on
-      const int begin = max(first, f - width + 1), count = max(0, min(last, f) - begin + 1);
-      const T* from = folded + at.place * width + f;
-      T sum = 0;
-#pragma unroll 7
-      for (int dx = 0; dx < job.outer.width(); dx++, from += along) {
-        sum += static_cast<uint32_t>(dx - begin) < static_cast<uint32_t>(count) ? *from : T(0);
-      }
-      kernels[(at.line * rows + at.place) * taps + tap] = sum;
+      const bool valid = static_cast<uint32_t>(tap + firstTap) < static_cast<uint32_t>(n);
+      keep<kShared, 1>(to + tap, valid ? line + tap : job.E, valid);
     }
   }
 }
@@ -189,10 +92,9 @@ __device__ void mapTile(const MapJob<T>& job, const Piece& piece, const WarpPlac
   const Pieces& s = job.s;
   const int picture = threadIdx.x % 32, w = warp.tile * kTile;
   if (w >= s.W || picture >= s.pictures) return;
-  const BorderClasses<int> classes = job.classes();
   const T* own[kTile];
 #pragma unroll
-  for (int m = 0; m < kTile; m++) own[m] = kernels + classes.of(min(w + m, s.W - 1)) * piece.rows() * s.taps;
+  for (int m = 0; m < kTile; m++) own[m] = kernels + job.columns.of(min(w + m, s.W - 1)) * piece.rows() * s.taps;
   const T* from = images + picture * s.pictureSize();
   if (own[0] == own[kTile - 1]) addTaps<1>(s, piece, warp, from, own, sums);
   else addTaps<kTile>(s, piece, warp, from, own, sums);
@@ -212,34 +114,25 @@ __device__ void putTile(const MapJob<T>& job, const Piece& piece, const WarpPlac
 #pragma unroll
     for (int m = 0; m < kTile; m++) sums[m] += more.at[m];
   }
-  T* to = job.out + ((static_cast<int64_t>(b) * s.H + piece.h) * s.W + w) * job.outputs + piece.o;
-  if (job.outputs == 1 && s.W % kTile == 0) return storeMany<kTile>(to, sums);
+  T* to = job.y + ((static_cast<int64_t>(b) * s.H + piece.h) * s.W + w) * s.O + piece.o;
+  if (s.O == 1 && s.W % kTile == 0) return storeMany<kTile>(to, sums);
 #pragma unroll
   for (int m = 0; m < kTile; m++) {
-    if (w + m < s.W) to[m * job.outputs] = sums[m];
+    if (w + m < s.W) to[m * s.O] = sums[m];
   }
 }
 
 template <bool kShared, class T>
-__device__ void mapPiece(const MapJob<T>& job, uint32_t at, T* room) {
+__device__ void runPiece(const MapJob<T>& job, uint32_t at, T* room) {
   const Pieces& s = job.s;
-  const Piece piece(s, job.outputs, at);
-  T *images = room, *w = images + s.imagesSize(), *basis = w + job.wSize(), *mixed = basis + job.basisSize();
-  T *folded = mixed + job.mixedSize(), *shares = folded + job.foldedSize(), *kernels = shares + kThreads * kTile;
+  const Piece piece(s, at);
+  T *images = room, *shares = images + s.imagesSize(), *kernels = shares + kThreads * kTile;
   T sums[kTile] = {};
 #pragma unroll 1
   for (int channel = 0; channel < job.channels; channel++) {
-    keepFilters<kShared>(job, piece.o + channel, w, basis);
+    keepKernels<kShared>(job, piece, piece.o + channel, kernels);
+    keepRows<kShared>(s, piece, job.x, job.channels, channel, images, s.vectors * kTile, s.pictureSize());
     commitCopies();
-    keepRows<kShared>(s, piece, job.in, job.channels, channel, images, s.vectors * kTile, s.pictureSize());
-    commitCopies();
-    waitCopies<1>();
-    __syncthreads();
-    mixFilters(job, w, basis, mixed);
-    __syncthreads();
-    foldRows(job, piece, mixed, folded);
-    __syncthreads();
-    foldColumns(job, piece, folded, kernels);
     waitCopies<0>();
     __syncthreads();
     mapTile(job, piece, WarpPlace(s, piece), images, kernels, sums);

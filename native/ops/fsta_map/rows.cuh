@@ -1,5 +1,5 @@
-// What the kernels of FSTA's map share: which pictures and which row of them a block has, the filters as far as they reach pixels, and the
-// copies that a block works on. That memory, its room, is shared memory, or a part of the scratch memory where it does not fit.
+// What the kernels of FSTA's map share: which pictures and which row of them a block has, how far filters reach pixels, and the copies that a
+// block works on. That memory, its room, is shared memory, or a part of the scratch memory where it does not fit.
 #pragma once
 #include <algorithm>
 
@@ -14,7 +14,6 @@ namespace spikeloom::cuda {
 constexpr int kTile = 4;        // neighbouring pixels or taps: a vector
 constexpr int kTiles = kWarps;  // of a block's piece of a row
 constexpr int kPictures = kThreads / kTiles;  // at most of a block: a lane for each
-constexpr int kFoldLanes = 8;   // threads along a row of an inner filter
 
 template <class Int>
 __host__ __device__ constexpr Int roundUp(Int n, int unit) {
@@ -29,32 +28,21 @@ __device__ __forceinline__ Vector<T> vectorAt(const T* p) {
   return *reinterpret_cast<const Vector<T>*>(p);
 }
 
-// The filters of one convolution, without the offsets that lead from no pixel to another: -reach to reach are used.
-template <class T>
-struct Filters {
-  const T* data;  // w lies [o][element][k], the basis [k][element]
-  int side, reachY, reachX;
-  Divisor ofWidth;
+// How far the filters of one convolution reach, without the offsets that lead from no pixel to another.
+struct Reach {
+  int y, x;
 
-  Filters(const TensorView& v, const TensorView& F)
-      : data(as<T>(v)), side(static_cast<int>(v.dims[2])), reachY(static_cast<int>(std::min<int64_t>(side / 2, F.dims[2] - 1))),
-        reachX(static_cast<int>(std::min<int64_t>(side / 2, F.dims[3] - 1))), ofWidth(2 * reachX + 1) {}
-
-  __host__ __device__ int size() const { return side * side; }
-  __host__ __device__ int height() const { return 2 * reachY + 1; }
-  __host__ __device__ int width() const { return 2 * reachX + 1; }
-  __host__ __device__ int count() const { return height() * width(); }
-  // Where element i of those used lies in a filter.
-  __device__ int place(int i) const {
-    const int at = i + (side / 2 - reachY) * side + side / 2 - reachX;
-    return width() < side ? at + ofWidth.quotient(i) * (side - width()) : at;
-  }
+  // Filters of this side over these pictures.
+  Reach(int64_t side, const TensorView& pictures)
+      : y(static_cast<int>(std::min(side / 2, pictures.dims[2] - 1))), x(static_cast<int>(std::min(side / 2, pictures.dims[3] - 1))) {}
+  __host__ __device__ int height() const { return 2 * y + 1; }
+  __host__ __device__ int width() const { return 2 * x + 1; }
 };
 
 // How the pictures are cut into pieces, a block each: a row, or kTiles tiles of a long one, of some pictures. A block keeps the rows and the
 // vectors around it that the taps reach.
 struct Pieces {
-  int B, H, W, O, K;
+  int B, H, W, O;
   int reachY, reachX;  // of both convolutions together
   int before, taps;    // taps of a row: offsets -before to taps - before - 1, whole vectors
   int rows, vectors;   // that a block keeps, at most
@@ -62,35 +50,35 @@ struct Pieces {
   int pictures;        // of a block: a power of two
   Divisor ofSegments, ofHeight, ofOutputs;
 
-  template <class T>
-  Pieces(const TensorView& F, const Filters<T>& w, const Filters<T>& basis, int K_)
-      : B(static_cast<int>(F.dims[0])), H(static_cast<int>(F.dims[2])), W(static_cast<int>(F.dims[3])), O(static_cast<int>(F.dims[1])), K(K_),
-        reachY(std::min(w.reachY + basis.reachY, H - 1)), reachX(std::min(w.reachX + basis.reachX, W - 1)), before(roundUp(reachX, kTile)),
-        taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)), vectors(std::min(rowVectors(), kTiles + taps / kTile)),
-        segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures), ofSegments(segments), ofHeight(H), ofOutputs(O) {
+  // Of pictures of O channels, and filters that reach as far as both together.
+  Pieces(const TensorView& pictured, int64_t outputs, const Reach& one, const Reach& other)
+      : B(static_cast<int>(pictured.dims[0])), H(static_cast<int>(pictured.dims[2])), W(static_cast<int>(pictured.dims[3])),
+        O(static_cast<int>(outputs)), reachY(std::min(one.y + other.y, H - 1)), reachX(std::min(one.x + other.x, W - 1)),
+        before(roundUp(reachX, kTile)), taps(before + roundUp(reachX + 1, kTile)), rows(std::min(2 * reachY + 1, H)),
+        vectors(std::min(rowVectors(), kTiles + taps / kTile)), segments((rowVectors() + kTiles - 1) / kTiles), pictures(kPictures),
+        ofSegments(segments), ofHeight(H), ofOutputs(O) {
     while (pictures > 1 && pictures / 2 >= B) pictures /= 2;
-    while (pictures > 8 && count(1) <= 32) pictures /= 2;  // a large GPU has 132 multiprocessors, and gS and gw have a block each
+    while (pictures > 8 && count() <= 32) pictures /= 2;  // a large GPU has 132 multiprocessors
   }
 
   __host__ __device__ int rowVectors() const { return (W + kTile - 1) / kTile; }
   __host__ __device__ int groups() const { return (B + pictures - 1) / pictures; }
-  __host__ __device__ int64_t count(int outputs) const { return int64_t{groups()} * outputs * H * segments; }
+  __host__ __device__ int64_t count() const { return int64_t{groups()} * O * H * segments; }
   // Lanes that are pictures and lanes that are vectors of one both meet no bank twice.
   __host__ __device__ int pictureSize() const { return (rows * vectors | 1) * kTile; }
   __host__ __device__ int imagesSize() const { return pictures * pictureSize(); }
 };
 
-// One piece: pictures from b on, row h of output o, tiles from `tile` on, and the rows and vectors that are kept for it.
+// One piece: pictures from b on, row h of channel o, tiles from `tile` on, and the rows and vectors that are kept for it.
 struct Piece {
   int b, o, h, tile;
   int firstRow, endRow, firstVector, endVector;
 
-  __device__ Piece(const Pieces& s, int outputs, uint32_t at) {
-    const int line = s.ofSegments.quotient(static_cast<int>(at)), output = s.ofHeight.quotient(line);
-    const int group = outputs == 1 ? output : s.ofOutputs.quotient(output);
+  __device__ Piece(const Pieces& s, uint32_t at) {
+    const int line = s.ofSegments.quotient(static_cast<int>(at)), output = s.ofHeight.quotient(line), group = s.ofOutputs.quotient(output);
     tile = (static_cast<int>(at) - line * s.segments) * kTiles;
     h = line - output * s.H;
-    o = output - group * outputs;
+    o = output - group * s.O;
     b = group * s.pictures;
     firstRow = h > s.reachY ? h - s.reachY : 0;
     endRow = h + s.reachY < s.H ? h + s.reachY + 1 : s.H;
