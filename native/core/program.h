@@ -37,7 +37,8 @@ struct Program {
     int64_t generation = 0;  // of the context's memory at that time
     int64_t aside = 0;       // how many calls are on the second lane
     bool hasRun = false;     // call by call, which sizes the memory that kernels share
-    bool isRefused = false;  // the device cannot note it
+    bool isSimple = false;   // the device could not note it as it was
+    bool isRefused = false;  // nor as simply as it can be
   };
   std::vector<KernelCall> calls;
   std::vector<size_t> parts;  // where each part ends

@@ -173,8 +173,7 @@ void Stream::replay(Program& program, size_t part) {
   noted.capture ? launch(program, part) : run(program, part);
 }
 
-// What the device cannot note in two lanes is noted in one the next time; what it cannot note at all is run call by call
-// from then on.
+// What the device cannot note is noted in one lane the next time, and if it cannot be then run call by call from then on.
 void Stream::capture(Program& program, size_t part) {
   Program::Noted& noted = program.noted[part];
   noted.generation = backend_->captures->generation(context_);
@@ -191,7 +190,7 @@ void Stream::capture(Program& program, size_t part) {
   if (failure_.empty() && !quit_) return;
   if (noted.capture) backend_->captures->release(context_, noted.capture);
   noted.capture = nullptr;
-  noted.isRefused = noted.aside == 0;
+  noted.isRefused = std::exchange(noted.isSimple, true);
   stayInLine(program, part);
   const std::lock_guard<std::mutex> guard(mutex_);
   captureProblem_.swap(failure_);

@@ -26,10 +26,13 @@ void* endCapture(void* data, Status* status) {
   context.isCapturing = false;
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t made = nullptr;
-  if (!check(status, cudaStreamEndCapture(context.streamForOthers(), &graph), "ending a graph")) return nullptr;
-  const bool fine = check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
-  cudaGraphDestroy(graph);
-  if (!fine) return nullptr;
+  const bool ended = check(status, cudaStreamEndCapture(context.streamForOthers(), &graph), "ending a graph");
+  const bool fine = ended && check(status, cudaGraphInstantiate(&made, graph, 0), "preparing a graph");
+  if (graph) cudaGraphDestroy(graph);
+  if (!fine) {
+    context.startsEarly = false;  // in case that was why
+    return nullptr;
+  }
   context.host->graphs.insert(made);
   return made;
 }
