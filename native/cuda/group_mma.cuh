@@ -87,13 +87,13 @@ __device__ __forceinline__ void waitProducts(GroupSums& sums) {
 }
 
 // The same where the latest product whose registers may be written again had these factors.
-template <int N>
-__device__ __forceinline__ void waitProducts(GroupSums& sums, uint32_t (&factors)[4][4]) {
+template <int N, int kCount>
+__device__ __forceinline__ void waitProducts(GroupSums& sums, uint32_t (&factors)[kCount][4]) {
   waitProducts<N>(sums);
 #pragma unroll
-  for (int step = 0; step < 4; step++) {
+  for (int k = 0; k < kCount; k++) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) asm volatile("" : "+r"(factors[step][i])::"memory");
+    for (int i = 0; i < 4; i++) asm volatile("" : "+r"(factors[k][i])::"memory");
   }
 }
 
@@ -122,6 +122,16 @@ __device__ __forceinline__ void multiplyGroup(GroupSums& d, const GroupTile& a, 
                ", %32, %33, adds, 1, 1, 0, 0;}"
                : SPIKELOOM_ALL_SUMS
                : "l"(a.at(step)), "l"(b.at(step)));
+#endif
+}
+
+// The same where the factor in shared memory has a term's columns together.
+__device__ __forceinline__ void multiplyTurned(GroupSums& d, const uint32_t (&a)[4], const GroupTile& b, int step) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("{.reg .pred adds; setp.ne.b32 adds, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SPIKELOOM_SUMS
+               ", {%32, %33, %34, %35}, %36, adds, 1, 1, 1;}"
+               : SPIKELOOM_ALL_SUMS
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.turnedAt(step)));
 #endif
 }
 

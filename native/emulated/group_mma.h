@@ -25,8 +25,8 @@ inline void beginProducts() {}
 inline void commitProducts() {}
 template <int N>
 void waitProducts(GroupSums&) {}
-template <int N>
-void waitProducts(GroupSums&, uint32_t (&)[4][4]) {}
+template <int N, int kCount>
+void waitProducts(GroupSums&, uint32_t (&)[kCount][4]) {}
 
 inline void multiplyGroup(GroupSums& d, const uint32_t (&a)[4], const GroupTile& b, int step, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {
@@ -44,14 +44,20 @@ inline void multiplyGroup(GroupSums& d, const GroupTile& a, const GroupTile& b, 
   multiplyGroup(d, lines, b, step, file, line);
 }
 
+inline void multiplyTurned(GroupSums& d, const uint32_t (&a)[4], const GroupTile& b, int step, const char* file = __builtin_FILE(),
+                           int line = __builtin_LINE()) {
+  const int lane = threadIdx.x % 32, k = step * 16 + lane % 4 * 2;
+  for (int n = 0; n < 8; n++) {
+    const uint32_t columns[2] = {b.turnedPair(n * 8 + lane / 4, k), b.turnedPair(n * 8 + lane / 4, k + 8)};
+    emulated::multiply(d[n], a, columns, file, line);
+  }
+}
+
 inline void multiplyTurned(GroupSums& d, const GroupTile& a, const GroupTile& b, int step, const char* file = __builtin_FILE(),
                            int line = __builtin_LINE()) {
   const int lane = threadIdx.x % 32, k = step * 16 + lane % 4 * 2, first = static_cast<int>(threadIdx.x) / 32 % 4 * 16 + lane / 4;
   const uint32_t lines[4] = {a.turnedPair(first, k), a.turnedPair(first + 8, k), a.turnedPair(first, k + 8), a.turnedPair(first + 8, k + 8)};
-  for (int n = 0; n < 8; n++) {
-    const uint32_t columns[2] = {b.turnedPair(n * 8 + lane / 4, k), b.turnedPair(n * 8 + lane / 4, k + 8)};
-    emulated::multiply(d[n], lines, columns, file, line);
-  }
+  multiplyTurned(d, lines, b, step, file, line);
 }
 
 }  // namespace spikeloom::cuda

@@ -9,6 +9,7 @@
 #include "ops/conv2d/tensor_cores.h"
 #include "ops/conv2d/unfold.cuh"
 #include "ops/conv2d/weight_product.cuh"
+#include "ops/conv2d/window_weights.cuh"
 
 namespace spikeloom::cuda {
 namespace {
@@ -30,7 +31,7 @@ __global__ void __launch_bounds__(kThreads, 2) weightProductKernel(WeightProduct
   sums.put(p, p.sums + at.slice * size, at.output * F::kRows + row, ColumnBlock(p, at.column * 4 + warp % 4));
 }
 
-constexpr int kSpikeBlocks = 264, kGroupBlocks = 132;  // two for each of the 132 multiprocessors of a large GPU, or one
+constexpr int kSpikeBlocks = 264;  // two for each of the 132 multiprocessors of a large GPU
 
 struct Job {
   const Call& call;
@@ -43,7 +44,7 @@ struct Job {
   Job(const Call& c, const Geometry& geo)
       : call(c), picture(geo), gy(c.tensors[0]), x(c.tensors[1]), isUnfolded(unfolds(x, geo)), rounded(isRounded(gy, x)),
         g(isUnfolded ? unfolded(geo) : geo) {
-    if (inGroups()) sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), kWalk, 256, kGroupBlocks));
+    if (inGroups()) sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), WindowWeightForm::kPixels, 256, kMultiprocessors));
     else if (spikes()) sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), kStagePixels, 256, kSpikeBlocks));
     else sliced = static_cast<int>(termsOfSlice(g.outputs(), tiles().count(), 2 * kWalk));
   }
@@ -52,6 +53,7 @@ struct Job {
   bool inGroups() const {
     return rounded && g.kh == 3 && g.kw == 3 && g.C % 64 == 0 && g.O % 64 == 0 && contextOf(call).hasGroups;
   }
+  bool inWindows() const { return inGroups() && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1 && g.W <= kWidestWindow; }
   int gradientParts() const { return rounded ? 1 : kFloatParts; }
   int inputParts() const { return spikes() || rounded ? 1 : kFloatParts; }
   int rows() const { return rounded && g.O > 64 ? 128 : 64; }
@@ -87,10 +89,17 @@ struct Job {
     launch(call, weightProductKernel<F>, Grid(blocks(), kThreads, F::kSharedBytes), p);
   }
 
+  void runWindows(const GroupWeights& p) const {
+    static_assert(WeightWindows(kWidestWindow).bytes <= kMostOnHopper);
+    const WeightWindows windows(g.W);
+    launch(call, spikes() ? windowWeightKernel<true> : windowWeightKernel<false>, Grid(blocks(), kGroupThreads, static_cast<size_t>(windows.bytes)), p, windows);
+  }
+
   void run(const void* gyParts, const void* xParts, float* sums) const {
     if (inGroups()) {
       GroupWeights p = groupWeights();
       p.gy = static_cast<const Bf16*>(gyParts), p.x = xParts, p.sums = sums;
+      if (inWindows()) return runWindows(p);
       return launch(call, spikes() ? groupWeightKernel<true> : groupWeightKernel<false>, Grid(blocks(), kGroupThreads, GroupWeightForm::kSharedBytes), p);
     }
     if (spikes()) {

@@ -92,6 +92,14 @@ struct WindowCopies {
   }
 };
 
+// Which of the nine taps that a pixel in row r and column c reads are inside of the picture, as bits: tap 3 i + j reads row r + i - 1 and column
+// c + j - 1, or, turned, row r - i + 1 and column c - j + 1.
+__device__ __forceinline__ uint32_t tapsInWindow(int r, int c, int rows, int columns, bool turned) {
+  const int front = turned ? 2 : 0, back = 2 - front;
+  const uint32_t seen = (c > 0 ? 1u << front : 0) | 2u | (c + 1 < columns ? 1u << back : 0);
+  return (r > 0 ? seen << 3 * front : 0) | seen << 3 | (r + 1 < rows ? seen << 3 * back : 0);
+}
+
 using WindowFactors = uint32_t[4][4];  // of 64 channels
 
 // Fetches the factors of a lane's pixels in a tile: for ldmatrix one of its warp's 16, of spikes those two whose bits it widens.
@@ -100,14 +108,12 @@ class WindowReader {
  public:
   __device__ WindowReader(const PixelProduct& p, const Windows& windows, const unsigned char* shared, int tile)
       : windows_(windows), shared_(shared), moved_(F::kSpikes ? 1 : p.rows.direction), width_(p.columns.sourceSize) {
-    const int lane = threadIdx.x % 32, row = static_cast<int>(threadIdx.x) / 32 * 16, front = moved_ > 0 ? 0 : 2;
+    const int lane = threadIdx.x % 32, row = static_cast<int>(threadIdx.x) / 32 * 16;
 #pragma unroll
     for (int k = 0; k < kMine; k++) {
       const int pixel = row + (F::kSpikes ? lane / 4 + k * 8 : lane % 16), m = tile * F::kPixels + pixel;
       const int position = p.ofPicture.rest(m), r = p.ofRow.quotient(position), c = position - r * width_;
-      const uint32_t columns = (c > 0 ? 1u << front : 0) | 2u | (c + 1 < width_ ? 4u >> front : 0);
-      const uint32_t taps = (r > 0 ? columns << 3 * front : 0) | columns << 3 | (r + 1 < p.rows.sourceSize ? columns << (6 - 3 * front) : 0);
-      line_[k] = pixel + windows.halo - moved_ * (width_ + 1), taps_[k] = m < p.pixels() ? taps : 0;
+      line_[k] = pixel + windows.halo - moved_ * (width_ + 1), taps_[k] = m < p.pixels() ? tapsInWindow(r, c, p.rows.sourceSize, width_, moved_ < 0) : 0;
     }
   }
 
@@ -178,7 +184,8 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) windowProductKernel(P
         if (!F::kStays || tile == first) copies.row(number + F::kAhead);
         if (row == 0) {
           if (!F::kStays && step + 1 < p.steps) copies.lines(tile * F::kPixels - windows.halo, step + 1, begin + windows.lines, windows.lines);
-          if (F::kStays && tile + 1 < end) copies.lines((tile + 1) * F::kPixels + (F::kOverlap ? windows.halo : -windows.halo), 0, begin + windows.lines, windows.advance);
+          const int following = (tile + 1) * F::kPixels + (F::kOverlap ? windows.halo : -windows.halo);
+          if (F::kStays && tile + 1 < end) copies.lines(following, 0, begin + windows.lines, windows.advance);
         }
         commitCopies();
         reader.goTo(begin, row);
