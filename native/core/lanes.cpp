@@ -30,6 +30,33 @@ bool collide(const KernelCall& a, const KernelCall& b) {
   return false;
 }
 
+bool collide(const Program& program, std::pair<size_t, size_t> a, std::pair<size_t, size_t> b) {
+  for (size_t i = a.first; i < a.second; i++) {
+    for (size_t j = b.first; j < b.second; j++) {
+      if (collide(program.calls[i], program.calls[j])) return true;
+    }
+  }
+  return false;
+}
+
+using Places = std::unordered_set<const void*>;
+
+// Whether a call neither touches what others write nor writes what they touch.
+bool isFree(const KernelCall& call, const Places& written, const Places& touched) {
+  for (int32_t t = 0; t < call.tensorCount; t++) {
+    const void* data = call.tensors[t].data;
+    if (written.contains(data) || (writes(call, t) && touched.contains(data))) return false;
+  }
+  return true;
+}
+
+void note(const KernelCall& call, Places& written, Places& touched) {
+  for (int32_t t = 0; t < call.tensorCount; t++) {
+    touched.insert(call.tensors[t].data);
+    if (writes(call, t)) written.insert(call.tensors[t].data);
+  }
+}
+
 bool touchesWhatIsWritten(const KernelCall& call, const KernelCall& writer) {
   for (int32_t i = 0; i < writer.tensorCount; i++) {
     for (int32_t j = 0; writes(writer, i) && j < call.tensorCount; j++) {
@@ -59,21 +86,14 @@ void bringForward(Program& program, bool (*isPassing)(const void*)) {
   std::vector<KernelCall> calls;
   calls.reserve(program.calls.size());
   for (size_t part = 0; part < program.parts.size(); part++) {
-    std::unordered_set<const void*> written, touched;
+    Places written, touched;
     std::vector<const KernelCall*> others;
     for (size_t i = program.begin(part); i < program.parts[part]; i++) {
       const KernelCall& call = program.calls[i];
       const int64_t bytes = bytesWritten(call);
-      bool isFree = writesPassingAlone(call, isPassing) && bytes > 0 && bytes <= kLittle;
-      for (int32_t t = 0; t < call.tensorCount; t++) {
-        const void* data = call.tensors[t].data;
-        isFree = isFree && !written.contains(data) && !(writes(call, t) && touched.contains(data));
-      }
-      for (int32_t t = 0; t < call.tensorCount; t++) {
-        touched.insert(call.tensors[t].data);
-        if (writes(call, t)) written.insert(call.tensors[t].data);
-      }
-      if (isFree) calls.push_back(call);
+      const bool isEarly = writesPassingAlone(call, isPassing) && bytes > 0 && bytes <= kLittle && isFree(call, written, touched);
+      note(call, written, touched);
+      if (isEarly) calls.push_back(call);
       else others.push_back(&call);
     }
     for (const KernelCall* call : others) calls.push_back(*call);
@@ -106,20 +126,34 @@ void stayInLine(Program& program, size_t part) {
   }
 }
 
-// The calls of a lane follow each other, so who has waited for one has waited for those in front of it. The last one
+size_t rowEnd(const Program& program, size_t first, size_t end) {
+  const KernelCall& head = program.calls[first];
+  if (!head.merged) return first + 1;
+  Places written, touched;
+  size_t i = first;
+  for (; i < end; i++) {
+    const KernelCall& call = program.calls[i];
+    if (call.kernel != head.kernel || call.isAside != head.isAside || !isFree(call, written, touched)) break;
+    note(call, written, touched);
+  }
+  return i;
+}
+
+// The rows of a lane follow each other, so who has waited for one has waited for those in front of it. The last one
 // aside is waited for within its part, by the call that touches its result.
 void planWaits(Program& program) {
   for (size_t part = 0; part < program.parts.size(); part++) {
-    const auto begin = static_cast<int64_t>(program.begin(part)), end = static_cast<int64_t>(program.parts[part]);
-    int64_t seen[2] = {begin - 1, begin - 1};  // by each lane: the last call of the other one that it has waited for
-    const auto call = [&](int64_t i) -> KernelCall& { return program.calls[static_cast<size_t>(i)]; };
-    for (int64_t i = begin; i < end; i++) {
-      int64_t& last = seen[call(i).isAside];
-      int64_t k = i - 1;
-      while (k > last && (call(k).isAside == call(i).isAside || !collide(call(k), call(i)))) k--;
-      if (k <= last) continue;
-      call(i).waitsFor = last = k;
-      call(k).isAwaited = true;
+    std::vector<std::pair<size_t, size_t>> rows;
+    for (size_t i = program.begin(part); i < program.parts[part]; i = rows.back().second) rows.emplace_back(i, rowEnd(program, i, program.parts[part]));
+    size_t seen[2] = {0, 0};  // for each lane: how many rows there are up to the last one of the other lane that it has waited for
+    for (size_t r = 0; r < rows.size(); r++) {
+      KernelCall& call = program.calls[rows[r].first];
+      size_t k = r;
+      while (k > seen[call.isAside] && (program.calls[rows[k - 1].first].isAside == call.isAside || !collide(program, rows[k - 1], rows[r]))) k--;
+      if (k == seen[call.isAside]) continue;
+      seen[call.isAside] = k;
+      call.waitsFor = static_cast<int64_t>(rows[k - 1].first);
+      program.calls[rows[k - 1].first].isAwaited = true;
     }
   }
 }

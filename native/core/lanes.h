@@ -15,11 +15,15 @@ void bringForward(Program& program, bool (*isPassing)(const void*));
 // is more than kCallsAside away. `isPassing` tells memory of the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));
 
+// Where the row ends that begins with this call: calls that the device runs as one, since they are of the same kernel and
+// lane, and none writes what another one touches. `end`: of the part.
+size_t rowEnd(const Program& program, size_t first, size_t end);
+
 // How many calls of a part run aside; and that none does.
 int64_t countAside(const Program& program, size_t part);
 void stayInLine(Program& program, size_t part);
 
-// Notes which call of the other lane each call has to wait for, by the memory they touch. At the end of a part the second
+// Notes which row of the other lane each row has to wait for, by the memory they touch; at the first call of both. At the end of a part the second
 // lane is done.
 void planWaits(Program& program);
 

@@ -20,8 +20,8 @@ struct KernelCall {
   uint32_t written = 0;    // a bit for each tensor, see Op
   uint32_t number = 0;     // in the order of a recording
   bool isAside = false;    // on the second lane (core/lanes.h)
-  bool isAwaited = false;  // by a call of the other lane
-  int64_t waitsFor = -1;   // the call of the other lane that has to be done before; -1: none
+  bool isAwaited = false;  // by a row of the other lane, with the row that begins with it
+  int64_t waitsFor = -1;   // the call with which a row of the other lane begins that has to be done before; -1: none
 };
 
 struct Program {

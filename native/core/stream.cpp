@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <new>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "core/denormals.h"
@@ -121,38 +120,22 @@ void Stream::run(Program& program, size_t part) {
   for (size_t i = program.begin(part); i < program.parts[part] && !quit_;) i = runRow(program, i, program.parts[part]);
 }
 
-// A call, and those behind it that the device can run as one with it: of the same kernel, none updating what another
-// one does.
-std::vector<Call> Stream::rowOf(const Program& program, size_t first, size_t end) {
-  const KernelCall& call = program.calls[first];
-  std::vector<Call> row;
-  std::unordered_set<const void*> updated;
-  for (size_t i = first; i < (call.merged ? end : first + 1); i++) {
-    const KernelCall& next = program.calls[i];
-    if (next.kernel != call.kernel || next.isAside != call.isAside || !updated.insert(next.tensors[0].data).second) break;
-    row.push_back({next.tensors, next.attributes, context_, &status_});
-  }
-  return row;
-}
-
-// Runs such a row on its lane, behind what it waits for. Returns the call that is next.
+// Runs the row that begins with this call on its lane, behind what it waits for. Returns the call that is next.
 size_t Stream::runRow(const Program& program, size_t first, size_t end) {
   const KernelCall& call = program.calls[first];
   const Lanes* const lanes = backend_->lanes;
-  const std::vector<Call> row = rowOf(program, first, end);
-  int64_t behind = -1;
-  for (size_t i = first; i < first + row.size(); i++) behind = std::max(behind, program.calls[i].waitsFor);
+  const size_t next = rowEnd(program, first, end);
+  std::vector<Call> row;
+  for (size_t i = first; i < next; i++) row.push_back({program.calls[i].tensors, program.calls[i].attributes, context_, &status_});
   attempt(call, [&] {
     if (call.isAside) lanes->enter(context_, 1, &status_);
-    if (behind >= 0) lanes->wait(context_, behind, &status_);
+    if (call.waitsFor >= 0) lanes->wait(context_, call.waitsFor, &status_);
     call.merged ? call.merged(row.data(), row.size()) : call.kernel(row.front());
-    for (size_t i = first; i < first + row.size(); i++) {
-      if (program.calls[i].isAwaited) lanes->mark(context_, static_cast<int64_t>(i), &status_);
-    }
+    if (call.isAwaited) lanes->mark(context_, static_cast<int64_t>(first), &status_);
   });
   if (call.isAside) lanes->enter(context_, 0, &status_);
   if (call.merged) callsMerged_ += static_cast<int64_t>(row.size());
-  return first + row.size();
+  return next;
 }
 
 // The first time call by call; then as one, where the device can.

@@ -68,7 +68,6 @@ class Stream {
   bool wait(std::unique_lock<std::mutex>& guard);
   void run(Task& task);
   void run(Program& program, size_t part);
-  std::vector<Call> rowOf(const Program& program, size_t first, size_t end);
   size_t runRow(const Program& program, size_t first, size_t end);
   void runTimed(Program& program, size_t part);
   void timeOnDevice(Program& program, size_t part);

@@ -28,6 +28,7 @@ struct FourEach {
 // Several bodies with their numbers of elements, as the parameter of one kernel, which has room for 4 KiB. A block works on one of them.
 template <class F, class Share = FourEach>
 struct Bodies {
+  using Body = F;
   static constexpr int kMost = static_cast<int>(4000 / (sizeof(F) + 2 * sizeof(int64_t)));
   F body[kMost];
   int64_t n[kMost];
@@ -55,8 +56,12 @@ struct Bodies {
   }
 };
 
-template <class F>
-__global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F> bodies) {
+struct OneEach {
+  __host__ __device__ static int64_t of(int64_t) { return kThreads; }
+};
+
+template <class F, class Share = FourEach>
+__global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F, Share> bodies) {
   waitForKernelsBefore();
   const auto piece = bodies.pieceOf(blockIdx.x);
   const F& body = bodies.body[piece.which];
@@ -79,16 +84,21 @@ __global__ void forEachOfManyKernel(const __grid_constant__ Bodies<F> bodies) {
 
 // A body may come in two halves, body(i) being body.put(i, body.read(i)): then a thread reads for all its elements before it writes any.
 //
-// For every call of a row, bodyOf(call)(i) for every i below the number of elements of its first tensor.
-template <class F>
-void forEachOfMany(const Call* calls, size_t count_, F (*bodyOf)(const Call&)) {
+// For every call of a row, bodyOf(call)(i) for every i below its number of elements: usually of the first tensor.
+template <class Share = FourEach, class BodyOf, class Elements>
+void forEachOfMany(const Call* calls, size_t count_, BodyOf bodyOf, Elements elementsOf) {
+  using All = Bodies<decltype(bodyOf(calls[0])), Share>;
   for (size_t done = 0; done < count_;) {
-    Bodies<F> bodies;
-    const size_t end = std::min(count_, done + Bodies<F>::kMost);
-    for (size_t i = done; i < end; i++) bodies.add(bodyOf(calls[i]), count(calls[i].tensors[0]));
-    launch(calls[0], forEachOfManyKernel<F>, bodies.blocks, bodies);
+    All bodies;
+    const size_t end = std::min(count_, done + All::kMost);
+    for (size_t i = done; i < end; i++) bodies.add(bodyOf(calls[i]), elementsOf(calls[i]));
+    launch(calls[0], forEachOfManyKernel<typename All::Body, Share>, bodies.blocks, bodies);
     done = end;
   }
+}
+template <class BodyOf>
+void forEachOfMany(const Call* calls, size_t count_, BodyOf bodyOf) {
+  forEachOfMany(calls, count_, bodyOf, [](const Call& call) { return count(call.tensors[0]); });
 }
 
 }  // namespace spikeloom::cuda

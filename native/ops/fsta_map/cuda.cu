@@ -1,5 +1,5 @@
 // A map is one launch, whose blocks have pieces of rows of the pictures; so are the parts of gw, and a second one makes gw of them. E takes two
-// launches, for M and for its sums: small ones, which a recorded step does before it needs them.
+// launches, for M and for its sums: small ones, for many maps at a time, which a recorded step does before it needs them.
 #include "cuda/divisor.cuh"
 #include "ops/fsta_map/filter_piece.cuh"
 #include "ops/fsta_map/kernels.cuh"
@@ -142,6 +142,7 @@ void fstaMapGradW(const Call& call) {
 }
 
 SPIKELOOM_CUDA_KERNEL(kFstaKernels, fstaKernels)
+SPIKELOOM_CUDA_MERGED(kFstaKernels, manyFstaKernels)
 SPIKELOOM_CUDA_KERNEL(kFstaMap, fstaMap)
 SPIKELOOM_CUDA_KERNEL(kFstaMapGradW, fstaMapGradW)
 

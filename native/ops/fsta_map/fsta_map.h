@@ -33,6 +33,7 @@ template <class Int = int64_t>
 struct BorderClasses {
   Int size, reach, count;
 
+  BorderClasses() = default;
   SPIKELOOM_HD BorderClasses(Int size_, Int reach_)
       : size(size_), reach(reach_), count(size_ < 2 * reach_ + 1 ? size_ : 2 * reach_ + 1) {}
 

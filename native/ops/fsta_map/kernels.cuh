@@ -1,5 +1,8 @@
 // E out of the filters: M, a thread for each of its numbers, and the sums of M over the offsets that are inside for a class, likewise.
 #pragma once
+#include <algorithm>
+#include <vector>
+
 #include "cuda/divisor.cuh"
 #include "cuda/elementwise.cuh"
 #include "cuda/multiply_add.cuh"
@@ -54,23 +57,48 @@ struct SumKernels {
 };
 
 template <class T>
-void fstaKernels(const Call& call) {
-  const TensorView &basis = call.tensors[0], &w = call.tensors[1], &E = call.tensors[2];
+MixFilters<T> mixOf(const Call& call, T* mixed) {
+  const TensorView &basis = call.tensors[0], &w = call.tensors[1];
+  const auto size = static_cast<int>(basis.dims[2] * basis.dims[2]);
+  return {as<T>(basis), as<T>(w), mixed, static_cast<int>(w.dims[1]), size, Divisor(size)};
+}
+
+template <class T>
+SumKernels<T> sumsOf(const Call& call, const T* mixed) {
   const bool isBack = call.attributes[2] != 0;
-  const auto O = w.dims[0], k = basis.dims[2], q = w.dims[2], mixed = O * q * q * k * k, numbers = E.dims[0] * E.dims[1] * E.dims[2];
-  if (std::max(mixed, numbers) > INT32_MAX) {
-    return fail(call.status, "filters of side %lld and %lld make more numbers than 2^31; make them smaller", static_cast<long long>(q),
-                static_cast<long long>(k));
-  }
-  T* M = static_cast<T*>(scratchBytes(call, static_cast<size_t>(mixed) * sizeof(T)));
-  if (M == nullptr) return;
-  const auto side = static_cast<int>(k), step = side * side, row = static_cast<int>(q) * step;
-  forEach(call, mixed, MixFilters<T>{as<T>(basis), as<T>(w), M, static_cast<int>(w.dims[1]), step, Divisor(step)});
-  const int outer = isBack ? side : static_cast<int>(q), inner = isBack ? static_cast<int>(q) : side, n = outer + inner - 1;
+  const auto k = static_cast<int>(call.tensors[0].dims[2]), q = static_cast<int>(call.tensors[1].dims[2]), size = k * k, row = q * size;
+  const int outer = isBack ? k : q, inner = isBack ? q : k, n = outer + inner - 1;
   const BorderClasses<int> rows(static_cast<int>(call.attributes[0]), outer / 2), columns(static_cast<int>(call.attributes[1]), outer / 2);
-  const int perY = isBack ? -row : side, perX = isBack ? -step : 1, start = isBack ? static_cast<int>(q) * row - 1 : 0;
-  forEach(call, numbers, SumKernels<T>{M, as<T>(E), rows, columns, n, inner, row - side, step - 1, perY, perX, start, static_cast<int>(q) * row,
-                                       Divisor(n), Divisor(columns.count), Divisor(rows.count)});
+  const int perY = isBack ? -row : k, perX = isBack ? -size : 1, start = isBack ? q * row - 1 : 0;
+  return {mixed,      as<T>(call.tensors[2]), rows,           columns,    n, inner, row - k, size - 1, perY, perX, start, q * row,
+          Divisor(n), Divisor(columns.count), Divisor(rows.count)};
+}
+
+template <class T>
+void manyFstaKernels(const Call* calls, size_t count_) {
+  std::vector<int64_t> mixed(count_ + 1);  // where each call's M begins
+  for (size_t i = 0; i < count_; i++) {
+    const TensorView &basis = calls[i].tensors[0], &w = calls[i].tensors[1];
+    const int64_t numbers = w.dims[0] * w.dims[2] * w.dims[2] * basis.dims[2] * basis.dims[2];
+    if (std::max(numbers, count(calls[i].tensors[2])) > INT32_MAX) {
+      return fail(calls[i].status, "filters of side %lld and %lld make more numbers than 2^31; make them smaller",
+                  static_cast<long long>(w.dims[2]), static_cast<long long>(basis.dims[2]));
+    }
+    mixed[i + 1] = mixed[i] + numbers;
+  }
+  T* const M = static_cast<T*>(scratchBytes(calls[0], static_cast<size_t>(mixed[count_]) * sizeof(T)));
+  if (M == nullptr) return;
+  const auto own = [&](const Call& call) { return &call - calls; };
+  forEachOfMany<OneEach>(
+      calls, count_, [&](const Call& call) { return mixOf<T>(call, M + mixed[own(call)]); },
+      [&](const Call& call) { return mixed[own(call) + 1] - mixed[own(call)]; });
+  forEachOfMany<OneEach>(
+      calls, count_, [&](const Call& call) { return sumsOf<T>(call, M + mixed[own(call)]); }, [](const Call& call) { return count(call.tensors[2]); });
+}
+
+template <class T>
+void fstaKernels(const Call& call) {
+  manyFstaKernels<T>(&call, 1);
 }
 
 }  // namespace spikeloom::cuda
