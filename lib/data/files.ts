@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import { isFolder } from '../core/file-kind.ts';
@@ -34,6 +34,12 @@ export function unreadable(file: string, cause: unknown): DataError {
 /** @throws DataError for a folder, a device or a pipe */
 export function needRegularFile(file: string, stat: { isFile(): boolean }): void {
   if (!stat.isFile()) throw new DataError(file, 'a data file must be a regular file, but this is not');
+}
+
+/** Opens a regular file to read it. It is looked at first: the opening of a pipe would wait for its writer. */
+export function openDataFile(file: string): number {
+  needRegularFile(file, statSync(file));
+  return openSync(file, 'r');
 }
 
 /** Reads a whole regular file of at most `maxBytes`; every failure is a {@link DataError}. */

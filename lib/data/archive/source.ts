@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, openSync, read as readCallback, readSync } from 'node:fs';
+import { closeSync, fstatSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { DataError, needRegularFile, unreadable } from '../files.ts';
+import { DataError, openDataFile, unreadable } from '../files.ts';
 
 const readAt = promisify(readCallback);
 
@@ -16,7 +16,7 @@ export interface ByteSource {
 }
 
 /** A regular file, opened here or already (`handle`); it stays open until `close()`. */
-export function fileSource(file: string, handle = open(file)): ByteSource {
+export function fileSource(file: string, handle = guarded(file, () => openDataFile(file))): ByteSource {
   const { size } = fstatSync(handle);
   const begin = (offset: number, length: number): Buffer => {
     if (handle < 0) throw new DataError(file, 'was closed; open it again to read on');
@@ -75,19 +75,6 @@ export function partOf(source: ByteSource, file: string, offset: number, size: n
     read: async (at, length) => source.read(inside(at, length), length),
     close() {},
   };
-}
-
-function open(file: string): number {
-  return guarded(file, () => {
-    const handle = openSync(file, 'r');
-    try {
-      needRegularFile(file, fstatSync(handle));
-      return handle;
-    } catch (error) {
-      closeSync(handle);
-      throw error;
-    }
-  });
 }
 
 function guarded<T>(file: string, body: () => T): T {

@@ -15,7 +15,7 @@ import { crc32 } from 'node:zlib';
 import { makeFolders, removeLeftovers, writeFileAtomicAsync } from '../../core/atomic-file.ts';
 import { SpikeloomError } from '../../core/errors.ts';
 import { type MappedFile, native } from '../../core/native.ts';
-import { DataError, unreadable } from '../files.ts';
+import { DataError, openDataFile, unreadable } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 import { leastBytes, packRecording } from './packed.ts';
@@ -291,7 +291,7 @@ function readCache(fd: number, file: string): EventCache | undefined {
 export function openEventCache(file: string): EventCache | undefined {
   let fd: number | undefined;
   try {
-    fd = openSync(file, 'r');
+    fd = openDataFile(file);
     return readCache(fd, file);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -329,7 +329,7 @@ export class RecordingFile {
   constructor({ file, id }: Pick<EventCache, 'file' | 'id'>) {
     this.#file = file;
     try {
-      this.#fd = openSync(file, 'r');
+      this.#fd = openDataFile(file);
     } catch (cause) {
       throw new DataError(file, `the cache cannot be read (${(cause as Error).message})`, { cause });
     }

@@ -1,9 +1,9 @@
 // Recordings in HDF5 files, by h5wasm (the HDF5 library as WebAssembly), which is loaded when it is first needed.
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import type { Dataset, Entity, File, Metadata } from 'h5wasm/node';
 import { f16ToF32 } from '../../core/half-float.ts';
 import { needOptions } from '../../core/options.ts';
-import { DataError, unreadable } from '../files.ts';
+import { DataError, openDataFile, unreadable } from '../files.ts';
 import type { Events } from './events.ts';
 import type { SensorSize } from './formats.ts';
 
@@ -22,13 +22,9 @@ export interface LabelledEvents {
 function needHdf5(file: string): void {
   let descriptor: number | undefined;
   try {
-    descriptor = openSync(file, 'r');
+    descriptor = openDataFile(file);
     const head = Buffer.alloc(8);
-    if (
-      !fstatSync(descriptor).isFile() ||
-      readSync(descriptor, head) < 8 ||
-      head.toString('latin1') !== '\x89HDF\r\n\x1a\n'
-    ) {
+    if (readSync(descriptor, head) < 8 || head.toString('latin1') !== '\x89HDF\r\n\x1a\n') {
       throw new DataError(file, 'an HDF5 file begins with 89 48 44 46 0d 0a 1a 0a, but this one does not', {
         offset: 0,
       });

@@ -1,9 +1,9 @@
 // Recordings from files and from memory: whole, or in blocks with bounded memory.
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { type FileHandle, stat as look, open } from 'node:fs/promises';
 import { SpikeloomError } from '../../core/errors.ts';
 import { kindOf, needOptions } from '../../core/options.ts';
-import { DataError, needRegularFile, unreadable } from '../files.ts';
+import { DataError, needRegularFile, openDataFile, unreadable } from '../files.ts';
 import { Aedat4Feed } from './aedat4.ts';
 import { EventBlock, type EventFeed, FlatFeed, LEAST_ROOM } from './decoder.ts';
 import type { Events } from './events.ts';
@@ -122,9 +122,8 @@ export function readEvents(file: string, options: EventOptions = {}): Events {
   needOptions('readEvents()', options, EVENT_OPTIONS);
   let descriptor: number | undefined;
   try {
-    descriptor = openSync(file, 'r');
+    descriptor = openDataFile(file);
     const stat = fstatSync(descriptor);
-    needRegularFile(file, stat);
     const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
     const head = room.subarray(0, readSync(descriptor, room, 0, room.length, 0));
     const recording = openRecording(head, file, options);
@@ -165,10 +164,10 @@ export async function* streamEvents(
   }
   let handle: FileHandle | undefined;
   try {
+    needRegularFile(file, await look(file)); // before it is opened, see openDataFile()
     handle = await open(file, 'r');
-    const stat = await handle.stat();
-    needRegularFile(file, stat);
-    const room = new Uint8Array(Math.min(MAX_HEADER, stat.size));
+    const { size } = await handle.stat();
+    const room = new Uint8Array(Math.min(MAX_HEADER, size));
     const head = room.subarray(0, (await handle.read(room, 0, room.length, 0)).bytesRead);
     const recording = openRecording(head, file, options);
     const feed = feedOf(recording, file);

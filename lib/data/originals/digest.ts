@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream, statSync } from 'node:fs';
 import { createGunzip } from 'node:zlib';
-import { DataError, unreadable } from '../files.ts';
+import { DataError, needRegularFile, unreadable } from '../files.ts';
 import type { KnownFile } from './catalogue.ts';
 
 export interface Digests {
@@ -27,13 +27,23 @@ async function digest(chunks: AsyncIterable<Buffer>): Promise<Digests> {
 
 const READ_BYTES = 2 ** 20;
 
+/** @throws DataError for what is no regular file: a pipe would be waited for */
+function streamOf(file: string): ReadStream {
+  try {
+    needRegularFile(file, statSync(file));
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
+  return createReadStream(file, { highWaterMark: READ_BYTES });
+}
+
 /**
  * Size and hashes of a file, read once from end to end.
  * @throws DataError where it cannot be read
  */
 export async function digestFile(file: string): Promise<Digests> {
   try {
-    return await digest(createReadStream(file, { highWaterMark: READ_BYTES }));
+    return await digest(streamOf(file));
   } catch (cause) {
     throw unreadable(file, cause);
   }
@@ -44,7 +54,7 @@ export async function digestFile(file: string): Promise<Digests> {
  * @throws DataError where the compressed data is damaged or cut off
  */
 export async function digestContent(file: string): Promise<Digests> {
-  const source = createReadStream(file, { highWaterMark: READ_BYTES });
+  const source = streamOf(file);
   const inflated = createGunzip();
   source.on('error', (error) => inflated.destroy(error));
   try {
