@@ -15,6 +15,7 @@ import { open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SpikeloomError } from './errors.ts';
 import { isFolder, statOf } from './file-kind.ts';
+import { kindOf } from './options.ts';
 
 /** The largest number of bytes given to one read or write call: the system refuses 2 GiB and more. */
 export const IO_CHUNK_BYTES = 2 ** 30;
@@ -87,7 +88,8 @@ export async function writeFileAtomicAsync(
 /** Writes `value` as indented JSON with a final newline, atomically; see {@link writeFileAtomic}. */
 export function writeJsonAtomic(path: string, value: unknown): void {
   const text = JSON.stringify(value, null, 2);
-  if (text === undefined) throw new SpikeloomError(`${path}: only values that JSON can hold are written, not ${value}`);
+  if (text === undefined)
+    throw new SpikeloomError(`${path}: only values that JSON can hold are written, not ${kindOf(value)}`);
   writeFileAtomic(path, `${text}\n`);
 }
 

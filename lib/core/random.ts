@@ -125,6 +125,11 @@ export class Philox {
    * numbers make which one function returns to another.
    */
   fillNormal(values: Float32Array | Float64Array, scale: number): void {
+    if (!(values instanceof Float32Array || values instanceof Float64Array) || !Number.isFinite(scale)) {
+      throw new SpikeloomError(
+        `fillNormal(values, scale) fills an array of floats by a finite scale, not ${kindOf(values)} by ${kindOf(scale)}`,
+      );
+    }
     let at = 0;
     if (values.length > 0 && !Number.isNaN(this.#spare[0])) values[at++] = scale * this.normal();
     for (; at + 1 < values.length; at += 2) {

@@ -189,7 +189,7 @@ export class Tensor implements Disposable {
     const Kind = hostArrays[this.dtype];
     if (!(data instanceof Kind) || data.length !== this.size) {
       throw new SpikeloomError(
-        `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not ${kindOf(data)} of ${data?.length}`,
+        `${describe(this)} takes a ${Kind.name} of ${this.size} elements, not ${kindOf(data)} of ${kindOf(data?.length)}`,
       );
     }
     write(this.handle, data);
@@ -202,11 +202,11 @@ export class Tensor implements Disposable {
   setRows(first: number, data: HostArray): void {
     const Kind = hostArrays[this.dtype];
     const row = this.size / (this.shape[0] ?? 1);
-    const rows = data?.length / row;
+    const rows = data instanceof Kind ? data.length / row : Number.NaN;
     const fits = Number.isSafeInteger(first) && first >= 0 && rows >= 1 && first + rows <= this.shape[0]!;
-    if (!(data instanceof Kind) || this.shape.length < 2 || !Number.isInteger(rows) || !fits) {
+    if (this.shape.length < 2 || !Number.isInteger(rows) || !fits) {
       throw new SpikeloomError(
-        `rows of ${describe(this)} are ${Kind.name}s of a multiple of ${row} elements within 0..${this.shape[0]}, not ${kindOf(data)} of ${data?.length} from ${first} on`,
+        `rows of ${describe(this)} are ${Kind.name}s of a multiple of ${row} elements within 0..${this.shape[0]}, not ${kindOf(data)} of ${kindOf(data?.length)} from ${kindOf(first)} on`,
       );
     }
     write(this.handle, data, first);

@@ -1,6 +1,6 @@
 // What a model costs, layer by layer, before anything is computed.
 import { elements, SpikeloomError } from '../core/index.ts';
-import { needArguments, needOptions } from '../core/options.ts';
+import { kindOf, needArguments, needOptions } from '../core/options.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
 import type { ModelPlan } from './plan.ts';
 
@@ -68,7 +68,9 @@ export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
   needOptions('a summary', options, { batch: true, dtype: true });
   const { batch = 1, dtype = 'f32' } = options;
   if (!Number.isSafeInteger(batch) || batch < 1 || (dtype !== 'f32' && dtype !== 'f64')) {
-    throw new SpikeloomError(`a summary is of a batch of at least 1 in 'f32' or 'f64', not of ${batch} in '${dtype}'`);
+    throw new SpikeloomError(
+      `a summary is of a batch of at least 1 in 'f32' or 'f64', not of ${kindOf(batch)} in ${kindOf(dtype)}`,
+    );
   }
   const real = dtype === 'f64' ? 8 : 4;
   const layers = [...plan.walk()];

@@ -28,7 +28,7 @@ function chosenFilters(k: number, filters: FilterChoice): number[] {
   for (const [at, index] of list.entries()) {
     if (!Number.isSafeInteger(index) || index < 0 || index >= k * k) {
       throw new SpikeloomError(
-        `dctBasis: a ${k}x${k} basis has the filters 0 to ${k * k - 1}, there is no filter ${index}`,
+        `dctBasis: a ${k}x${k} basis has the filters 0 to ${k * k - 1}, there is no filter ${kindOf(index)}`,
       );
     }
     if (list.indexOf(index) !== at)

@@ -11,6 +11,7 @@ import {
   zeros,
 } from '../core/index.ts';
 import { kindOf, needArguments } from '../core/options.ts';
+import { isTensor } from '../core/tensor.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
@@ -165,10 +166,17 @@ export class Optimizer implements Disposable {
 }
 
 function checkParameters(parameters: readonly NamedParameter[]): Tensor {
-  const first = Array.isArray(parameters) ? (parameters as readonly NamedParameter[])[0]?.tensor : undefined;
+  const list: readonly NamedParameter[] = Array.isArray(parameters) ? parameters : [];
+  const first = list[0]?.tensor;
   if (!first) throw new SpikeloomError('an optimizer needs at least one parameter, as in sgd()(net.parameters())');
+  const wrong = list.findIndex((given) => typeof given?.name !== 'string' || !isTensor(given.tensor));
+  if (wrong >= 0) {
+    throw new SpikeloomError(
+      `an optimizer's parameters are { name, tensor }, as net.parameters() gives them, but number ${wrong} is ${kindOf(list[wrong])}`,
+    );
+  }
   const names = new Set<string>();
-  for (const { name, tensor } of parameters) {
+  for (const { name, tensor } of list) {
     if (names.has(name))
       throw new SpikeloomError(`an optimizer needs distinct names, but two parameters are called '${name}'`);
     names.add(name);

@@ -88,6 +88,9 @@ export function scheduleFrom(wanted: ScheduleSettings): Schedule {
     settings,
     epochs: settings.epochs + (settings.kind === 'cosine' ? settings.cooldown : 0),
     lrAt(epoch, lr) {
+      if (!Number.isFinite(epoch) || !Number.isFinite(lr)) {
+        throw new SpikeloomError(`lrAt(epoch, lr) takes numbers, not ${kindOf(epoch)} and ${kindOf(lr)}`);
+      }
       if (epoch < warmup) return warmupLr + (epoch * (lr - warmupLr)) / warmup;
       return plainRate(settings, epoch, lr);
     },

@@ -58,6 +58,7 @@ export function runPaths(folder: string): RunPaths {
  */
 export function createRun(settings: Settings, environment?: Environment): RunFolder {
   needArguments('createRun()', 'an object', { settings });
+  needArguments('createRun()', 'a text', { name: settings.name, out: settings.out });
   if (!RUN_NAME.test(settings.name)) {
     throw new SpikeloomError(`a run is named with letters, digits, ".", "_" and "-", not ${kindOf(settings.name)}`);
   }

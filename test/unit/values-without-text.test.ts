@@ -22,6 +22,7 @@ type Call = [args: unknown[], call: (...args: never[]) => unknown];
 
 const set = randomSet();
 const data = { train: set, test: set };
+const trained = tinyNet('cpu', 'f32', { size: [8, 7], classes: 4 });
 const images = () => zeros([2, 1, 3, 4, 4]);
 const labels = () => api.tensor(Int32Array.of(1, 2));
 const picture = { name: 'n', count: 1, channels: 3, height: 9, width: 7, classes: ['a', 'b'] };
@@ -87,9 +88,25 @@ const CALLS: Record<string, Call> = {
     api.eventSlices,
   ],
   loadRecipe: [['recipes/mnist.yaml', ['epochs=1']], api.loadRecipe],
+  'set()': [[new Float32Array(6)], (numbers: never) => zeros([2, 3]).set(numbers)],
+  'setRows()': [[0, new Float32Array(3)], (...args: [never, never]) => zeros([2, 3]).setRows(...args)],
+  'summary()': [[{ batch: 2, dtype: 'f32' }], (options: never) => trained.summary(options)],
+  'lrAt()': [[0, 0.1], (...args: [never, never]) => api.cosine({ epochs: 3 }).lrAt(...args)],
+  'fillNormal()': [[new Float32Array(3), 2], (...args: [never, never]) => api.philox(1).fillNormal(...args)],
+  'an optimizer': [[trained.parameters().map((each) => ({ ...each }))], api.sgd({ lr: 1 })],
+  'load()': [
+    [{}, 3],
+    (...args: [never, never]) =>
+      api
+        .sgd({ lr: 1 })(trained.parameters())
+        .load(...args),
+  ],
+  dctBasis: [[3, [0, 1]], ops.dctBasis],
+  createRun: [[{ name: 'x', out: '/proc/nowhere' }], api.createRun],
+  decodeEvents: [[new Uint8Array(10), { file: 'x', format: 'nmnist' }], api.decodeEvents],
   train: [
     [
-      tinyNet('cpu', 'f32', { size: [8, 7], classes: 4 }),
+      trained,
       {
         ...{
           data: { train: { ...data.train }, test: { ...data.test } },

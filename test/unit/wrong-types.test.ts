@@ -102,7 +102,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     () => tinyNet('cpu').summary({ batch: Number.NaN }),
     /^a summary is of a batch of at least 1/,
   ],
-  'a summary of a type': [() => tinyNet('cpu').summary({ dtype: wrong('f16') }), /not of 1 in 'f16'$/],
+  'a summary of a type': [() => tinyNet('cpu').summary({ dtype: wrong('f16') }), /not of 1 in "f16"$/],
   'an optimizer of nothing': [() => api.sgd()(none), /^an optimizer needs at least one parameter/],
   'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],
   'an image set without labels': [() => api.imageSet({ ...image, ...arrays, labels: none }), /labels is an array/],

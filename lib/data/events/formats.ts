@@ -1,5 +1,6 @@
 // Headers of recordings: the format, where the events begin, the size of the sensor.
 import { extname } from 'node:path';
+import { kindOf } from '../../core/options.ts';
 import { DataError } from '../files.ts';
 import { openAedat4, type Packets } from './aedat4.ts';
 
@@ -231,7 +232,7 @@ const OPEN: Record<
 export function openRecording(head: Uint8Array, file: string, options: EventOptions = {}): Recording {
   const format = options.format ?? formatOf(head, file);
   if (!EVENT_FORMATS.includes(format)) {
-    throw new DataError(file, `'${format}' is not a format of recordings; known: ${EVENT_FORMATS.join(', ')}`);
+    throw new DataError(file, `${kindOf(format)} is not a format of recordings; known: ${EVENT_FORMATS.join(', ')}`);
   }
   const { decoder, bytesPerEvent, open } = OPEN[format];
   const { start, width, height, packets }: Opened = open?.(head, file) ?? { start: 0 };
@@ -239,7 +240,7 @@ export function openRecording(head: Uint8Array, file: string, options: EventOpti
   if (![size.width, size.height].every((side) => Number.isInteger(side) && side >= 1 && side <= 0x8000)) {
     throw new DataError(
       file,
-      `a sensor has 1 to 32768 columns and rows, but this one would have ${size.width}x${size.height}`,
+      `a sensor has 1 to 32768 columns and rows, but this one would have ${kindOf(size.width)}x${kindOf(size.height)}`,
     );
   }
   return {
