@@ -28,6 +28,7 @@ const cases = [
   { name: '5 columns, 128 to 64 channels', x: [5, 128, 61, 1], w: [64, 128, 3, 3], transformed: true },
   { name: 'one image of 13x13, 192 to 64 channels', x: [1, 192, 13, 13], w: [64, 192, 3, 3], transformed: true },
   { name: '5 images of 10x13, 128 to 128 channels', x: [5, 128, 10, 13], w: [128, 128, 3, 3], transformed: true },
+  { name: '4 images of 10x32, 64 to 64 channels', x: [4, 1, 64, 10, 32], w: [64, 64, 3, 3], transformed: true },
   { name: '2 wide images, 64 to 128 channels', x: [2, 64, 2, 101], w: [128, 64, 3, 3], transformed: true },
   {
     name: '35 images of 4x5, 64 to 72 channels',

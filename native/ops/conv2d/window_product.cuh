@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) windowProductKernel(P
         const int row = number % kKernelRows, step = number / kKernelRows;
         if (!F::kStays || row == 0 || tile == first) {
           waitCopies<F::kAhead - 1>();
-          showToProducts();
+          if (!F::kStays || tile == first) showToProducts();  // later on no weights are new, and stores of sums would be waited for
           __syncthreads();
         }
         if (!F::kStays || tile == first) copies.row(number + F::kAhead);
