@@ -1,7 +1,7 @@
 // Forward pass and data gradient of convolutions on Hopper's tensor cores (cuda/group_mma.cuh), where channels come in 64s: the product of
 // pixel_product.cuh by groups of four warps.
 //
-// A block makes 128 pixels x 64 channels in two groups of 64 pixels. A unit, and a stage, is a tap and 64 channels. Weights come packed as
+// A block makes 128 pixels x 64 channels in two groups of 64 pixels, or 64 in one, where there are too few blocks for a GPU. A unit, and a stage, is a tap and 64 channels. Weights come packed as
 // tiles (PackTiles), bf16 sources are copied into such tiles: a pixel's 64 channels are a line. Words of spikes are copied as they are and go
 // to the registers of the lanes that multiply them. While a stage is multiplied, the copies of the next but one are begun, or, where a block has a
 // multiprocessor to itself (kIsAlone), of the one that is six ahead.
@@ -23,10 +23,11 @@ constexpr int kMultiprocessors = 2;    // so that small tests have more blocks t
 constexpr int kMostOnHopper = 227 << 10;               // bytes of shared memory that a block may have there
 constexpr int kHalfOnHopper = (228 << 9) - (1 << 10);  // and where a multiprocessor is to hold two
 
-template <bool kFromSpikes, bool kIsAlone>
+template <bool kFromSpikes, bool kIsAlone, int kHeight = 128>
 struct GroupForm {
   static constexpr bool kSpikes = kFromSpikes;
-  static constexpr int kPixels = 128, kAhead = kIsAlone ? 6 : 2, kStages = kAhead + 2, kBlocks = kIsAlone ? 1 : 2;
+  static constexpr int kPixels = kHeight, kThreads = 2 * kPixels, kWarps = kThreads / 32;
+  static constexpr int kAhead = kIsAlone ? 6 : 2, kStages = kAhead + 2, kBlocks = kIsAlone ? 1 : 2;
   static constexpr int kSourceBytes = kPixels * (kSpikes ? 8 : kGroupTerms * 2), kStageBytes = kSourceBytes + kTileBytes;
   static constexpr int kPlaces = kStages * kStageBytes, kTaps = kPlaces + kPixels * sizeof(PixelPlace);  // where those lie, behind the stages
   static constexpr int kSharedBytes = kTaps + kMostTaps * kMostTaps * sizeof(PixelTap);
@@ -47,7 +48,7 @@ class GroupLoader {
         weights_(product.weights + static_cast<int64_t>(width) * kTileBytes + threadIdx.x * 16) {
 #pragma unroll
     for (int i = 0; i < kMine; i++) {
-      const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 8 + i * (kThreads / 8)];
+      const PixelPlace& place = places[F::kSpikes ? threadIdx.x % F::kPixels : threadIdx.x / 8 + i * (F::kThreads / 8)];
       begin_[i] = place.source * product.steps, inside_[i] = place.taps;
     }
   }
@@ -56,14 +57,14 @@ class GroupLoader {
     loadSource(stage);
     const char* from = weights_ + at_.weights(p_);
 #pragma unroll
-    for (int i = 0; i < kTileBytes / 16 / kThreads; i++) {
-      copyAsync16(stage + F::kSourceBytes + (i * kThreads + threadIdx.x) * 16, from + i * kThreads * 16, true);
+    for (int i = 0; i < kTileBytes / 16 / F::kThreads; i++) {
+      copyAsync16(stage + F::kSourceBytes + (i * F::kThreads + threadIdx.x) * 16, from + i * F::kThreads * 16, true);
     }
     if (--left_ > 0) at_.advance(p_);
   }
 
  private:
-  static constexpr int kMine = F::kSpikes ? 1 : F::kPixels * 8 / kThreads;  // pixels of a thread
+  static constexpr int kMine = F::kSpikes ? 1 : F::kPixels * 8 / F::kThreads;  // pixels of a thread
   static constexpr int kUnitBytes = F::kSpikes ? 8 : kGroupTerms * 2;
 
   // All of a thread's pixels move alike. Where a copy is not valid, its address is not looked at.
@@ -73,7 +74,7 @@ class GroupLoader {
     for (int i = 0; i < kMine; i++) {
       const bool valid = (inside_[i] & at_.tap.bits) == at_.tap.bits;
       const char* from = source_ + static_cast<int64_t>(begin_[i] + moved) * kUnitBytes;
-      if constexpr (!F::kSpikes) copyAsync16Kept(to + tilePlace(threadIdx.x / 8 + i * (kThreads / 8), threadIdx.x % 8), from, valid);
+      if constexpr (!F::kSpikes) copyAsync16Kept(to + tilePlace(threadIdx.x / 8 + i * (F::kThreads / 8), threadIdx.x % 8), from, valid);
       else if (threadIdx.x < F::kPixels) copyAsync8(to + threadIdx.x * 8, from, valid);
     }
   }
@@ -93,7 +94,7 @@ __device__ __forceinline__ void spikeFactors(const SpikeWords (&words)[2], int s
 }
 
 template <class F, int kMost>
-__global__ void __launch_bounds__(kThreads, F::kBlocks) groupProductKernel(Phases<kMost> phases) {
+__global__ void __launch_bounds__(F::kThreads, F::kBlocks) groupProductKernel(Phases<kMost> phases) {
   waitForKernelsBefore();
   if constexpr (kGroupsCompiled) {
     unsigned char* const shared = sharedTiles();
@@ -126,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, F::kBlocks) groupProductKernel(Phase
 #pragma unroll
         for (int step = 0; step < 4; step++) multiplyGroup(sums.at[0], factors[step], weights, step);
       } else {
-        const GroupTile source(stage + group * (F::kSourceBytes / 2));
+        const GroupTile source(stage + group * (64 * kGroupTerms * 2));
         beginProducts();
 #pragma unroll
         for (int step = 0; step < 4; step++) multiplyGroup(sums.at[0], source, weights, step);
@@ -143,7 +144,7 @@ __global__ void __launch_bounds__(kThreads, F::kBlocks) groupProductKernel(Phase
     const PixelTarget<LaneSums<1, 2>> target(p, {places}, row, warp, 0, at.width * kColumns);
     if (p.slices == 1) {
       if (p.moments) __syncthreads();  // they lie where stages did
-      return finishTile<F::kPixels, kWarps>(p, target, at.tile, at.width, sums, reinterpret_cast<ColumnMoments*>(shared));
+      return finishTile<F::kPixels, F::kWarps>(p, target, at.tile, at.width, sums, reinterpret_cast<ColumnMoments*>(shared));
     }
     sums.forPixels(row, [&](int pixel, int width, float(&eight)[8]) {
       storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, width * 32), eight);

@@ -124,9 +124,10 @@ struct PackWeights {
 constexpr int64_t kEnough = 264;  // blocks: two for each of the 132 multiprocessors of a large GPU
 constexpr int kEnoughGroups = 96; // blocks of groups: they are faster than what adds slices up
 #if defined(__CUDACC__)
-constexpr int kEnoughWindows = kEnoughGroups / 2 + 1, kEnoughTall = kEnoughGroups;  // blocks of 128 pixels that nobody cuts into slices, and of 256
+constexpr int kEnoughUncut = kEnoughGroups / 2 + 1, kEnoughTall = kEnoughGroups;  // blocks of 128 pixels that are not cut into slices, and of 256
+constexpr int kMostLow = kMultiprocessors;                                          // of 64
 #else
-constexpr int kEnoughWindows = 2, kEnoughTall = 3;  // so that small tests take them, too
+constexpr int kEnoughUncut = 2, kEnoughTall = 3, kMostLow = 6;  // so that small tests take them, too
 #endif
 constexpr int kLeastUnits = 8;    // of a slice
 constexpr int kSliced = 128;      // the height of blocks whose units may be cut into slices
@@ -151,14 +152,15 @@ struct Job {
     inGroups = rounded && sourceC % kGroupTerms == 0 && contextOf(call).hasGroups;
     inWindows = inGroups && hasWindows();
     const bool isTall = inWindows ? sourceC > kGroupTerms && blocks(256) >= kEnoughTall : rounded && !inGroups && blocks(256) >= kEnough;
-    height = isTall ? 256 : kSliced;
+    const bool isLow = inGroups && !inWindows && blocks(kSliced) >= kEnoughUncut && blocks(64) <= kMostLow;
+    height = isTall ? 256 : isLow ? 64 : kSliced;
     tiles = static_cast<int>(roundUp(targetC, kColumns)) / 8;
   }
   // Of smaller pictures the product by positions leaves out more than half of the taps.
   bool hasWindows() const {
     const bool keepsSize = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1;
     const bool isFit = targetC % 8 == 0 && g.W <= kWidestWindow && g.P * g.Q >= kFewPositions;
-    return keepsSize && isFit && (sourceC == kGroupTerms || blocks(kSliced) >= kEnoughWindows);
+    return keepsSize && isFit && (sourceC == kGroupTerms || blocks(kSliced) >= kEnoughUncut);
   }
   // Where blocks of so many pixels make the whole target.
   int64_t blocks(int pixels) const {
@@ -237,14 +239,15 @@ struct Job {
 
   template <class F, int kMost>
   void runGroupsAs(const Phases<kMost>& phases) const {
-    static_assert(F::kSharedBytes <= kMostOnHopper && F::kPlaces >= kWarps * sizeof(ColumnMoments));
-    launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), kThreads, F::kSharedBytes), phases);
+    static_assert(F::kSharedBytes <= kMostOnHopper && F::kPlaces >= F::kWarps * sizeof(ColumnMoments));
+    launch(call, groupProductKernel<F, kMost>, Grid(blocksOf(phases), F::kThreads, F::kSharedBytes), phases);
     addSlices(phases);
   }
 
   template <bool kSpikes, int kMost>
   void runGroups(const Phases<kMost>& phases) const {
-    if (blocksOf(phases) <= kMultiprocessors) runGroupsAs<GroupForm<kSpikes, true>>(phases);
+    if (height == 64) runGroupsAs<GroupForm<kSpikes, true, 64>>(phases);
+    else if (blocksOf(phases) <= kMultiprocessors) runGroupsAs<GroupForm<kSpikes, true>>(phases);
     else runGroupsAs<GroupForm<kSpikes, false>>(phases);
   }
 
