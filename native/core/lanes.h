@@ -23,8 +23,8 @@ size_t rowEnd(const Program& program, size_t first, size_t end);
 int64_t countAside(const Program& program, size_t part);
 void stayInLine(Program& program, size_t part);
 
-// Notes which row of the other lane each row has to wait for, by the memory they touch; at the first call of both. At the end of a part the second
-// lane is done.
+// Notes which row of the other lane each row has to wait for, by the memory they touch; at the first call of both. At
+// the end of a part the second lane is done.
 void planWaits(Program& program);
 
 }  // namespace spikeloom

@@ -27,7 +27,7 @@ using Work = std::function<void(int device)>;
 
 }  // namespace spikeloom::emulated
 
-// What was captured, and by which lines of work: every stream that took part drew one.
+// What was captured, and what has to follow what.
 struct EmulatedGraph {
   struct Node {
     spikeloom::emulated::Work work;
