@@ -27,7 +27,8 @@ export function keepOnWithoutOutput(): void {
     told = true;
     writeError(`the output cannot be written: ${error.message}. Send it to another place`);
   };
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', drop);
+  process.stdout.on('error', drop);
+  process.stderr.on('error', () => {}); // there is no place left to say so
 }
 
 /** An argument as a shell takes it. */

@@ -129,6 +129,14 @@ describe('spikeloom where something is wrong', function () {
     }
   });
 
+  it('trains to its end, with status 0, where stderr is a full disk', async function () {
+    if (!existsSync('/dev/full')) this.skip();
+    const out = join(folder, 'unseen');
+    const { status, stdout } = await spikeloom(train(out, 'epochs=1'), { stderrFile: '/dev/full' });
+    expect(status).to.equal(0);
+    expect(stdout).to.contain(`run folder ${join(out, 'quickstart-0001')}`);
+  });
+
   it('reads a run without touching it, also where nothing can be written', async function () {
     const disk = join(folder, 'disk');
     mkdirSync(disk);

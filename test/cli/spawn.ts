@@ -14,29 +14,30 @@ export interface Outcome {
 
 export interface SpawnOptions {
   env?: Record<string, string>;
-  /** A file in place of the pipe; `stdout` stays empty then. */
+  /** Files in place of the pipes; `stdout` or `stderr` stays empty then. */
   stdoutFile?: string;
+  stderrFile?: string;
   /** Called with all of stdout so far; may send signals. */
   onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 export function spikeloom(
   args: readonly string[],
-  { env = {}, stdoutFile, onOutput }: SpawnOptions = {},
+  { env = {}, stdoutFile, stderrFile, onOutput }: SpawnOptions = {},
 ): Promise<Outcome> {
-  const file = stdoutFile === undefined ? undefined : openSync(stdoutFile, 'w');
+  const files = [stdoutFile, stderrFile].map((name) => (name === undefined ? undefined : openSync(name, 'w')));
   const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...env },
-    stdio: ['ignore', file ?? 'pipe', 'pipe'],
+    stdio: ['ignore', files[0] ?? 'pipe', files[1] ?? 'pipe'],
   });
-  if (file !== undefined) closeSync(file);
+  for (const file of files) if (file !== undefined) closeSync(file);
   let [stdout, stderr] = ['', ''];
   child.stdout?.on('data', (data) => {
     stdout += data;
     onOutput?.(stdout, (signal) => child.kill(signal));
   });
-  child.stderr!.on('data', (data) => {
+  child.stderr?.on('data', (data) => {
     stderr += data;
   });
   return new Promise((resolve, reject) => {
