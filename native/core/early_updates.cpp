@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
+#include <vector>
+
+#include "core/tensor.h"
 
 namespace spikeloom {
 namespace {
 
 using IsPassing = bool (*)(const void*);
+
+constexpr size_t kRowBytes = size_t{4} << 20;  // of parameters
 
 bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
 
@@ -53,26 +58,48 @@ class Places {
   size_t leastPlace_;
 };
 
+// A call and the place that it is to have.
+struct Placed {
+  KernelCall* call;
+  size_t index, place;
+};
+
+// Lets updates of a part wait for each other until they are a row. Who was placed first stays first.
+void gather(std::vector<Placed*>& updates) {
+  std::stable_sort(updates.begin(), updates.end(), [](const Placed* a, const Placed* b) { return a->place < b->place; });
+  for (size_t first = 0, end; first < updates.size(); first = end) {
+    size_t bytes = 0;
+    for (end = first; end < updates.size() && bytes < kRowBytes; end++) bytes += storedBytes(updates[end]->call->tensors[0]);
+    const size_t place = updates[end - 1]->place;
+    for (size_t i = first; i < end; i++) updates[i]->place = std::min(place, updates[i]->index);
+  }
+}
+
 }  // namespace
 
-void advanceUpdates(Program& program, IsPassing isPassing) {
-  std::vector<std::pair<size_t, KernelCall*>> order;
+void advanceUpdates(Program& program, IsPassing isPassing, bool inRows) {
+  std::vector<Placed> order;
+  order.reserve(program.calls.size());
   for (size_t part = 0; part < program.parts.size(); part++) {
     Places places(program.begin(part));
+    std::vector<Placed*> rows;
     for (size_t i = program.begin(part); i < program.parts[part]; i++) {
       KernelCall& call = program.calls[i];
-      const bool isOrdinary = call.merged || writesPassing(call, isPassing);
-      const bool isUpdate = !isOrdinary && writes(call, 0);
-      const size_t place = isUpdate ? places.earliest(call) : i;
-      places.add(call, place);
-      if (!isOrdinary && !isUpdate) places.addCheck(place);
-      order.emplace_back(place, &call);
+      const bool isOrdinary = writesPassing(call, isPassing);
+      call.isUpdate = !isOrdinary && writes(call, 0);
+      call.isCheck = !isOrdinary && !call.isUpdate;
+      const bool moves = call.isUpdate && (!call.merged || inRows);
+      order.push_back({&call, i, moves ? places.earliest(call) : i});
+      places.add(call, order.back().place);
+      if (call.isCheck) places.addCheck(i);
+      if (moves && call.merged) rows.push_back(&order.back());
     }
+    gather(rows);
   }
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(order.begin(), order.end(), [](const Placed& a, const Placed& b) { return a.place < b.place; });
   std::vector<KernelCall> calls;
   calls.reserve(order.size());
-  for (const auto& [place, call] : order) calls.push_back(*call);
+  for (const Placed& placed : order) calls.push_back(*placed.call);
   program.calls = std::move(calls);
 }
 

@@ -20,8 +20,9 @@ bool overlap(const TensorView& a, const TensorView& b) {
   return from && other && from < other + storedBytes(b) && other < from + storedBytes(a);
 }
 
-// Whether one of the calls writes what the other one touches.
+// Whether one of the calls writes what the other one touches, or says whether it is done.
 bool collide(const KernelCall& a, const KernelCall& b) {
+  if ((a.isCheck && b.isUpdate) || (a.isUpdate && b.isCheck)) return true;
   for (int32_t i = 0; i < a.tensorCount; i++) {
     for (int32_t j = 0; j < b.tensorCount; j++) {
       if ((writes(a, i) || writes(b, j)) && overlap(a.tensors[i], b.tensors[j])) return true;
@@ -30,9 +31,10 @@ bool collide(const KernelCall& a, const KernelCall& b) {
   return false;
 }
 
-bool collide(const Program& program, std::pair<size_t, size_t> a, std::pair<size_t, size_t> b) {
-  for (size_t i = a.first; i < a.second; i++) {
-    for (size_t j = b.first; j < b.second; j++) {
+// The same of the rows that begin with these calls.
+bool collide(const Program& program, size_t a, size_t b) {
+  for (size_t i = a; i < a + program.calls[a].row; i++) {
+    for (size_t j = b; j < b + program.calls[b].row; j++) {
       if (collide(program.calls[i], program.calls[j])) return true;
     }
   }
@@ -66,7 +68,6 @@ bool touchesWhatIsWritten(const KernelCall& call, const KernelCall& writer) {
   return false;
 }
 
-// Others are updates and checks: whether an update is done may hang on a check in front of it.
 bool writesPassingAlone(const KernelCall& call, bool (*isPassing)(const void*)) {
   for (int32_t t = 0; t < call.tensorCount; t++) {
     if (writes(call, t) && !isPassing(call.tensors[t].data)) return false;
@@ -105,6 +106,7 @@ void chooseAside(Program& program, bool (*isPassing)(const void*)) {
   for (size_t part = 0; part < program.parts.size(); part++) {
     const auto end = program.calls.begin() + static_cast<ptrdiff_t>(program.parts[part]);
     for (auto call = program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)); call != end; call++) {
+      if (call->isUpdate && call->merged) call->isAside = end - call > kCallsAside;
       if (!writesPassingAlone(*call, isPassing)) continue;
       const auto next = std::find_if(call + 1, end, [&](const KernelCall& other) { return touchesWhatIsWritten(other, *call); });
       call->isAside = next != end && next - call > kCallsAside;
@@ -124,37 +126,48 @@ void stayInLine(Program& program, size_t part) {
     call.isAside = call.isAwaited = false;
     call.waitsFor = -1;
   }
+  if (!program.joins.empty()) program.joins[part] = -1;
 }
 
-size_t rowEnd(const Program& program, size_t first, size_t end) {
-  const KernelCall& head = program.calls[first];
-  if (!head.merged) return first + 1;
-  Places written, touched;
-  size_t i = first;
-  for (; i < end; i++) {
-    const KernelCall& call = program.calls[i];
-    if (call.kernel != head.kernel || call.isAside != head.isAside || !isFree(call, written, touched)) break;
-    note(call, written, touched);
-  }
-  return i;
-}
-
-// The rows of a lane follow each other, so who has waited for one has waited for those in front of it. The last one
-// aside is waited for within its part, by the call that touches its result.
-void planWaits(Program& program) {
+void planRows(Program& program) {
   for (size_t part = 0; part < program.parts.size(); part++) {
-    std::vector<std::pair<size_t, size_t>> rows;
-    for (size_t i = program.begin(part); i < program.parts[part]; i = rows.back().second) rows.emplace_back(i, rowEnd(program, i, program.parts[part]));
+    const size_t end = program.parts[part];
+    for (size_t first = program.begin(part), next; first < end; first = next) {
+      KernelCall& head = program.calls[first];
+      const auto belongs = [&](const KernelCall& call) {
+        if (!head.merged || call.kernel != head.kernel || call.isAside != head.isAside) return false;
+        for (size_t i = first; i < next; i++) {
+          if (collide(program.calls[i], call)) return false;
+        }
+        return true;
+      };
+      for (next = first + 1; next < end && belongs(program.calls[next]);) next++;
+      head.row = static_cast<uint32_t>(next - first);
+    }
+  }
+}
+
+// The rows of a lane follow each other, so who has waited for one has waited for those in front of it.
+void planWaits(Program& program) {
+  program.joins.assign(program.parts.size(), -1);
+  for (size_t part = 0; part < program.parts.size(); part++) {
+    std::vector<size_t> rows;
+    for (size_t i = program.begin(part); i < program.parts[part]; i += program.calls[i].row) rows.push_back(i);
+    const auto lane = [&](size_t r) { return program.calls[rows[r]].isAside; };
     size_t seen[2] = {0, 0};  // for each lane: how many rows there are up to the last one of the other lane that it has waited for
     for (size_t r = 0; r < rows.size(); r++) {
-      KernelCall& call = program.calls[rows[r].first];
       size_t k = r;
-      while (k > seen[call.isAside] && (program.calls[rows[k - 1].first].isAside == call.isAside || !collide(program, rows[k - 1], rows[r]))) k--;
-      if (k == seen[call.isAside]) continue;
-      seen[call.isAside] = k;
-      call.waitsFor = static_cast<int64_t>(rows[k - 1].first);
-      program.calls[rows[k - 1].first].isAwaited = true;
+      while (k > seen[lane(r)] && (lane(k - 1) == lane(r) || !collide(program, rows[k - 1], rows[r]))) k--;
+      if (k == seen[lane(r)]) continue;
+      seen[lane(r)] = k;
+      program.calls[rows[r]].waitsFor = static_cast<int64_t>(rows[k - 1]);
+      program.calls[rows[k - 1]].isAwaited = true;
     }
+    size_t k = rows.size();
+    while (k > seen[0] && !lane(k - 1)) k--;
+    if (k == seen[0]) continue;
+    program.joins[part] = static_cast<int64_t>(rows[k - 1]);
+    program.calls[rows[k - 1]].isAwaited = true;
   }
 }
 

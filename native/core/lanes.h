@@ -12,19 +12,20 @@ constexpr int64_t kCallsAside = 8;
 void bringForward(Program& program, bool (*isPassing)(const void*));
 
 // Marks the calls to run aside: what they write is memory of the recording, and the next call of their part to touch it
-// is more than kCallsAside away. `isPassing` tells memory of the recording by its name.
+// is more than kCallsAside away; or they are updates in rows, with so many calls behind them. `isPassing` tells memory of
+// the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));
 
-// Where the row ends that begins with this call: calls that the device runs as one, since they are of the same kernel and
-// lane, and none writes what another one touches. `end`: of the part.
-size_t rowEnd(const Program& program, size_t first, size_t end);
+// Notes the rows of calls that the device runs as one, since they are of the same kernel and lane, and none writes what
+// another one touches.
+void planRows(Program& program);
 
 // How many calls of a part run aside; and that none does.
 int64_t countAside(const Program& program, size_t part);
 void stayInLine(Program& program, size_t part);
 
-// Notes which row of the other lane each row has to wait for, by the memory they touch; at the first call of both. At
-// the end of a part the second lane is done.
+// Notes which row of the other lane each row has to wait for, by the memory they touch, and the end of each part for the
+// last one aside.
 void planWaits(Program& program);
 
 }  // namespace spikeloom

@@ -19,6 +19,8 @@ struct KernelCall {
   double attributes[kMaxAttributes];
   uint32_t written = 0;    // a bit for each tensor, see Op
   uint32_t number = 0;     // in the order of a recording
+  uint32_t row = 1;        // where a row begins that the device runs as one: how many calls that are
+  bool isUpdate = false, isCheck = false;  // see core/early_updates.h
   bool isAside = false;    // on the second lane (core/lanes.h)
   bool isAwaited = false;  // by a row of the other lane, with the row that begins with it
   int64_t waitsFor = -1;   // the call with which a row of the other lane begins that has to be done before; -1: none
@@ -41,7 +43,8 @@ struct Program {
     bool isRefused = false;  // nor as simply as it can be
   };
   std::vector<KernelCall> calls;
-  std::vector<size_t> parts;  // where each part ends
+  std::vector<size_t> parts;   // where each part ends
+  std::vector<int64_t> joins;  // with which call the last row aside begins that the end of each part waits for; -1: none
   std::vector<Noted> noted;   // of each part; the stream's thread alone uses it
   int64_t number = 0;         // by which messages name it
   std::vector<Resident> residents;

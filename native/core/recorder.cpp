@@ -50,8 +50,9 @@ void Recorder::noteLives() {
 
 Recording Recorder::plan() {
   cut();
-  advanceUpdates(*program_, isName);
-  if (device_.backend->lanes) {
+  const bool hasLanes = device_.backend->lanes != nullptr;
+  advanceUpdates(*program_, isName, hasLanes);
+  if (hasLanes) {
     bringForward(*program_, isName);
     chooseAside(*program_, isName);
   }
@@ -102,6 +103,7 @@ bool Recorder::finish(Recording* recording, Status* status) {
     }
   }
   program.moveTo(device_.workspace->data());
+  planRows(program);
   if (device_.backend->lanes) planWaits(program);
   for (size_t i = 0; i < blocks_.size(); i++) {
     if (!memory[i]) continue;

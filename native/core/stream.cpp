@@ -117,16 +117,18 @@ void Stream::control(const Task& task) {
 // ---- programs
 
 void Stream::run(Program& program, size_t part) {
-  for (size_t i = program.begin(part); i < program.parts[part] && !quit_;) i = runRow(program, i, program.parts[part]);
+  for (size_t i = program.begin(part); i < program.parts[part] && !quit_; i += program.calls[i].row) runRow(program, i);
+  if (program.joins.empty() || program.joins[part] < 0) return;
+  backend_->lanes->wait(context_, program.joins[part], &status_);
+  if (status_.failed && failure_.empty()) noteFailure("");
 }
 
-// Runs the row that begins with this call on its lane, behind what it waits for. Returns the call that is next.
-size_t Stream::runRow(const Program& program, size_t first, size_t end) {
+// Runs the row that begins with this call on its lane, behind what it waits for.
+void Stream::runRow(const Program& program, size_t first) {
   const KernelCall& call = program.calls[first];
   const Lanes* const lanes = backend_->lanes;
-  const size_t next = rowEnd(program, first, end);
   std::vector<Call> row;
-  for (size_t i = first; i < next; i++) row.push_back({program.calls[i].tensors, program.calls[i].attributes, context_, &status_});
+  for (size_t i = first; i < first + call.row; i++) row.push_back({program.calls[i].tensors, program.calls[i].attributes, context_, &status_});
   attempt(call, [&] {
     if (call.isAside) lanes->enter(context_, 1, &status_);
     if (call.waitsFor >= 0) lanes->wait(context_, call.waitsFor, &status_);
@@ -135,7 +137,6 @@ size_t Stream::runRow(const Program& program, size_t first, size_t end) {
   });
   if (call.isAside) lanes->enter(context_, 0, &status_);
   if (call.merged) callsMerged_ += static_cast<int64_t>(row.size());
-  return next;
 }
 
 // The first time call by call; then as one, where the device can.

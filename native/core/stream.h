@@ -68,7 +68,7 @@ class Stream {
   bool wait(std::unique_lock<std::mutex>& guard);
   void run(Task& task);
   void run(Program& program, size_t part);
-  size_t runRow(const Program& program, size_t first, size_t end);
+  void runRow(const Program& program, size_t first);
   void runTimed(Program& program, size_t part);
   void timeOnDevice(Program& program, size_t part);
   void replay(Program& program, size_t part);

@@ -25,6 +25,7 @@ int main() {
   checkStream();
   checkMemoryPlan();
   checkEarlyUpdates();
+  checkLanes();
   checkRecorder();
   checkThreadPool();
   checkLayout();

@@ -5,6 +5,7 @@
 
 #include "core/device.h"
 #include "core/early_updates.h"
+#include "core/lanes.h"
 #include "core/memory_plan.h"
 #include "core/recorder.h"
 #include "cpu/thread_pool.h"
@@ -151,11 +152,11 @@ void checkEarlyUpdates() {
   char w1 = 0, w2 = 0, found = 0, x = 0, g1 = 0, g2 = 0;  // memory by its address: x, g1 and g2 stand for the recording's
   static const void* passing[] = {&x, &g1, &g2};
   const auto isPassing = [](const void* data) { return std::find(std::begin(passing), std::end(passing), data) != std::end(passing); };
-  const auto program = [&](bool inRows, bool isChecked) {
+  const auto program = [&](bool hasRows, bool isChecked, bool inRows = false, int64_t weights = 1) {
     Program made;
-    const auto add = [&](std::vector<void*> touched, uint32_t written, bool hasRows = false) {
+    const auto add = [&](std::vector<void*> touched, uint32_t written, bool isMerged = false) {
       KernelCall call = callOf(note, 0);
-      call.merged = hasRows ? [](const Call*, size_t) {} : MergedKernel{};
+      call.merged = isMerged ? [](const Call*, size_t) {} : MergedKernel{};
       call.tensorCount = static_cast<int32_t>(touched.size());
       for (size_t t = 0; t < touched.size(); t++) call.tensors[t].data = touched[t];
       call.written = written;
@@ -166,10 +167,12 @@ void checkEarlyUpdates() {
     add({&w1, &g1}, 2);
     add({&w1, &x}, 2);
     if (isChecked) add({&x, &found}, 2);
-    add({&w1, &g1, nullptr}, 1, inRows);
-    add({&w2, &g2, nullptr}, 1, inRows);
+    add({&w1, &g1, nullptr}, 1, hasRows);
+    add({&w2, &g2, nullptr}, 1, hasRows);
+    made.calls.back().tensors[0] = viewOf(DType::f32, {weights});
+    made.calls.back().tensors[0].data = &w2;
     made.parts = {made.calls.size()};
-    advanceUpdates(made, isPassing);
+    advanceUpdates(made, isPassing, inRows);
     std::vector<uint32_t> order;
     for (const KernelCall& call : made.calls) order.push_back(call.number);
     return order;
@@ -178,6 +181,8 @@ void checkEarlyUpdates() {
   check(program(false, false) == Order{0, 4, 1, 2, 3}, "an update goes behind its gradient and the last read of its weight");
   check(program(false, true) == Order{0, 1, 2, 3, 4, 5}, "no update passes a check");
   check(program(true, false) == Order{0, 1, 2, 3, 4}, "updates that run in rows stay side by side");
+  check(program(true, false, true) == Order{0, 1, 2, 3, 4}, "and wait for each other where they are small");
+  check(program(true, false, true, 1 << 20) == Order{0, 4, 1, 2, 3}, "but not where one is a row of its own");
   const auto written = [](const char* name) {
     for (const Op& op : ops()) {
       if (op.name == name) return op.written & 0xff;
@@ -185,6 +190,40 @@ void checkEarlyUpdates() {
     return 0u;
   };
   check(written("momentumUpdate") == 0xe3 && written("needFinite") == 0xfe && written("normAffine") == 0xf0, "a signature says what its op writes");
+}
+
+// A gradient, a check and an update in a row, and ten calls of a chain.
+void checkLanes() {
+  float w = 0, g = 0, found = 0, x = 0;
+  static const void* passing[] = {&g, &x};
+  const auto isPassing = [](const void* data) { return std::find(std::begin(passing), std::end(passing), data) != std::end(passing); };
+  Program made;
+  const auto add = [&](std::vector<void*> touched, uint32_t written, bool isMerged = false) {
+    KernelCall call = callOf(note, 0);
+    call.merged = isMerged ? [](const Call*, size_t) {} : MergedKernel{};
+    call.tensorCount = static_cast<int32_t>(touched.size());
+    for (size_t t = 0; t < touched.size(); t++) {
+      call.tensors[t] = viewOf(DType::f32, {1});
+      call.tensors[t].data = touched[t];
+    }
+    call.written = written;
+    made.calls.push_back(call);
+  };
+  add({&g}, 1);
+  add({&g, &found}, 2);
+  add({&w, &g}, 1, true);
+  for (int i = 0; i < 10; i++) add({&x}, 1);
+  made.parts = {made.calls.size()};
+  advanceUpdates(made, isPassing, true);
+  chooseAside(made, isPassing);
+  planRows(made);
+  planWaits(made);
+  const KernelCall& update = made.calls[2];
+  check(update.isAside && countAside(made, 0) == 1, "an update with many calls behind it runs aside");
+  check(update.waitsFor == 1 && made.calls[1].isAwaited, "it waits for the check in front of it");
+  check(made.joins == std::vector<int64_t>{2} && update.isAwaited, "and the end of its part waits for it");
+  stayInLine(made, 0);
+  check(countAside(made, 0) == 0 && made.joins == std::vector<int64_t>{-1}, "a part in one lane waits for nothing");
 }
 
 // Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and
