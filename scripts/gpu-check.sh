@@ -267,6 +267,9 @@ sanitizer() {
     for op in ${sanitized-$(ops)}; do
       item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g " $op\b.* on cuda .*twice with the same bits"
     done
+    # products by groups of warps are bf16's alone
+    item "$tool-convolutions" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/unit/conv2d-bf16.test.ts \
+      -g 'on cuda .*(6 images of 16x12|one image of 13x13|5 columns|128 images of 2x2|64 channels, stride 2)'
   done
 }
 
@@ -288,6 +291,9 @@ bench() {
   for precision in fp32 bf16; do
     item "step-$precision" 200 sh -c "$* step $usual --precision $precision --json > '$out/step-$precision.json'"
   done
+  # what graphs with branches and early starts bring
+  item step-one-lane 200 sh -c "SPIKELOOM_CUDA_LANES=1 $* step $usual --precision bf16 --json > '$out/step-one-lane.json'"
+  item step-late 200 sh -c "SPIKELOOM_CUDA_EARLY=0 $* step $usual --precision bf16 --json > '$out/step-late.json'"
   [ -z "$emulated" ] || return 0
   for precision in fp32 bf16; do
     item "roofline-$precision" 200 "$@" roofline $usual --precision $precision --out "$out/roofline-$precision.json"
@@ -322,7 +328,7 @@ profile() {
 }
 
 # PIECE/ITEM:SECONDS: timings, the most telling first, before and after all that may run beside other work.
-SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-fp32:60 profile/kernels:60 bench/roofline-bf16:90"}
+SOON=${GPU_CHECK_SOON-"bench/step-bf16:60 bench/step-one-lane:60 bench/step-late:60 bench/step-fp32:60 profile/kernels:60 bench/roofline-bf16:90"}
 LATER=${GPU_CHECK_LATER-"bench/peers:200 bench/peers-best:300 profile/heaviest:120 bench/step-resnet19:60 bench/step-resnet34:90
   bench/roofline-fp32:60 bench/curve-bf16:60"}
 

@@ -100,6 +100,13 @@ Probe probe() {
 
 // ---- context, memory, copies
 
+// To measure what they bring: SPIKELOOM_CUDA_LANES=1 leaves everything in one lane, SPIKELOOM_CUDA_EARLY=0 lets kernels begin
+// when the one before is done.
+bool isSet(const char* name, const char* wanted) {
+  const char* value = std::getenv(name);
+  return value && std::strcmp(value, wanted) == 0;
+}
+
 void destroyContext(void* data) {
   Context* context = static_cast<Context*>(data);
   cudaSetDevice(context->device);
@@ -131,7 +138,7 @@ void* createContext(int32_t device, Status* status) {
   if (!check(status, cudaStreamCreateWithFlags(&aside, cudaStreamNonBlocking), "making a stream")) return nullptr;
   Context* context = new Context{device, stream, aside, new HostSide};
   context->hasGroups = properties.major == 9;
-  context->startsEarly = properties.major >= 9;
+  context->startsEarly = properties.major >= 9 && !isSet("SPIKELOOM_CUDA_EARLY", "0");
   if (openTrouble(*context, status)) return context;
   destroyContext(context);
   return nullptr;
@@ -176,12 +183,6 @@ void memory(void* context, size_t* left, size_t* all) {
 }
 
 const char* lostFor(void*) { return lost(); }
-
-// SPIKELOOM_CUDA_LANES=1: to measure what the second one brings.
-bool hasLanes() {
-  const char* lanes = std::getenv("SPIKELOOM_CUDA_LANES");
-  return !lanes || std::strcmp(lanes, "1") != 0;
-}
 
 template <class K>
 K find(const char* op, DType real) {
@@ -235,7 +236,7 @@ extern "C" __attribute__((visibility("default"))) const spikeloom::Backend* spik
   static const spikeloom::Backend kBackend = {
       spikeloom::kAbi, "cuda",  kProbe.score, kProbe.reason.c_str(), kProbe.description.c_str(), createContext, destroyContext,
       allocate,        release, copyIn,       copyOut,               find<spikeloom::Kernel>,     memory,        lostFor,
-      &kCaptures,      &kLateReads, &kClock, kIsWatched,            find<spikeloom::MergedKernel>, hasLanes() ? &kLanes : nullptr,
+      &kCaptures,      &kLateReads, &kClock, kIsWatched,            find<spikeloom::MergedKernel>, isSet("SPIKELOOM_CUDA_LANES", "1") ? nullptr : &kLanes,
   };
   return &kBackend;
 }
