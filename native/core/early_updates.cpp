@@ -88,11 +88,11 @@ void advanceUpdates(Program& program, IsPassing isPassing, bool inRows) {
       const bool isOrdinary = writesPassing(call, isPassing);
       call.isUpdate = !isOrdinary && writes(call, 0);
       call.isCheck = !isOrdinary && !call.isUpdate;
-      const bool moves = call.isUpdate && (!call.merged || inRows);
+      const bool moves = call.isUpdate && (call.merged != nullptr) == inRows;
       order.push_back({&call, i, moves ? places.earliest(call) : i});
       places.add(call, order.back().place);
       if (call.isCheck) places.addCheck(i);
-      if (moves && call.merged) rows.push_back(&order.back());
+      if (moves && inRows) rows.push_back(&order.back());
     }
     gather(rows);
   }

@@ -9,8 +9,8 @@ namespace spikeloom {
 // with its momentum); the others are checks, which decide whether what follows is done at all (needFinite). Every
 // update is moved up to right behind the last call that it has to follow: one that writes what it reads, or touches
 // what it writes, or checks. Calls that touch the same memory keep their order, so the results have the same bits.
-// Parts stay as they are. Updates that the device runs in rows are moved up in rows of some MiB where `inRows`, and
-// else stay. `isPassing` tells memory of the recording by its name.
+// Parts stay as they are. Updates that the device runs in rows stay, too, for they are fastest side by side; but where
+// `inRows` these alone are moved up, in rows of some MiB. `isPassing` tells memory of the recording by its name.
 void advanceUpdates(Program& program, bool (*isPassing)(const void*), bool inRows);
 
 }  // namespace spikeloom
