@@ -104,12 +104,21 @@ void bringForward(Program& program, bool (*isPassing)(const void*)) {
 
 void chooseAside(Program& program, bool (*isPassing)(const void*)) {
   for (size_t part = 0; part < program.parts.size(); part++) {
-    const auto end = program.calls.begin() + static_cast<ptrdiff_t>(program.parts[part]);
-    for (auto call = program.calls.begin() + static_cast<ptrdiff_t>(program.begin(part)); call != end; call++) {
-      if (call->isUpdate && call->merged) call->isAside = end - call > kCallsAside;
-      if (!writesPassingAlone(*call, isPassing)) continue;
-      const auto next = std::find_if(call + 1, end, [&](const KernelCall& other) { return touchesWhatIsWritten(other, *call); });
-      call->isAside = next != end && next - call > kCallsAside;
+    const size_t begin = program.begin(part), end = program.parts[part];
+    for (size_t i = end; i-- > begin;) {
+      KernelCall& call = program.calls[i];
+      const bool isRow = call.isUpdate && call.merged;
+      if (!isRow && !writesPassingAlone(call, isPassing)) continue;
+      size_t between = 0;  // calls of the first lane
+      bool isTouched = isRow;
+      for (size_t next = i + 1; next < end; next++) {
+        const KernelCall& other = program.calls[next];
+        const bool touches = touchesWhatIsWritten(other, call);
+        isTouched = isTouched || touches;
+        if (touches && !(other.isUpdate && other.isAside)) break;
+        between += !other.isAside;
+      }
+      call.isAside = isTouched && between >= kCallsAside;
     }
   }
 }

@@ -5,15 +5,15 @@
 
 namespace spikeloom {
 
-constexpr int64_t kCallsAside = 8;
+constexpr size_t kCallsAside = 8;
 
 // Moves calls that need nothing of their part, and make little, to its begin: what is made of weights alone is then done
 // aside, long before it is needed.
 void bringForward(Program& program, bool (*isPassing)(const void*));
 
-// Marks the calls to run aside: what they write is memory of the recording, and the next call of their part to touch it
-// is more than kCallsAside away; or they are updates in rows, with so many calls behind them. `isPassing` tells memory of
-// the recording by its name.
+// Marks the calls to run aside: updates in rows, and calls that write memory of the recording alone, where kCallsAside
+// calls of the first lane follow before the next one of the part that touches what they write; updates that run aside
+// themselves may. `isPassing` tells memory of the recording by its name.
 void chooseAside(Program& program, bool (*isPassing)(const void*));
 
 // Notes the rows of calls that the device runs as one, since they are of the same kernel and lane, and none writes what

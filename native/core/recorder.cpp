@@ -43,7 +43,7 @@ void Recorder::noteLives() {
       Life& life = blocks_[blockOf(call.tensors[t].data)].life;
       if (life.first < 0) life.first = static_cast<int64_t>(c);
       life.last = static_cast<int64_t>(c);
-      if (call.isAside) life.wish = life.last + kCallsAside;
+      if (call.isAside) life.wish = life.last + static_cast<int64_t>(kCallsAside);
     }
   }
 }

@@ -2,15 +2,17 @@
 // training, every way a step can be run. Pending where there is no such device; SPIKELOOM_CUDA=emulated takes the one
 // that the host plays.
 import { expect } from 'chai';
-import { cudaBackend, device } from '../../lib/core/index.ts';
+import { backward, cudaBackend, device, parameter, recordStep, scope, tensor } from '../../lib/core/index.ts';
 import { loader } from '../../lib/data/loader.ts';
 import { model } from '../../lib/nn/index.ts';
+import { crossEntropy, linear, relu } from '../../lib/ops/index.ts';
 import { adamw, type OptimizerFactory, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import { train } from '../../lib/train/train.ts';
 import { TrainingSteps } from '../../lib/train/training-step.ts';
 import { randomSet } from '../support/image-sets.ts';
+import { noise } from '../support/op-table.ts';
 
 interface Way {
   dtype?: 'f32' | 'f64';
@@ -123,6 +125,46 @@ describe('a network on a CUDA device', function () {
     expect(cuda.stats().captureProblem).to.equal('');
     expect(cuda.stats().capturesRun - before.capturesRun).to.equal(STEPS - 1);
     expect(cuda.stats().callsAside - before.callsAside, 'weight gradients').to.be.above(STEPS - 1);
+  });
+
+  it('updates large weights as soon as their gradients are there, to the bits of a step call by call', async () => {
+    const cuda = device('cuda');
+    /** y = W2 (x + x + ...) with W1 in front; W2 is large enough to be a row of updates by itself. */
+    const steps = async (record: boolean) => {
+      const weights = [noise([512, 3], 1), noise([2050, 512], 2)].map(({ shape, data }, i) => ({
+        name: `w${i}`,
+        tensor: parameter(tensor(Float32Array.from(data), { shape, device: cuda })),
+      }));
+      const optimizer = sgd({ lr: 0.01, momentum: 0.9 })(weights);
+      const x = tensor(Float32Array.of(1, -2, 3, 0.5, 1, -1), { shape: [2, 3], device: cuda });
+      const labels = tensor(Int32Array.of(3, 700), { device: cuda });
+      const body = () => {
+        let hidden = linear(x, weights[0]!.tensor);
+        for (let i = 0; i < 10; i++) hidden = relu(hidden);
+        const loss = crossEntropy(linear(hidden, weights[1]!.tensor), labels);
+        backward(loss);
+        optimizer.step();
+        return loss;
+      };
+      const step = record ? recordStep(cuda, body) : undefined;
+      const found: unknown[] = [];
+      for (let i = 0; i < 4; i++) {
+        optimizer.lr = 0.01 / (i + 1);
+        step?.replay();
+        using once = step ? undefined : scope(body);
+        found.push(await (step?.result ?? once)!.item());
+      }
+      for (const { tensor: w } of weights) found.push(await w.array());
+      step?.dispose();
+      optimizer.dispose();
+      for (const t of [x, labels, ...weights.map((w) => w.tensor)]) t.dispose();
+      return found;
+    };
+    const single = await steps(false);
+    const before = cuda.stats();
+    expect(await steps(true)).to.deep.equal(single);
+    expect(cuda.stats().captureProblem).to.equal('');
+    expect(cuda.stats().callsAside - before.callsAside, 'a gradient and its update, three times').to.equal(6);
   });
 
   it('is trained, evaluated and freed by the trainer, with the accuracy of the CPU in f64', async () => {

@@ -192,38 +192,44 @@ void checkEarlyUpdates() {
   check(written("momentumUpdate") == 0xe3 && written("needFinite") == 0xfe && written("normAffine") == 0xf0, "a signature says what its op writes");
 }
 
-// A gradient, a check and an update in a row, and ten calls of a chain.
+// A gradient, perhaps a check, an update in a row, and ten calls of a chain.
 void checkLanes() {
   float w = 0, g = 0, found = 0, x = 0;
   static const void* passing[] = {&g, &x};
   const auto isPassing = [](const void* data) { return std::find(std::begin(passing), std::end(passing), data) != std::end(passing); };
-  Program made;
-  const auto add = [&](std::vector<void*> touched, uint32_t written, bool isMerged = false) {
-    KernelCall call = callOf(note, 0);
-    call.merged = isMerged ? [](const Call*, size_t) {} : MergedKernel{};
-    call.tensorCount = static_cast<int32_t>(touched.size());
-    for (size_t t = 0; t < touched.size(); t++) {
-      call.tensors[t] = viewOf(DType::f32, {1});
-      call.tensors[t].data = touched[t];
-    }
-    call.written = written;
-    made.calls.push_back(call);
+  const auto program = [&](bool isChecked) {
+    Program made;
+    const auto add = [&](std::vector<void*> touched, uint32_t written, bool isMerged = false) {
+      KernelCall call = callOf(note, 0);
+      call.merged = isMerged ? [](const Call*, size_t) {} : MergedKernel{};
+      call.tensorCount = static_cast<int32_t>(touched.size());
+      for (size_t t = 0; t < touched.size(); t++) {
+        call.tensors[t] = viewOf(DType::f32, {1});
+        call.tensors[t].data = touched[t];
+      }
+      call.written = written;
+      made.calls.push_back(call);
+    };
+    add({&g}, 1);
+    if (isChecked) add({&g, &found}, 2);
+    add({&w, &g}, 1, true);
+    for (int i = 0; i < 10; i++) add({&x}, 1);
+    made.parts = {made.calls.size()};
+    advanceUpdates(made, isPassing, true);
+    chooseAside(made, isPassing);
+    planRows(made);
+    planWaits(made);
+    return made;
   };
-  add({&g}, 1);
-  add({&g, &found}, 2);
-  add({&w, &g}, 1, true);
-  for (int i = 0; i < 10; i++) add({&x}, 1);
-  made.parts = {made.calls.size()};
-  advanceUpdates(made, isPassing, true);
-  chooseAside(made, isPassing);
-  planRows(made);
-  planWaits(made);
-  const KernelCall& update = made.calls[2];
-  check(update.isAside && countAside(made, 0) == 1, "an update with many calls behind it runs aside");
-  check(update.waitsFor == 1 && made.calls[1].isAwaited, "it waits for the check in front of it");
-  check(made.joins == std::vector<int64_t>{2} && update.isAwaited, "and the end of its part waits for it");
-  stayInLine(made, 0);
-  check(countAside(made, 0) == 0 && made.joins == std::vector<int64_t>{-1}, "a part in one lane waits for nothing");
+  const Program alone = program(false);
+  check(alone.calls[0].isAside && alone.calls[1].isAside && countAside(alone, 0) == 2, "an update with many calls behind it runs aside, and so does its gradient");
+  check(alone.calls[1].waitsFor == -1 && alone.joins == std::vector<int64_t>{1}, "what follows in a lane needs no wait, but the end of the part does");
+  Program checked = program(true);
+  check(!checked.calls[0].isAside && checked.calls[2].isAside && countAside(checked, 0) == 1, "a gradient that is checked does not");
+  check(checked.calls[2].waitsFor == 1 && checked.calls[1].isAwaited, "an update waits for the check in front of it");
+  check(checked.joins == std::vector<int64_t>{2} && checked.calls[2].isAwaited, "and the end of its part waits for it");
+  stayInLine(checked, 0);
+  check(countAside(checked, 0) == 0 && checked.joins == std::vector<int64_t>{-1}, "a part in one lane waits for nothing");
 }
 
 // Records w = x + 1; y = w + 1 on fake kernels (one tensor each, written in place), replays it, and looks at memory and
