@@ -144,7 +144,7 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
 }
 
 // The first statement of every kernel. From compute capability 9.0 on a kernel is launched while the last blocks of the
-// one before it still run, which saves the microsecond between them; here it waits until that one is done and what it
+// one before it still run, to save the microsecond between them; here it waits until that one is done and what it
 // wrote can be seen, and allows the same to the next one. Before this nothing is read or written but parameters and
 // shared memory.
 __device__ inline void waitForKernelsBefore() {
