@@ -1,10 +1,10 @@
 // Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose
 // one. The 16 sums are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an
-// addition do the work of 64 products, however many bits are set. Vectors of AVX2 hold the 8 sums of three numbers, out
-// of which 8 words choose. A tile is 4 rows of numbers x 16 P words.
+// addition do the work of 64 products, however many bits are set. Halves of vectors of AVX2 hold the 4 sums of two
+// numbers, out of which 8 words choose. A tile is 4 rows of numbers x 16 P words.
 //
 //   sums[r][w] += sum over groups g of n bits of  tables[g][r][bits n g .. n g + n-1 of words[w]]
-constexpr int kSubsetRows = 4, kSubsetBits = kVectorBytes == 64 ? 4 : 3, kSubsetGroups = (32 + kSubsetBits - 1) / kSubsetBits;  // groups of a word
+constexpr int kSubsetRows = 4, kSubsetBits = kVectorBytes == 64 ? 4 : 2, kSubsetGroups = 32 / kSubsetBits;  // groups of a word
 constexpr int64_t kSubsetSums = 1 << kSubsetBits, kSubsetTable = kSubsetSums * kSubsetRows;  // numbers of a table, of a group's tables
 constexpr int64_t kSubsetWords = kVectorBytes == 64 ? 64 : 16;  // of the largest tile
 
@@ -39,34 +39,29 @@ SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool odd, F
 constexpr int64_t kSubsetNumbers = 32, kSubsetNumberTables = kSubsetGroups;
 
 struct Subset {
-  alignas(32) float numbers[kSubsetNumbers + 1];  // and 0
+  alignas(32) float numbers[kSubsetNumbers];
 };
 
 inline Subset loadSubset(const float* p, int64_t n, bool rounded) {
   Subset x;
   storeFloats(x.numbers, loadRounded(p, n, rounded));
   storeFloats(x.numbers + 16, loadRounded(n > 16 ? p + 16 : p, n - 16, rounded));
-  x.numbers[kSubsetNumbers] = 0;
   return x;
 }
 
-// The tables of 32 numbers, three by three: table i, at to + i * step, has in lane j the sum of those of numbers 3i ..
-// 3i+2 whose bit is set in j.
+// The tables of 32 numbers, two by two: table i, at to + i * step, has in lane j the sum of those of numbers 2i and
+// 2i+1 whose bit is set in j.
 inline void storeSubsetSums(const Subset& x, int64_t tables, float* to, int64_t step) {
-  const __m256i bit = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256 has[3] = {(__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31), (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 30), 31),
-                         (__m256)_mm256_srai_epi32(_mm256_slli_epi32(bit, 29), 31)};
-  const auto those = [&](int64_t i, int n) __attribute__((always_inline)) { return _mm256_and_ps(_mm256_set1_ps(x.numbers[i + n]), has[n]); };
   for (int64_t i = 0; i < tables; i++, to += step) {
-    const __m256 two = _mm256_add_ps(those(3 * i, 0), those(3 * i, 1));
-    _mm256_storeu_ps(to, _mm256_add_ps(two, those(3 * i, 2)));
+    const __m128 two = (__m128)_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x.numbers + 2 * i));  // a, b, 0, 0
+    _mm_storeu_ps(to, _mm_add_ps(_mm_permute_ps(two, 0x12), _mm_permute_ps(two, 0x6a)));              // 0, a, 0, a and 0, 0, b, b
   }
 }
 
 SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool, Floats sum) {
-  const __m256 sums = _mm256_loadu_ps(table), one = _mm256_set1_ps(1.0f);
-  return {_mm256_add_ps(_mm256_permutevar8x32_ps(sums, choice.low), sum.low),
-          _mm256_fmadd_ps(_mm256_permutevar8x32_ps(sums, choice.high), one, sum.high)};
+  const __m256 sums = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(table)), one = _mm256_set1_ps(1.0f);
+  return {_mm256_add_ps(_mm256_permutevar_ps(sums, choice.low), sum.low),
+          _mm256_fmadd_ps(_mm256_permutevar_ps(sums, choice.high), one, sum.high)};
 }
 #endif
 
@@ -114,12 +109,17 @@ struct SubsetTile {
   }
 };
 
-// Calls body.operator()<P>() with the number of 16 words that `words` words fill, at most those of the largest tile.
-template <class F>
+// Calls body.operator()<P>() with the number of 16 words that `words` words fill, at most those of kMost.
+template <int64_t kMost, class F>
 __attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) {
-  if constexpr (kSubsetWords == 16) return body.template operator()<1>();
-  if (words > 48) return body.template operator()<4>();
-  if (words > 32) return body.template operator()<3>();
-  if (words > 16) return body.template operator()<2>();
+  if constexpr (kMost > 48) {
+    if (words > 48) return body.template operator()<4>();
+  }
+  if constexpr (kMost > 32) {
+    if (words > 32) return body.template operator()<3>();
+  }
+  if constexpr (kMost > 16) {
+    if (words > 16) return body.template operator()<2>();
+  }
   return body.template operator()<1>();
 }

@@ -40,6 +40,11 @@
 #include "ops/conv2d/spike_weights.inl"
 #include "ops/conv2d/winograd_weights.inl"
 #endif
+#if SPIKELOOM_LEVEL_NOW == 1
+#include "cpu/short_sums.inl"
+#include "ops/conv2d/short_forward.inl"
+#include "ops/conv2d/short_gradient.inl"
+#endif
 
 // Whether tiles of pixels are multiplied as 16-bit integers where factors are rounded anyway: on AVX2 two such products
 // take the time of one in f32. (avx512 does not, avx512bf16 has files of its own.)
@@ -71,6 +76,9 @@ void conv2d(const Call& call) {
   if constexpr (sizeof(T) == 4) {
     const Product p(g, false);
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
+#if SPIKELOOM_LEVEL_NOW == 1
+    if (isRounded(x, y) && paysShorts(p, x)) return convolveInShorts(call, p, x, results);
+#endif
     if constexpr (kShortTiles) {
       const bool tiles = isRounded(x, y) && paysWinograd(p, 0.6);
       if (tiles && x.dtype == DType::spike) return multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
@@ -323,6 +331,13 @@ void conv2dGradW(const Call& call) {
   const TensorView& gy = call.tensors[0];
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
+#if SPIKELOOM_LEVEL_NOW == 1
+    if (isRounded(gy, call.tensors[1]) && paysTables(g, call.tensors[1], false)) {
+      ShortGradient(call).run();
+      if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
+      return;
+    }
+#endif
     if constexpr (kShortTiles) {
       const bool rounded = isRounded(gy, call.tensors[1]);
       if (rounded && g.O >= kTileRows && paysWinograd(g, paysTables(g, call.tensors[1], true))) {

@@ -1,5 +1,5 @@
 // Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four
-// channels' bits of an image choose one of the sums of four weights (AVX2: three).
+// channels' bits of an image choose one of the sums of four weights (AVX2: two).
 //
 //   y[64 images, pixel, 4 o]  = sum over taps, c/4 of  table[tap][c/4][o][four bits of x[64 images, source(pixel, tap)]]
 //
@@ -12,6 +12,18 @@ constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the secon
 // Whether bits choose out of tables: enough images fill the vectors, more of them beside dot products of pairs.
 bool paysTables(const Product& p, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && p.N >= (dots ? 32 : 16);
+}
+
+// From [32 outputs][64 images] to rows of 32 outputs, `step` apart.
+void turnSums(const float* from, int64_t lanes, float* to, int64_t step) {
+  for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
+    for (int64_t o = 0; o < 32; o += 16) {
+      Words rows[16];
+      for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * kSpikeImages + lane));
+      transpose16(rows);
+      for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
+    }
+  }
 }
 
 struct SpikeForward {
@@ -90,18 +102,6 @@ struct SpikeForward {
     }
   }
 
-  // From [32 outputs][64 images] to rows of 32 outputs, `step` apart.
-  static void turn(const float* from, int64_t lanes, float* to, int64_t step) {
-    for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
-      for (int64_t o = 0; o < 32; o += 16) {
-        Words rows[16];
-        for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * kSpikeImages + lane));
-        transpose16(rows);
-        for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
-      }
-    }
-  }
-
   void run(int64_t window, int64_t column, int thread) const {
     constexpr int64_t kSums = 32 * kSpikeImages, kStep = (kSpikePixels + 1) * 32;  // not a power of two: the first cache takes few of those
     const Job::Area a = job.area(window);
@@ -111,11 +111,11 @@ struct SpikeForward {
     for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kSubsetRows) {
       makeTables(column * 32 + o, tables);
       for (int64_t lane = 0; lane < a.lanes; lane += kSubsetWords) {
-        withVectors(a.lanes - lane, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, lane, reads, tables, sums + o * kSpikeImages + lane); });
+        withVectors<kSubsetWords>(a.lanes - lane, [&]<int P>() { sumTile<P>(a.n0 / kSpikeImages, lane, reads, tables, sums + o * kSpikeImages + lane); });
       }
     }
     float* turned = sums + kSpikePixels * kSums;
-    for (int64_t i = 0; i < reads.pixels(); i++) turn(sums + i * kSums, a.lanes, turned + i * 32, kStep);
+    for (int64_t i = 0; i < reads.pixels(); i++) turnSums(sums + i * kSums, a.lanes, turned + i * 32, kStep);
     Job::Channels channels(job, window, column);
     channels.put(turned, a.lanes, kStep, reads.pixels(), job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
     channels.close();

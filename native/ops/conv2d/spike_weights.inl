@@ -1,5 +1,5 @@
 // The weight gradient of spikes as sums out of tables (cpu/subset_sums.inl): the bits of four images choose one of the
-// sums of their four output gradients (AVX2: of three).
+// sums of their four output gradients (AVX2: of two).
 //
 //   gw[4 o, tap, 64 c] = sum over groups of 32 images, pixels, i/4 of  table[pixel][i/4][o][bits of x[four images, source(pixel, tap), 64 c]]
 //
@@ -111,7 +111,7 @@ struct SpikeGradient {
     v[2] = _mm512_shuffle_ps(b, d, 0x44), v[3] = _mm512_shuffle_ps(b, d, 0xee);
   }
 #else
-  // The same of three images and their 8 sums.
+  // The same of two images and their 4 sums.
   void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
     const int64_t n = lanes(group), step = g.P * g.Q * g.O;
     int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
@@ -126,7 +126,6 @@ struct SpikeGradient {
       for (int64_t r = 0; r < 16; r++) storeFloats(outputs[r].numbers + i, asFloats(images[r]));
     }
     for (int64_t r = 0; r < 16; r++) {
-      outputs[r].numbers[kSubsetNumbers] = 0;
       storeSubsetSums(outputs[r], ceilDivide(n, kSubsetBits), to + r / kSubsetRows * kBlockTables + r % kSubsetRows * kSubsetSums, kSubsetTable);
     }
   }
@@ -176,7 +175,7 @@ struct SpikeGradient {
           for (int64_t c = 0; c < width; c += kSubsetWords) {
             float* sums = mine + (o * taps() + tap) * width + c;
             const float* table = tables + o / kSubsetRows * kBlockTables;
-            withVectors(width - c, [&]<int P>() { addWindow<P>(a, table, tap, c, index == slice, sums); });
+            withVectors<kSubsetWords>(width - c, [&]<int P>() { addWindow<P>(a, table, tap, c, index == slice, sums); });
           }
         }
       }
