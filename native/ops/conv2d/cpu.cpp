@@ -44,11 +44,8 @@
 #include "cpu/short_sums.inl"
 #include "ops/conv2d/short_forward.inl"
 #include "ops/conv2d/short_gradient.inl"
+#include "ops/conv2d/short_products.inl"
 #endif
-
-// Whether tiles of pixels are multiplied as 16-bit integers where factors are rounded anyway: on AVX2 two such products
-// take the time of one in f32. (avx512 does not, avx512bf16 has files of its own.)
-[[maybe_unused]] constexpr bool kShortTiles = kLevel == Level::avx2;
 
 template <class T>
 void denseForward(const Call& call, int thread, const Geometry& g, const Span& s, const Source<T>& source, const Target<T>& target,
@@ -78,12 +75,11 @@ void conv2d(const Call& call) {
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
 #if SPIKELOOM_LEVEL_NOW == 1
     if (isRounded(x, y) && paysShorts(p, x)) return convolveInShorts(call, p, x, results);
-#endif
-    if constexpr (kShortTiles) {
-      const bool tiles = isRounded(x, y) && paysWinograd(p, 0.6);
-      if (tiles && x.dtype == DType::spike) return multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
-      if (tiles && PoolTile::holds(call, x)) return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
+    if (isRounded(x, y) && paysWinograd(p, 0.6)) {
+      if (x.dtype == DType::spike) return multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
+      if (PoolTile::holds(call, x)) return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
     }
+#endif
     if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
     const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
     if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
@@ -187,9 +183,12 @@ void conv2dGradX(const Call& call) {
     const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
     // A gradient that is rounded itself is made of factors as they are.
     const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
-    if constexpr (kShortTiles) {
-      if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) return multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
+#if SPIKELOOM_LEVEL_NOW == 1
+    if (gx.dtype == DType::bf16) {
+      if (paysWinograd(p, 0.75)) return multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
+      if (!isSmall(p) && !paysScatter(g, gy, gx)) return multiply(ShortWay(call, p), call, p, gy, results);
     }
+#endif
     if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels>{p}, call, p, gy, results);
     if (exact && !isSmall(p) && !paysScatter(g, gy, gx)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
@@ -332,20 +331,14 @@ void conv2dGradW(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
 #if SPIKELOOM_LEVEL_NOW == 1
-    if (isRounded(gy, call.tensors[1]) && paysTables(g, call.tensors[1], false)) {
-      ShortGradient(call).run();
+    const bool rounded = isRounded(gy, call.tensors[1]), shorts = rounded && paysTables(g, call.tensors[1], false);
+    if (shorts || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
+      if (shorts) ShortGradient(call).run();
+      else WinogradGradient(call, g).run();
       if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
       return;
     }
 #endif
-    if constexpr (kShortTiles) {
-      const bool rounded = isRounded(gy, call.tensors[1]);
-      if (rounded && g.O >= kTileRows && paysWinograd(g, paysTables(g, call.tensors[1], true))) {
-        WinogradGradient(call, g).run();
-        if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
-        return;
-      }
-    }
     if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
   }
 #endif

@@ -1,12 +1,12 @@
-// Forward pass of spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl), by groups of 64 images at the
+// Forward pass of spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl), by groups of 32 images at the
 // same pixel: three channels' bits of an image choose one of the sums of three weights.
 //
-//   y[64 images, pixel, o]  = sum over taps, c/3 of  table[tap][c/3][o][three bits of x[64 images, source(pixel, tap)]]
+//   y[32 images, pixel, o]  = sum over taps, c/3 of  table[tap][c/3][o][three bits of x[32 images, source(pixel, tap)]]
 //
 // The weights of an output are rounded to steps; a chunk is a kernel row of some channels. All sums are exact, so that
 // equal spikes give equal sums wherever they are.
 //
-// A task is a window of pixels of a group and 32 outputs. It lays out what chooses, and goes through three rows of the
+// A task is a window of pixels of a group and 32 outputs. It lays out what chooses, and goes through four rows of the
 // tables at a time, through their chunks, and through the pixels.
 
 // Whether there are enough images to fill the vectors, and so few chunks that their sum is a float.
@@ -14,6 +14,7 @@ bool paysShorts(const Product& p, const TensorView& x) {
   return x.dtype == DType::spike && p.N >= 16 && p.g.kw <= 64 && p.g.kh * spikeWords(p.sourceC) <= 512;
 }
 
+constexpr int64_t kWindowPixels = 32;  // at most, whose sums stay in the second cache beside what chooses
 constexpr int64_t kManyWindows = 32;  // that are work for many threads, all outputs of one a task
 
 struct ShortForward {
@@ -33,8 +34,8 @@ struct ShortForward {
   int64_t groupsUpTo(int64_t word) const { return least(word * kShortGroups, groups()); }
 
   static Tasks tasks(const Product& p) {
-    const int64_t columns = least(p.targetW, kSpikePixels);
-    return Tasks(p, kSpikePixels / columns, columns, kShortLanes);
+    const int64_t columns = least(p.targetW, kWindowPixels);
+    return Tasks(p, kWindowPixels / columns, columns, kShortLanes);
   }
 
   // Steps of an output's weights in 1, as many as its chunks' sums allow; NaN where a weight is not finite. Rounding adds
@@ -48,7 +49,10 @@ struct ShortForward {
         LargestSum sum;
         for (int64_t j = 0; j < p.g.kw; j++) {
           const float* row = w + (i * p.g.kw + j) * p.sourceC;
-          for (int64_t c = c0; c < least(c0 + chunk, p.sourceC); c += 16) sum.add(loadFloats(row + c, firstLanes(p.sourceC - c)));
+          for (int64_t c = c0; c < least(c0 + chunk, p.sourceC); c += 16) {
+            __builtin_prefetch(row + c + p.taps() * p.sourceC);  // the next output's: rows are read in pieces, which no processor foresees
+            sum.add(halfPart(row + c, p.sourceC - c));
+          }
         }
         const float up = sumLanes(sum.up), down = sumLanes(sum.down);
         if (!(up + down <= std::numeric_limits<float>::max())) return __builtin_nanf("");
@@ -58,9 +62,10 @@ struct ShortForward {
     return perNumber(kShortMost - static_cast<float>(chunk * p.g.kw) / 2 - 1, most);
   }
 
-  // The tables of a column's outputs: [three rows][kernel row][channels of a chunk][kernel column][three channels].
+  // The tables of a column's outputs: [four rows][kernel row][channels of a chunk][kernel column][three channels].
   void makeTables(int64_t column, int16_t* to, float steps[32]) const {
     const int64_t outputs = least(32, p.targetC - column * 32), chunk = chunkWords();
+    int16_t numbers[kShortNumbers] = {};
     for (int64_t o = 0; o < kBlocks * kShortRows; o++) {
       const float* w = as<float>(job.call.tensors[1]) + (column * 32 + o) * p.taps() * p.sourceC;
       const float inverse = o < outputs ? perWeight(column * 32 + o) : 0;
@@ -71,7 +76,6 @@ struct ShortForward {
           for (int64_t tap = i * p.g.kw; tap < (i + 1) * p.g.kw; tap++) {
             for (int64_t k = k0; k < least(k0 + chunk, words()); k++) {
               const int64_t n = groupsUpTo(k + 1) - groupsUpTo(k);
-              int16_t numbers[36] = {};
               if (o < outputs) wholeWeights(w + tap * p.sourceC + k * 32, p.sourceC - k * 32, inverse, numbers);
               storeShortSums(numbers, n, table);
               table += n * kShortTable;
@@ -82,9 +86,9 @@ struct ShortForward {
     }
   }
 
-  static void wholeWeights(const float* w, int64_t n, float inverse, int16_t numbers[36]) {
-    for (int64_t c = 0; c < 32 && c < n; c += 16) {
-      const Words whole = toWords(loadFloats(w + c, firstLanes(n - c)) * allFloats(inverse));
+  static void wholeWeights(const float* w, int64_t n, float inverse, int16_t* numbers) {
+    for (int64_t c = 0; c < 32; c += 16) {
+      const Words whole = toWords(halfPart(w + c, n - c) * allFloats(inverse));
       storeEight(reinterpret_cast<uint32_t*>(numbers + c), packShorts(whole.low, whole.high));
     }
   }
@@ -92,28 +96,34 @@ struct ShortForward {
   float* sharedSteps() const { return reinterpret_cast<float*>(shared + p.columns() * tablesSize()); }
   int64_t sharedSize() const { return p.columns() * (tablesSize() + 32 * 2); }  // 16-bit numbers
 
-  // What chooses for the source pixels of a window: [pixel][three channels][64 images]. `row` has room for the bits of a
-  // row of pixels: an image's lie together, and far from the next one's.
+  // What chooses for the source pixels of a window: [row][channels of a chunk][column][three channels][32 images], so that
+  // a kernel row's lie together. `row` has room for the bits of a row of pixels: an image's lie together, and far from the
+  // next one's.
   void layOut(const Job::Area& a, const Job::Reach& from, uint32_t* row, Choices* to) const {
-    const int64_t step = p.sourceH * p.sourceW * words(), n = (from.w1 - from.w0) * words();
+    const int64_t step = p.sourceH * p.sourceW * words(), wide = from.w1 - from.w0, chunk = chunkWords();
     for (int64_t h = from.h0; h < from.h1; h++) {
       const uint32_t* at = as<uint32_t>(job.source) + ((a.n0 * p.sourceH + h) * p.sourceW + from.w0) * words();
       for (int64_t lane = 0; lane < a.lanes; lane++, at += step) {
-        for (int64_t k = 0; k < n; k++) row[k * kShortLanes + lane] = at[k];
+        for (int64_t k = 0; k < wide * words(); k++) row[k * kShortLanes + lane] = at[k];
       }
-      for (int64_t k = 0; k < n; k++) {
-        const int64_t groups = groupsUpTo(k % words() + 1) - groupsUpTo(k % words());
-        for (int64_t i = 0; i * 16 < a.lanes; i++) storeChoices(loadWords(row + k * kShortLanes + i * 16), groups, to + i);
-        to += groups * kShortVectors;
+      for (int64_t k0 = 0; k0 < words(); k0 += chunk) {
+        for (int64_t w = 0; w < wide; w++) {
+          for (int64_t k = k0; k < least(k0 + chunk, words()); k++) {
+            const int64_t n = groupsUpTo(k + 1) - groupsUpTo(k);
+            const uint32_t* bits = row + (w * words() + k) * kShortLanes;
+            for (int64_t i = 0; i * 16 < a.lanes; i++) storeChoices(loadWords(bits + i * 16), n, to + i);
+            to += n * kShortVectors;
+          }
+        }
       }
     }
   }
 
-  // The window's sums of three rows: [pixel][row][64 images].
+  // The window's sums of four rows: [pixel][row][32 images].
   template <int P>
   __attribute__((noinline)) void sumRows(const Job::Area& a, const Job::Reach& from, const Choices* choices, const int16_t* tables,
                                          Words* sums) const {
-    const int64_t pixelStep = groups() * kShortVectors, chunk = chunkWords();
+    const int64_t chunk = chunkWords(), wide = from.w1 - from.w0;
     for (int64_t i = 0; i < p.g.kh; i++) {
       for (int64_t k = 0; k < words(); k += chunk) {
         const int64_t first = groupsUpTo(k), n = groupsUpTo(k + chunk) - first;
@@ -127,13 +137,13 @@ struct ShortForward {
           for (int64_t u = a.u0; u < a.u1; u++, to += kShortRows * kShortVectors) {
             const int64_t w = u * p.g.sw - p.g.pw, j0 = w < 0 ? -w : 0, j1 = least(p.g.kw, p.sourceW - w);
             if (j0 >= j1) continue;
-            const Choices* at = choices + ((h - from.h0) * (from.w1 - from.w0) + w + j0 - from.w0) * pixelStep + first * kShortVectors;
+            const Choices* at = choices + ((h - from.h0) * wide * groups() + wide * first + (w + j0 - from.w0) * n) * kShortVectors;
             ShortTile<P> tile;
             tile.clear();
-            for (int64_t j = j0; j < j1; j++, at += pixelStep) tile.add(tables + j * n * kShortTable, at, n);
-#pragma GCC unroll 3
-            for (int r = 0; r < kShortRows; r++) {
+            tile.add(tables + j0 * n * kShortTable, at, (j1 - j0) * n);
 #pragma GCC unroll 4
+            for (int r = 0; r < kShortRows; r++) {
+#pragma GCC unroll 2
               for (int v = 0; v < P; v++) {
                 Words& sum = to[r * kShortVectors + v];
                 const Words more = tile.words(r, v);
@@ -147,7 +157,7 @@ struct ShortForward {
     }
   }
 
-  // 32 outputs of a window: sums [pixel][32 outputs][64 images], through `block`, those of three rows.
+  // 32 outputs of a window: sums [pixel][32 outputs][32 images], through `block`, those of four rows.
   void sumColumn(const Job::Area& a, const Job::Reach& from, int64_t column, const Choices* choices, const int16_t* tables, const float* steps,
                  Words* block, float* sums) const {
     const int64_t pixels = (a.t1 - a.t0) * (a.u1 - a.u0), outputs = least(32, p.targetC - column * 32);
@@ -165,29 +175,35 @@ struct ShortForward {
     }
   }
 
-  // A window's columns of 32 outputs from `column` on.
-  void run(int64_t window, int64_t column, int64_t end, int thread) const {
-    constexpr int64_t kStep = (kSpikePixels + 1) * 32;  // not a power of two: the first cache takes few of those
-    const Job::Area a = job.area(window);
-    const Job::Reach from = job.reach(a);
-    const int64_t pixels = (a.t1 - a.t0) * (a.u1 - a.u0), wide = from.w1 - from.w0;
-    const int64_t choicesSize = (from.h1 - from.h0) * wide * groups() * kShortVectors;
-    Choices* choices = scratch<Choices>(job.call, thread, 0, choicesSize + ceilDivide(shared ? 0 : tablesSize(), 16));
-    int16_t* mine = reinterpret_cast<int16_t*>(choices + choicesSize);
-    const int64_t blockSize = std::max(kSpikePixels * kBlockWords, wide * words() * (kShortLanes / 16));
-    float* sums = scratch<float>(job.call, thread, 1, kSpikePixels * kPixelSums + blockSize * 16 + kShortLanes * kStep);
-    Words* block = reinterpret_cast<Words*>(sums + kSpikePixels * kPixelSums);
+  struct Range {
+    int64_t begin, end;
+  };
+
+  // Windows, and of each of them columns of 32 outputs: one column where a task makes its tables.
+  void run(Range windows, Range columns, int thread) const {
+    constexpr int64_t kStep = (kWindowPixels + 1) * 32;  // not a power of two: the first cache takes few of those
+    const int64_t read = p.pixelsRead(job.tasks.rows, job.tasks.columns);
+    Choices* choices = scratch<Choices>(job.call, thread, 0, read * groups() * kShortVectors + (shared ? 0 : ceilDivide(tablesSize(), 16)));
+    int16_t* own = reinterpret_cast<int16_t*>(choices + read * groups() * kShortVectors);
+    float ownSteps[32];
+    if (!shared) makeTables(columns.begin, own, ownSteps);
+    const int64_t blockSize = std::max(kWindowPixels * kBlockWords, read * words() * kShortVectors);
+    float* sums = scratch<float>(job.call, thread, 1, kWindowPixels * kPixelSums + blockSize * 16 + kShortLanes * kStep);
+    Words* block = reinterpret_cast<Words*>(sums + kWindowPixels * kPixelSums);
     float* turned = reinterpret_cast<float*>(block + blockSize);
-    layOut(a, from, reinterpret_cast<uint32_t*>(block), choices);
-    for (; column < end; column++) {
-      float own[32];
-      if (!shared) makeTables(column, mine, own);
-      const int16_t* tables = shared ? shared + column * tablesSize() : mine;
-      sumColumn(a, from, column, choices, tables, shared ? sharedSteps() + column * 32 : own, block, sums);
-      for (int64_t i = 0; i < pixels; i++) turnSums(sums + i * kPixelSums, a.lanes, turned + i * 32, kStep);
-      Job::Channels channels(job, window, column);
-      channels.put(turned, a.lanes, kStep, pixels, job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
-      channels.close();
+    for (int64_t window = windows.begin; window < windows.end; window++) {
+      const Job::Area a = job.area(window);
+      const Job::Reach from = job.reach(a);
+      const int64_t pixels = (a.t1 - a.t0) * (a.u1 - a.u0);
+      layOut(a, from, reinterpret_cast<uint32_t*>(block), choices);
+      for (int64_t column = columns.begin; column < columns.end; column++) {
+        const int16_t* tables = shared ? shared + column * tablesSize() : own;
+        sumColumn(a, from, column, choices, tables, shared ? sharedSteps() + column * 32 : ownSteps, block, sums);
+        for (int64_t i = 0; i < pixels; i++) turnSums(sums + i * kPixelSums, kShortLanes, a.lanes, turned + i * 32, kStep);
+        Job::Channels channels(job, window, column);
+        channels.put(turned, a.lanes, kStep, pixels, job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
+        channels.close();
+      }
     }
   }
 
@@ -209,10 +225,12 @@ void convolveInShorts(const Call& call, const Product& p, const TensorView& sour
       forward.makeTables(column, forward.shared + column * forward.tablesSize(), forward.sharedSteps() + column * 32);
     });
   }
-  const int64_t each = tasks.windows() >= kManyWindows ? p.columns() : 1, perWindow = ceilDivide(p.columns(), each);
-  parallelFor(call, tasks.windows() * perWindow, [&](int64_t task, int thread) {
-    const int64_t column = task % perWindow * each;
-    forward.run(task / perWindow, column, column + each, thread);
+  const int64_t windows = forward.shared ? 1 : tasks.windows();  // of a task
+  const int64_t columns = tasks.windows() >= kManyWindows && forward.shared ? p.columns() : 1;
+  const int64_t perWindow = p.columns() / columns;
+  parallelFor(call, tasks.windows() / windows * perWindow, [&](int64_t task, int thread) {
+    const int64_t window = task / perWindow * windows, column = task % perWindow * columns;
+    forward.run({window, window + windows}, {column, column + columns}, thread);
   });
   if (wantMoments) mergeMoments(job, to.mean, to.var);
 }

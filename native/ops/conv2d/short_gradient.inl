@@ -1,16 +1,16 @@
 // The weight gradient of spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl): the bits of three images
 // choose one of the sums of their three output gradients.
 //
-//   gw[o, tap, 64 c] = sum over chunks  step[chunk][o] * sum over pixels, i/3 of  table[pixel][i/3][o][bits of x[three images, source(pixel, tap), 64 c]]
+//   gw[o, tap, 32 c] = sum over chunks  step[chunk][o] * sum over pixels, i/3 of  table[pixel][i/3][o][bits of x[three images, source(pixel, tap), 32 c]]
 //
 // A chunk is some pixels of a group of 32 images: its output gradients are rounded to steps, its sums are exact and are
 // added up in f32.
 //
 // The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 32
-// outputs and a slice of the windows of up to 16 pixels; it lays out what chooses, makes the tables of a window for all
+// outputs and a slice of the windows of up to 32 pixels; it lays out what chooses, makes the tables of a window for all
 // of its outputs, and adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on
 // the shapes alone.
-constexpr int64_t kShortOutputs = 32, kShortPixels = 16;
+constexpr int64_t kShortOutputs = 32, kShortPixels = 32, kShortTasks = 16;
 
 struct ShortGradient {
   const Call& call;
@@ -24,7 +24,7 @@ struct ShortGradient {
   static constexpr int64_t kBlocks = (kShortOutputs + kShortRows - 1) / kShortRows, kRows = kBlocks * kShortRows;
   static constexpr int64_t kChunkPixels = 6;  // some 200 gradients
   static constexpr int64_t kPixelTables = kShortGroups * kShortTable, kBlockTables = kShortPixels * kPixelTables;
-  static constexpr int64_t kPixelChoices = kShortGroups * kShortVectors;  // of 64 channels
+  static constexpr int64_t kPixelChoices = kShortGroups * kShortVectors;  // of 32 channels
 
   explicit ShortGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
     groups = ceilDivide(g.N, kLanesPerGroup);
@@ -33,7 +33,7 @@ struct ShortGradient {
     chunkColumns = ceilDivide(columns, ceilDivide(columns, kChunkPixels)), chunkRows = std::max<int64_t>(1, kChunkPixels / columns);
     lineTasks = ceilDivide(lines, rows), columnTasks = ceilDivide(g.Q, columns);
     width = ceilDivide(g.C, 16) * 16;
-    slices = least(windows(), ceilDivide(kGradientTasks, outputBlocks()));
+    slices = least(windows(), ceilDivide(kShortTasks, outputBlocks()));
   }
 
   int64_t taps() const { return g.kh * g.kw; }
@@ -136,7 +136,7 @@ struct ShortGradient {
     }
   };
 
-  // The tables of a pixel for 16 outputs, of which there are n; `to`: the pixel's of three rows, [three images][row][8
+  // The tables of a pixel for 16 outputs, of which there are n; `to`: the pixel's of four rows, [three images][row][8
   // sums], and `row` the first of them.
   static void makeTables(const Gradients& from, int64_t pixel, int64_t images, int64_t n, int64_t row, int16_t* to) {
     alignas(32) int16_t numbers[16][48];
@@ -147,12 +147,12 @@ struct ShortGradient {
       for (int64_t r = 0; r < n; r++) storeEight(reinterpret_cast<uint32_t*>(numbers[r] + i), packShorts(whole[r].low, whole[r].high));
     }
     for (int64_t r = 0; r < n; r++, row++) {
-      __builtin_memset(numbers[r] + 32, 0, 8);
+      __builtin_memset(numbers[r] + 32, 0, (kShortNumbers - 32) * sizeof(int16_t));
       storeShortSums(numbers[r], ceilDivide(images, 3), to + row / kShortRows * kBlockTables + row % kShortRows * 8);
     }
   }
 
-  // Of a window: [three rows][pixel][three images][row][8 sums], and [chunk][row] steps.
+  // Of a window: [four rows][pixel][three images][row][8 sums], and [chunk][row] steps.
   void makeTables(const Area& a, int64_t o0, int16_t* tables, float* steps) const {
     const int64_t outputs = least(kShortOutputs, g.O - o0);
     eachChunk(a, [&](const Area& chunk, int64_t number) {
@@ -173,26 +173,24 @@ struct ShortGradient {
     });
   }
 
-  // What chooses for the source pixels of a window: of each of its lines the kernel's rows, [line][kernel row][column][64
-  // channels][three images].
+  // What chooses for the source pixels of a window: of each of its lines the kernel's rows, [line][kernel row][32
+  // channels][column][three images].
   void layOut(const Area& a, Choices* to) const {
     int64_t w0;
-    const int64_t wide = sourceColumns(a, &w0);
+    const int64_t wide = sourceColumns(a, &w0), row = wide * channelBlocks() * kPixelChoices;
     for (int64_t line = a.line0; line < a.line1; line++) {
-      for (int64_t i = 0; i < g.kh; i++, to += wide * channelBlocks() * kPixelChoices) {
+      for (int64_t i = 0; i < g.kh; i++, to += row) {
         const int64_t h = line % g.P * g.sh - g.ph + i;
         if (h < 0 || h >= g.H) continue;
-        const bool isBefore = line > a.line0 && i + g.sh < g.kh && line % g.P > 0;  // the line above has laid it out
-        if (isBefore) {
-          const int64_t lineSize = g.kh * wide * channelBlocks() * kPixelChoices;
-          __builtin_memcpy(to, to - lineSize + g.sh * wide * channelBlocks() * kPixelChoices,
-                           static_cast<size_t>(wide * channelBlocks() * kPixelChoices) * sizeof(Choices));
+        const bool isThere = line > a.line0 && i + g.sh < g.kh && line % g.P > 0;  // as a row of the line above
+        if (isThere) {
+          __builtin_memcpy(to, to - (g.kh - g.sh) * row, static_cast<size_t>(row) * sizeof(Choices));
           continue;
         }
         for (int64_t w = 0; w < wide; w++) {
           const uint32_t* from = place(line / g.P, h, w0 + w);
           for (int64_t c = 0; c < width; c += 16) {
-            Choices* at = to + (w * channelBlocks() + c / kShortLanes) * kPixelChoices + c % kShortLanes / 16;
+            Choices* at = to + (c / kShortLanes * wide + w) * kPixelChoices + c % kShortLanes / 16;
             storeChoices(loadWords(from + c), kShortGroups, at);
           }
         }
@@ -200,31 +198,42 @@ struct ShortGradient {
     }
   }
 
-  // sums[three rows' outputs, tap, 16 P channels] += the chunk's. `choices`: of 64 channels, of the window.
-  template <int P>
-  __attribute__((noinline)) void addChunk(const Area& a, const Area& chunk, const Choices* choices, const int16_t* tables, const float* steps,
-                                          int64_t tap, int64_t row, int64_t left, float* sums) const {
+  // What of a chunk meets a tap: tables, and the choices of the first 32 channels, as they lie behind each other.
+  struct Run {
+    int64_t tables, choices, groups;
+  };
+  int64_t findRuns(const Area& a, const Area& chunk, int64_t tap, Run runs[kChunkPixels]) const {
     const int64_t i = tap / g.kw, j = tap % g.kw - g.pw;
-    int64_t w0, q0 = chunk.q0, q1 = chunk.q1;
-    const int64_t wide = sourceColumns(a, &w0), pixelStep = channelBlocks() * kPixelChoices;
+    int64_t w0, q0 = chunk.q0, q1 = chunk.q1, n = 0;
+    const int64_t wide = sourceColumns(a, &w0);
     while (q0 < q1 && q0 * g.sw + j < 0) q0++;
     while (q0 < q1 && (q1 - 1) * g.sw + j >= g.W) q1--;
-    if (q0 >= q1) return;
+    for (int64_t line = chunk.line0; q0 < q1 && line < chunk.line1; line++) {
+      const int64_t h = line % g.P * g.sh - g.ph + i, threes = ceilDivide(lanes(line / g.P), 3);
+      if (h < 0 || h >= g.H) continue;
+      const bool isRow = g.sw == 1 && threes == kShortGroups;
+      for (int64_t q = q0; q < q1; q = isRow ? q1 : q + 1) {
+        const int64_t pixel = (line - a.line0) * columns + q - a.q0, x = q * g.sw + j - w0;
+        const int64_t choices = ((line - a.line0) * g.kh + i) * channelBlocks() * wide + x;
+        runs[n++] = {pixel * kPixelTables, choices * kPixelChoices, isRow ? threes * (q1 - q) : threes};
+      }
+    }
+    return n;
+  }
+
+  // sums[up to four outputs, 16 P channels] += the runs' sums, in steps.
+  template <int P>
+  __attribute__((noinline)) void addRuns(const Run* runs, int64_t n, const Choices* choices, const int16_t* tables, const float* steps,
+                                         int64_t outputs, float* sums) const {
     ShortTile<P> tile;
     tile.clear();
-    for (int64_t line = chunk.line0; line < chunk.line1; line++) {
-      const int64_t group = line / g.P, h = line % g.P * g.sh - g.ph + i, threes = ceilDivide(lanes(group), 3);
-      if (h < 0 || h >= g.H) continue;
-      const int16_t* table = tables + ((line - a.line0) * columns + q0 - a.q0) * kPixelTables;
-      const Choices* at = choices + (((line - a.line0) * g.kh + i) * wide + q0 * g.sw + j - w0) * pixelStep;
-      for (int64_t q = q0; q < q1; q++, table += kPixelTables, at += g.sw * pixelStep) tile.add(table, at, threes);
-    }
-#pragma GCC unroll 3
-    for (int r = 0; r < kShortRows; r++) {
-      if (r >= left) break;
-      float* to = sums + (row + r) * taps() * width;
-      const Floats step = allFloats(steps[r]);
+    for (const Run* run = runs; run < runs + n; run++) tile.add(tables + run->tables, choices + run->choices, run->groups);
 #pragma GCC unroll 4
+    for (int r = 0; r < kShortRows; r++) {
+      if (r >= outputs) break;
+      float* to = sums + r * taps() * width;
+      const Floats step = allFloats(steps[r]);
+#pragma GCC unroll 2
       for (int v = 0; v < P; v++) storeFloats(to + v * 16, mulAdd16(toFloats(tile.words(r, v)), step, loadFloats(to + v * 16)));
     }
   }
@@ -241,22 +250,22 @@ struct ShortGradient {
       const Area a = window(index);
       makeTables(a, o0, tables, steps);
       layOut(a, choices);
-      for (int64_t row = 0; row < outputs; row += kShortRows) {
-        const int16_t* table = tables + row / kShortRows * kBlockTables;
-        for (int64_t i = 0; i < g.kh; i++) {
-          eachChunk(a, [&](const Area& chunk, int64_t number) {
-            for (int64_t tap = i * g.kw; tap < (i + 1) * g.kw; tap++) {
-              for (int64_t c = 0; c < width; c += kShortLanes) {
-                float* sums = mine + tap * width + c;
-                const Choices* of = choices + c / kShortLanes * kPixelChoices;
-                withVectors<kShortLanes>(width - c, [&]<int P>() {
-                  addChunk<P>(a, chunk, of, table, steps + number * kRows + row, tap, row, outputs - row, sums);
-                });
-              }
+      int64_t w0;
+      const int64_t blockChoices = sourceColumns(a, &w0) * kPixelChoices;
+      eachChunk(a, [&](const Area& chunk, int64_t number) {
+        for (int64_t tap = 0; tap < taps(); tap++) {
+          Run runs[kChunkPixels];
+          const int64_t n = findRuns(a, chunk, tap, runs);
+          for (int64_t row = 0; n > 0 && row < outputs; row += kShortRows) {
+            for (int64_t c = 0; c < width; c += kShortLanes) {
+              withVectors<kShortLanes>(width - c, [&]<int P>() {
+                addRuns<P>(runs, n, choices + c / kShortLanes * blockChoices, tables + row / kShortRows * kBlockTables,
+                           steps + number * kRows + row, outputs - row, mine + (row * taps() + tap) * width + c);
+              });
             }
-          });
+          }
         }
-      }
+      });
     }
   }
 

@@ -14,12 +14,12 @@ bool paysTables(const Product& p, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && p.N >= (dots ? 32 : 16);
 }
 
-// From [32 outputs][64 images] to rows of 32 outputs, `step` apart.
-void turnSums(const float* from, int64_t lanes, float* to, int64_t step) {
+// From [32 outputs][images], `fromStep` apart, to rows of 32 outputs, `step` apart.
+void turnSums(const float* from, int64_t fromStep, int64_t lanes, float* to, int64_t step) {
   for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
     for (int64_t o = 0; o < 32; o += 16) {
       Words rows[16];
-      for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * kSpikeImages + lane));
+      for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * fromStep + lane));
       transpose16(rows);
       for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
     }
@@ -115,7 +115,7 @@ struct SpikeForward {
       }
     }
     float* turned = sums + kSpikePixels * kSums;
-    for (int64_t i = 0; i < reads.pixels(); i++) turnSums(sums + i * kSums, a.lanes, turned + i * 32, kStep);
+    for (int64_t i = 0; i < reads.pixels(); i++) turnSums(sums + i * kSums, kSpikeImages, a.lanes, turned + i * 32, kStep);
     Job::Channels channels(job, window, column);
     channels.put(turned, a.lanes, kStep, reads.pixels(), job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
     channels.close();

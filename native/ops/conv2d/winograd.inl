@@ -115,7 +115,6 @@ struct RoundedTile : FloatTile {
     return 1 / perNumber(kSourceSteps / (RealPoints::kSourceGrowth * RealPoints::kSourceGrowth), number);
   }
 
- private:
   // Magnitudes of floats are in order as integers; NaN is the largest.
   static Words largestOf(const float* p, int64_t n, Words most) {
     for (int64_t i = 0; i < n; i += 16) most = largest(most, asWords(loadFloats(p + i, firstLanes(n - i))) & allWords(0x7fffffff));
