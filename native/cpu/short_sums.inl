@@ -5,7 +5,7 @@
 //   sums[r][w] += sum over groups g of 3 bits of  tables[g][r][bits 3g .. 3g+2 of words[w]]
 //
 // Numbers are whole steps. A chunk of terms is summed in 16 bits: steps are so long that no sum of some of its numbers
-// is larger. A number of 32 bits takes two parts, each in steps of its own: the second what the first leaves over.
+// is larger.
 constexpr int kShortRows = 4, kShortGroups = 11;  // groups of a word
 constexpr int64_t kShortLanes = 32;               // words side by side, of which a tile takes 16 P
 constexpr int64_t kShortVectors = kShortLanes / 16, kShortTable = kShortRows * 8;  // numbers of a group's tables

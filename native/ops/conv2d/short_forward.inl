@@ -6,8 +6,9 @@
 // The weights of an output are rounded to steps; a chunk is a kernel row of some channels. All sums are exact, so that
 // equal spikes give equal sums wherever they are.
 //
-// A task is a window of pixels of a group and 32 outputs. It lays out what chooses, and goes through four rows of the
-// tables at a time, through their chunks, and through the pixels.
+// A task is a window of pixels of a group and some columns of 32 outputs. It lays out what chooses, and goes through four
+// rows of the tables at a time, through their chunks, and through the pixels. Tables are made once a call; of few windows
+// (small pictures of many channels) a task is a column of all of them, and makes its tables itself.
 
 // Whether there are enough images to fill the vectors, and so few chunks that their sum is a float.
 bool paysShorts(const Product& p, const TensorView& x) {
@@ -15,20 +16,17 @@ bool paysShorts(const Product& p, const TensorView& x) {
 }
 
 constexpr int64_t kWindowPixels = 32;  // at most, whose sums stay in the second cache beside what chooses
-constexpr int64_t kManyWindows = 32;  // that are work for many threads, all outputs of one a task
+constexpr int64_t kManyWindows = 32;   // are work for many threads, all outputs of one a task
 
 struct ShortForward {
   const Job& job;
   const Product& p;
   int16_t* shared;  // tables of all outputs and behind them their steps, or null
 
-  static constexpr int64_t kBlocks = (32 + kShortRows - 1) / kShortRows;  // of 32 outputs
-  static constexpr int64_t kMostShared = 1 << 19;  // numbers of tables that are made once for all windows
-
   int64_t words() const { return spikeWords(p.sourceC); }
   int64_t groups() const { return p.sourceC / 32 * kShortGroups + ceilDivide(p.sourceC % 32, 3); }  // of a pixel
   int64_t blockTables() const { return p.taps() * groups() * kShortTable; }
-  int64_t tablesSize() const { return kBlocks * blockTables(); }
+  int64_t tablesSize() const { return 32 / kShortRows * blockTables(); }
   // Words of channels in a chunk: with a kernel row's columns some 200 weights.
   int64_t chunkWords() const { return std::max<int64_t>(1, 6 / p.g.kw); }
   int64_t groupsUpTo(int64_t word) const { return least(word * kShortGroups, groups()); }
@@ -66,17 +64,17 @@ struct ShortForward {
   void makeTables(int64_t column, int16_t* to, float steps[32]) const {
     const int64_t outputs = least(32, p.targetC - column * 32), chunk = chunkWords();
     int16_t numbers[kShortNumbers] = {};
-    for (int64_t o = 0; o < kBlocks * kShortRows; o++) {
+    for (int64_t o = 0; o < outputs; o++) {
       const float* w = as<float>(job.call.tensors[1]) + (column * 32 + o) * p.taps() * p.sourceC;
-      const float inverse = o < outputs ? perWeight(column * 32 + o) : 0;
-      if (o < outputs) steps[o] = 1 / inverse;
+      const float inverse = perWeight(column * 32 + o);
+      steps[o] = 1 / inverse;
       int16_t* table = to + o / kShortRows * blockTables() + o % kShortRows * 8;
       for (int64_t i = 0; i < p.g.kh; i++) {
         for (int64_t k0 = 0; k0 < words(); k0 += chunk) {
           for (int64_t tap = i * p.g.kw; tap < (i + 1) * p.g.kw; tap++) {
             for (int64_t k = k0; k < least(k0 + chunk, words()); k++) {
               const int64_t n = groupsUpTo(k + 1) - groupsUpTo(k);
-              if (o < outputs) wholeWeights(w + tap * p.sourceC + k * 32, p.sourceC - k * 32, inverse, numbers);
+              wholeWeights(w + tap * p.sourceC + k * 32, p.sourceC - k * 32, inverse, numbers);
               storeShortSums(numbers, n, table);
               table += n * kShortTable;
             }
@@ -219,7 +217,7 @@ void convolveInShorts(const Call& call, const Product& p, const TensorView& sour
   float* parts = wantMoments ? scratch<float>(call, 0, 2, tasks.windows() * 3 * p.targetC) : nullptr;
   const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
   ShortForward forward{job, p, nullptr};
-  if (tasks.windows() > 1 && forward.sharedSize() <= ShortForward::kMostShared) {
+  if (!tasks.areFew() || p.columns() < kManyColumns) {
     forward.shared = scratch<int16_t>(call, 0, 3, forward.sharedSize());
     parallelFor(call, p.columns(), [&](int64_t column, int) {
       forward.makeTables(column, forward.shared + column * forward.tablesSize(), forward.sharedSteps() + column * 32);

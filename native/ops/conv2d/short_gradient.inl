@@ -3,7 +3,7 @@
 //
 //   gw[o, tap, 32 c] = sum over chunks  step[chunk][o] * sum over pixels, i/3 of  table[pixel][i/3][o][bits of x[three images, source(pixel, tap), 32 c]]
 //
-// A chunk is some pixels of a group of 32 images: its output gradients are rounded to steps, its sums are exact and are
+// A chunk is some pixels of 32 images: its output gradients are rounded to steps, its sums are exact and are
 // added up in f32.
 //
 // The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 32
@@ -16,12 +16,11 @@ struct ShortGradient {
   const Call& call;
   Geometry g;
   int64_t groups, lines, rows, columns, lineTasks, columnTasks;  // windows: rows x columns pixels; a line is a row of a group's pictures
-  int64_t chunkRows, chunkColumns;
+  int64_t chunkShortOutputs, chunkColumns;
   int64_t width, slices;  // width: channels, whole vectors
   uint32_t* bits = nullptr;
   float* parts = nullptr;  // [slice][O][tap][width]; gw itself where that is the same
 
-  static constexpr int64_t kBlocks = (kShortOutputs + kShortRows - 1) / kShortRows, kRows = kBlocks * kShortRows;
   static constexpr int64_t kChunkPixels = 6;  // some 200 gradients
   static constexpr int64_t kPixelTables = kShortGroups * kShortTable, kBlockTables = kShortPixels * kPixelTables;
   static constexpr int64_t kPixelChoices = kShortGroups * kShortVectors;  // of 32 channels
@@ -30,7 +29,7 @@ struct ShortGradient {
     groups = ceilDivide(g.N, kLanesPerGroup);
     lines = groups * g.P;
     columns = least(g.Q, kShortPixels), rows = kShortPixels / columns;
-    chunkColumns = ceilDivide(columns, ceilDivide(columns, kChunkPixels)), chunkRows = std::max<int64_t>(1, kChunkPixels / columns);
+    chunkColumns = ceilDivide(columns, ceilDivide(columns, kChunkPixels)), chunkShortOutputs = std::max<int64_t>(1, kChunkPixels / columns);
     lineTasks = ceilDivide(lines, rows), columnTasks = ceilDivide(g.Q, columns);
     width = ceilDivide(g.C, 16) * 16;
     slices = least(windows(), ceilDivide(kShortTasks, outputBlocks()));
@@ -71,9 +70,9 @@ struct ShortGradient {
   template <class B>
   __attribute__((always_inline)) void eachChunk(const Area& a, B&& body) const {
     int64_t number = 0;
-    for (int64_t line = a.line0; line < a.line1; line += chunkRows) {
+    for (int64_t line = a.line0; line < a.line1; line += chunkShortOutputs) {
       for (int64_t q = a.q0; q < a.q1; q += chunkColumns) {
-        body(Area{line, least(line + chunkRows, a.line1), q, least(q + chunkColumns, a.q1)}, number++);
+        body(Area{line, least(line + chunkShortOutputs, a.line1), q, least(q + chunkColumns, a.q1)}, number++);
       }
     }
   }
@@ -118,7 +117,7 @@ struct ShortGradient {
             storeFloats(numbers[pixel][i], x);
             sum.add(x);
           }
-          __builtin_memset(numbers[pixel][n], 0, static_cast<size_t>(kLanesPerGroup - n) * sizeof numbers[0][0]);
+          for (int64_t i = n; i < kLanesPerGroup; i++) storeFloats(numbers[pixel][i], allFloats(0));
         }
       }
       setSteps(sum, static_cast<float>(count) / 2);
@@ -161,7 +160,7 @@ struct ShortGradient {
         const Gradients gradients(*this, chunk, o0 + o);
         alignas(32) float inverse[16];
         storeFloats(inverse, gradients.inverse);
-        for (int64_t r = 0; r < n; r++) steps[number * kRows + o + r] = 1 / inverse[r];
+        for (int64_t r = 0; r < n; r++) steps[number * kShortOutputs + o + r] = 1 / inverse[r];
         int64_t pixel = 0;
         for (int64_t line = chunk.line0; line < chunk.line1; line++) {
           for (int64_t q = chunk.q0; q < chunk.q1; q++) {
@@ -243,9 +242,9 @@ struct ShortGradient {
     float* mine = parts + slice * sumsSize() + o0 * taps() * width;
     __builtin_memset(mine, 0, static_cast<size_t>(outputs * taps() * width) * sizeof(float));
     const int64_t most = rows * g.kh * least(g.W, (columns - 1) * g.sw + g.kw);  // source pixels
-    int16_t* tables = scratch<int16_t>(call, thread, 0, kBlocks * kBlockTables);
+    int16_t* tables = scratch<int16_t>(call, thread, 0, kShortOutputs / kShortRows * kBlockTables);
     Choices* choices = scratch<Choices>(call, thread, 1, most * channelBlocks() * kPixelChoices);
-    alignas(32) float steps[kChunks * kRows];
+    alignas(32) float steps[kChunks * kShortOutputs];
     for (int64_t index = slice; index < windows(); index += slices) {
       const Area a = window(index);
       makeTables(a, o0, tables, steps);
@@ -260,7 +259,7 @@ struct ShortGradient {
             for (int64_t c = 0; c < width; c += kShortLanes) {
               withVectors<kShortLanes>(width - c, [&]<int P>() {
                 addRuns<P>(runs, n, choices + c / kShortLanes * blockChoices, tables + row / kShortRows * kBlockTables,
-                           steps + number * kRows + row, outputs - row, mine + (row * taps() + tap) * width + c);
+                           steps + number * kShortOutputs + row, outputs - row, mine + (row * taps() + tap) * width + c);
               });
             }
           }
