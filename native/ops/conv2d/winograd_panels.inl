@@ -198,6 +198,7 @@ struct CountPanels {
   void packBlock(const float* w, int64_t o, int64_t outputs, const float inverse[16], int64_t k, int64_t column, int64_t half) const {
     Words rows[kTilePositions][16] = {};
     for (int64_t r = 0; r < outputs; r++) {
+      if (inverse[r] == 0) continue;  // a weight is not finite: 0 of infinite steps
       const Vec<float> scale = splat(inverse[r]);
       IntVec u[kParts][kTilePositions];
       for (int part = 0; part < kParts; part++) transform(w + (o + r) * 9 * p.g.C, k * 2 + part * kLanes<float>, scale, u[part]);
