@@ -9,7 +9,6 @@
 constexpr int kShortRows = 4, kShortGroups = 11;  // groups of a word
 constexpr int64_t kShortLanes = 32;               // words side by side, of which a tile takes 16 P
 constexpr int64_t kShortVectors = kShortLanes / 16, kShortTable = kShortRows * 8;  // numbers of a group's tables
-constexpr float kShortMost = 32767;
 
 // What chooses: of each of 16 words the places of two bytes.
 using Choices = __m256i;
@@ -77,18 +76,5 @@ struct ShortTile {
   // 16 sums as words.
   __attribute__((always_inline)) Words words(int r, int i) const {
     return {_mm256_cvtepi16_epi32(_mm256_castsi256_si128(rows[r][i])), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(rows[r][i], 1))};
-  }
-};
-
-inline float sumLanes(Floats x) { return sumLanes<float>((Vec<float>)_mm256_add_ps(x.low, x.high)); }
-
-// The largest sum of some of the numbers that it was given, in either direction.
-struct LargestSum {
-  Floats up{}, down{};  // NaN of NaN: the second operand is what a comparison with one gives
-
-  __attribute__((always_inline)) void add(Floats x) {
-    const __m256 zero = _mm256_setzero_ps();
-    up = up + Floats{_mm256_max_ps(zero, x.low), _mm256_max_ps(zero, x.high)};
-    down = down - Floats{_mm256_min_ps(zero, x.low), _mm256_min_ps(zero, x.high)};
   }
 };

@@ -1,14 +1,12 @@
-// Products with bits as sums out of tables: four numbers have 16 sums of some of them, and four bits of a word choose
-// one. The 16 sums are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an
-// addition do the work of 64 products, however many bits are set. Halves of vectors of AVX2 hold the 4 sums of two
-// numbers, out of which 8 words choose. A tile is 4 rows of numbers x 16 P words.
+// Products with bits as sums out of tables (AVX-512): four numbers have 16 sums of some of them, and four bits of a word
+// choose one. The 16 sums are the lanes of a vector, out of which 16 words choose at once, so that a permutation and an
+// addition do the work of 64 products, however many bits are set. A tile is 4 rows of numbers x 16 P words.
 //
-//   sums[r][w] += sum over groups g of n bits of  tables[g][r][bits n g .. n g + n-1 of words[w]]
-constexpr int kSubsetRows = 4, kSubsetBits = kVectorBytes == 64 ? 4 : 2, kSubsetGroups = 32 / kSubsetBits;  // groups of a word
+//   sums[r][w] += sum over groups g of 4 bits of  tables[g][r][bits 4g .. 4g+3 of words[w]]
+constexpr int kSubsetRows = 4, kSubsetBits = 4, kSubsetGroups = 32 / kSubsetBits;                // groups of a word
 constexpr int64_t kSubsetSums = 1 << kSubsetBits, kSubsetTable = kSubsetSums * kSubsetRows;  // numbers of a table, of a group's tables
-constexpr int64_t kSubsetWords = kVectorBytes == 64 ? 64 : 16;  // of the largest tile
+constexpr int64_t kSubsetWords = 64;                                                         // of the largest tile
 
-#if SPIKELOOM_LEVEL_NOW >= 2
 constexpr int64_t kSubsetNumbers = 16, kSubsetNumberTables = 4;  // whose tables are made at a time
 
 SPIKELOOM_SIXTEEN Floats loadSubset(const float* p, int64_t n, bool rounded) { return loadRounded(p, n, rounded); }
@@ -35,35 +33,6 @@ SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool odd, F
   const __m512 chosen = _mm512_permutexvar_ps(choice, _mm512_loadu_ps(table));
   return odd ? _mm512_fmadd_ps(chosen, _mm512_set1_ps(1.0f), sum) : _mm512_add_ps(chosen, sum);
 }
-#else
-constexpr int64_t kSubsetNumbers = 32, kSubsetNumberTables = kSubsetGroups;
-
-struct Subset {
-  alignas(32) float numbers[kSubsetNumbers];
-};
-
-inline Subset loadSubset(const float* p, int64_t n, bool rounded) {
-  Subset x;
-  storeFloats(x.numbers, loadRounded(p, n, rounded));
-  storeFloats(x.numbers + 16, loadRounded(n > 16 ? p + 16 : p, n - 16, rounded));
-  return x;
-}
-
-// The tables of 32 numbers, two by two: table i, at to + i * step, has in lane j the sum of those of numbers 2i and
-// 2i+1 whose bit is set in j.
-inline void storeSubsetSums(const Subset& x, int64_t tables, float* to, int64_t step) {
-  for (int64_t i = 0; i < tables; i++, to += step) {
-    const __m128 two = (__m128)_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x.numbers + 2 * i));  // a, b, 0, 0
-    _mm_storeu_ps(to, _mm_add_ps(_mm_permute_ps(two, 0x12), _mm_permute_ps(two, 0x6a)));              // 0, a, 0, a and 0, 0, b, b
-  }
-}
-
-SPIKELOOM_SIXTEEN Floats addChosen(const float* table, Words choice, bool, Floats sum) {
-  const __m256 sums = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(table)), one = _mm256_set1_ps(1.0f);
-  return {_mm256_add_ps(_mm256_permutevar_ps(sums, choice.low), sum.low),
-          _mm256_fmadd_ps(_mm256_permutevar_ps(sums, choice.high), one, sum.high)};
-}
-#endif
 
 template <int P>
 struct SubsetTile {
@@ -108,18 +77,3 @@ struct SubsetTile {
     }
   }
 };
-
-// Calls body.operator()<P>() with the number of 16 words that `words` words fill, at most those of kMost.
-template <int64_t kMost, class F>
-__attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) {
-  if constexpr (kMost > 48) {
-    if (words > 48) return body.template operator()<4>();
-  }
-  if constexpr (kMost > 32) {
-    if (words > 32) return body.template operator()<3>();
-  }
-  if constexpr (kMost > 16) {
-    if (words > 16) return body.template operator()<2>();
-  }
-  return body.template operator()<1>();
-}

@@ -68,3 +68,30 @@ inline void transpose16(Words r[16]) {
   for (int i = 0; i < 8; i++) std::swap(r[i].high, r[8 + i].low);
 }
 #endif
+
+// From [32 outputs][images], `fromStep` apart, to rows of 32 outputs, `step` apart.
+inline void turnSums(const float* from, int64_t fromStep, int64_t lanes, float* to, int64_t step) {
+  for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
+    for (int64_t o = 0; o < 32; o += 16) {
+      Words rows[16];
+      for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * fromStep + lane));
+      transpose16(rows);
+      for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
+    }
+  }
+}
+
+// Calls body.operator()<P>() with the number of 16 words that `words` words fill, at most those of kMost.
+template <int64_t kMost, class F>
+__attribute__((always_inline)) inline void withVectors(int64_t words, F&& body) {
+  if constexpr (kMost > 48) {
+    if (words > 48) return body.template operator()<4>();
+  }
+  if constexpr (kMost > 32) {
+    if (words > 32) return body.template operator()<3>();
+  }
+  if constexpr (kMost > 16) {
+    if (words > 16) return body.template operator()<2>();
+  }
+  return body.template operator()<1>();
+}

@@ -8,12 +8,13 @@
 // A unit of work copies what it reads into padded scratch (spikes are expanded to 0 and 1 there); cpu/row_product.inl
 // multiplies lists of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With
 // stride s the gradient takes the pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a
-// pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl) or, with AVX2 and AVX-512, chosen
-// out of tables of sums (spike_forward.inl, spike_weights.inl). There, dense products of enough images in f32 go by
-// groups of images (word_products.inl), data gradients of 3x3 kernels by tiles of pixels (winograd.inl). On AVX2 factors
-// that are rounded anyway become 16-bit integers: spikes choose out of tables of those (short_forward.inl,
-// short_gradient.inl), the rest is multiplied in tiles of pixels (winograd_weights.inl) or by groups of images
-// (short_products.inl). Data gradients of few channels are added up pixel by pixel of gy (scatter_gradient.inl).
+// pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl; on AVX2 by lists, list_forward.inl and
+// list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With either,
+// dense products of enough images in f32 go by groups of images (word_products.inl), data gradients of 3x3 kernels by
+// tiles of pixels (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit integers: lists add those, many
+// spikes choose out of tables of them (short_forward.inl, short_gradient.inl), the rest is multiplied in tiles of pixels
+// (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients of few channels are added up pixel
+// by pixel of gy (scatter_gradient.inl).
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/conv2d/conv2d.h"
@@ -28,7 +29,6 @@
 #include "ops/conv2d/scatter_gradient.inl"
 #if SPIKELOOM_LEVEL_NOW >= 1
 #include "cpu/word_rows.inl"
-#include "cpu/subset_sums.inl"
 #include "cpu/words.inl"
 #include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
@@ -37,14 +37,23 @@
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
-#include "ops/conv2d/spike_forward.inl"
-#include "ops/conv2d/spike_weights.inl"
+#include "ops/conv2d/gradient_slices.inl"
 #include "ops/conv2d/winograd_weights.inl"
 #endif
+#if SPIKELOOM_LEVEL_NOW >= 2
+#include "cpu/subset_sums.inl"
+#include "ops/conv2d/spike_forward.inl"
+#include "ops/conv2d/spike_weights.inl"
+#endif
 #if SPIKELOOM_LEVEL_NOW == 1
+#include "cpu/short_steps.inl"
 #include "cpu/short_sums.inl"
+#include "cpu/spike_lists.inl"
+#include "ops/conv2d/short_weights.inl"
 #include "ops/conv2d/short_forward.inl"
 #include "ops/conv2d/short_gradient.inl"
+#include "ops/conv2d/list_forward.inl"
+#include "ops/conv2d/list_gradient.inl"
 #include "ops/conv2d/short_products.inl"
 #endif
 
@@ -75,13 +84,17 @@ void conv2d(const Call& call) {
     const Product p(g, false);
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
 #if SPIKELOOM_LEVEL_NOW == 1
-    if (isRounded(x, y) && paysShorts(p, x)) return convolveInShorts(call, p, x, results);
-    if (isRounded(x, y) && paysWinograd(p, 0.6)) {
-      if (x.dtype == DType::spike) return multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
-      if (PoolTile::holds(call, x)) return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
+    if (x.dtype == DType::spike) {
+      if (!isRounded(x, y) || !fitsShorts(p)) return convolveLists<float>(call, p, isRounded(x, y), x, results);
+      if (paysShorts(p) && !isSparse(call, x, kListForward)) return convolveInShorts(call, p, x, results);
+      return convolveLists<int16_t>(call, p, false, x, results);
     }
-#endif
+    if (isRounded(x, y) && paysWinograd(p, 0.6) && PoolTile::holds(call, x)) {
+      return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
+    }
+#else
     if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
+#endif
     const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
     if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
   }
@@ -332,15 +345,19 @@ void conv2dGradW(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
 #if SPIKELOOM_LEVEL_NOW == 1
-    const bool rounded = isRounded(gy, call.tensors[1]), shorts = rounded && paysTables(g, call.tensors[1], false);
-    if (shorts || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
-      if (shorts) ShortGradient(call).run();
-      else WinogradGradient(call, g).run();
+    const TensorView& x = call.tensors[1];
+    const bool rounded = isRounded(gy, x), spikes = x.dtype == DType::spike;
+    if (spikes || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
+      if (!spikes) WinogradGradient(call, g).run();
+      else if (!rounded) ListGradient<float>(call).run();
+      else if (paysShorts(g) && !isSparse(call, x, kListGradient)) ShortGradient(call).run();
+      else ListGradient<int16_t>(call).run();
       if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
       return;
     }
-#endif
+#else
     if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
+#endif
   }
 #endif
   T* gw = as<T>(call.tensors[2]);

@@ -1,4 +1,4 @@
-// Forward pass of spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl), by groups of 32 images at the
+// Forward pass of many spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl), by groups of 32 images at the
 // same pixel: three channels' bits of an image choose one of the sums of three weights.
 //
 //   y[32 images, pixel, o]  = sum over taps, c/3 of  table[tap][c/3][o][three bits of x[32 images, source(pixel, tap)]]
@@ -10,10 +10,8 @@
 // rows of the tables at a time, through their chunks, and through the pixels. Tables are made once a call; of few windows
 // (small pictures of many channels) a task is a column of all of them, and makes its tables itself.
 
-// Whether there are enough images to fill the vectors, and so few chunks that their sum is a float.
-bool paysShorts(const Product& p, const TensorView& x) {
-  return x.dtype == DType::spike && p.N >= 16 && p.g.kw <= 64 && p.g.kh * spikeWords(p.sourceC) <= 512;
-}
+// Whether there are enough images to fill the vectors.
+bool paysShorts(const Product& p) { return p.N >= 16; }
 
 constexpr int64_t kWindowPixels = 32;  // at most, whose sums stay in the second cache beside what chooses
 constexpr int64_t kManyWindows = 32;   // are work for many threads, all outputs of one a task
@@ -27,37 +25,12 @@ struct ShortForward {
   int64_t groups() const { return p.sourceC / 32 * kShortGroups + ceilDivide(p.sourceC % 32, 3); }  // of a pixel
   int64_t blockTables() const { return p.taps() * groups() * kShortTable; }
   int64_t tablesSize() const { return 32 / kShortRows * blockTables(); }
-  // Words of channels in a chunk: with a kernel row's columns some 200 weights.
-  int64_t chunkWords() const { return std::max<int64_t>(1, 6 / p.g.kw); }
+  int64_t chunkWords() const { return shortChunkWords(p); }
   int64_t groupsUpTo(int64_t word) const { return least(word * kShortGroups, groups()); }
 
   static Tasks tasks(const Product& p) {
     const int64_t columns = least(p.targetW, kWindowPixels);
     return Tasks(p, kWindowPixels / columns, columns, kShortLanes);
-  }
-
-  // Steps of an output's weights in 1, as many as its chunks' sums allow; NaN where a weight is not finite. Rounding adds
-  // up to half a step a weight.
-  float perWeight(int64_t o) const {
-    const float* w = as<float>(job.call.tensors[1]) + o * p.taps() * p.sourceC;
-    const int64_t chunk = chunkWords() * 32;
-    float most = 0;
-    for (int64_t i = 0; i < p.g.kh; i++) {
-      for (int64_t c0 = 0; c0 < p.sourceC; c0 += chunk) {
-        LargestSum sum;
-        for (int64_t j = 0; j < p.g.kw; j++) {
-          const float* row = w + (i * p.g.kw + j) * p.sourceC;
-          for (int64_t c = c0; c < least(c0 + chunk, p.sourceC); c += 16) {
-            __builtin_prefetch(row + c + p.taps() * p.sourceC);  // the next output's: rows are read in pieces, which no processor foresees
-            sum.add(halfPart(row + c, p.sourceC - c));
-          }
-        }
-        const float up = sumLanes(sum.up), down = sumLanes(sum.down);
-        if (!(up + down <= std::numeric_limits<float>::max())) return __builtin_nanf("");
-        most = std::max(most, std::max(up, down));
-      }
-    }
-    return perNumber(kShortMost - static_cast<float>(chunk * p.g.kw) / 2 - 1, most);
   }
 
   // The tables of a column's outputs: [four rows][kernel row][channels of a chunk][kernel column][three channels].
@@ -66,7 +39,7 @@ struct ShortForward {
     int16_t numbers[kShortNumbers] = {};
     for (int64_t o = 0; o < outputs; o++) {
       const float* w = as<float>(job.call.tensors[1]) + (column * 32 + o) * p.taps() * p.sourceC;
-      const float inverse = perWeight(column * 32 + o);
+      const float inverse = stepsOfWeights(p, w, chunkWords() * 32);
       steps[o] = 1 / inverse;
       int16_t* table = to + o / kShortRows * blockTables() + o % kShortRows * 8;
       for (int64_t i = 0; i < p.g.kh; i++) {

@@ -1,4 +1,4 @@
-// The weight gradient of spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl): the bits of three images
+// The weight gradient of many spikes as sums of 16-bit integers out of tables (cpu/short_sums.inl): the bits of three images
 // choose one of the sums of their three output gradients.
 //
 //   gw[o, tap, 32 c] = sum over chunks  step[chunk][o] * sum over pixels, i/3 of  table[pixel][i/3][o][bits of x[three images, source(pixel, tap), 32 c]]
@@ -10,6 +10,9 @@
 // outputs and a slice of the windows of up to 32 pixels; it lays out what chooses, makes the tables of a window for all
 // of its outputs, and adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on
 // the shapes alone.
+// Whether there are enough images and channels to fill the vectors.
+bool paysShorts(const Geometry& g) { return g.N >= 4 && g.O >= 4 && g.C > 4; }
+
 constexpr int64_t kShortOutputs = 32, kShortPixels = 32, kShortTasks = 16;
 
 struct ShortGradient {
@@ -120,18 +123,10 @@ struct ShortGradient {
           for (int64_t i = n; i < kLanesPerGroup; i++) storeFloats(numbers[pixel][i], allFloats(0));
         }
       }
-      setSteps(sum, static_cast<float>(count) / 2);
-    }
-
-    // Rounding adds up to half a step a gradient.
-    void setSteps(const LargestSum& sum, float half) {
-      alignas(32) float up[16], down[16];
-      storeFloats(up, sum.up), storeFloats(down, sum.down);
-      for (int lane = 0; lane < 16; lane++) {
-        const bool finite = up[lane] + down[lane] <= std::numeric_limits<float>::max();
-        up[lane] = finite ? perNumber(kShortMost - half - 1, std::max(up[lane], down[lane])) : __builtin_nanf("");
-      }
-      inverse = loadFloats(up);
+      alignas(32) float steps[16];
+      sum.ofLanes(steps);
+      for (float& most : steps) most = shortSteps(most, count);
+      inverse = loadFloats(steps);
     }
   };
 

@@ -1,5 +1,5 @@
 // Forward pass of spikes as sums out of tables (cpu/subset_sums.inl), by groups of 64 images at the same pixel: four
-// channels' bits of an image choose one of the sums of four weights (AVX2: two).
+// channels' bits of an image choose one of the sums of four weights.
 //
 //   y[64 images, pixel, 4 o]  = sum over taps, c/4 of  table[tap][c/4][o][four bits of x[64 images, source(pixel, tap)]]
 //
@@ -12,18 +12,6 @@ constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the secon
 // Whether bits choose out of tables: enough images fill the vectors, more of them beside dot products of pairs.
 bool paysTables(const Product& p, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && p.N >= (dots ? 32 : 16);
-}
-
-// From [32 outputs][images], `fromStep` apart, to rows of 32 outputs, `step` apart.
-void turnSums(const float* from, int64_t fromStep, int64_t lanes, float* to, int64_t step) {
-  for (int64_t lane = 0; lane < lanes; lane += 16, to += 16 * step) {
-    for (int64_t o = 0; o < 32; o += 16) {
-      Words rows[16];
-      for (int64_t r = 0; r < 16; r++) rows[r] = asWords(loadFloats(from + (o + r) * fromStep + lane));
-      transpose16(rows);
-      for (int64_t r = 0; r < 16; r++) storeFloats(to + r * step + o, asFloats(rows[r]));
-    }
-  }
 }
 
 struct SpikeForward {

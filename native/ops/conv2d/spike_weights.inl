@@ -1,34 +1,17 @@
 // The weight gradient of spikes as sums out of tables (cpu/subset_sums.inl): the bits of four images choose one of the
-// sums of their four output gradients (AVX2: of two).
+// sums of their four output gradients.
 //
 //   gw[4 o, tap, 64 c] = sum over groups of 32 images, pixels, i/4 of  table[pixel][i/4][o][bits of x[four images, source(pixel, tap), 64 c]]
 //
 // The bits are turned around once a call: [group of images][source pixel][channel] words of 32 images. A task is 16
 // outputs and a slice of the windows of up to 32 pixels; it makes the tables of a window for all of its outputs, and
 // adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on the shapes alone.
-constexpr int64_t kGradientOutputs = 16, kGradientPixels = kVectorBytes == 64 ? 32 : 16, kGradientTasks = 16;
+constexpr int64_t kGradientOutputs = 16, kGradientPixels = 32, kGradientTasks = 16;
 
 // Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of
 // pairs.
 bool paysTables(const Geometry& g, const TensorView& x, bool dots) {
   return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > (dots ? 16 : 4);
-}
-
-// gw = the sum of slices [O][tap][width] in order; `step` from slice to slice.
-void addSlices(const Call& call, const Geometry& g, const float* parts, int64_t slices, int64_t step, int64_t width) {
-  const int64_t taps = g.kh * g.kw;
-  parallelFor(call, g.O, [&](int64_t o, int) {
-    const float* from = parts + o * taps * width;
-    float* to = as<float>(call.tensors[2]) + o * taps * g.C;
-    for (int64_t tap = 0; tap < taps; tap++, from += width, to += g.C) {
-      for (int64_t c = 0; c < g.C; c += 16) {
-        const Lanes channels = firstLanes(g.C - c);
-        Floats sum = loadFloats(from + c, channels);
-        for (int64_t slice = 1; slice < slices; slice++) sum = sum + loadFloats(from + slice * step + c, channels);
-        storeFloats(to + c, sum, channels);
-      }
-    }
-  });
 }
 
 struct SpikeGradient {
@@ -86,7 +69,6 @@ struct SpikeGradient {
   static constexpr int64_t kPixelTables = kSubsetGroups * kSubsetTable;
   static constexpr int64_t kBlockTables = kGradientPixels * kPixelTables + kSubsetTable;  // not a power of two: the first cache takes few of those
 
-#if SPIKELOOM_LEVEL_NOW >= 2
   // Of a pixel of a group, for 16 outputs: [4 outputs][pixel of the window][four images][output][16 sums]; `to` is the
   // pixel's.
   void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
@@ -110,26 +92,6 @@ struct SpikeGradient {
     v[0] = _mm512_shuffle_ps(a, c, 0x44), v[1] = _mm512_shuffle_ps(a, c, 0xee);
     v[2] = _mm512_shuffle_ps(b, d, 0x44), v[3] = _mm512_shuffle_ps(b, d, 0xee);
   }
-#else
-  // The same of two images and their 4 sums.
-  void makeTables(int64_t group, int64_t pixel, int64_t o, float* to) const {
-    const int64_t n = lanes(group), step = g.P * g.Q * g.O;
-    int64_t at = (group * kLanesPerGroup * g.P * g.Q + pixel) * g.O + o;
-    Subset outputs[16];
-    for (int64_t i = 0; i < kLanesPerGroup; i += 16) {
-      Words images[16];
-      for (int64_t k = 0; k < 16; k++, at += step) {
-        images[k] = asWords(i + k < n ? loadGradients(at, g.O - o) : allFloats(0));
-        if (i + k < n) __builtin_prefetch(gradientsAt(at + kAhead * g.O));
-      }
-      transpose16(images);
-      for (int64_t r = 0; r < 16; r++) storeFloats(outputs[r].numbers + i, asFloats(images[r]));
-    }
-    for (int64_t r = 0; r < 16; r++) {
-      storeSubsetSums(outputs[r], ceilDivide(n, kSubsetBits), to + r / kSubsetRows * kBlockTables + r % kSubsetRows * kSubsetSums, kSubsetTable);
-    }
-  }
-#endif
 
   struct Window {
     int64_t line0, line1, q0, q1;

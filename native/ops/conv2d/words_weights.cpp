@@ -28,6 +28,7 @@ constexpr int64_t kWindowBytes = 1 << 19;    // words of a window, x and gy toge
 constexpr int64_t kResidentBytes = 4 << 20;  // words of all windows, where they are laid out first
 constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 
+#include "ops/conv2d/gradient_slices.inl"
 #include "ops/conv2d/spike_weights.inl"
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd_weights.inl"
