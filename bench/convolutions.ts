@@ -12,6 +12,8 @@ import { writeResult } from './result-file.ts';
 export interface ConvolutionOptions {
   python: string;
   images: number;
+  /** Share of the inputs that are spikes; PyTorch's are dense. */
+  rate: number;
   threads: number;
   rounds: number;
   repeats: number;
@@ -60,14 +62,17 @@ async function medianMs(run: () => unknown, repeats: number): Promise<number> {
   return median(times.slice(Math.floor(repeats / 5)));
 }
 
-async function ours(precision: Precision, { images, repeats }: ConvolutionOptions): Promise<Omit<Row, 'layer'>[]> {
+async function ours(
+  precision: Precision,
+  { images, rate, repeats }: ConvolutionOptions,
+): Promise<Omit<Row, 'layer'>[]> {
   const rows: Omit<Row, 'layer'>[] = [];
   const stored = precision === 'bf16' ? 'bf16' : 'f32';
   for (const [inputs, outputs, size, kernel, stride] of LAYERS) {
     const padding = (kernel - 1) / 2;
     const P = size / stride;
     const drawn = philox(1, inputs);
-    const bits = Uint8Array.from({ length: images * inputs * size * size }, () => Number(drawn.uniform() < 0.25));
+    const bits = Uint8Array.from({ length: images * inputs * size * size }, () => Number(drawn.uniform() < rate));
     using x = tensor(bits, { shape: [images, inputs, size, size], dtype: 'spike' });
     using w = numbers([outputs, inputs, kernel, kernel], 'fp32', 2);
     using gy = numbers([images, outputs, P, P], precision, 3);
@@ -99,7 +104,7 @@ function theirs(precision: Precision, { python, images, threads, repeats }: Conv
 }
 
 export async function convolutionsCommand(options: ConvolutionOptions): Promise<void> {
-  const { rounds, threads, images, out, json } = options;
+  const { rounds, threads, images, rate, out, json } = options;
   device('cpu').setThreads(threads);
   const seen = new Map<string, number[]>();
   const note = (key: string, ms: number) => seen.set(key, [...(seen.get(key) ?? []), ms]);
@@ -123,7 +128,7 @@ export async function convolutionsCommand(options: ConvolutionOptions): Promise<
       }),
     ),
   );
-  const found = { ...provenance(), images, threads, rounds, rows };
+  const found = { ...provenance(), images, rate, threads, rounds, rows };
   if (out !== undefined) writeResult(out, found);
   if (json) return writeJson(found);
   const line = (r: (typeof rows)[number]) =>

@@ -1,6 +1,6 @@
 // Measurements: npm run bench -- COMMAND [options]. Exit status: 0 fine, 1 failure, 2 wrong usage.
 import { availableParallelism } from 'node:os';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { keepOnWithoutOutput } from '../lib/cli/output.ts';
 import { runProgram } from '../lib/cli/run-program.ts';
 import { wholeNumber } from '../lib/cli/whole-number.ts';
@@ -18,6 +18,13 @@ import type { PeerOptions } from './peers/compare.ts';
 import type { RooflineOptions } from './roofline.ts';
 
 const HINT = "See 'npm run bench -- --help'.";
+
+function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError('It takes a number from 0 to 1.');
+  return value;
+}
 
 /** Options for the output of a measurement. */
 const addOutput = (command: Command): Command =>
@@ -85,6 +92,7 @@ function addConvolutions(program: Command): void {
     .description("time FSTA-ResNet-20's convolutions here and in PyTorch (oneDNN), in turn")
     .requiredOption('--python <file>', 'Python with PyTorch', process.env.SPIKELOOM_PEERS_PYTHON)
     .option('--images <n>', 'time steps x batch', wholeNumber(1, 65_536), 64)
+    .option('--rate <share>', 'share of inputs that are spikes', share, 0.25)
     .option('--threads <n>', 'threads of the CPU', wholeNumber(1, MOST_THREADS), usualThreads())
     .option('--repeats <n>', 'calls that are timed', wholeNumber(5, 10_000), 25)
     .option('--rounds <n>', 'times that both sides run', wholeNumber(1, 100), 3);
