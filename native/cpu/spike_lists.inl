@@ -44,7 +44,8 @@ struct SpikeList {
 
 template <class T, int S>
 struct ListSums {
-  using Row = std::conditional_t<sizeof(T) == 4, Vec<float>, ShortVec>;
+  typedef uint16_t WholeVec __attribute__((vector_size(kVectorBytes)));  // sums of weights that are not finite wrap around
+  using Row = std::conditional_t<sizeof(T) == 4, Vec<float>, WholeVec>;
   static constexpr int kVectors = S * static_cast<int>(sizeof(T)) / 2;
   Row sums[kVectors];
 
