@@ -5,7 +5,6 @@
 //   sums[16 S] += sum over entries of  rows[entry][16 S]
 //
 // The order of terms is that of the entries.
-constexpr int kRowSixteens = 4;  // S of the widest rows
 
 // The places of a byte's set bits, in order.
 struct BitPlaces {

@@ -1,4 +1,5 @@
-// Rows of 16 words (cpu/sixteen.inl): transposing them, and rows of 32 bf16 (levels with AVX-512).
+// Rows of 16 words (cpu/sixteen.inl): transposing them, rows of 32 bf16 (levels with AVX-512), and how many vectors a
+// number of words fills.
 #include "cpu/sixteen.inl"
 
 constexpr int kLanesPerGroup = 32;  // images side by side

@@ -169,6 +169,24 @@ for (const on of testDevices) {
         });
       }
 
+      for (const [name, W, columns, stride, padding] of [
+        ['a kernel of 70 columns', 80, 70, 1, 3],
+        ['a stride of 1030', 2100, 3, 1030, 1],
+      ] as const) {
+        it(name, async () => {
+          const x = spikes([5, 3, 1, W], 0.3, 3);
+          const w = noise([18, 3, 1, columns], 5);
+          const at = { stride, padding: [0, padding] as const };
+          const steps = inSteps(on) && columns <= 64;
+          const y = scope(() => conv2d(toDevice(x, 'f32', on), toDevice(w, 'f32', on), { ...at, precision: 'bf16' }));
+          const exact = scope(() =>
+            conv2d(toDevice({ ...x, kind: 'real' }, 'f64', 'cpu'), toDevice(steps ? w : rounded(w), 'f64', 'cpu'), at),
+          );
+          expect(difference(await values(y), await values(exact))).to.be.below(AT_REST);
+          for (const t of [y, exact]) t.dispose();
+        });
+      }
+
       it('the same bits of many spikes as of few images or few spikes (avx2)', async function () {
         if (!inSteps(on)) this.skip();
         const [images, size] = [18, 40 * 8 * 11];

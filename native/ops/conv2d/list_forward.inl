@@ -11,6 +11,7 @@
 // first column that the pixel reads. A chunk's weights stay in the first cache while all pixels of the window meet them.
 // Weights are laid out once a call; of few windows (small pictures of many channels) a task is a block of outputs of all
 // of them, and lays out its weights itself.
+constexpr double kListForward = 0.28;  // below this share of spikes lists of integers take less time than tables (short_forward.inl)
 constexpr int64_t kListPixels = 128;  // of a window
 constexpr int64_t kFewWindows = 8;
 constexpr int64_t kLongStride = 1024;  // entries of what a window reads would leave 32 bits

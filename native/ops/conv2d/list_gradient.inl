@@ -13,6 +13,7 @@
 //
 // A task is a block of outputs, a block of channels, and a slice of the chunks. The slices' sums are added in order. How
 // the work is cut depends on the shapes alone.
+constexpr double kListGradient = 0.22;  // the same share, beside short_gradient.inl
 constexpr int64_t kListTasks = 16, kListChannels = 64;
 
 template <class T>
@@ -241,7 +242,7 @@ struct ListGradient {
     float* sums = parts ? parts + (block * slices + slice) * blockSize() : scratch<float>(call, thread, 2, blockSize());
     __builtin_memset(sums, 0, static_cast<size_t>(blockSize()) * sizeof(float));
     Rows gradients{scratch<T>(call, thread, 0, rowsInChunk * width), kWhole ? scratch<float>(call, thread, 1, rowsInChunk * 16) : nullptr, {}};
-    const int64_t all = places() * kListChannels, read = (columns - 1) * g.sw + g.kw;
+    const int64_t all = places() * kListChannels, read = sourceColumns();
     uint32_t* room = scratch<uint32_t>(call, thread, 3, read * (kListChannels + 64) + all * (startsSize() + listSize()));
     uint32_t* turned = room + read * 64;
     uint32_t* starts = turned + read * kListChannels;

@@ -4,10 +4,6 @@
 // Below these shares of spikes the additions take less time than dense products do. A sum of weights stays in
 // registers, one of output gradients does not.
 constexpr double kSparseForward = 0.3, kSparseWeights = 0.2;
-#if SPIKELOOM_LEVEL_NOW == 1
-// The same of lists (spike_lists.inl) and tables of 16-bit integers.
-constexpr double kListForward = 0.28, kListGradient = 0.22;
-#endif
 
 inline bool isSparse(const Call& call, const TensorView& x, double below) {
   if (x.dtype != DType::spike) return false;
