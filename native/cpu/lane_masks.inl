@@ -93,22 +93,33 @@ inline Vec<T> whereClear(uint32_t mask, Vec<T> a) {
 #endif
 }
 
-// The mask of the lanes i < n in which p[i] is `value`.
+// In the lanes i < n in which p[i] is `value`, a; elsewhere 0.
 template <class T>
-inline uint32_t lanesEqual(const int32_t* p, int32_t value, int n) {
+inline Vec<T> whereEqual(const int32_t* p, int32_t value, int n, Vec<T> a) {
 #if SPIKELOOM_LEVEL_NOW >= 2
   const uint32_t part = n == kLanes<T> ? kAllLanes<T> : (1u << n) - 1u;
   if constexpr (sizeof(T) == 4) {
     const __m512i at = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(part), p);
-    return _mm512_mask_cmpeq_epi32_mask(static_cast<__mmask16>(part), at, _mm512_set1_epi32(value));
+    return whereSet<T>(_mm512_mask_cmpeq_epi32_mask(static_cast<__mmask16>(part), at, _mm512_set1_epi32(value)), a);
   } else {
     const __m256i at = _mm256_maskz_loadu_epi32(static_cast<__mmask8>(part), p);
-    return _mm256_mask_cmpeq_epi32_mask(static_cast<__mmask8>(part), at, _mm256_set1_epi32(value));
+    return whereSet<T>(_mm256_mask_cmpeq_epi32_mask(static_cast<__mmask8>(part), at, _mm256_set1_epi32(value)), a);
   }
 #else
+#if SPIKELOOM_LEVEL_NOW == 1
+  if (n == kLanes<T>) {
+    if constexpr (sizeof(T) == 4) {
+      const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+      return (Vec<T>)_mm256_and_ps((__m256)a, (__m256)_mm256_cmpeq_epi32(at, _mm256_set1_epi32(value)));
+    } else {
+      const __m128i at = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+      return (Vec<T>)_mm256_and_pd((__m256d)a, (__m256d)_mm256_cvtepi32_epi64(_mm_cmpeq_epi32(at, _mm_set1_epi32(value))));
+    }
+  }
+#endif
   uint32_t mask = 0;
   for (int i = 0; i < n; i++) mask |= static_cast<uint32_t>(p[i] == value) << i;
-  return mask;
+  return whereSet<T>(mask, a);
 #endif
 }
 

@@ -48,8 +48,7 @@ struct Parts {
   Vec<T> at(int64_t t, int64_t p, int64_t c, int n) const {
     const Vec<T> all = splat(even[t * size + p - begin]);
     if (argmax == nullptr) return all;
-    const uint32_t largest = lanesEqual<T>(argmax + t * argmaxStep + c, static_cast<int32_t>(p), n);
-    return all + whereSet<T>(largest, splat(share[t]));
+    return all + whereEqual<T>(argmax + t * argmaxStep + c, static_cast<int32_t>(p), n, splat(share[t]));
   }
 };
 
