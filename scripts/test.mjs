@@ -1,17 +1,22 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this
 // machine, and the op tables, fused layers and whole networks again on the lower ones, op tables and fused layers also
-// on the emulated CUDA device. Ends with 'N passed, N failed, N skipped'.
+// on the emulated CUDA device; these again-runs side by side, as many as there are processors. Ends with
+// 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build, checkNode, install, root, run } from './prepare.mjs';
+import { createInterface } from 'node:readline';
+import { build, checkNode, install, root } from './prepare.mjs';
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const folder = mkdtempSync(join(tmpdir(), 'spikeloom-test-'));
+const units = (...names) => names.map((name) => `test/unit/${name}.test.ts`);
 
 function tests(path) {
   return readdirSync(join(root, path), { withFileTypes: true }).flatMap((entry) => {
@@ -20,17 +25,31 @@ function tests(path) {
   });
 }
 
-function mocha(title, files, env = {}) {
+/** One run of mocha over `files`. With a label each line of its output begins with that, so that runs tell apart. */
+async function mocha({ title, label, files, env = {} }) {
   console.log(`\n== ${title}`);
-  const counts = join(folder, 'counts.json');
-  rmSync(counts, { force: true });
+  const counts = join(folder, `${label ?? 'all'}.json`);
   const args = ['--import', 'tsx', 'node_modules/mocha/bin/mocha.js', '--no-config', '--timeout', '120000', '--exit'];
-  const status = run(process.execPath, [...args, '--reporter', 'test/support/reporter.cjs', ...files], {
+  const child = spawn(process.execPath, [...args, '--reporter', 'test/support/reporter.cjs', ...files], {
+    cwd: root,
     env: { ...process.env, ...env, SPIKELOOM_TEST_COUNTS: counts },
+    stdio: label ? ['ignore', 'pipe', 'pipe'] : 'inherit',
   });
+  for (const output of [child.stdout, child.stderr]) {
+    if (output) createInterface({ input: output }).on('line', (line) => line && console.log(`${label} | ${line}`));
+  }
+  const [status] = await once(child, 'close');
   const result = existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };
   if (status !== 0 && result.failed === 0) result.failed = 1;
   for (const name of Object.keys(total)) total[name] += result[name];
+}
+
+async function sideBySide(runs) {
+  const waiting = [...runs];
+  const next = async () => {
+    while (waiting.length > 0) await mocha(waiting.shift());
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, next));
 }
 
 function lowerLevels() {
@@ -39,39 +58,38 @@ function lowerLevels() {
   return levels.slice(0, levels.indexOf(addon.bestLevel));
 }
 
+/** The longest first. */
+function againRuns() {
+  const convolutions = units('conv2d-bf16', 'conv2d-single-terms');
+  const cuda = { SPIKELOOM_CUDA: 'emulated' };
+  const fused = units('current', 'bf16-stores', 'op-reuse', 'nn-fused', 'image-changes');
+  const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...convolutions, ...fused];
+  const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes');
+  const networks = ['test/train/device.test.ts', 'test/train/resident.test.ts'];
+  const emulated = {
+    tables: ['test/ops/cuda.test.ts'],
+    networks: [...networks, ...others],
+    convolutions,
+  };
+  return [
+    ...Object.entries(emulated).map(([name, files]) => ({
+      ...{ title: `emulated CUDA device: ${name}`, label: `emulated ${name}`, files, env: cuda },
+    })),
+    ...lowerLevels().map((level) => ({
+      title: `level ${level}: op tables, fused layers and whole networks`,
+      ...{ label: level, files: portable, env: { SPIKELOOM_CPU: level } },
+    })),
+  ];
+}
+
 try {
   checkNode();
   install();
   build('--addon', '--cuda', '--js', '--emulated');
   const chosen = process.argv.slice(2);
-  mocha('all tests, best level of this machine', chosen.length > 0 ? chosen : tests('test').sort());
-  if (chosen.length === 0) {
-    const fused = [
-      'conv2d-bf16',
-      'conv2d-single-terms',
-      'current',
-      'bf16-stores',
-      'op-reuse',
-      'nn-fused',
-      'image-changes',
-    ].map((name) => `test/unit/${name}.test.ts`);
-    const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...fused];
-    for (const level of lowerLevels())
-      mocha(`op tables, fused layers and whole networks, level ${level}`, portable, { SPIKELOOM_CPU: level });
-    const convolutions = ['conv2d-bf16', 'conv2d-single-terms'];
-    const units = [
-      ...convolutions,
-      'current',
-      'lif-bits',
-      'bad-data',
-      'cuda-device',
-      'merged-calls',
-      'image-changes',
-    ].map((name) => `test/unit/${name}.test.ts`);
-    const networks = ['device', 'resident'].map((name) => `test/train/${name}.test.ts`);
-    const onCuda = ['test/ops/cuda.test.ts', ...units, ...networks];
-    mocha('op tables, fused layers and a network on the emulated CUDA device', onCuda, { SPIKELOOM_CUDA: 'emulated' });
-  }
+  const files = chosen.length > 0 ? chosen : tests('test').sort();
+  await mocha({ title: 'all tests, best level of this machine', files });
+  if (chosen.length === 0) await sideBySide(againRuns());
 } catch (error) {
   console.error(`test: ${error.message}`);
   total.failed++;
