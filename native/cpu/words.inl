@@ -34,6 +34,7 @@ struct WordWindow {
   int64_t h0, h1, w0, w1;  // pixels, inside the picture
   uint32_t* data;
   Patches patches{};
+  bool rounded = false;  // floats across the sum: to bf16
 
   static constexpr int64_t kImageWords = kLanesPerGroup / kPerWord<F>;
 
@@ -176,11 +177,13 @@ struct WordWindow {
   Words numbers(int64_t at, Lanes wanted) const {
     if (view->dtype == DType::bf16) {
       __builtin_prefetch(as<Bf16>(*view) + at + kAhead * C);
-      return widen(loadHalves(as<Bf16>(*view) + at, wanted));
+      const Words halves = widen(loadHalves(as<Bf16>(*view) + at, wanted));
+      if constexpr (kPerWord<F> == 1) return shiftLeft<16>(halves);
+      else return halves;
     }
     __builtin_prefetch(as<float>(*view) + at + kAhead * C);
     const Floats values = loadFloats(as<float>(*view) + at, wanted);
-    if constexpr (kPerWord<F> == 1) return asWords(values);
+    if constexpr (kPerWord<F> == 1) return asWords(rounded ? fromBf16(nearestBf16(values)) : values);
     else return widen(nearestBf16(values));
   }
 };

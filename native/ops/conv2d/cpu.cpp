@@ -10,8 +10,8 @@
 // stride s the gradient takes the pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a
 // pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl; on AVX2 by lists, list_forward.inl and
 // list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With either,
-// dense products of enough images in f32 go by groups of images (word_products.inl), data gradients of 3x3 kernels by
-// tiles of pixels (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit integers: lists add those, many
+// dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data gradients
+// of 3x3 kernels by tiles of pixels (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit integers: lists add those, many
 // spikes choose out of tables of them (short_forward.inl, short_gradient.inl), the rest is multiplied in tiles of pixels
 // (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients of few channels are added up pixel
 // by pixel of gy (scatter_gradient.inl).
@@ -39,6 +39,7 @@
 #include "ops/conv2d/winograd_panels.inl"
 #include "ops/conv2d/gradient_slices.inl"
 #include "ops/conv2d/winograd_weights.inl"
+#include "ops/conv2d/word_gradient.inl"
 #endif
 #if SPIKELOOM_LEVEL_NOW >= 2
 #include "cpu/subset_sums.inl"
@@ -344,9 +345,9 @@ void conv2dGradW(const Call& call) {
   const TensorView& gy = call.tensors[0];
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
-#if SPIKELOOM_LEVEL_NOW == 1
     const TensorView& x = call.tensors[1];
     const bool rounded = isRounded(gy, x), spikes = x.dtype == DType::spike;
+#if SPIKELOOM_LEVEL_NOW == 1
     if (spikes || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
       if (!spikes) WinogradGradient(call, g).run();
       else if (!rounded) ListGradient<float>(call).run();
@@ -356,8 +357,13 @@ void conv2dGradW(const Call& call) {
       return;
     }
 #else
-    if (paysTables(g, call.tensors[1], false)) return spikeGradient(call);
+    if (paysTables(g, x, false)) return spikeGradient(call);
 #endif
+    if (!spikes && paysWords(g, x)) {
+      WordGradient<float>(call, g, rounded).run();
+      if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
+      return;
+    }
   }
 #endif
   T* gw = as<T>(call.tensors[2]);
