@@ -32,6 +32,9 @@ function check(name: string, pair: readonly [number, number], least: number): vo
   throw new SpikeloomError(`eventFrames: ${name} is two integers from ${least} to ${LARGEST}, not ${contentOf(pair)}`);
 }
 
+/** @internal Of an event that is packed. */
+export const LARGEST_COORDINATE = 32767;
+
 /**
  * An event as the number that {@link eventFrames} takes: column, row (0..32767) and polarity (0 darker, 1 brighter).
  */

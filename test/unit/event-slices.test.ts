@@ -79,6 +79,19 @@ describe('slices of a recording', () => {
     const events = { ...at([1, 2]), x: Uint16Array.of(32767, 2), y: Uint16Array.of(32767, 1), p: Uint8Array.of(1, 0) };
     expect([...packEvents(events)]).to.deep.equal([2 ** 31 - 1, 2 ** 15 + 2]);
   });
+
+  it('refuses numbers that would spill into each other', () => {
+    const packed = (change: object) => () => packEvents({ ...at([1, 2]), ...change });
+    const wrong: Record<string, object> = {
+      'the column of event 1 is 32768;': { x: Uint16Array.of(32767, 32768) },
+      'the row of event 0 is 40000;': { y: Uint16Array.of(40000, 1) },
+      'the polarity of event 1 is 2; it is packed as a whole number from 0 to 1': { p: Uint8Array.of(1, 2) },
+      'the column of event 0 is 3n;': { x: [3n, 4n] },
+      'the row of event 1 is "1";': { y: [0, '1'] },
+      'the row of event 1 is -1;': { y: [0, -1] },
+    };
+    for (const [text, change] of Object.entries(wrong)) expect(packed(change)).to.throw(SpikeloomError, text);
+  });
 });
 
 const sensors = fc.record({ width: fc.integer({ min: 1, max: 700 }), height: fc.integer({ min: 1, max: 300 }) });

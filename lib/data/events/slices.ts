@@ -1,7 +1,7 @@
 // Where a recording is cut into the slices that become frames.
 import { SpikeloomError } from '../../core/errors.ts';
 import { kindOf, needOptions } from '../../core/options.ts';
-import { packEvent } from '../../ops/event-frames.ts';
+import { LARGEST_COORDINATE, packEvent } from '../../ops/event-frames.ts';
 import { type Events, needEvents } from './events.ts';
 
 /**
@@ -90,14 +90,30 @@ export function eventSlices(events: Events, options: SliceOptions): Int32Array<A
   return bounds;
 }
 
+/** A column, row or polarity as it is packed. */
+function packable(name: string, values: ArrayLike<number>, i: number, most: number): number {
+  const value = values[i]!;
+  if (Number.isInteger(value) && value >= 0 && value <= most) return value;
+  throw new SpikeloomError(
+    `packEvents(): ${name} of event ${i} is ${kindOf(value)}; it is packed as a whole number from 0 to ${most}`,
+  );
+}
+
 /**
- * Events as the numbers that eventFrames() takes.
+ * Events as the numbers that eventFrames() takes [N].
+ * @throws SpikeloomError where a column or row is not 0..32767, or a polarity neither 0 nor 1
  * @example eventFrames(tensor(packEvents(events)), tensor(bounds, { shape: [1, T + 1] }), { window: [34, 34] })
  */
 export function packEvents(events: Events): Int32Array<ArrayBuffer> {
   needEvents('packEvents()', events);
   const { count, x, y, p } = events;
   const packed = new Int32Array(count);
-  for (let i = 0; i < count; i++) packed[i] = packEvent(x[i]!, y[i]!, p[i]!);
+  for (let i = 0; i < count; i++) {
+    const [column, row] = [
+      packable('the column', x, i, LARGEST_COORDINATE),
+      packable('the row', y, i, LARGEST_COORDINATE),
+    ];
+    packed[i] = packEvent(column, row, packable('the polarity', p, i, 1));
+  }
   return packed;
 }
