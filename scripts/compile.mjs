@@ -16,6 +16,9 @@ export function isCurrent(product, inputs) {
   return inputs.every((input) => existsSync(join(root, input)) && statSync(join(root, input)).mtimeMs < made);
 }
 
+/** Takes as long as all others together under the sanitizers: begun first. */
+const LONGEST = 'native/ops/current_fire/cpu.cpp';
+
 const listOf = (product) => `${product}.d`;
 
 /** The files that a product was made from; undefined when that is not known. */
@@ -46,6 +49,7 @@ export async function compileStale(who, units, script) {
     return !inputs || !isCurrent(product, [script, ...inputs]);
   });
   if (stale.length === 0) return;
+  stale.sort((a, b) => Number(b.source === LONGEST) - Number(a.source === LONGEST));
   console.log(`${who}: compiling ${stale.length} files`);
   for (const { product } of stale) mkdirSync(dirname(join(root, product)), { recursive: true });
   const worker = async () => {
