@@ -67,9 +67,9 @@ function againRuns() {
   const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes');
   const networks = ['test/train/device.test.ts', 'test/train/resident.test.ts'];
   const emulated = {
+    convolutions,
     tables: ['test/ops/cuda.test.ts'],
     networks: [...networks, ...others],
-    convolutions,
   };
   return [
     ...Object.entries(emulated).map(([name, files]) => ({

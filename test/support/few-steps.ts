@@ -66,7 +66,7 @@ export async function trained(on: string, way: Way): Promise<Outcome> {
 export async function trainedAtBaseline(way: Omit<Way, 'optimizer'>): Promise<Outcome> {
   const code = `
     import { serialize } from 'node:v8';
-    import { trained } from '${import.meta.url}';
+    import { trained } from ${JSON.stringify(import.meta.url)};
     process.stdout.write(serialize(await trained('cpu', ${JSON.stringify(way)})));`;
   const { stdout } = await promisify(execFile)(
     process.execPath,
