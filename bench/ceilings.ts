@@ -22,10 +22,11 @@ export interface Ceilings {
   bandwidth: { bytes: number; copy: number; triad: number; update: number; read: number }[];
   /**
    * Operations per second with f32 fused multiply-adds, and with bf16 factors: on a matrix unit, else by dot products
-   * of pairs.
+   * of pairs. Where there are neither: with 16-bit integers, which take their place.
    */
   f32: number;
   bf16?: number;
+  i16?: number;
 }
 
 /** Of a GPU: what PyTorch's copies and matrix products reach on it. */
@@ -62,11 +63,14 @@ export async function measureCeilings({
 /** In one line. */
 export function describeCeilings(ceilings: Ceilings | undefined | null): string {
   if (!ceilings) return 'ceilings: not measured';
-  const { bandwidth, f32, bf16, threads, vectors } = ceilings;
+  const { bandwidth, f32, bf16, i16, threads, vectors } = ceilings;
   const sizes = bandwidth.map((point) => {
     return `${point.bytes / 2 ** 20} MiB ${(rateOf(point, 'stream') / 1e9).toFixed(1)}`;
   });
-  const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${bf16 ? `, bf16 ${(bf16 / 1e9).toFixed(0)}` : ''}`;
+  const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${[
+    ...(bf16 ? [`, bf16 ${(bf16 / 1e9).toFixed(0)}`] : []),
+    ...(i16 ? [`, 16-bit integers ${(i16 / 1e9).toFixed(0)}`] : []),
+  ].join('')}`;
   return `ceilings${threads > 0 ? ` on ${threads} threads` : ''}: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
 }
 
@@ -88,11 +92,12 @@ export function bandwidthAt({ bandwidth }: Ceilings, bytes: number, traffic: Cos
 }
 
 /** Products of bf16 parts that an f32 product takes: see native/cpu/tiles.inl. */
-const PARTS = { bf16: 1, bits: 3, split: 6 } as const;
+const PARTS = { bits: 3, split: 6 } as const;
 
 /** Operations per second: the fastest way of this machine to make such products with that precision. */
-export function computeCeiling({ f32, bf16 = 0 }: Ceilings, products: Cost['products']): number {
-  return products === 'plain' ? f32 : Math.max(f32, bf16 / PARTS[products]);
+export function computeCeiling({ f32, bf16 = 0, i16 = 0 }: Ceilings, products: Cost['products']): number {
+  if (products === 'plain') return f32;
+  return Math.max(f32, products === 'bf16' ? Math.max(bf16, i16) : bf16 / PARTS[products]);
 }
 
 export interface Attainable {

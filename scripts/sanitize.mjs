@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
-// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps. Where there is AVX512_BF16, level
-// amx runs too, its matrix unit in software (native/cpu/software_tiles.inl). Everything lies in build/sanitize.
+// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on x86-64 at every level from AVX2:
+// AVX-512 and the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in
+// build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
-// Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses the instruction-set level of the op tables.
+// Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses one instruction-set level for the op tables.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +25,7 @@ const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 const flags = [
   ...['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-fPIC', '-pthread'],
   ...['-Wall', '-Wextra', '-Wno-missing-field-initializers', '-ffp-contract=off', '-Inative', ...sanitizers],
-  '-DSPIKELOOM_SOFTWARE_TILES',
+  ...['-DSPIKELOOM_SOFTWARE_LEVELS', '-Wno-psabi', '-Wno-ignored-attributes'],
 ];
 
 function addonFlags() {
@@ -107,15 +108,10 @@ async function opTables(native) {
   }
 }
 
-/**
- * The variables of each run of the op tables: the best level, and the one below where the best is the matrix unit in
- * software.
- */
+/** The variables of each run of the op tables. */
 function levels() {
-  if (process.env.SPIKELOOM_CPU) return [{}];
-  const cpuinfo = '/proc/cpuinfo';
-  const hasBf16 = existsSync(cpuinfo) && readFileSync(cpuinfo, 'utf8').includes('avx512_bf16');
-  return hasBf16 ? [{ SPIKELOOM_CPU: 'avx512bf16' }, { SPIKELOOM_CPU: 'amx' }] : [{}];
+  if (process.env.SPIKELOOM_CPU || process.arch !== 'x64') return [{}];
+  return ['avx2', 'avx512', 'avx512bf16', 'amx'].map((level) => ({ SPIKELOOM_CPU: level }));
 }
 
 try {

@@ -192,6 +192,27 @@ double multiplyPairs(int) {
 }
 #endif
 
+#if defined(LANES) && !defined(__AVX512BF16__)
+#define HAS_SHORTS 1
+// Independent chains of sums: each adds two products of 16-bit integers to every lane of 32 bits.
+double multiplyShorts(int) {
+  constexpr int kChains = 8;
+  __m256i x[kChains], product[kChains], m = _mm256_set1_epi16(3), n = _mm256_set1_epi16(5);
+#pragma GCC unroll 8
+  for (int i = 0; i < kChains; i++) x[i] = _mm256_set1_epi32(i);
+  for (long r = 0; r < kRounds; r++) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kChains; i++) {
+      asm volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(x[i]), "=&x"(product[i]) : "x"(m), "x"(n));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 1; i < kChains; i++) x[0] = _mm256_add_epi32(x[0], x[i]);
+  sink = static_cast<float>(_mm256_extract_epi32(x[0], 0));
+  return 4.0 * 8 * kChains * kRounds;
+}
+#endif
+
 #if defined(HAS_MATRIX_UNIT)
 // Palette 1: from byte 16 the bytes of a row of every tile (16 bits each), from byte 48 its rows; all eight tiles are 16 rows of 64 bytes.
 alignas(64) uint8_t settings[64] = {1};
@@ -257,6 +278,9 @@ int main(int count, char** words) {
   if (askForTiles()) bf16 = operationsPerSecond(threads, multiplyTiles);
 #endif
   if (bf16 > 0) std::printf(",\"bf16\":%.6g", bf16);
+#if defined(HAS_SHORTS)
+  std::printf(",\"i16\":%.6g", operationsPerSecond(threads, multiplyShorts));
+#endif
   std::printf("}\n");
   return 0;
 }

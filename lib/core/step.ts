@@ -323,7 +323,7 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
  *   const loss = crossEntropy(yield* net.forwardInTurns(x), labels);
  *   cut();
  *   yield* backwardInTurns(loss);
- *   optimizer.step();
+ *   yield* optimizer.stepInTurns();
  *   return { loss };
  * });
  */

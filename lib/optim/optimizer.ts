@@ -5,6 +5,7 @@ import {
   type HostArray,
   isStepRecording,
   keep,
+  runToEnd,
   SpikeloomError,
   scope,
   type Tensor,
@@ -85,17 +86,21 @@ export class Optimizer implements Disposable {
    * @throws SpikeloomError when no parameter has a gradient
    */
   step(): void {
+    scope(() => runToEnd(this.stepInTurns()));
+  }
+
+  /** step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). */
+  *stepInTurns(): Generator<void, void, void> {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
     if (ready.length === 0)
       throw new SpikeloomError('step() found no gradient in any parameter; call backward() first');
     if (isStepRecording()) beforeReplay(() => this.prepare());
     else this.prepare();
-    scope(() => {
-      const factor = this.clipping(ready);
-      for (const { tensor, weightDecay, buffers } of ready) {
-        this.rule.update(this.hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
-      }
-    });
+    const factor = this.clipping(ready);
+    for (const { tensor, weightDecay, buffers } of ready) {
+      this.rule.update(this.hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
+      yield;
+    }
     for (const { tensor } of ready) tensor.freeGrad();
   }
 

@@ -85,8 +85,7 @@ export function trainingStep(
     needFinite(tensors.loss, log?.found);
     yield* backwardInTurns(tensors.loss);
     yield;
-    optimizer.step();
-    yield;
+    yield* optimizer.stepInTurns();
     return tensors;
   };
 }

@@ -21,13 +21,11 @@ std::vector<std::string>& errors() {
   return found;
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SPIKELOOM_SOFTWARE_LEVELS)
 // Whether there is an AMX unit for bfloat16 and the system lets this process use it (Linux gives its state on request
 // only).
 bool hasMatrixUnit() {
-#if defined(SPIKELOOM_SOFTWARE_TILES)
-  return true;  // cpu/software_tiles.inl
-#elif defined(__linux__)
+#if defined(__linux__)
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
@@ -65,12 +63,16 @@ Level bestLevel() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#if defined(SPIKELOOM_SOFTWARE_LEVELS)  // cpu/software_vectors.inl, cpu/software_tiles.inl
+  return avx2 ? Level::amx : Level::baseline;
+#else
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   const bool pairs = avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
   if (pairs) return hasMatrixUnit() ? Level::amx : Level::avx512bf16;
   if (avx512) return Level::avx512;
   if (avx2) return Level::avx2;
+#endif
 #endif
   return Level::baseline;
 }

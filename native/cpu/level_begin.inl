@@ -29,4 +29,7 @@ namespace {
 constexpr Level kLevel = Level::baseline;
 constexpr int kVectorBytes = 16;
 #endif
+#if defined(SPIKELOOM_SOFTWARE_LEVELS) && SPIKELOOM_LEVEL_NOW >= 2
+#include "cpu/software_vectors.inl"
+#endif
 #include "cpu/simd.inl"

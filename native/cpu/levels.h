@@ -51,15 +51,21 @@
 #define SPIKELOOM_PRAGMA(text) _Pragma(#text)
 #define SPIKELOOM_AVX2 "avx2,fma,bmi,bmi2,popcnt,f16c"
 #if defined(__clang__)
-#define SPIKELOOM_AVX512 SPIKELOOM_AVX2 ",avx512f,avx512bw,avx512dq,avx512vl"
+#define SPIKELOOM_WHOLE_VECTORS ""
 #define SPIKELOOM_TARGET(list) SPIKELOOM_PRAGMA(clang attribute push(__attribute__((target(list))), apply_to = function))
 #define SPIKELOOM_TARGET_END SPIKELOOM_PRAGMA(clang attribute pop)
 #else
-#define SPIKELOOM_AVX512 SPIKELOOM_AVX2 ",avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"
+#define SPIKELOOM_WHOLE_VECTORS ",prefer-vector-width=512"
 #define SPIKELOOM_TARGET(list) SPIKELOOM_PRAGMA(GCC push_options) SPIKELOOM_PRAGMA(GCC target(list))
 #define SPIKELOOM_TARGET_END SPIKELOOM_PRAGMA(GCC pop_options)
 #endif
+#if defined(SPIKELOOM_SOFTWARE_LEVELS)  // cpu/software_vectors.inl
+#define SPIKELOOM_AVX512 SPIKELOOM_AVX2
+#define SPIKELOOM_AVX512BF16 SPIKELOOM_AVX2
+#else
+#define SPIKELOOM_AVX512 SPIKELOOM_AVX2 ",avx512f,avx512bw,avx512dq,avx512vl" SPIKELOOM_WHOLE_VECTORS
 #define SPIKELOOM_AVX512BF16 SPIKELOOM_AVX512 ",avx512bf16,avx512vnni"
+#endif
 
 #define SPIKELOOM_JOIN_(a, b) a##b
 #define SPIKELOOM_JOIN(a, b) SPIKELOOM_JOIN_(a, b)

@@ -1,7 +1,6 @@
-// The matrix unit in software, for checks of level amx on machines without it (-DSPIKELOOM_SOFTWARE_TILES,
-// scripts/sanitize.mjs): eight tiles a thread, whose bytes are read and written by ordinary code that sanitizers see.
-// Source: Intel's instruction set reference, TILELOADD, TDPBF16PS; as there, the even and the odd terms of a product
-// have a sum each.
+// The matrix unit in software, for checks of level amx on machines without it (-DSPIKELOOM_SOFTWARE_LEVELS): eight tiles
+// a thread, whose bytes are read and written by ordinary code that sanitizers see. Source: Intel's instruction set
+// reference, TILELOADD, TDPBF16PS; as there, the even and the odd terms of a product have a sum each.
 struct SoftwareTile {
   alignas(64) uint8_t rows[16][64];
 };

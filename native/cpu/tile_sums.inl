@@ -15,8 +15,12 @@ constexpr int64_t kSums = kTileRows * 32;
 template <class F>
 __attribute__((always_inline)) inline void addProduct(__m512& sum, __m512i a, __m512i b) {
   if constexpr (kPerWord<F> == 1) sum = _mm512_fmadd_ps((__m512)a, (__m512)b, sum);
+#ifdef SPIKELOOM_SOFTWARE_LEVELS
+  else sum = std::is_same_v<F, Bf16> ? addBf16Products(sum, a, b) : addShortProducts(sum, a, b);
+#else
   else if constexpr (std::is_same_v<F, Bf16>) asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
   else asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));  // GCC 12 copies sums of the intrinsic: 0.7 times the speed
+#endif
 }
 #else
 template <class F>

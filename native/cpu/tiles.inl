@@ -5,7 +5,7 @@
 // float32 operands are split into parts, x = x0 + x1 + x2, each a bf16 that rounds what the ones before left (24 bits
 // in all); a product of two numbers takes the pairs of parts i, j with i + j < the larger number of parts. A spike is
 // one part, and exact.
-#ifdef SPIKELOOM_SOFTWARE_TILES
+#ifdef SPIKELOOM_SOFTWARE_LEVELS
 #include "cpu/software_tiles.inl"
 #endif
 

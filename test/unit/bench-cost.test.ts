@@ -93,6 +93,8 @@ describe('bench: what calls cost', () => {
     expect(bandwidthAt(ceilings, 1e9, 'read')).to.equal(80);
     expect(computeCeiling(ceilings, 'bits')).to.be.closeTo(100 / 3, 1e-9);
     expect(computeCeiling({ ...ceilings, bf16: undefined }, 'bf16')).to.equal(10);
+    expect(computeCeiling({ ...ceilings, bf16: undefined, i16: 20 }, 'bf16')).to.equal(20);
+    expect(computeCeiling({ ...ceilings, bf16: undefined, i16: 20 }, 'bits')).to.equal(10);
     expect(attainable(ceilings, { bytes: 1000, flops: 1, products: 'plain', traffic: 'stream' })).to.include({
       seconds: 10,
       bound: 'memory',

@@ -1,7 +1,7 @@
 // One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once; the
 // membrane of a vector of channels stays in a register. Gradient: y, r, s and gs are read once and g is written once; x
 // and u of the vector rest in registers where there are 2 or 4 steps of the usual neuron, known when compiled, else in
-// the first cache.
+// the first cache. Only there is it known when compiled, too, whether there is a gate.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_fire/cpu.cpp"
 #include "cpu/levels.h"
@@ -16,7 +16,8 @@
 #include "cpu/peaks.inl"
 #include "cpu/surrogate_lanes.inl"
 
-// What both directions get: tensors 3..10 of the call are r, rscale, rshift, a, F, m, n, logit.
+// What both directions get: tensors 3..10 of the call are r, rscale, rshift, a, F, m, n, logit. Without a, every factor
+// is 1.
 template <class T>
 struct Gate {
   const T *a, *F;
@@ -26,9 +27,10 @@ struct Gate {
 
   // G and k of a block's pixels.
   void open(int64_t first, int64_t size, T* G, T* k) const {
-    for (int64_t i = 0; i < size; i++) G[i] = openShare(F[first + i]);
-    for (int64_t i = 0; i < size; i++) k[i] = gateFactor(m, n, G[i]);
+    for (int64_t i = 0; i < size; i++) G[i] = a ? openShare(F[first + i]) : T(0);
+    for (int64_t i = 0; i < size; i++) k[i] = a ? gateFactor(m, n, G[i]) : T(1);
   }
+  T gain(int64_t at) const { return a ? gateGain(a[at]) : T(1); }
 };
 
 // The numbers that a task keeps for itself.
@@ -55,10 +57,10 @@ __attribute__((always_inline)) inline void eachStep(int64_t steps, F&& body) {
 }
 
 // kSteps: 0, or the number of steps, and then vth is 1 and the reset hard.
-template <class T, bool kGated, bool kSoft, int kSteps, class C>
-void fireAll(const Call& call, const C& current, const LifNeuron<T, false, kSoft>& one) {
+template <class T, bool kGated, int kSteps, class C>
+void fireAll(const Call& call, const C& current, const LifNeuron<T, false, false>& one) {
   const TensorView* in = call.tensors;
-  const LifLanes<T, kSoft, (kSteps > 0)> neuron(one);
+  const LifLanes<T, (kSteps > 0)> neuron(one, call.attributes[3] != 0);
   const Gate<T> gate(in + 6);
   uint32_t* s = as<uint32_t>(in[11]);
   const int64_t steps = current.T_, stepWords = current.B * current.P * current.words;
@@ -68,7 +70,7 @@ void fireAll(const Call& call, const C& current, const LifNeuron<T, false, kSoft
     const Room<T> room(call, thread, blocks.size, steps);
     if constexpr (kGated) {
       gate.open(b * current.P + begin, end - begin, room.G, room.k);
-      for (int64_t t = 0; t < steps; t++) room.gain[t] = gateGain(gate.a[t * current.B + b]);
+      for (int64_t t = 0; t < steps; t++) room.gain[t] = gate.gain(t * current.B + b);
     }
     for (int64_t p = begin; p < end; p++) {
       const auto pixel = current.pixel(b, p);
@@ -93,26 +95,23 @@ void fireAll(const Call& call, const C& current, const LifNeuron<T, false, kSoft
   });
 }
 
-template <class T, bool kGated, bool kSoft, class C>
+template <class T, class C>
 void fire(const Call& call, const C& current) {
   const double* attributes = call.attributes;
   const double decay = decayOf(call.tensors[10], attributes[0], sizeof(T) == 8);
-  const LifNeuron<T, false, kSoft> neuron(decay, attributes[1], attributes[2], false);
-  if constexpr (sizeof(T) == 4 && !kSoft && SPIKELOOM_LEVEL_NOW > 0) {
-    if (neuron.vth == T(1) && current.T_ == 2) return fireAll<T, kGated, kSoft, 2>(call, current, neuron);
-    if (neuron.vth == T(1) && current.T_ == 4) return fireAll<T, kGated, kSoft, 4>(call, current, neuron);
+  const LifNeuron<T, false, false> neuron(decay, attributes[1], attributes[2], false);
+  if constexpr (sizeof(T) == 4 && SPIKELOOM_LEVEL_NOW > 0) {
+    const bool usual = neuron.vth == T(1) && attributes[3] == 0, gated = call.tensors[6].data != nullptr;
+    if (usual && current.T_ == 2) return gated ? fireAll<T, true, 2>(call, current, neuron) : fireAll<T, false, 2>(call, current, neuron);
+    if (usual && current.T_ == 4) return gated ? fireAll<T, true, 4>(call, current, neuron) : fireAll<T, false, 4>(call, current, neuron);
   }
-  fireAll<T, kGated, kSoft, 0>(call, current, neuron);
+  fireAll<T, true, 0>(call, current, neuron);
 }
 
 template <class T>
 void currentFire(const Call& call) {
   const TensorView* in = call.tensors;
-  withCurrent<T>(call, in, in + 3, in[11].dims[0], [&](const auto& current) {
-    const bool gated = in[6].data != nullptr, soft = call.attributes[3] != 0;
-    if (gated) soft ? fire<T, true, true>(call, current) : fire<T, true, false>(call, current);
-    else soft ? fire<T, false, true>(call, current) : fire<T, false, false>(call, current);
-  });
+  withCurrent<T>(call, in, in + 3, in[11].dims[0], [&](const auto& current) { fire<T>(call, current); });
 }
 
 // Where the sums of a task go: parts[task] = ga of every t, gm, gn, glogit; channelParts[task] = [2][C].
@@ -162,14 +161,14 @@ struct Waiting {
 
 // The gradient at one pixel. kSteps: 0, or the number of steps, and then the neuron is the usual one: a vth of 1, a
 // hard reset that is not detached, gentleTanh as its surrogate, no logit, and gs rests as y does.
-template <class T, class S, bool kGated, bool kSoft, int kSteps, class Pixel>
+template <class T, class S, bool kGated, int kSteps, class Pixel>
 struct PixelGradient {
   static constexpr bool kUsual = kSteps > 0;
   // Vectors of channels that are computed side by side, so that their long chains of dependent operations overlap.
   static constexpr int kSide = !kUsual ? 1 : SPIKELOOM_LEVEL_NOW >= 2 ? 8 / kSteps : 4 / kSteps;
   using Steps = PerStep<T, kSteps>;
   Pixel pixel;
-  LifLanes<T, kSoft, kUsual> neuron;
+  LifLanes<T, kUsual> neuron;
   const SurrogateLanes<T>& surrogate;
   const uint32_t* s;
   const void* gs;
@@ -255,20 +254,17 @@ struct PixelGradient {
 
   // All channels; q[t] gathers the sum of gu x.
   void channels(int64_t C, Steps& q) const {
+    constexpr int kStride = kSide * kLanes<T>;
     int64_t c = 0;
-    const auto eachWhole = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
-      constexpr int kStride = kVectors * kLanes<T>;
-      for (; c + kStride <= C; c += kStride) vectors<kVectors>(c, std::integral_constant<int, kLanes<T>>{}, q);
-    };
-    if constexpr (kSide > 1) eachWhole(std::integral_constant<int, kSide>{});
-    eachWhole(std::integral_constant<int, 1>{});
+    for (; c + kStride <= C; c += kStride) vectors<kSide>(c, std::integral_constant<int, kLanes<T>>{}, q);
+    for (; c + kLanes<T> <= C; c += kLanes<T>) vectors<1>(c, std::integral_constant<int, kLanes<T>>{}, q);
     if (c < C) vectors<1>(c, static_cast<int>(C - c), q);
   }
 };
 
-template <class T, class S, bool kGated, bool kSoft, int kSteps, class C>
+template <class T, class S, bool kGated, int kSteps, class C>
 void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, const Blocks& blocks, int64_t task, int thread,
-               const LifLanes<T, kSoft, (kSteps > 0)>& neuron, const SurrogateLanes<T>& surrogate) {
+               const LifLanes<T, (kSteps > 0)>& neuron, const SurrogateLanes<T>& surrogate) {
   const int64_t steps = kSteps ? kSteps : current.T_, b = blocks.b(task), begin = blocks.begin(task), end = blocks.end(task);
   const int64_t channels = current.C, pixels = current.B * current.P;
   const Room<T> room(call, thread, blocks.size, steps);
@@ -277,7 +273,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
   if (sums) std::fill(sums, sums + 2 * channels, T(0));
   if constexpr (kGated) {
     all.gate.open(b * current.P + begin, end - begin, room.G, room.k);
-    for (int64_t t = 0; t < steps; t++) room.gain[t] = gateGain(all.gate.a[t * current.B + b]);
+    for (int64_t t = 0; t < steps; t++) room.gain[t] = all.gate.gain(t * current.B + b);
   }
   const TensorView& gs = all.in[11];
   const bool gsAsY = gs.dtype == all.in[0].dtype;
@@ -294,7 +290,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
       }
     }
     using Pixel = typename C::Pixel;
-    const PixelGradient<T, S, kGated, kSoft, kSteps, Pixel> here{
+    const PixelGradient<T, S, kGated, kSteps, Pixel> here{
         current.pixel(b, p), neuron, surrogate, as<uint32_t>(all.in[12]) + first * current.words,
         gsAsY ? static_cast<const void*>(as<S>(gs) + at) : as<T>(gs) + at, all.out[0].data ? as<S>(all.out[0]) + at : nullptr,
         as<T>(all.in[13]), room.factor, sums, sums ? sums + channels : nullptr, steps, pixels * current.words, pixels * channels, gsAsY,
@@ -345,41 +341,41 @@ void mergeFireGradient(const Call& call, const FireGradient<T>& all, const Block
   *as<T>(out[6]) = static_cast<T>(logitGradient(totals[2], decayOf(all.in[10], 0, sizeof(T) == 8)));
 }
 
-template <class T, bool kGated, bool kSoft, int kSteps, class S, Residual kResidual>
-void fireBlocks(const Call& call, const Current<T, S, kResidual>& current, const LifNeuron<T, false, kSoft>& one,
+template <class T, bool kGated, int kSteps, class S, Residual kResidual>
+void fireBlocks(const Call& call, const Current<T, S, kResidual>& current, const LifNeuron<T, false, false>& one,
                 const SurrogateLanes<T>& surrogate) {
   const Blocks blocks(current.B, current.P, current.C);
   const FireGradient<T> all(call, blocks.tasks(), current.T_, current.C);
-  const LifLanes<T, kSoft, (kSteps > 0)> neuron(one);
+  const LifLanes<T, (kSteps > 0)> neuron(one, call.attributes[3] != 0);
   parallelFor(call, blocks.tasks(), [&](int64_t task, int thread) {
-    fireBlock<T, S, kGated, kSoft, kSteps>(call, all, current, blocks, task, thread, neuron, surrogate);
+    fireBlock<T, S, kGated, kSteps>(call, all, current, blocks, task, thread, neuron, surrogate);
   });
   mergeFireGradient(call, all, blocks, current.T_, current.C);
 }
 
-template <class T, bool kGated, bool kSoft, class S, Residual kResidual>
+template <class T, class S, Residual kResidual>
 void fireGradient(const Call& call, const Current<T, S, kResidual>& current) {
   const TensorView* in = call.tensors;
   const double* attributes = call.attributes;
-  const LifNeuron<T, false, kSoft> neuron(decayOf(in[10], attributes[0], sizeof(T) == 8), attributes[1], attributes[2], attributes[4] != 0);
+  const LifNeuron<T, false, false> neuron(decayOf(in[10], attributes[0], sizeof(T) == 8), attributes[1], attributes[2], attributes[4] != 0);
   const SurrogateLanes<T> surrogate(attributes[5], attributes[6]);
-  if constexpr (sizeof(T) == 4 && !kSoft && SPIKELOOM_LEVEL_NOW > 0) {
-    const bool usual = neuron.vth == T(1) && attributes[4] == 0 && surrogate.isGentleTanh() && in[20].data == nullptr && in[11].dtype == in[0].dtype;
-    if (usual && current.T_ == 2) return fireBlocks<T, kGated, kSoft, 2>(call, current, neuron, surrogate);
-    if (usual && current.T_ == 4) return fireBlocks<T, kGated, kSoft, 4>(call, current, neuron, surrogate);
+  if constexpr (sizeof(T) == 4 && SPIKELOOM_LEVEL_NOW > 0) {
+    const bool usual = neuron.vth == T(1) && attributes[3] == 0 && attributes[4] == 0 && surrogate.isGentleTanh() && in[20].data == nullptr &&
+                       in[11].dtype == in[0].dtype;
+    const auto known = [&]<bool kGated>(std::bool_constant<kGated>) {
+      if (current.T_ == 2) fireBlocks<T, kGated, 2>(call, current, neuron, surrogate);
+      else fireBlocks<T, kGated, 4>(call, current, neuron, surrogate);
+    };
+    if (usual && (current.T_ == 2 || current.T_ == 4)) return in[6].data ? known(std::true_type{}) : known(std::false_type{});
   }
-  fireBlocks<T, kGated, kSoft, 0>(call, current, neuron, surrogate);
+  fireBlocks<T, true, 0>(call, current, neuron, surrogate);
 }
 
 template <class T>
 void currentFireGrad(const Call& call) {
   const TensorView* in = call.tensors;
   if (in[14].data && in[14].dtype != in[0].dtype) return fail(call, "g has the type of y; make both the same");
-  withCurrent<T>(call, in, in + 3, in[12].dims[0], [&](const auto& current) {
-    const bool gated = in[6].data != nullptr, soft = call.attributes[3] != 0;
-    if (gated) soft ? fireGradient<T, true, true>(call, current) : fireGradient<T, true, false>(call, current);
-    else soft ? fireGradient<T, false, true>(call, current) : fireGradient<T, false, false>(call, current);
-  });
+  withCurrent<T>(call, in, in + 3, in[12].dims[0], [&](const auto& current) { fireGradient<T>(call, current); });
 }
 
 SPIKELOOM_KERNEL(kCurrentFire, currentFire)

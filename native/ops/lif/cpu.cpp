@@ -74,12 +74,12 @@ inline void eachChunk(const Call& call, const Geometry& g, F&& body) {
   });
 }
 
-template <class T, bool kSoft>
-inline void lifForward(const Call& call) {
+template <class T>
+void lif(const Call& call) {
   const TensorView *in = call.tensors, *out = call.tensors + 3;
   const double* a = call.attributes;
   const Geometry g(in[0]);
-  const LifLanes<T, kSoft> neuron(LifNeuron<T, false, kSoft>(decayOf(in[2], a[0], sizeof(T) == 8), a[1], a[2], false));
+  const LifLanes<T> neuron(LifNeuron<T, false, false>(decayOf(in[2], a[0], sizeof(T) == 8), a[1], a[2], false), a[3] != 0);
   const T *x = as<T>(in[0]), *v0 = as<T>(in[1]);
   T* last = as<T>(out[1]);
   eachChunk<T>(call, g, [&](const Chunk<T>& c, int, int64_t) {
@@ -100,17 +100,11 @@ inline void lifForward(const Call& call) {
 }
 
 template <class T>
-void lif(const Call& call) {
-  if (call.attributes[3] != 0) lifForward<T, true>(call);
-  else lifForward<T, false>(call);
-}
-
-template <class T, bool kSoft>
 struct LifGradient {
   static constexpr int kMost = Chunk<T>::kMost;
   const Call& call;
   const Geometry g;
-  const LifLanes<T, kSoft> neuron;
+  const LifLanes<T> neuron;
   const uint32_t* s;
   const T *gs, *gv, *x, *v0;
   T *gx, *gv0, *glogit;
@@ -118,8 +112,9 @@ struct LifGradient {
   explicit LifGradient(const Call& c)
       : call(c),
         g(c.tensors[2]),
-        neuron(LifNeuron<T, false, kSoft>(decayOf(c.tensors[5], c.attributes[0], sizeof(T) == 8), c.attributes[1], c.attributes[2],
-                                          c.attributes[4] != 0)),
+        neuron(LifNeuron<T, false, false>(decayOf(c.tensors[5], c.attributes[0], sizeof(T) == 8), c.attributes[1], c.attributes[2],
+                                          c.attributes[4] != 0),
+               c.attributes[3] != 0),
         s(as<uint32_t>(c.tensors[3])),
         gs(as<T>(c.tensors[0])),
         gv(as<T>(c.tensors[1])),
@@ -192,8 +187,7 @@ struct LifGradient {
 
 template <class T>
 void lifGrad(const Call& call) {
-  if (call.attributes[3] != 0) LifGradient<T, true>(call).run();
-  else LifGradient<T, false>(call).run();
+  LifGradient<T>(call).run();
 }
 
 SPIKELOOM_KERNEL(kLif, lif)
