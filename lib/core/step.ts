@@ -1,5 +1,5 @@
 // Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, needDevice } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
@@ -47,6 +47,12 @@ export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 
 /** How long a recording goes on before the event loop gets a turn, in ms. */
 const TURN_MS = 1;
+
+/**
+ * How long a recording in turns sleeps then, in ms. Where other threads take all cores (a step that is being replayed),
+ * the system lets a thread that never sleeps wait for several ms at a time, and timers with it.
+ */
+const REST_MS = 1;
 
 interface Recording {
   /** For every part: what is written before it is replayed. */
@@ -124,8 +130,8 @@ interface Recorded<R> {
 }
 
 /**
- * Records the calls of `body`. Where that yields after a turn that was long enough, the recording is left until this
- * generator continues.
+ * Records the calls of `body`. Where that yields after a turn that was long enough, and before the planning, the
+ * recording is left until this generator continues.
  */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
@@ -142,25 +148,30 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
   // The inner scope frees what passes, the outer one owns what is returned until the step does.
   const [outer, inner] = [openScope(), openScope()];
   let open = [outer, inner];
+  let since = performance.now();
+  function* rest(): Generator<void, void, void> {
+    if (performance.now() - since < TURN_MS) return;
+    const left = native().leaveRecording();
+    const resumeScopes = leaveScopes(outer);
+    current = undefined;
+    try {
+      yield;
+    } finally {
+      native().resumeRecording(left);
+      resumeScopes();
+      current = recording;
+      since = performance.now();
+    }
+  }
   try {
     const turns = body(cut);
     needArguments('what a step recorded in turns returns', 'a generator', { turns });
-    let since = performance.now();
-    let turn = turns.next();
-    for (; !turn.done; turn = turns.next()) {
-      if (performance.now() - since < TURN_MS) continue;
-      const left = native().leaveRecording();
-      const resumeScopes = leaveScopes(outer);
-      current = undefined;
-      try {
-        yield;
-      } finally {
-        native().resumeRecording(left);
-        resumeScopes();
-        current = recording;
-        since = performance.now();
-      }
-    }
+    let turn: IteratorResult<void, R>;
+    do {
+      yield* rest();
+      turn = turns.next();
+    } while (!turn.done);
+    yield* rest(); // planning takes one
     const result = turn.value;
     passOut(result);
     closeScope(inner);
@@ -331,11 +342,11 @@ export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): 
   const turns = recordCalls(device, body, false);
   let turn = turns.next();
   while (!turn.done) {
-    await nextTurn();
+    await sleep(REST_MS);
     turn = turns.next();
   }
   const step = new RecordedStep(turn.value);
-  await nextTurn(); // planning took one
+  await sleep(REST_MS); // planning took a turn
   return step;
 }
 

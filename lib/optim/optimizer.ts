@@ -89,7 +89,10 @@ export class Optimizer implements Disposable {
     scope(() => runToEnd(this.stepInTurns()));
   }
 
-  /** step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). */
+  /**
+   * step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). train() and
+   * step() itself call it: an optimizer of your own overrides this one.
+   */
   *stepInTurns(): Generator<void, void, void> {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
     if (ready.length === 0)
