@@ -197,13 +197,13 @@ double multiplyPairs(int) {
 // Independent chains of sums: each adds two products of 16-bit integers to every lane of 32 bits.
 double multiplyShorts(int) {
   constexpr int kChains = 8;
-  __m256i x[kChains], product[kChains], m = _mm256_set1_epi16(3), n = _mm256_set1_epi16(5);
+  __m256i x[kChains], product, m = _mm256_set1_epi16(3), n = _mm256_set1_epi16(5);
 #pragma GCC unroll 8
   for (int i = 0; i < kChains; i++) x[i] = _mm256_set1_epi32(i);
   for (long r = 0; r < kRounds; r++) {
 #pragma GCC unroll 8
     for (int i = 0; i < kChains; i++) {
-      asm volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(x[i]), "=&x"(product[i]) : "x"(m), "x"(n));
+      asm volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(x[i]), "=&x"(product) : "x"(m), "x"(n));
     }
   }
 #pragma GCC unroll 8
