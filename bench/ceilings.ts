@@ -67,11 +67,10 @@ export function describeCeilings(ceilings: Ceilings | undefined | null): string 
   const sizes = bandwidth.map((point) => {
     return `${point.bytes / 2 ** 20} MiB ${(rateOf(point, 'stream') / 1e9).toFixed(1)}`;
   });
-  const units = `f32 ${(f32 / 1e9).toFixed(0)} (${vectors})${[
-    ...(bf16 ? [`, bf16 ${(bf16 / 1e9).toFixed(0)}`] : []),
-    ...(i16 ? [`, 16-bit integers ${(i16 / 1e9).toFixed(0)}`] : []),
-  ].join('')}`;
-  return `ceilings${threads > 0 ? ` on ${threads} threads` : ''}: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${units}`;
+  const giga = (rate: number) => (rate / 1e9).toFixed(0);
+  const others = { bf16, '16-bit integers': i16 };
+  const units = Object.entries(others).flatMap(([name, rate]) => (rate ? [`${name} ${giga(rate)}`] : []));
+  return `ceilings${threads > 0 ? ` on ${threads} threads` : ''}: GB/s by working set: ${sizes.join(', ')}; GFLOP/s: ${[`f32 ${giga(f32)} (${vectors})`, ...units].join(', ')}`;
 }
 
 type Point = Ceilings['bandwidth'][number];
