@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
-// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on x86-64 at every level from AVX2:
+// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on processors with AVX2 at every level from it:
 // AVX-512 and the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in
 // build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses one instruction-set level for the op tables.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -110,7 +110,9 @@ async function opTables(native) {
 
 /** The variables of each run of the op tables. */
 function levels() {
-  if (process.env.SPIKELOOM_CPU || process.arch !== 'x64') return [{}];
+  const cpuinfo = '/proc/cpuinfo';
+  const hasAvx2 = existsSync(cpuinfo) && /\bavx2\b/.test(readFileSync(cpuinfo, 'utf8'));
+  if (process.env.SPIKELOOM_CPU || !hasAvx2) return [{}];
   return ['avx2', 'avx512', 'avx512bf16', 'amx'].map((level) => ({ SPIKELOOM_CPU: level }));
 }
 
