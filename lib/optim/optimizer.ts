@@ -90,8 +90,8 @@ export class Optimizer implements Disposable {
   }
 
   /**
-   * step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). train() and
-   * step() itself call it: an optimizer of your own overrides this one.
+   * step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). An optimizer of
+   * your own overrides this one, which step() calls, or step(), which train() then calls in its place.
    */
   *stepInTurns(): Generator<void, void, void> {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);

@@ -12,7 +12,7 @@ import type { Net } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
-import type { Optimizer } from '../optim/index.ts';
+import { Optimizer } from '../optim/index.ts';
 import { type LossSettings, lossOf } from './loss.ts';
 import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './step-inputs.ts';
 import { type LoggedStep, StepLog } from './step-log.ts';
@@ -85,7 +85,8 @@ export function trainingStep(
     needFinite(tensors.loss, log?.found);
     yield* backwardInTurns(tensors.loss);
     yield;
-    yield* optimizer.stepInTurns();
+    if (optimizer.step === Optimizer.prototype.step) yield* optimizer.stepInTurns();
+    else optimizer.step(); // of the user's own
     return tensors;
   };
 }

@@ -61,11 +61,11 @@ function noticedEarly(on: string, nth: number): OptimizerFactory {
   const usual = sgd({ lr: 0.05 });
   const make = (parameters: readonly NamedParameter[]) => {
     const optimizer = usual(parameters);
-    const stepInTurns = optimizer.stepInTurns.bind(optimizer);
+    const step = optimizer.step.bind(optimizer);
     const bias = parameters.at(-1)!.tensor;
     let steps = 0;
-    optimizer.stepInTurns = function* () {
-      yield* stepInTurns();
+    optimizer.step = () => {
+      step();
       if (++steps !== nth) return;
       bias.set(new Float32Array(bias.shape[0]!).fill(Number.NaN));
       needFinite(tensor(Float32Array.of(Number.NaN), { device: device(on) }));
