@@ -71,8 +71,5 @@ struct ListSums {
   }
 
   // 16-bit integers 16 i .. 16 i + 15 as words.
-  __attribute__((always_inline)) Words words(int i) const {
-    const __m256i x = (__m256i)sums[i];
-    return {_mm256_cvtepi16_epi32(_mm256_castsi256_si128(x)), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(x, 1))};
-  }
+  __attribute__((always_inline)) Words words(int i) const { return shortsAsWords((__m256i)sums[i]); }
 };

@@ -48,13 +48,14 @@
 #endif
 #if SPIKELOOM_LEVEL_NOW == 1
 #include "cpu/short_steps.inl"
-#include "cpu/short_sums.inl"
+#include "cpu/sum_tables.inl"
 #include "cpu/spike_lists.inl"
 #include "ops/conv2d/short_weights.inl"
-#include "ops/conv2d/short_forward.inl"
-#include "ops/conv2d/short_gradient.inl"
 #include "ops/conv2d/list_forward.inl"
+#include "ops/conv2d/table_forward.inl"
+#include "ops/conv2d/gradient_chunks.inl"
 #include "ops/conv2d/list_gradient.inl"
+#include "ops/conv2d/table_gradient.inl"
 #include "ops/conv2d/short_products.inl"
 #endif
 
@@ -87,7 +88,7 @@ void conv2d(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW == 1
     if (x.dtype == DType::spike) {
       if (!isRounded(x, y) || !fitsShorts(p)) return convolveLists<float>(call, p, isRounded(x, y), x, results);
-      if (paysShorts(p) && !isSparse(call, x, kListForward)) return convolveInShorts(call, p, x, results);
+      if (paysTables(p) && !isSparse(call, x, kListForward)) return convolveTables(call, p, x, results);
       return convolveLists<int16_t>(call, p, false, x, results);
     }
     if (isRounded(x, y) && paysWinograd(p, 0.6) && PoolTile::holds(call, x)) {
@@ -350,9 +351,9 @@ void conv2dGradW(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW == 1
     if (spikes || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
       if (!spikes) WinogradGradient(call, g).run();
-      else if (!rounded) ListGradient<float>(call).run();
-      else if (paysShorts(g) && !isSparse(call, x, kListGradient)) ShortGradient(call).run();
-      else ListGradient<int16_t>(call).run();
+      else if (!rounded) GradientChunks<float>(call).run<ListGradient<float>>();
+      else if (paysTables(g) && !isSparse(call, x, kListGradient)) GradientChunks<int16_t>(call).run<TableGradient>();
+      else GradientChunks<int16_t>(call).run<ListGradient<int16_t>>();
       if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
       return;
     }

@@ -11,9 +11,8 @@
 // first column that the pixel reads. A chunk's weights stay in the first cache while all pixels of the window meet them.
 // Weights are laid out once a call; of few windows (small pictures of many channels) a task is a block of outputs of all
 // of them, and lays out its weights itself.
-constexpr double kListForward = 0.28;  // below this share of spikes lists of integers take less time than tables (short_forward.inl)
+constexpr double kListForward = 0.18;  // below this share of spikes lists of integers take less time than tables (short_forward.inl)
 constexpr int64_t kListPixels = 128;  // of a window
-constexpr int64_t kFewWindows = 8;
 constexpr int64_t kLongStride = 1024;  // entries of what a window reads would leave 32 bits
 
 template <class T>
@@ -162,18 +161,10 @@ struct ListForward {
     __builtin_memset(sums, 0, 2 * kSums * sizeof(float));
     withVectors<64>(width(block), [&]<int S>() { sumWindow<S>(a, from, lists, weights, sums); });
     for (int64_t column = block * 2; column < least(block * 2 + 2, p.columns()); column++, sums += kSums) {
-      if constexpr (kWhole) toNumbers(column * 32, a.lanes * pixels, sums);
+      if constexpr (kWhole) wholeToNumbers(perWeight + column * 32, least(32, p.targetC - column * 32), a.lanes * pixels, sums);
       Job::Channels channels(job, window, column);
       channels.put(sums, a.lanes, pixels * 32, pixels, job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
       channels.close();
-    }
-  }
-
-  void toNumbers(int64_t o, int64_t pixels, float* sums) const {
-    alignas(32) float steps[32] = {};
-    for (int64_t r = 0; r < least(32, p.targetC - o); r++) steps[r] = 1 / perWeight[o + r];
-    for (int64_t i = 0; i < pixels * 32; i += 16) {
-      storeFloats(sums + i, toFloats(loadWords(reinterpret_cast<uint32_t*>(sums + i))) * loadFloats(steps + i % 32));
     }
   }
 };

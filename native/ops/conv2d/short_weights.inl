@@ -29,3 +29,30 @@ float stepsOfWeights(const Product& p, const float* w, int64_t chunk) {
   }
   return shortSteps(most, chunk * p.g.kw);
 }
+
+constexpr int64_t kFewWindows = 8;  // of them a task is some outputs of all, and lays out its weights itself
+
+// Weights of up to 16 outputs and channels, channels x outputs; `from` of the first ones.
+void storeWholeWeights(const Product& p, const float* from, int64_t outputs, int64_t channels, Floats steps, int16_t* to, int64_t row) {
+  Words w[16];
+  for (int64_t r = 0; r < 16; r++) {
+    w[r] = asWords(r < outputs ? loadFloats(from + r * p.taps() * p.sourceC, firstLanes(channels)) : allFloats(0));
+  }
+  transpose16(w);
+  for (int64_t r = 0; r < 16; r++, to += row) storeEight(reinterpret_cast<uint32_t*>(to), toShorts(asFloats(w[r]) * steps));
+}
+
+// Rows of 32 outputs in whole steps, of which there are `perWeight` in 1, become numbers.
+void wholeToNumbers(const float* perWeight, int64_t outputs, int64_t rows, float* sums) {
+  alignas(32) float steps[32] = {};
+  for (int64_t r = 0; r < outputs; r++) steps[r] = 1 / perWeight[r];
+  for (int64_t i = 0; i < rows * 32; i += 16) {
+    storeFloats(sums + i, toFloats(loadWords(reinterpret_cast<uint32_t*>(sums + i))) * loadFloats(steps + i % 32));
+  }
+}
+
+// Adds 16 sums of 16 bits to as many of 32.
+__attribute__((always_inline)) inline void addShorts(__m256i shorts, uint32_t* sums) {
+  const Words before = loadWords(sums), more = shortsAsWords(shorts);
+  storeWords(sums, {_mm256_add_epi32(before.low, more.low), _mm256_add_epi32(before.high, more.high)});
+}
