@@ -6,9 +6,10 @@
 //
 // The six tables of a word's 32 rows are 8 KiB, those of three words stay in the first cache. What chooses is laid out
 // once for all that it meets: a place is where the chosen sum lies in the word's tables, in bytes.
-constexpr int64_t kWordTables = 6;                                                      // of 6, 6, 5, 5, 5 and 5 rows
-constexpr int64_t kWordRows = 32 * 16, kWordSums = (2 * 64 + 4 * 32) * 16;          // numbers of a word's rows, of its tables
-constexpr int kTableWords = 3;                                                      // whose tables are made at a time
+constexpr int64_t kWordTables = 6;                                              // of 6, 6, 5, 5, 5 and 5 rows
+constexpr int64_t kWordRows = 32 * 16, kWordSums = (2 * 64 + 4 * 32) * 16;  // numbers of a word's rows, of its tables
+constexpr int kTableWords = 3;                                              // whose tables are made at a time
+constexpr int64_t kMostPlaces = 1 << 21;                                    // of a thread: long strides would lay out what nobody reads
 
 // The places of a word's sums.
 __attribute__((always_inline)) inline void storePlaces(uint32_t word, uint16_t* to) {

@@ -12,7 +12,7 @@
 // list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With
 // either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
 // gradients of 3x3 kernels by tiles of pixels (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit
-// integers: lists add those, many spikes choose out of tables of them (short_forward.inl, short_gradient.inl), the rest
+// integers: lists add those, many spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest
 // is multiplied in tiles of pixels (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients
 // of few channels are added up pixel by pixel of gy (scatter_gradient.inl).
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
@@ -88,7 +88,7 @@ void conv2d(const Call& call) {
 #if SPIKELOOM_LEVEL_NOW == 1
     if (x.dtype == DType::spike) {
       if (!isRounded(x, y) || !fitsShorts(p)) return convolveLists<float>(call, p, isRounded(x, y), x, results);
-      if (paysTables(p) && !isSparse(call, x, kListForward)) return convolveTables(call, p, x, results);
+      if (TableForward::pays(p) && !isSparse(call, x, kListForward)) return convolveTables(call, p, x, results);
       return convolveLists<int16_t>(call, p, false, x, results);
     }
     if (isRounded(x, y) && paysWinograd(p, 0.6) && PoolTile::holds(call, x)) {
@@ -350,10 +350,11 @@ void conv2dGradW(const Call& call) {
     const bool rounded = isRounded(gy, x), spikes = x.dtype == DType::spike;
 #if SPIKELOOM_LEVEL_NOW == 1
     if (spikes || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
+      GradientChunks<int16_t> chunks(call);
       if (!spikes) WinogradGradient(call, g).run();
       else if (!rounded) GradientChunks<float>(call).run<ListGradient<float>>();
-      else if (paysTables(g) && !isSparse(call, x, kListGradient)) GradientChunks<int16_t>(call).run<TableGradient>();
-      else GradientChunks<int16_t>(call).run<ListGradient<int16_t>>();
+      else if (TableGradient::pays(chunks) && !isSparse(call, x, kListGradient)) chunks.run<TableGradient>();
+      else chunks.run<ListGradient<int16_t>>();
       if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
       return;
     }

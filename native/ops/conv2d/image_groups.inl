@@ -114,8 +114,16 @@ struct Job {
     // Rows of 32 sums of `images` images, `sumStep` floats and `imageStep` pixels apart: of each image n rows that
     // follow each other, for the pixels from `pixel` on (counted over all images).
     void put(const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
-      if (job_.target.dtype == DType::bf16) putRows(as<Bf16>(job_.target), sums, images, sumStep, n, pixel, imageStep);
-      else putRows(as<float>(job_.target), sums, images, sumStep, n, pixel, imageStep);
+      putRows(images, n, pixel, imageStep, [=](int64_t image, int64_t i, int half) __attribute__((always_inline)) {
+        return loadFloats(sums + image * sumStep + i * 32 + half * 16);
+      });
+    }
+
+    // The same of rows that sums(image, i, half of a row) gives.
+    template <class F>
+    void putRows(int64_t images, int64_t n, int64_t pixel, int64_t imageStep, F&& sums) {
+      if (job_.target.dtype == DType::bf16) putRows(as<Bf16>(job_.target), images, n, pixel, imageStep, sums);
+      else putRows(as<float>(job_.target), images, n, pixel, imageStep, sums);
     }
 
     void close() const {
@@ -130,15 +138,14 @@ struct Job {
     }
 
    private:
-    template <class S>
-    void putRows(S* target, const float* sums, int64_t images, int64_t sumStep, int64_t n, int64_t pixel, int64_t imageStep) {
+    template <class S, class F>
+    void putRows(S* target, int64_t images, int64_t n, int64_t pixel, int64_t imageStep, F& sums) {
       const int64_t targetC = job_.p.targetC;
       Floats sum[2] = {}, square[2] = {};
       for (int64_t image = 0; image < images; image++) {
         for (int64_t i = 0; i < n; i++) {
-          const float* from = sums + image * sumStep + i * 32;
           const int64_t at = (pixel + image * imageStep + i) * targetC + first_;
-          Floats low = loadFloats(from) + low_, high = loadFloats(from + 16) + high_;
+          Floats low = sums(image, i, 0) + low_, high = sums(image, i, 1) + high_;
           if (job_.added.data) add(at, &low, &high);
           putRow(target + at, low, high);
           if (!job_.parts) continue;

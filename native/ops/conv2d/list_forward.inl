@@ -11,7 +11,7 @@
 // first column that the pixel reads. A chunk's weights stay in the first cache while all pixels of the window meet them.
 // Weights are laid out once a call; of few windows (small pictures of many channels) a task is a block of outputs of all
 // of them, and lays out its weights itself.
-constexpr double kListForward = 0.18;  // below this share of spikes lists of integers take less time than tables (short_forward.inl)
+constexpr double kListForward = 0.18;  // below this share of spikes lists of integers take less time than tables (table_forward.inl)
 constexpr int64_t kListPixels = 128;  // of a window
 constexpr int64_t kLongStride = 1024;  // entries of what a window reads would leave 32 bits
 
@@ -59,14 +59,15 @@ struct ListForward {
   }
 
   void layOutSixteen(const float* from, int64_t outputs, int64_t channels, Floats steps, T* to, int64_t row) const {
-    Words w[16];
-    for (int64_t r = 0; r < 16; r++) {
-      w[r] = asWords(r < outputs ? loadRounded(from + r * p.taps() * p.sourceC, channels, rounded) : allFloats(0));
-    }
-    transpose16(w);
-    for (int64_t r = 0; r < least(16, channels); r++, to += row) {
-      if constexpr (kWhole) storeEight(reinterpret_cast<uint32_t*>(to), toShorts(asFloats(w[r]) * steps));
-      else storeFloats(to, asFloats(w[r]));
+    if constexpr (kWhole) {
+      storeWholeWeights(p, from, outputs, channels, steps, to, row);
+    } else {
+      Words w[16];
+      for (int64_t r = 0; r < 16; r++) {
+        w[r] = asWords(r < outputs ? loadRounded(from + r * p.taps() * p.sourceC, channels, rounded) : allFloats(0));
+      }
+      transpose16(w);
+      for (int64_t r = 0; r < 16; r++, to += row) storeFloats(to, asFloats(w[r]));
     }
   }
 
@@ -161,9 +162,16 @@ struct ListForward {
     __builtin_memset(sums, 0, 2 * kSums * sizeof(float));
     withVectors<64>(width(block), [&]<int S>() { sumWindow<S>(a, from, lists, weights, sums); });
     for (int64_t column = block * 2; column < least(block * 2 + 2, p.columns()); column++, sums += kSums) {
-      if constexpr (kWhole) wholeToNumbers(perWeight + column * 32, least(32, p.targetC - column * 32), a.lanes * pixels, sums);
       Job::Channels channels(job, window, column);
-      channels.put(sums, a.lanes, pixels * 32, pixels, job.pixel(a.n0, a.t0, a.u0), p.targetH * p.targetW);
+      const int64_t pixel = job.pixel(a.n0, a.t0, a.u0), imageStep = p.targetH * p.targetW;
+      if constexpr (kWhole) {
+        const StepsWorth worth(perWeight + column * 32, least(32, p.targetC - column * 32));
+        channels.putRows(a.lanes, pixels, pixel, imageStep, [&](int64_t image, int64_t i, int half) __attribute__((always_inline)) {
+          return worth.numbers(reinterpret_cast<uint32_t*>(sums) + (image * pixels + i) * 32 + half * 16, half);
+        });
+      } else {
+        channels.put(sums, a.lanes, pixels * 32, pixels, pixel, imageStep);
+      }
       channels.close();
     }
   }

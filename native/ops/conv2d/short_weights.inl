@@ -42,14 +42,17 @@ void storeWholeWeights(const Product& p, const float* from, int64_t outputs, int
   for (int64_t r = 0; r < 16; r++, to += row) storeEight(reinterpret_cast<uint32_t*>(to), toShorts(asFloats(w[r]) * steps));
 }
 
-// Rows of 32 outputs in whole steps, of which there are `perWeight` in 1, become numbers.
-void wholeToNumbers(const float* perWeight, int64_t outputs, int64_t rows, float* sums) {
+// What a step of each of 32 outputs is worth, of which there are `perWeight` in 1.
+struct StepsWorth {
   alignas(32) float steps[32] = {};
-  for (int64_t r = 0; r < outputs; r++) steps[r] = 1 / perWeight[r];
-  for (int64_t i = 0; i < rows * 32; i += 16) {
-    storeFloats(sums + i, toFloats(loadWords(reinterpret_cast<uint32_t*>(sums + i))) * loadFloats(steps + i % 32));
+  StepsWorth(const float* perWeight, int64_t outputs) {
+    for (int64_t r = 0; r < outputs; r++) steps[r] = 1 / perWeight[r];
   }
-}
+  // 16 sums in steps of a half of the outputs, as numbers.
+  __attribute__((always_inline)) Floats numbers(const uint32_t* sums, int half) const {
+    return toFloats(loadWords(sums)) * loadFloats(steps + half * 16);
+  }
+};
 
 // Adds 16 sums of 16 bits to as many of 32.
 __attribute__((always_inline)) inline void addShorts(__m256i shorts, uint32_t* sums) {

@@ -13,9 +13,6 @@
 
 constexpr int64_t kManyWindows = 32;  // are work for many threads, all outputs of one a task
 
-// Whether there are enough images to follow each other.
-bool paysTables(const Product& p) { return p.N >= 16; }
-
 struct TableForward {
   const Job& job;
   const Product& p;
@@ -24,13 +21,18 @@ struct TableForward {
 
   static constexpr int64_t kPixels = 1024, kColumns = 8;  // of a window, all images counted; of its rows
 
+  // Whether there are enough images to follow each other.
+  static bool pays(const Product& p) { return p.N >= 16 && spikeWords(p.sourceC) * wordPlaces(p, tasks(p)) <= kMostPlaces; }
+
+  static int64_t wordPlaces(const Product& p, const Tasks& tasks) { return p.pixelsRead(tasks.rows, tasks.columns) * tasks.images * kWordTables; }
   int64_t words() const { return spikeWords(p.sourceC); }
   int64_t weightsSize() const { return p.taps() * words() * kWordRows; }  // of 16 outputs
 
   static Tasks tasks(const Product& p) {
-    const int64_t columns = ceilDivide(p.targetW, ceilDivide(p.targetW, kColumns)), rows = least(p.targetH, kPixels / 64 / columns);
+    const int64_t images = least(64, p.N), columns = ceilDivide(p.targetW, ceilDivide(p.targetW, kColumns));
+    const int64_t rows = least(p.targetH, kPixels / images / columns);
     const bool whole = columns == p.targetW && rows == p.targetH;
-    return Tasks(p, rows, columns, whole ? kPixels / (rows * columns) : 64);
+    return Tasks(p, rows, columns, whole ? least(p.N, kPixels / (rows * columns)) : images);
   }
 
   // 16 outputs from o on: [kernel row][word][kernel column][32 channels][16 outputs].
@@ -50,15 +52,15 @@ struct TableForward {
     }
   }
 
-  // The places of what fires in a window: [source row][column][image][word].
+  // The places of what fires in a window: [word][source row][column][image].
   void layOut(const Job::Area& a, const Job::Reach& from, uint16_t* to) const {
-    const int64_t all = words(), imageStep = p.sourceH * p.sourceW * all;
-    for (int64_t h = from.h0; h < from.h1; h++, to += (from.w1 - from.w0) * a.lanes * all * kWordTables) {
+    const int64_t all = words(), size = wordPlaces(p, job.tasks), imageStep = p.sourceH * p.sourceW * all, wide = from.w1 - from.w0;
+    for (int64_t h = from.h0; h < from.h1; h++, to += wide * a.lanes * kWordTables) {
       const uint32_t* bits = as<uint32_t>(job.source) + ((a.n0 * p.sourceH + h) * p.sourceW + from.w0) * all;
       for (int64_t image = 0; image < a.lanes; image++, bits += imageStep) {
         __builtin_prefetch(bits + 4 * imageStep);
-        for (int64_t w = 0; w < from.w1 - from.w0; w++) {
-          for (int64_t k = 0; k < all; k++) storePlaces(bits[w * all + k], to + ((w * a.lanes + image) * all + k) * kWordTables);
+        for (int64_t w = 0; w < wide; w++) {
+          for (int64_t k = 0; k < all; k++) storePlaces(bits[w * all + k], to + k * size + (w * a.lanes + image) * kWordTables);
         }
       }
     }
@@ -66,9 +68,9 @@ struct TableForward {
 
   // A run of pixels, one of each image: sums of 16 bits are begun (kFirst), carried on, and added to those of 32 (kLast).
   template <int K, bool kFirst, bool kLast>
-  __attribute__((noinline)) static void addRun(const int16_t* tables, const uint16_t* places, int64_t step, int64_t next, int64_t n,
-                                               int16_t* shorts, uint32_t* sums) {
-    for (int64_t i = 0; i < n; i++, places += next, shorts += 16, sums += 16) {
+  __attribute__((noinline)) static void addRun(const int16_t* tables, const uint16_t* places, int64_t step, int64_t n, int16_t* shorts,
+                                               uint32_t* sums) {
+    for (int64_t i = 0; i < n; i++, places += kWordTables, shorts += 16, sums += 16) {
       __m256i sum = chosenSum<K>(tables, places, step);
       __m256i* before = reinterpret_cast<__m256i*>(shorts);
       if constexpr (!kFirst) sum = _mm256_add_epi16(sum, *before);
@@ -89,14 +91,15 @@ struct TableForward {
 
   void addTaps(const Job::Area& a, const Job::Reach& from, const Taps& taps, const int16_t* tables, const uint16_t* places, int16_t* shorts,
                uint32_t* sums) const {
-    const int64_t next = words() * kWordTables, step = a.lanes * next;
+    const int64_t step = a.lanes * kWordTables;
+    places += taps.word * wordPlaces(p, job.tasks);
     for (int64_t t = a.t0; t < a.t1; t++) {
       const int64_t h = p.sourceRow(t, taps.row);
       for (int64_t u = a.u0; u < a.u1; u++, shorts += a.lanes * 16, sums += a.lanes * 16) {
         if (h < 0) continue;
         const int64_t w = u * p.g.sw - p.g.pw + taps.first, j0 = w < 0 ? -w : 0, j1 = least(taps.n, p.sourceW - w), n = j1 > j0 ? j1 - j0 : 0;
-        const int64_t at = n > 0 ? ((h - from.h0) * (from.w1 - from.w0) + w + j0 - from.w0) * step + taps.word * kWordTables : 0;
-        taps.runs[n](tables + (n > 0 ? j0 : 0) * kWordSums, places + at, step, next, a.lanes, shorts, sums);
+        const int64_t at = n > 0 ? ((h - from.h0) * (from.w1 - from.w0) + w + j0 - from.w0) * step : 0;
+        taps.runs[n](tables + (n > 0 ? j0 : 0) * kWordSums, places + at, step, a.lanes, shorts, sums);
       }
     }
   }
@@ -124,9 +127,8 @@ struct TableForward {
 
   // Windows, and of each of them columns of 32 outputs.
   void run(Range windows, Range columns, const int16_t* weights, int thread) const {
-    const int64_t read = p.pixelsRead(job.tasks.rows, job.tasks.columns) * job.tasks.images;
-    uint16_t* places = scratch<uint16_t>(job.call, thread, 0, read * words() * kWordTables);
-    int16_t* tables = scratch<int16_t>(job.call, thread, 1, kTableWords * kWordSums + kPixels * (16 + 64) + kColumns * 64);
+    uint16_t* places = scratch<uint16_t>(job.call, thread, 0, words() * wordPlaces(p, job.tasks));
+    int16_t* tables = scratch<int16_t>(job.call, thread, 1, kTableWords * kWordSums + kPixels * (16 + 64));
     int16_t* shorts = tables + kTableWords * kWordSums;
     uint32_t* sums = reinterpret_cast<uint32_t*>(shorts + kPixels * 16);
     for (int64_t window = windows.begin; window < windows.end; window++) {
@@ -144,22 +146,15 @@ struct TableForward {
     }
   }
 
-  // sums: [half of 32 outputs][pixel][image][16]; behind them lies room for a row's numbers.
+  // sums: [half of 32 outputs][pixel][image][16].
   void putColumn(const Job::Area& a, int64_t window, int64_t column, const uint32_t* sums) const {
-    alignas(32) float steps[32] = {};
-    for (int64_t r = 0; r < least(32, p.targetC - column * 32); r++) steps[r] = 1 / perWeight[column * 32 + r];
-    float* numbers = reinterpret_cast<float*>(const_cast<uint32_t*>(sums)) + 2 * kPixels * 16;
+    const StepsWorth worth(perWeight + column * 32, least(32, p.targetC - column * 32));
     Job::Channels channels(job, window, column);
     const int64_t wide = a.u1 - a.u0;
     for (int64_t t = a.t0; t < a.t1; t++, sums += wide * a.lanes * 16) {
-      for (int64_t image = 0; image < a.lanes; image++) {
-        for (int64_t u = 0; u < wide; u++) {
-          const uint32_t* from = sums + (u * a.lanes + image) * 16;
-          storeFloats(numbers + u * 32, toFloats(loadWords(from)) * loadFloats(steps));
-          storeFloats(numbers + u * 32 + 16, toFloats(loadWords(from + kPixels * 16)) * loadFloats(steps + 16));
-        }
-        channels.put(numbers, 1, 0, wide, job.pixel(a.n0 + image, t, a.u0), 0);
-      }
+      channels.putRows(a.lanes, wide, job.pixel(a.n0, t, a.u0), p.targetH * p.targetW, [&](int64_t image, int64_t u, int half) __attribute__((always_inline)) {
+        return worth.numbers(sums + (half * kPixels + u * a.lanes + image) * 16, half);
+      });
     }
     channels.close();
   }
@@ -179,9 +174,9 @@ void convolveTables(const Call& call, const Product& p, const TensorView& source
     forward.shared = scratch<int16_t>(call, 0, 3, sixteens * forward.weightsSize());
     const auto of = [&](int64_t sixteen) { return forward.shared + sixteen * forward.weightsSize(); };
     parallelFor(call, sixteens, [&](int64_t task, int) { forward.layOutWeights(task * 16, of(task)); });
-    const int64_t together = windows >= kManyWindows ? columns : 1, tasks = columns / together;  // columns of a task, tasks of a window
-    parallelFor(call, windows * tasks, [&](int64_t task, int thread) {
-      const int64_t window = task / tasks, column = task % tasks * together;
+    const int64_t together = windows >= kManyWindows ? columns : 1, perWindow = columns / together;  // columns of a task, tasks
+    parallelFor(call, windows * perWindow, [&](int64_t task, int thread) {
+      const int64_t window = task / perWindow, column = task % perWindow * together;
       forward.run({window, window + 1}, {column, column + together}, of(column * 2), thread);
     });
   } else {

@@ -6,21 +6,20 @@
 // How the work is cut: gradient_chunks.inl. Tables of a few pixels of a line are made of a chunk's rows, and meet all taps
 // and channels while they are in the first cache.
 
-// Whether there are enough images to fill words, and enough that meets a table.
-bool paysTables(const Geometry& g) { return g.N >= 16 && g.O >= 8 && g.C * g.kh * g.kw >= 64; }
-
 class TableGradient {
  public:
   using Chunks = GradientChunks<int16_t>;
 
+  // Whether there are enough images to fill words, and enough that meets a table.
+  static bool pays(const Chunks& of) { return of.g.N >= 16 && of.g.O >= 8 && of.g.C * of.taps() >= 64 && placesSize(of) <= kMostPlaces; }
+
   TableGradient(const Chunks& of, int thread, int64_t c0, int64_t width)
       : of_(of), g_(of.g), c0_(c0), channels_(least(kGradientChannels, of.g.C - c0)), width_(width), held_(of.sourceRows()) {
     const int64_t read = of.sourceColumns(), tables = kTableWords * kWordSums, shorts = of.taps() * kGradientChannels * 16;
-    const int64_t places = of.sourceRows() * read * kGradientChannels * kWordTables;
-    tables_ = scratch<int16_t>(of.call, thread, 3, tables + shorts + places + 2 * read * (kGradientChannels + 64));
+    tables_ = scratch<int16_t>(of.call, thread, 3, tables + shorts + placesSize(of) + 2 * read * (kGradientChannels + 64));
     shorts_ = tables_ + tables;
     places_ = reinterpret_cast<uint16_t*>(shorts_ + shorts);
-    room_ = reinterpret_cast<uint32_t*>(places_ + places);
+    room_ = reinterpret_cast<uint32_t*>(places_ + placesSize(of));
     turned_ = room_ + read * 64;
   }
 
@@ -47,6 +46,8 @@ class TableGradient {
   }
 
  private:
+  static int64_t placesSize(const Chunks& of) { return of.sourceRows() * of.sourceColumns() * kGradientChannels * kWordTables; }
+
   // Output pixels of a line.
   struct Pixels {
     int64_t p, q, n;
@@ -56,7 +57,7 @@ class TableGradient {
   void layOut(const Chunks::Chunk& a, int64_t h) {
     of_.turnBits(a, h, c0_, room_, turned_);
     const int64_t w0 = of_.firstColumn(a);
-    for (int64_t w = std::max<int64_t>(0, w0); w < least(g_.W, w0 + of_.sourceColumns()); w++) {
+    for (int64_t w = std::max<int64_t>(0, w0); w < least(g_.W, (a.q1 - 1) * g_.sw - g_.pw + g_.kw); w++) {
       const uint32_t* words = turned_ + (w - w0) * kGradientChannels;
       uint16_t* to = places(h, w - w0);
       for (int64_t c = 0; c < channels_; c++) storePlaces(words[c], to + c * kWordTables);
