@@ -200,6 +200,39 @@ for (const on of testDevices) {
         expect(few.slice(0, 36 * 88)).to.deep.equal(all.slice(0, 36 * 88));
       });
 
+      for (const [stride, H, W] of [
+        [1, 2, 3],
+        [1, 3, 13],
+        [2, 5, 4],
+      ] as const) {
+        it(`weight gradients with the same bits of many spikes as of few, ${H}x${W}, stride ${stride} (avx2)`, async function () {
+          if (!inSteps(on)) this.skip();
+          // so many channels that the sum is not cut in slices, whose number depends on the images
+          const C = 192;
+          const [P, Q] = [Math.ceil(H / stride), Math.ceil(W / stride)];
+          const gradients = async (images: number) => {
+            const x = spikes([32, C, H, W], 0.4, 3);
+            const gy = noise([160, C, P, Q], 6);
+            const data = new Float64Array(images * C * H * W);
+            data.set(x.data);
+            const w = toDevice(noise([C, C, 3, 3], 5), 'f32', on);
+            w.requiresGrad = true;
+            scope(() => {
+              const bits = toDevice({ ...x, shape: [images, C, H, W], data }, 'f32', on);
+              const y = conv2d(bits, w, { stride, padding: 1, precision: 'bf16' });
+              const given = { ...gy, shape: [images, C, P, Q], data: gy.data.slice(0, images * C * P * Q) };
+              backward(y, bf16Tensor(given, on));
+            });
+            const found = await values(w.grad!);
+            w.dispose();
+            return found;
+          };
+          const [many, few] = [await gradients(32), await gradients(160)];
+          expect(many.some((v) => v !== 0)).to.equal(true);
+          expect(few).to.deep.equal(many);
+        });
+      }
+
       for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
         it(`a weight of ${bad} shows in its output, and only there`, async () => {
           const w = noise([36, 40, 3, 3], 5);
