@@ -30,11 +30,8 @@ __attribute__((always_inline)) inline void storeTable(const int16_t* first, int6
 #pragma GCC unroll 6
   for (int bit = 0; bit < kRows; bit++) rows[bit] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first + bit * step));
   __m256i low[8] = {_mm256_setzero_si256()};  // of the first three rows
-#pragma GCC unroll 3
-  for (int bit = 0; bit < 3; bit++) {
-#pragma GCC unroll 4
-    for (int i = 0; i < 1 << bit; i++) low[(1 << bit) + i] = _mm256_add_epi16(low[i], rows[bit]);
-  }
+#pragma GCC unroll 7
+  for (int i = 1; i < 8; i++) low[i] = _mm256_add_epi16(low[i & (i - 1)], rows[__builtin_ctz(static_cast<unsigned>(i))]);
 #pragma GCC unroll 8
   for (int high = 0; high < 1 << (kRows - 3); high++, to += 8) {
     if (high > 0) {
