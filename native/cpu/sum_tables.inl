@@ -79,3 +79,19 @@ __attribute__((always_inline)) inline __m256i chosenSum(const int16_t* tables, c
 SPIKELOOM_SIXTEEN Words shortsAsWords(__m256i x) {
   return {_mm256_cvtepi16_epi32(_mm256_castsi256_si128(x)), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(x, 1))};
 }
+
+// body<K, kFirst, kLast>() for a run of sums of K words: begun here, carried on, or completed.
+template <class F>
+__attribute__((always_inline)) inline void withRun(int64_t words, bool first, bool last, F&& body) {
+  const auto ofWords = [&]<int K>() __attribute__((always_inline)) {
+    if (first && last) body.template operator()<K, true, true>();
+    else if (first) body.template operator()<K, true, false>();
+    else if (last) body.template operator()<K, false, true>();
+    else body.template operator()<K, false, false>();
+  };
+  static_assert(kTableWords == 3);
+  if (words == 3) ofWords.template operator()<3>();
+  else if (words == 2) ofWords.template operator()<2>();
+  else if (words == 1) ofWords.template operator()<1>();
+  else ofWords.template operator()<0>();
+}

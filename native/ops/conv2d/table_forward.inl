@@ -79,14 +79,10 @@ struct TableForward {
     }
   }
 
-  using Run = decltype(&addRun<0, false, false>);
-  template <bool kFirst, bool kLast>
-  static constexpr Run kRuns[kTableWords + 1] = {addRun<0, kFirst, kLast>, addRun<1, kFirst, kLast>, addRun<2, kFirst, kLast>, addRun<3, kFirst, kLast>};
-
   // Taps of a kernel row that follow each other, and a word of their channels.
   struct Taps {
     int64_t row, first, n, word;
-    const Run* runs;
+    bool begin, complete;  // a chunk
   };
 
   void addTaps(const Job::Area& a, const Job::Reach& from, const Taps& taps, const int16_t* tables, const uint16_t* places, int16_t* shorts,
@@ -99,7 +95,9 @@ struct TableForward {
         if (h < 0) continue;
         const int64_t w = u * p.g.sw - p.g.pw + taps.first, j0 = w < 0 ? -w : 0, j1 = least(taps.n, p.sourceW - w), n = j1 > j0 ? j1 - j0 : 0;
         const int64_t at = n > 0 ? ((h - from.h0) * (from.w1 - from.w0) + w + j0 - from.w0) * step : 0;
-        taps.runs[n](tables + (n > 0 ? j0 : 0) * kWordSums, places + at, step, a.lanes, shorts, sums);
+        withRun(n, taps.begin, taps.complete, [&]<int K, bool kFirst, bool kLast>() {
+          addRun<K, kFirst, kLast>(tables + (n > 0 ? j0 : 0) * kWordSums, places + at, step, a.lanes, shorts, sums);
+        });
       }
     }
   }
@@ -114,8 +112,7 @@ struct TableForward {
           const int64_t n = least(kTableWords, p.g.kw - j);
           const bool first = k % chunk == 0 && j == 0, last = (k % chunk == chunk - 1 || k == words() - 1) && j + n == p.g.kw;
           for (int64_t tap = 0; tap < n; tap++, weights += kWordRows) storeTables(weights, 16, tables + tap * kWordSums);
-          const Run* runs = first ? (last ? kRuns<true, true> : kRuns<true, false>) : last ? kRuns<false, true> : kRuns<false, false>;
-          addTaps(a, from, {i, j, n, k, runs}, tables, places, shorts, sums);
+          addTaps(a, from, {i, j, n, k, first, last}, tables, places, shorts, sums);
         }
       }
     }

@@ -34,12 +34,11 @@ class TableGradient {
       const Floats step = loadFloats(rows.steps + o);
       for (int64_t p = a.p0; p < a.p1; p++) {
         for (int64_t q = a.q0; q < a.q1; q += kTableWords) {
-          const Pixels pixels{p, q, least(kTableWords, a.q1 - q)};
+          const int64_t n = least(kTableWords, a.q1 - q);
+          const Pixels pixels{p, q, n, p == a.p0 && q == a.q0, p == a.p1 - 1 && q + n == a.q1};
           const int16_t* row = rows.data + ((p - a.p0) * of_.lineStep() + (q - a.q0) * of_.images) * width_ + o;
-          for (int64_t i = 0; i < pixels.n; i++) storeTables(row + i * of_.images * width_, width_, tables_ + i * kWordSums);
-          const bool first = p == a.p0 && q == a.q0, last = p == a.p1 - 1 && q + pixels.n == a.q1;
-          const Run* runs = first ? (last ? kRuns<true, true> : kRuns<true, false>) : last ? kRuns<false, true> : kRuns<false, false>;
-          addPixels(a, pixels, runs, step, sums + o * of_.taps() * kGradientChannels);
+          for (int64_t i = 0; i < n; i++) storeTables(row + i * of_.images * width_, width_, tables_ + i * kWordSums);
+          addPixels(a, pixels, step, sums + o * of_.taps() * kGradientChannels);
         }
       }
     }
@@ -51,6 +50,7 @@ class TableGradient {
   // Output pixels of a line.
   struct Pixels {
     int64_t p, q, n;
+    bool begin, complete;  // a chunk
   };
 
   // The places of source row h: [place of the row][column][channel].
@@ -80,11 +80,7 @@ class TableGradient {
     }
   }
 
-  using Run = decltype(&addRun<0, false, false>);
-  template <bool kFirst, bool kLast>
-  static constexpr Run kRuns[kTableWords + 1] = {addRun<0, kFirst, kLast>, addRun<1, kFirst, kLast>, addRun<2, kFirst, kLast>, addRun<3, kFirst, kLast>};
-
-  void addPixels(const Chunks::Chunk& a, const Pixels& pixels, const Run* runs, Floats worth, float* sums) {
+  void addPixels(const Chunks::Chunk& a, const Pixels& pixels, Floats worth, float* sums) {
     const int64_t step = g_.sw * kGradientChannels * kWordTables, w0 = of_.firstColumn(a);
     int16_t* shorts = shorts_;
     for (int64_t i = 0; i < g_.kh; i++) {
@@ -95,7 +91,9 @@ class TableGradient {
         while (first < end && w + first * g_.sw < 0) first++;
         while (first < end && w + (end - 1) * g_.sw >= g_.W) end--;
         const uint16_t* at = first < end ? places(h, w + first * g_.sw - w0) : places_;
-        runs[std::max<int64_t>(0, end - first)](tables_ + first * kWordSums, at, step, channels_, shorts, worth, sums);
+        withRun(end - first, pixels.begin, pixels.complete, [&]<int K, bool kFirst, bool kLast>() {
+          addRun<K, kFirst, kLast>(tables_ + first * kWordSums, at, step, channels_, shorts, worth, sums);
+        });
       }
     }
   }
