@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
-// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on processors with AVX2 at every level from it:
-// AVX-512 and the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in
-// build/sanitize.
+// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on processors with AVX2 at every
+// level from it: AVX-512 and the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl).
+// Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses one instruction-set level for the op tables.
