@@ -10,8 +10,10 @@
 //   FloatTile     f32
 //
 // A window is some rows of tiles of one image, or several images.
-constexpr int64_t kWindowTiles = 64;                  // the sums of a window's tiles stay in the second cache beside its sources
-constexpr int64_t kTransformedBytes = 5 * (1 << 17);  // of a window's sources
+// Of a window: the sums of its tiles and its transformed sources lie side by side in the second cache, which is half as
+// large where there is no AVX-512.
+constexpr int64_t kWindowTiles = SPIKELOOM_LEVEL_NOW >= 2 ? 64 : 32;
+constexpr int64_t kTransformedBytes = kWindowTiles * 5 * (1 << 11);
 constexpr int64_t kMostChannels = 1 << 14;            // so that weights keep steps where sums are exact
 
 // Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or,
@@ -171,38 +173,49 @@ struct WinogradWindow {
       from.lines[i] = as<S>(job->source) + (n * p.sourceH + (from.inside[i] ? h : area.t0)) * p.sourceW * elements;
     }
     const float step = steps()[row] = Tile::step(from, std::max<int64_t>(area.u0 - 1, 0), least(area.u1 + 1, p.sourceW));
-    for (int64_t c = 0; c < p.sourceC; c += Tile::kChannels) fillChannels(from, c, 1 / step, at(0, row * tileColumns()) + c / kFactors);
+    int64_t c = 0;
+    for (; c + kRun * Tile::kChannels <= p.sourceC; c += kRun * Tile::kChannels) fillChannels<kRun>(from, c, 1 / step, at(0, row * tileColumns()) + c / kFactors);
+    for (; c < p.sourceC; c += Tile::kChannels) fillChannels<0>(from, c, 1 / step, at(0, row * tileColumns()) + c / kFactors);
   }
 
-  // kChannels channels of a row of tiles; what lies outside of the picture is not read.
-  template <class S>
+  // Vectors that fill a cache line of words.
+  static constexpr int kRun = static_cast<int>(64 / (Tile::kChannels / kFactors * 4));
+
+  // A row of tiles: kWhole vectors of channels from c on; 0: what there is of one. What lies outside of the picture is
+  // not read.
+  template <int kWhole, class S>
   __attribute__((noinline)) void fillChannels(const SourceLines<S> from, int64_t c, float inverse, uint32_t* to) const {
     using V = typename Tile::V;
+    constexpr int kVectors = kWhole ? kWhole : 1, kWords = static_cast<int>(Tile::kChannels / kFactors);
     const int64_t step = positionStep(), tileStep = words();
-    const Lanes channels = firstLanes(job->p.sourceC - c), stored = firstLanes(tileStep - c / kFactors);
-    const auto column = [=](int64_t w, V v[kTileReach]) __attribute__((always_inline)) {
-      const bool there = w >= 0 && w < from.W;
-      V d[kTileReach];
+    const Lanes all = static_cast<Lanes>(~0), channels = kWhole ? all : firstLanes(job->p.sourceC - c);
+    const Lanes stored = kWhole ? all : firstLanes(tileStep - c / kFactors);
+    const auto column = [=](int64_t w, int part, V v[kTileReach]) __attribute__((always_inline)) {
+      V d[kTileReach] = {};
+      if (w >= 0 && w < from.W) {
 #pragma GCC unroll 6
-      for (int i = 0; i < kTileReach; i++) {
-        d[i] = Tile::load(from.lines[i] + (there ? w : 0) * from.step, c, there && from.inside[i] ? channels : 0, inverse);
+        for (int i = 0; i < kTileReach; i++) {
+          if (from.inside[i]) d[i] = Tile::load(from.lines[i] + w * from.step, c + part * Tile::kChannels, channels, inverse);
+        }
       }
       Tile::Points::source(d, v);
     };
-    V v[kTileReach][kTileReach];  // columns of the tile
-    column(area.u0 - 1, v[0]);
-    column(area.u0, v[1]);
+    V last[kVectors][2][kTileReach];  // columns of the tile
+    for (int part = 0; part < kVectors; part++) column(area.u0 - 1, part, last[part][0]), column(area.u0, part, last[part][1]);
     for (int64_t w = area.u0 + 1; w <= area.u1; w += kTileSide, to += tileStep) {
+      for (int part = 0; part < kVectors; part++) {
+        V v[kTileSide][kTileReach], (&before)[2][kTileReach] = last[part];
 #pragma GCC unroll 4
-      for (int k = 0; k < kTileSide; k++) column(w + k, v[2 + k]);
+        for (int k = 0; k < kTileSide; k++) column(w + k, part, v[k]);
 #pragma GCC unroll 6
-      for (int i = 0; i < kTileReach; i++) {
-        const V row[kTileReach] = {v[0][i], v[1][i], v[2][i], v[3][i], v[4][i], v[5][i]};
-        V all[kTileReach];
-        Tile::Points::source(row, all);
+        for (int i = 0; i < kTileReach; i++) {
+          const V row[kTileReach] = {before[0][i], before[1][i], v[0][i], v[1][i], v[2][i], v[3][i]};
+          V all[kTileReach];
+          Tile::Points::source(row, all);
 #pragma GCC unroll 6
-        for (int j = 0; j < kTileReach; j++) Tile::store(to + (i * kTileReach + j) * step, all[j], stored);
-        v[0][i] = v[4][i], v[1][i] = v[5][i];
+          for (int j = 0; j < kTileReach; j++) Tile::store(to + (i * kTileReach + j) * step + part * kWords, all[j], stored);
+          before[0][i] = v[2][i], before[1][i] = v[3][i];
+        }
       }
     }
   }
