@@ -14,11 +14,9 @@ using IsPassing = bool (*)(const void*);
 
 constexpr size_t kRowBytes = size_t{4} << 20;  // of parameters
 
-bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
-
 bool writesPassing(const KernelCall& call, IsPassing isPassing) {
   for (int32_t t = 0; t < call.tensorCount; t++) {
-    if (writes(call, t) && isPassing(call.tensors[t].data)) return true;
+    if (call.writes(t) && isPassing(call.tensors[t].data)) return true;
   }
   return false;
 }
@@ -34,7 +32,7 @@ class Places {
     for (int32_t t = 0; t < call.tensorCount; t++) {
       const auto found = last_.find(call.tensors[t].data);
       if (found == last_.end()) continue;
-      place = std::max(place, writes(call, t) ? found->second.touched : found->second.written);
+      place = std::max(place, call.writes(t) ? found->second.touched : found->second.written);
     }
     return place;
   }
@@ -44,7 +42,7 @@ class Places {
       if (!call.tensors[t].data) continue;
       Last& last = last_[call.tensors[t].data];
       last.touched = std::max(last.touched, place);
-      if (writes(call, t)) last.written = std::max(last.written, place);
+      if (call.writes(t)) last.written = std::max(last.written, place);
     }
   }
 
@@ -86,7 +84,7 @@ void advanceUpdates(Program& program, IsPassing isPassing, bool inRows) {
     for (size_t i = program.begin(part); i < program.parts[part]; i++) {
       KernelCall& call = program.calls[i];
       const bool isOrdinary = writesPassing(call, isPassing);
-      call.isUpdate = !isOrdinary && writes(call, 0);
+      call.isUpdate = !isOrdinary && call.writes(0);
       call.isCheck = !isOrdinary && !call.isUpdate;
       const bool moves = call.isUpdate && (call.merged != nullptr) == inRows;
       order.push_back({&call, i, moves ? places.earliest(call) : i});

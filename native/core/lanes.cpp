@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t kLittle = int64_t{256} << 10;  // bytes of a call that are kept from the begin of a part until they are needed
 
-bool writes(const KernelCall& call, int32_t tensor) { return call.tensors[tensor].data && (call.written >> tensor & 1) != 0; }
-
 bool overlap(const TensorView& a, const TensorView& b) {
   const char *const from = static_cast<const char*>(a.data), *const other = static_cast<const char*>(b.data);
   return from && other && from < other + storedBytes(b) && other < from + storedBytes(a);
@@ -25,7 +23,7 @@ bool collide(const KernelCall& a, const KernelCall& b) {
   if ((a.isCheck && b.isUpdate) || (a.isUpdate && b.isCheck)) return true;
   for (int32_t i = 0; i < a.tensorCount; i++) {
     for (int32_t j = 0; j < b.tensorCount; j++) {
-      if ((writes(a, i) || writes(b, j)) && overlap(a.tensors[i], b.tensors[j])) return true;
+      if ((a.writes(i) || b.writes(j)) && overlap(a.tensors[i], b.tensors[j])) return true;
     }
   }
   return false;
@@ -47,7 +45,7 @@ using Places = std::unordered_set<const void*>;
 bool isFree(const KernelCall& call, const Places& written, const Places& touched) {
   for (int32_t t = 0; t < call.tensorCount; t++) {
     const void* data = call.tensors[t].data;
-    if (written.contains(data) || (writes(call, t) && touched.contains(data))) return false;
+    if (written.contains(data) || (call.writes(t) && touched.contains(data))) return false;
   }
   return true;
 }
@@ -55,13 +53,13 @@ bool isFree(const KernelCall& call, const Places& written, const Places& touched
 void note(const KernelCall& call, Places& written, Places& touched) {
   for (int32_t t = 0; t < call.tensorCount; t++) {
     touched.insert(call.tensors[t].data);
-    if (writes(call, t)) written.insert(call.tensors[t].data);
+    if (call.writes(t)) written.insert(call.tensors[t].data);
   }
 }
 
 bool touchesWhatIsWritten(const KernelCall& call, const KernelCall& writer) {
   for (int32_t i = 0; i < writer.tensorCount; i++) {
-    for (int32_t j = 0; writes(writer, i) && j < call.tensorCount; j++) {
+    for (int32_t j = 0; writer.writes(i) && j < call.tensorCount; j++) {
       if (call.tensors[j].data == writer.tensors[i].data) return true;
     }
   }
@@ -70,14 +68,14 @@ bool touchesWhatIsWritten(const KernelCall& call, const KernelCall& writer) {
 
 bool writesPassingAlone(const KernelCall& call, bool (*isPassing)(const void*)) {
   for (int32_t t = 0; t < call.tensorCount; t++) {
-    if (writes(call, t) && !isPassing(call.tensors[t].data)) return false;
+    if (call.writes(t) && !isPassing(call.tensors[t].data)) return false;
   }
   return true;
 }
 
 int64_t bytesWritten(const KernelCall& call) {
   int64_t bytes = 0;
-  for (int32_t t = 0; t < call.tensorCount; t++) bytes += writes(call, t) ? static_cast<int64_t>(storedBytes(call.tensors[t])) : 0;
+  for (int32_t t = 0; t < call.tensorCount; t++) bytes += call.writes(t) ? static_cast<int64_t>(storedBytes(call.tensors[t])) : 0;
   return bytes;
 }
 

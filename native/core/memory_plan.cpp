@@ -1,6 +1,7 @@
 #include "core/memory_plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -27,11 +28,13 @@ size_t bestOffset(const std::vector<Life>& lives, const std::vector<size_t>& pla
   return room > 0 ? best : end;
 }
 
-size_t place(std::vector<Life>& lives, const std::vector<size_t>& order) {
+// Returns what all take, or at least `limit` as soon as they take that much.
+size_t place(std::vector<Life>& lives, const std::vector<size_t>& order, size_t limit) {
   std::vector<size_t> placed;
   placed.reserve(order.size());
   size_t total = 0;
   for (const size_t i : order) {
+    if (total >= limit) break;
     Life& life = lives[i];
     life.offset = bestOffset(lives, placed, life);
     total = std::max(total, life.offset + aligned(life.bytes));
@@ -41,7 +44,7 @@ size_t place(std::vector<Life>& lives, const std::vector<size_t>& order) {
   return total;
 }
 
-// The best of three orders.
+// The best of three orders, or the first that needs no more than any has to.
 size_t placeAll(std::vector<Life>& lives) {
   std::vector<size_t> byTime(lives.size());
   std::iota(byTime.begin(), byTime.end(), size_t{0});
@@ -56,17 +59,19 @@ size_t placeAll(std::vector<Life>& lives) {
       sortedBy([](const Life& l) { return static_cast<double>(l.bytes) * static_cast<double>(l.last - l.first + 1); }),
       byTime,
   };
+  const size_t least = leastMemory(lives);
   std::vector<Life> best;
-  size_t least = 0;
+  size_t found = std::numeric_limits<size_t>::max();
   for (const auto& order : orders) {
     std::vector<Life> tried = lives;
-    const size_t total = place(tried, order);
-    if (!best.empty() && total >= least) continue;
+    const size_t total = place(tried, order, found);
+    if (total >= found) continue;
     best = std::move(tried);
-    least = total;
+    found = total;
+    if (found == least) break;
   }
   lives = std::move(best);
-  return least;
+  return found;
 }
 
 bool isOverlapped(const std::vector<Life>& lives, size_t of) {

@@ -24,6 +24,8 @@ struct KernelCall {
   bool isAside = false;    // on the second lane (core/lanes.h)
   bool isAwaited = false;  // by a row of the other lane, with the row that begins with it
   int64_t waitsFor = -1;   // the call with which a row of the other lane begins that has to be done before; -1: none
+
+  bool writes(int32_t tensor) const { return tensors[tensor].data && (written >> tensor & 1) != 0; }
 };
 
 struct Program {

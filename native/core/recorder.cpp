@@ -2,6 +2,7 @@
 
 #include "core/early_updates.h"
 #include "core/lanes.h"
+#include "core/late_gradients.h"
 
 namespace spikeloom {
 
@@ -55,6 +56,10 @@ Recording Recorder::plan() {
   if (hasLanes) {
     bringForward(*program_, isName);
     chooseAside(*program_, isName);
+  } else {
+    putOffGradients(*program_, isName, [&](const void* data) {
+      return !isName(data) || livesOn(blocks_[blockOf(data)]) ? 0 : blocks_[blockOf(data)].life.bytes;
+    });
   }
   noteLives();
   Recording recording;

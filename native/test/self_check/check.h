@@ -23,6 +23,7 @@ void checkStore();
 void checkStream();
 void checkMemoryPlan();
 void checkEarlyUpdates();
+void checkLateGradients();
 void checkLanes();
 void checkRecorder();
 void checkThreadPool();

@@ -25,6 +25,7 @@ int main() {
   checkStream();
   checkMemoryPlan();
   checkEarlyUpdates();
+  checkLateGradients();
   checkLanes();
   checkRecorder();
   checkThreadPool();

@@ -5,6 +5,7 @@
 
 #include "core/device.h"
 #include "core/early_updates.h"
+#include "core/late_gradients.h"
 #include "core/lanes.h"
 #include "core/memory_plan.h"
 #include "core/recorder.h"
@@ -190,6 +191,57 @@ void checkEarlyUpdates() {
     return 0u;
   };
   check(written("momentumUpdate") == 0xe3 && written("needFinite") == 0xfe && written("normAffine") == 0xf0, "a signature says what its op writes");
+}
+
+// A weight's gradient, eight times as large as what it is made of, beside a block of ten times that size, which a later
+// call reads last.
+void checkLateGradients() {
+  float w = 0, kept = 0, x = 0, g = 0, y = 0, norm = 0, found = 0;  // w and found are no memory of the recording
+  static const void* passing[] = {&kept, &x, &g, &y, &norm};
+  static const size_t sizes[] = {10, 1, 8, 1, 1};
+  const auto isPassing = [](const void* data) { return std::find(std::begin(passing), std::end(passing), data) != std::end(passing); };
+  const auto bytesOf = [&](const void* data) {
+    const auto at = std::find(std::begin(passing), std::end(passing), data);
+    return at == std::end(passing) ? 0 : sizes[at - std::begin(passing)];
+  };
+  using Touched = std::vector<void*>;
+  struct Added {
+    Touched touched;  // behind the update
+    uint32_t written;
+  };
+  const auto program = [&](const std::vector<Added>& between, void* last, bool isCut = false) {
+    Program made;
+    const auto add = [&](const Touched& touched, uint32_t written) {
+      KernelCall call = callOf(note, 0);
+      call.tensorCount = static_cast<int32_t>(touched.size());
+      for (size_t t = 0; t < touched.size(); t++) call.tensors[t].data = touched[t];
+      call.written = written;
+      call.number = static_cast<uint32_t>(made.calls.size());
+      made.calls.push_back(call);
+    };
+    add({&kept}, 1);
+    add({&x}, 1);
+    add({&x, &g}, 2);
+    add({&w, &g}, 1);
+    if (isCut) made.parts.push_back(made.calls.size());
+    for (const Added& call : between) add(call.touched, call.written);
+    add({&kept, last, &y}, 4);
+    add({&y}, 1);
+    made.parts.push_back(made.calls.size());
+    advanceUpdates(made, isPassing, false);
+    putOffGradients(made, isPassing, bytesOf);
+    std::vector<uint32_t> order;
+    for (const KernelCall& call : made.calls) order.push_back(call.number);
+    return order;
+  };
+  using Order = std::vector<uint32_t>;
+  check(program({}, nullptr) == Order{0, 1, 4, 2, 3, 5}, "a gradient that fits nowhere else waits for the end of a large block, and its update with it");
+  check(program({}, &w) == Order{0, 1, 2, 3, 4, 5}, "but not where a call before that reads the weight");
+  check(program({}, &x) == Order{0, 1, 4, 2, 3, 5}, "reading what it is made of holds up nothing");
+  check(program({{{&x}, 1}}, nullptr) == Order{0, 1, 2, 3, 4, 5, 6}, "writing that does");
+  check(program({{{&x, &found}, 2}}, nullptr) == Order{0, 1, 2, 3, 4, 5, 6}, "no update passes a check");
+  check(program({{{&g, &norm}, 2}}, nullptr) == Order{0, 1, 2, 3, 4, 5, 6}, "a gradient that others read stays where it is");
+  check(program({}, nullptr, true) == Order{0, 1, 2, 3, 4, 5}, "and so does one whose part ends before that");
 }
 
 // A gradient, perhaps a check, an update in a row, and ten calls of a chain.
