@@ -158,7 +158,9 @@ class Waiting {
   bool collides(const Unit& unit) const {
     if (units_.empty()) return false;
     bool found = memory_.calls()[unit.begin].isCheck;
-    memory_.each(unit.begin, unit.end, [&](size_t number, bool isWritten) { found = found || (isWritten ? held_[number].touched : held_[number].written) > 0; });
+    memory_.each(unit.begin, unit.end, [&](size_t number, bool isWritten) {
+      found = found || (isWritten ? held_[number].touched : held_[number].written) > 0;
+    });
     return found;
   }
 

@@ -73,6 +73,7 @@ const manyImages = [
   item('5 images of 9x7, 36 to 40 channels', [5, 36, 9, 7], [40, 36, 3, 3], same, 0.3),
   item('4 images of 6x4, real, 33 to 70 channels', [4, 33, 6, 4], [70, 33, 3, 3], same),
   item('4 images of 2x2, spikes', [4, 65, 2, 2], [96, 65, 3, 3], same, 0.5),
+  item('20 images of 2x2, real, 40 to 70 channels', [4, 5, 40, 2, 2], [70, 40, 3, 3], same),
   item('5 images, 1x1 stride 2', [5, 32, 5, 3], [31, 32, 1, 1], { stride: 2 }, 0.2),
   item('5 images, uneven stride and padding', [5, 17, 7, 9], [16, 17, 2, 3], { stride: [3, 2], padding: [0, 2] }, 0.4),
   item('6 images, stride over the kernel', [6, 16, 7, 7], [19, 16, 2, 2], { stride: 3 }),

@@ -11,7 +11,7 @@
 // pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl; on AVX2 by lists, list_forward.inl and
 // list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With
 // either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
-// gradients of 3x3 kernels by tiles of pixels (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit
+// gradients of 3x3 kernels by tiles of pixels or small pictures (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit
 // integers: lists add those, many spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest
 // is multiplied in tiles of pixels (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients
 // of few channels are added up pixel by pixel of gy (scatter_gradient.inl).
@@ -201,11 +201,13 @@ void conv2dGradX(const Call& call) {
     const bool exact = !isRounded(gy, gx) || gx.dtype == DType::bf16;
 #if SPIKELOOM_LEVEL_NOW == 1
     if (gx.dtype == DType::bf16) {
-      if (paysWinograd(p, 0.75)) return multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
+      if (paysWinograd(p, 0.75)) return multiply(WinogradWay<RoundedPanels<RealPoints>>{p}, call, p, gy, results);
+      if (paysWholePictures(p)) return multiply(WinogradWay<RoundedPanels<TwoPixels>>{p}, call, p, gy, results);
       if (!isSmall(p) && !paysScatter(g, gy, gx)) return multiply(ShortWay(call, p), call, p, gy, results);
     }
 #endif
-    if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels>{p}, call, p, gy, results);
+    if (exact && paysWinograd(p, 0.75)) return multiply(WinogradWay<FloatPanels<RealPoints>>{p}, call, p, gy, results);
+    if (exact && paysWholePictures(p)) return multiply(WinogradWay<FloatPanels<TwoPixels>>{p}, call, p, gy, results);
     if (exact && !isSmall(p) && !paysScatter(g, gy, gx)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif

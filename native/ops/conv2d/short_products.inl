@@ -24,7 +24,7 @@ struct ShortWindow : WordWindow<int16_t> {
   float fillImage(const S* from, uint32_t* to) const {
     Words most = allWords(0);
     const int64_t wide = w1 - w0;
-    for (int64_t h = h0; h < h1; h++) most = RoundedTile::largestOf(from + (h * W + w0) * C, wide * C, most);
+    for (int64_t h = h0; h < h1; h++) most = largestOf(from + (h * W + w0) * C, wide * C, most);
     const float inverse = perNumber(kGradientSteps, __builtin_bit_cast(float, largestLane(most)));
     const int64_t run = C % 2 == 0 ? wide * C : C;  // numbers whose words follow each other
     for (int64_t h = h0; h < h1; h++) {

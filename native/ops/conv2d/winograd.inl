@@ -1,6 +1,6 @@
-// 3x3 kernels of stride 1 by tiles of 4x4 target pixels (winograd_points.inl). Each of the 36 positions of a tile is a
-// matrix product of its own, tiles x channels by channels x 32 target channels (cpu/tile_sums.inl). A Tile says of what
-// factors F:
+// 3x3 kernels of stride 1 by tiles of 4x4 target pixels, or pictures of 2x2 (winograd_points.inl). Each of the 36 or 9
+// positions of a tile is a matrix product of its own, tiles x channels by channels x 32 target channels
+// (cpu/tile_sums.inl). A Tile says of what factors F:
 //
 //   SpikeTile     16-bit integers: of spikes these are counts, and nothing rounds but the weights beforehand, so that a
 //                 pixel's sum does not depend on its place in the tile
@@ -9,19 +9,18 @@
 //                 a row read
 //   FloatTile     f32
 //
-// A window is some rows of tiles of one image, or several images.
-// Of a window: the sums of its tiles and its transformed sources lie side by side in the second cache, which is half as
-// large where there is no AVX-512.
+// A window is some rows of tiles of one image, or several images. The sums of its tiles and its transformed sources lie
+// side by side in the second cache, which is half as large where there is no AVX-512.
 constexpr int64_t kWindowTiles = SPIKELOOM_LEVEL_NOW >= 2 ? 64 : 32;
 constexpr int64_t kTransformedBytes = kWindowTiles * 5 * (1 << 11);
-constexpr int64_t kMostChannels = 1 << 14;            // so that weights keep steps where sums are exact
+constexpr int64_t kMostChannels = 1 << 14;  // so that weights keep steps where sums are exact
 
 // Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or,
 // for spikes, uint32_t.
-template <class S>
+template <class S, int kSource = kTileReach>
 struct SourceLines {
-  const S* lines[kTileReach];
-  bool inside[kTileReach];
+  const S* lines[kSource];
+  bool inside[kSource];
   int64_t W, step;  // elements of a pixel
 };
 
@@ -70,11 +69,14 @@ struct PoolTile {
   }
 };
 
+template <class P>
 struct FloatTile {
   using F = float;
   using V = Vec<float>;
   using Sum = Vec<float>;
-  using Points = RealPoints;
+  using Points = P;
+  template <class S>
+  using Lines = SourceLines<S, P::kSource>;
   static constexpr int64_t kChannels = kLanes<float>;
 
   template <class S>
@@ -83,7 +85,7 @@ struct FloatTile {
   }
   static void store(uint32_t* to, V values, Lanes words) { storeSome(to, values, words); }
   template <class S>
-  static float step(const SourceLines<S>&, int64_t, int64_t) {
+  static float step(const Lines<S>&, int64_t, int64_t) {
     return 1;
   }
 };
@@ -97,35 +99,37 @@ constexpr float kMostPerNumber = 0x1p126f;  // so that the inverse of a step is 
 // The inverse of a step of which `steps` make up `largest`; 0 where that is infinite, NaN where it is NaN.
 inline float perNumber(float steps, float largest) { return largest < steps / kMostPerNumber ? kMostPerNumber : steps / largest; }
 
-struct RoundedTile : FloatTile {
+// The largest magnitude, or NaN: magnitudes of floats are in order as integers.
+inline Words largestOf(const float* p, int64_t n, Words most) {
+  for (int64_t i = 0; i < n; i += 16) most = largest(most, asWords(loadFloats(p + i, firstLanes(n - i))) & allWords(0x7fffffff));
+  return most;
+}
+inline Words largestOf(const Bf16* p, int64_t n, Words most) {
+  Words both = most;  // of pairs of numbers the second lies above, as it does in a float
+  for (int64_t i = 0; i < n; i += 32) both = largestHalves(both, loadPairs(p + i, n - i) & allWords(0x7fff7fff));
+  return largest(both & allWords(static_cast<int>(0xffff0000)), shiftLeft<16>(both));
+}
+
+template <class P>
+struct RoundedTile : FloatTile<P> {
   using F = int16_t;
+  using V = Vec<float>;
 
   template <class S>
   static V load(const S* p, int64_t c, Lanes lanes, float inverse) {
-    return FloatTile::load(p, c, lanes, 1) * splat(inverse);
+    return FloatTile<P>::load(p, c, lanes, 1) * splat(inverse);
   }
   static void store(uint32_t* to, V values, Lanes words) { storeShorts(to, values, words); }
 
   // So that transformed numbers of the pixels w0 <= w < w1 have at most kSourceSteps steps.
   template <class S>
-  static float step(const SourceLines<S>& from, int64_t w0, int64_t w1) {
+  static float step(const SourceLines<S, P::kSource>& from, int64_t w0, int64_t w1) {
     Words most = allWords(0);
-    for (int i = 0; i < kTileReach; i++) {
+    for (int i = 0; i < P::kSource; i++) {
       if (from.inside[i]) most = largestOf(from.lines[i] + w0 * from.step, (w1 - w0) * from.step, most);
     }
     const float number = __builtin_bit_cast(float, largestLane(most));
-    return 1 / perNumber(kSourceSteps / (RealPoints::kSourceGrowth * RealPoints::kSourceGrowth), number);
-  }
-
-  // Magnitudes of floats are in order as integers; NaN is the largest.
-  static Words largestOf(const float* p, int64_t n, Words most) {
-    for (int64_t i = 0; i < n; i += 16) most = largest(most, asWords(loadFloats(p + i, firstLanes(n - i))) & allWords(0x7fffffff));
-    return most;
-  }
-  static Words largestOf(const Bf16* p, int64_t n, Words most) {
-    Words both = most;  // of pairs of numbers the second lies above, as it does in a float
-    for (int64_t i = 0; i < n; i += 32) both = largestHalves(both, loadPairs(p + i, n - i) & allWords(0x7fff7fff));
-    return largest(both & allWords(static_cast<int>(0xffff0000)), shiftLeft<16>(both));
+    return 1 / perNumber(kSourceSteps / (P::kSourceGrowth * P::kSourceGrowth), number);
   }
 };
 
@@ -137,21 +141,26 @@ struct WinogradWindow {
   Job::Area area;
   uint32_t* data;
 
+  using Points = typename Tile::Points;
+  static constexpr int kTarget = Points::kTarget, kSource = Points::kSource, kProducts = Points::kProducts, kFirst = Points::kFirst;
+  static constexpr int kShared = kSource - kTarget;  // columns of a tile that the next one reads as well
   static constexpr int64_t kFactors = kPerWord<typename Tile::F>;  // of a word
+  template <class S>
+  using Lines = SourceLines<S, kSource>;
 
   int64_t words() const { return ceilDivide(job->p.sourceC, kFactors); }
-  int64_t tileRows() const { return ceilDivide(area.t1 - area.t0, kTileSide); }
-  int64_t tileColumns() const { return ceilDivide(area.u1 - area.u0, kTileSide); }
+  int64_t tileRows() const { return ceilDivide(area.t1 - area.t0, kTarget); }
+  int64_t tileColumns() const { return ceilDivide(area.u1 - area.u0, kTarget); }
   int64_t rows() const { return area.lanes * tileRows(); }
   int64_t tiles() const { return rows() * tileColumns(); }
   int64_t paddedTiles() const { return ceilDivide(tiles(), kTileRows) * kTileRows; }
   int64_t positionStep() const { return (ceilDivide(paddedTiles() * words(), 16) | 1) * 16; }
-  int64_t size() const { return kTilePositions * positionStep() + ceilDivide(rows(), 16) * 16; }
+  int64_t size() const { return kPositions<Points> * positionStep() + ceilDivide(rows(), 16) * 16; }
   uint32_t* at(int64_t position, int64_t tile) const { return data + position * positionStep() + tile * words(); }
-  float* steps() const { return reinterpret_cast<float*>(data + kTilePositions * positionStep()); }
+  float* steps() const { return reinterpret_cast<float*>(data + kPositions<Points> * positionStep()); }
 
   void fillRows() const {
-    for (int64_t position = 0; position < kTilePositions; position++) {
+    for (int64_t position = 0; position < kPositions<Points>; position++) {
       __builtin_memset(at(position, tiles()), 0, static_cast<size_t>((paddedTiles() - tiles()) * words()) * 4);
     }
     for (int64_t row = 0; row < rows(); row++) {
@@ -165,17 +174,19 @@ struct WinogradWindow {
   template <class S>
   void fillRow(int64_t row, int64_t elements) const {
     const Product& p = job->p;
-    const int64_t n = area.n0 + row / tileRows(), top = area.t0 + row % tileRows() * kTileSide - 1;
-    SourceLines<S> from{{}, {}, p.sourceW, elements};
-    for (int64_t i = 0; i < kTileReach; i++) {
+    const int64_t n = area.n0 + row / tileRows(), top = area.t0 + row % tileRows() * kTarget + kFirst;
+    Lines<S> from{{}, {}, p.sourceW, elements};
+    for (int64_t i = 0; i < kSource; i++) {
       const int64_t h = top + i;
       from.inside[i] = h >= 0 && h < p.sourceH;
       from.lines[i] = as<S>(job->source) + (n * p.sourceH + (from.inside[i] ? h : area.t0)) * p.sourceW * elements;
     }
-    const float step = steps()[row] = Tile::step(from, std::max<int64_t>(area.u0 - 1, 0), least(area.u1 + 1, p.sourceW));
+    const float step = steps()[row] = Tile::step(from, std::max<int64_t>(area.u0 + kFirst, 0), least(area.u1 - kFirst, p.sourceW));
+    constexpr int64_t kLine = kRun * Tile::kChannels;
+    uint32_t* to = at(0, row * tileColumns());
     int64_t c = 0;
-    for (; c + kRun * Tile::kChannels <= p.sourceC; c += kRun * Tile::kChannels) fillChannels<kRun>(from, c, 1 / step, at(0, row * tileColumns()) + c / kFactors);
-    for (; c < p.sourceC; c += Tile::kChannels) fillChannels<0>(from, c, 1 / step, at(0, row * tileColumns()) + c / kFactors);
+    for (; c + kLine <= p.sourceC; c += kLine) fillChannels<kRun>(from, c, 1 / step, to + c / kFactors);
+    for (; c < p.sourceC; c += Tile::kChannels) fillChannels<0>(from, c, 1 / step, to + c / kFactors);
   }
 
   // Vectors that fill a cache line of words.
@@ -184,37 +195,41 @@ struct WinogradWindow {
   // A row of tiles: kWhole vectors of channels from c on; 0: what there is of one. What lies outside of the picture is
   // not read.
   template <int kWhole, class S>
-  __attribute__((noinline)) void fillChannels(const SourceLines<S> from, int64_t c, float inverse, uint32_t* to) const {
+  __attribute__((noinline)) void fillChannels(const Lines<S> from, int64_t c, float inverse, uint32_t* to) const {
     using V = typename Tile::V;
     constexpr int kVectors = kWhole ? kWhole : 1, kWords = static_cast<int>(Tile::kChannels / kFactors);
     const int64_t step = positionStep(), tileStep = words();
     const Lanes all = static_cast<Lanes>(~0), channels = kWhole ? all : firstLanes(job->p.sourceC - c);
     const Lanes stored = kWhole ? all : firstLanes(tileStep - c / kFactors);
-    const auto column = [=](int64_t w, int part, V v[kTileReach]) __attribute__((always_inline)) {
-      V d[kTileReach] = {};
+    const auto column = [=](int64_t w, int part, V v[kProducts]) __attribute__((always_inline)) {
+      V d[kSource] = {};
       if (w >= 0 && w < from.W) {
 #pragma GCC unroll 6
-        for (int i = 0; i < kTileReach; i++) {
+        for (int i = 0; i < kSource; i++) {
           if (from.inside[i]) d[i] = Tile::load(from.lines[i] + w * from.step, c + part * Tile::kChannels, channels, inverse);
         }
       }
-      Tile::Points::source(d, v);
+      Points::source(d, v);
     };
-    V last[kVectors][2][kTileReach];  // columns of the tile
-    for (int part = 0; part < kVectors; part++) column(area.u0 - 1, part, last[part][0]), column(area.u0, part, last[part][1]);
-    for (int64_t w = area.u0 + 1; w <= area.u1; w += kTileSide, to += tileStep) {
+    V shared[kVectors][kShared + 1][kProducts];
+    for (int part = 0; part < kVectors; part++) {
+      for (int k = 0; k < kShared; k++) column(area.u0 + kFirst + k, part, shared[part][k]);
+    }
+    for (int64_t w = area.u0 + kFirst + kShared; w < area.u1 + kFirst + kShared; w += kTarget, to += tileStep) {
       for (int part = 0; part < kVectors; part++) {
-        V v[kTileSide][kTileReach], (&before)[2][kTileReach] = last[part];
+        V v[kSource][kProducts];  // columns of the tile
 #pragma GCC unroll 4
-        for (int k = 0; k < kTileSide; k++) column(w + k, part, v[k]);
+        for (int k = 0; k < kTarget; k++) column(w + k, part, v[kShared + k]);
 #pragma GCC unroll 6
-        for (int i = 0; i < kTileReach; i++) {
-          const V row[kTileReach] = {before[0][i], before[1][i], v[0][i], v[1][i], v[2][i], v[3][i]};
-          V all[kTileReach];
-          Tile::Points::source(row, all);
+        for (int i = 0; i < kProducts; i++) {
+          V row[kSource], all[kProducts];
 #pragma GCC unroll 6
-          for (int j = 0; j < kTileReach; j++) Tile::store(to + (i * kTileReach + j) * step + part * kWords, all[j], stored);
-          before[0][i] = v[2][i], before[1][i] = v[3][i];
+          for (int k = 0; k < kSource; k++) row[k] = k < kShared ? shared[part][k][i] : v[k][i];
+          Points::source(row, all);
+#pragma GCC unroll 6
+          for (int j = 0; j < kProducts; j++) Tile::store(to + (i * kProducts + j) * step + part * kWords, all[j], stored);
+#pragma GCC unroll 2
+          for (int k = 0; k < kShared; k++) shared[part][k][i] = v[kTarget + k][i];
         }
       }
     }
@@ -226,8 +241,10 @@ template <class P>
 struct WinogradWay {
   using Item = uint32_t;
   using Tile = typename P::Tile;
+  using Points = typename Tile::Points;
   using Window = WinogradWindow<Tile>;
   using Panels = P;
+  static constexpr int kTarget = Points::kTarget, kProducts = Points::kProducts;
   struct Reading {
     Reading(const Product&, const Job::Area&) {}
   };
@@ -239,37 +256,37 @@ struct WinogradWay {
   Window window(const Job& job, const Job::Area& a) const { return {&job, a, nullptr}; }
 
   Tasks tasks() const {
-    const int64_t fit = kTransformedBytes / (kTilePositions * words() * 4) / kTileRows * kTileRows;
+    const int64_t fit = kTransformedBytes / (kPositions<Points> * words() * 4) / kTileRows * kTileRows;
     const int64_t most = std::clamp<int64_t>(fit, kTileRows, kWindowTiles);
-    const int64_t high = ceilDivide(p.targetH, kTileSide), wide = ceilDivide(p.targetW, kTileSide);
+    const int64_t high = ceilDivide(p.targetH, kTarget), wide = ceilDivide(p.targetW, kTarget);
     const int64_t columns = least(wide, most), rows = least(most / columns, high);
     const int64_t images = rows < high || columns < wide ? 1 : std::max<int64_t>(1, most / (high * wide));
-    return Tasks(p, rows * kTileSide, columns * kTileSide, images);
+    return Tasks(p, rows * kTarget, columns * kTarget, images);
   }
 
   // Room for the sums of all positions, and for the rows of pixels of a row of tiles.
   int64_t sumsSize(const Tasks& tasks) const {
-    const int64_t wide = ceilDivide(tasks.columns, kTileSide), tiles = tasks.images * ceilDivide(tasks.rows, kTileSide) * wide;
-    return kTilePositions * sumStep(ceilDivide(tiles, kTileRows) * kTileRows) + kTileSide * kTileSide * wide * 32;
+    const int64_t wide = ceilDivide(tasks.columns, kTarget), tiles = tasks.images * ceilDivide(tasks.rows, kTarget) * wide;
+    return kPositions<Points> * sumStep(ceilDivide(tiles, kTileRows) * kTileRows) + kTarget * kTarget * wide * 32;
   }
 
   void run(const Job& job, int64_t index, const Window& window, const Reading&, const Panels& panels, int64_t column, float* sums) const {
     const int64_t tiles = window.tiles(), step = sumStep(window.paddedTiles()), tileStep = kTileRows * window.words();
-    for (int64_t position = 0; position < kTilePositions; position++) {
+    for (int64_t position = 0; position < kPositions<Points>; position++) {
       const uint32_t* from = window.at(position, 0);
       float* to = sums + position * step;
       for (int64_t tile = 0; tile < tiles; tile += kTileRows, from += tileStep, to += kTileRows * 32) panels.multiply(from, column, position, to);
     }
     Job::Channels channels(job, index, column);
-    float* pixels = sums + kTilePositions * step;
+    float* pixels = sums + kPositions<Points> * step;
     const Job::Area& a = window.area;
-    const int64_t wide = window.tileColumns(), width = wide * kTileSide * 32;
+    const int64_t wide = window.tileColumns(), width = wide * kTarget * 32;
     for (int64_t row = 0; row < window.rows(); row++) {
       for (int64_t i = 0; i < wide; i++) {
-        putTile(panels, column, window.steps()[row], sums + (row * wide + i) * 32, step, pixels + i * kTileSide * 32, width);
+        putTile(panels, column, window.steps()[row], sums + (row * wide + i) * 32, step, pixels + i * kTarget * 32, width);
       }
-      const int64_t t = a.t0 + row % window.tileRows() * kTileSide;
-      channels.put(pixels, least(kTileSide, a.t1 - t), width, a.u1 - a.u0, job.pixel(a.n0 + row / window.tileRows(), t, a.u0), job.p.targetW);
+      const int64_t t = a.t0 + row % window.tileRows() * kTarget;
+      channels.put(pixels, least(kTarget, a.t1 - t), width, a.u1 - a.u0, job.pixel(a.n0 + row / window.tileRows(), t, a.u0), job.p.targetW);
     }
     channels.close();
   }
@@ -277,24 +294,25 @@ struct WinogradWay {
  private:
   static int64_t sumStep(int64_t tiles) { return tiles * 32 + 16; }  // of positions: not a power of two
 
-  // A^T M A of 32 channels to four rows of four pixels.
+  // A^T M A of 32 channels to rows of pixels.
   static void putTile(const Panels& panels, int64_t column, float sourceStep, const float* from, int64_t step, float* to, int64_t width) {
     using V = typename Tile::Sum;
     for (int part = 0; part < kParts; part++, from += kLanes<float>, to += kLanes<float>) {
-      V columns[kTileReach][kTileSide];
+      V columns[kProducts][kTarget];
 #pragma GCC unroll 6
-      for (int j = 0; j < kTileReach; j++) {
-        V m[kTileReach];
-        for (int i = 0; i < kTileReach; i++) m[i] = (V)load(from + (i * kTileReach + j) * step);
-        Tile::Points::target(m, columns[j]);
+      for (int j = 0; j < kProducts; j++) {
+        V m[kProducts];
+        for (int i = 0; i < kProducts; i++) m[i] = (V)load(from + (i * kProducts + j) * step);
+        Points::target(m, columns[j]);
       }
       const Vec<float> factor = panels.factor(column, part, sourceStep);
 #pragma GCC unroll 4
-      for (int i = 0; i < kTileSide; i++) {
-        const V row[kTileReach] = {columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]};
-        V y[kTileSide];
-        Tile::Points::target(row, y);
-        for (int j = 0; j < kTileSide; j++) store(to + i * width + j * 32, Panels::number(y[j]) * factor);
+      for (int i = 0; i < kTarget; i++) {
+        V row[kProducts], y[kTarget];
+#pragma GCC unroll 6
+        for (int j = 0; j < kProducts; j++) row[j] = columns[j][i];
+        Points::target(row, y);
+        for (int j = 0; j < kTarget; j++) store(to + i * width + j * 32, Panels::number(y[j]) * factor);
       }
     }
   }
@@ -304,4 +322,10 @@ struct WinogradWay {
 bool paysWinograd(const Product& p, double share) {
   const int64_t tiles = ceilDivide(p.targetH, kTileSide) * ceilDivide(p.targetW, kTileSide);
   return p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32 && p.N * tiles >= 2 * kTileRows && paysTiles(p.g, share);
+}
+
+// The same of pictures of 2x2.
+inline bool paysWholePictures(const Product& p) {
+  const bool isPicture = areTiled(p.g) && p.targetH == 2 && p.targetW == 2;
+  return isPicture && p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32 && p.N >= 2 * kTileRows;
 }

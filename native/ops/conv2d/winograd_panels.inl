@@ -3,27 +3,30 @@
 
 // Of the gradient, whose columns are inputs c and whose words lie along the outputs o; each kernel backwards.
 struct GradientKernels {
-  static constexpr int64_t kAhead = 8;  // outputs: their rows lie so far apart that no processor foresees them
+  static constexpr int64_t kAhead = 4;  // outputs: their rows lie so far apart that no processor foresees them
 
-  // The 36 positions' weights of output o and a vector of inputs from c on.
-  static void transform(const Product& p, const float* w, int64_t o, int64_t c, Vec<float> u[kTilePositions]) {
+  // All positions' weights of output o and a vector of inputs from c on.
+  template <class Points>
+  static void transform(const Product& p, const float* w, int64_t o, int64_t c, Vec<float> u[kPositions<Points>]) {
     Vec<float> g[9];
     for (int tap = 0; tap < 9; tap++) {
       const float* from = w + (o * 9 + tap) * p.g.C + c;
       if (o + kAhead < p.g.O) __builtin_prefetch(from + kAhead * 9 * p.g.C);
       g[8 - tap] = o < p.g.O ? loadSome(from, firstLanes(p.g.C - c)) : Vec<float>{};
     }
-    transformKernel<RealPoints>(g, u);
+    transformKernel<Points>(g, u);
   }
 };
 
+template <class Points>
 struct FloatPanels {
-  using Tile = FloatTile;
+  using Tile = FloatTile<Points>;
+  static constexpr int kAll = kPositions<Points>;
   const Product& p;
   uint32_t* data;
   int64_t words, first;
 
-  static int64_t columnSize(int64_t words) { return kTilePositions * words * 32; }
+  static int64_t columnSize(int64_t words) { return kAll * words * 32; }
   static Vec<float> number(Vec<float> sum) { return sum; }
   static Vec<float> factor(int64_t, int, float) { return splat(1.0f); }
 
@@ -44,16 +47,16 @@ struct FloatPanels {
 
  private:
   uint32_t* place(int64_t column, int64_t position, int64_t word) const {
-    return data + (((column - first) * kTilePositions + position) * words + word) * 32;
+    return data + (((column - first) * kAll + position) * words + word) * 32;
   }
 
   // 16 words from k0 on.
   void pack(const float* w, int64_t k0, int64_t column) const {
     for (int64_t k = k0; k < least(k0 + 16, words); k++) {
       for (int64_t part = 0; part < kParts; part++) {
-        Vec<float> u[kTilePositions];
-        GradientKernels::transform(p, w, k, column * 32 + part * kLanes<float>, u);
-        for (int64_t position = 0; position < kTilePositions; position++) {
+        Vec<float> u[kAll];
+        GradientKernels::transform<Points>(p, w, k, column * 32 + part * kLanes<float>, u);
+        for (int64_t position = 0; position < kAll; position++) {
           store(reinterpret_cast<float*>(place(column, position, k)) + part * kLanes<float>, u[position]);
         }
       }
@@ -63,14 +66,16 @@ struct FloatPanels {
 
 // The weights of a column and position are rounded to kWeightSteps steps up to the largest one. A position's sums are
 // exact over kExactWords words, and added up in f32.
+template <class Points>
 struct RoundedPanels {
-  using Tile = RoundedTile;
+  using Tile = RoundedTile<Points>;
+  static constexpr int kAll = kPositions<Points>;
   const Product& p;
   uint32_t* data;
   int64_t words, first;
 
   // Behind the words of a position the value of a step of its 32 columns.
-  static int64_t columnSize(int64_t words) { return kTilePositions * (words + 1) * 32; }
+  static int64_t columnSize(int64_t words) { return kAll * (words + 1) * 32; }
   static Vec<float> number(Vec<float> sum) { return sum; }
   static Vec<float> factor(int64_t, int, float sourceStep) { return splat(sourceStep); }
 
@@ -93,36 +98,47 @@ struct RoundedPanels {
   }
 
   void packAll(const Call& call, const float* w) const {
-    parallelFor(call, p.columns() * kParts, [&](int64_t task, int) { pack(w, task / kParts, task % kParts); });
+    parallelFor(call, p.columns() * kLines, [&](int64_t task, int) { pack(w, task / kLines, task % kLines); });
   }
   void packFirst(const float* w) const {
-    for (int64_t part = 0; part < kParts; part++) pack(w, first, part);
+    for (int64_t line = 0; line < kLines; line++) pack(w, first, line);
   }
 
  private:
+  static constexpr int kTogether = 64 / kVectorBytes, kLines = kParts / kTogether;  // vectors in a cache line
+
   uint32_t* place(int64_t column, int64_t position, int64_t word) const {
-    return data + (((column - first) * kTilePositions + position) * (words + 1) + word) * 32;
+    return data + (((column - first) * kAll + position) * (words + 1) + word) * 32;
   }
   float* steps(int64_t column, int64_t position) const { return reinterpret_cast<float*>(place(column, position, words)); }
 
-  void pack(const float* w, int64_t column, int64_t part) const {
-    const int64_t lane0 = part * kLanes<float>, c = column * 32 + lane0;
-    Vec<float> u[2][kTilePositions], inverse[kTilePositions];
-    IntVec most[kTilePositions] = {};  // magnitudes of floats are in order as integers; NaN is the largest
+  // The columns of a cache line, so that weights are read line by line.
+  void pack(const float* w, int64_t column, int64_t line) const {
+    const int64_t lane0 = line * kTogether * kLanes<float>, c = column * 32 + lane0;
+    Vec<float> u[2][kAll], inverse[kTogether][kAll];
+    IntVec most[kTogether][kAll] = {};  // magnitudes of floats are in order as integers; NaN is the largest
     for (int64_t o = 0; o < p.g.O; o++) {
-      GradientKernels::transform(p, w, o, c, u[0]);
-      for (int i = 0; i < kTilePositions; i++) most[i] = largest(most[i], (IntVec)u[0][i] & 0x7fffffff);
+      for (int part = 0; part < kTogether; part++) {
+        GradientKernels::transform<Points>(p, w, o, c + part * kLanes<float>, u[0]);
+        for (int i = 0; i < kAll; i++) most[part][i] = largest(most[part][i], (IntVec)u[0][i] & 0x7fffffff);
+      }
     }
-    for (int64_t i = 0; i < kTilePositions; i++) {
-      float* to = steps(column, i) + lane0;
-      for (int lane = 0; lane < kLanes<float>; lane++) inverse[i][lane] = perNumber(kWeightSteps, ((Vec<float>)most[i])[lane]);
-      store(to, 1 / inverse[i]);
+    for (int part = 0; part < kTogether; part++) {
+      for (int i = 0; i < kAll; i++) {
+        Vec<float>& all = inverse[part][i];
+        for (int lane = 0; lane < kLanes<float>; lane++) all[lane] = perNumber(kWeightSteps, ((Vec<float>)most[part][i])[lane]);
+        store(steps(column, i) + lane0 + part * kLanes<float>, 1 / all);
+      }
     }
     for (int64_t k = 0; k < words; k++) {
-      for (int64_t i = 0; i < 2; i++) GradientKernels::transform(p, w, k * 2 + i, c, u[i]);
-      for (int64_t position = 0; position < kTilePositions; position++) {
-        const IntVec words = pairOf(toInts(u[0][position] * inverse[position]), toInts(u[1][position] * inverse[position]));
-        __builtin_memcpy(place(column, position, k) + lane0, &words, sizeof words);
+      for (int part = 0; part < kTogether; part++) {
+        const int64_t lane = lane0 + part * kLanes<float>;
+        for (int64_t i = 0; i < 2; i++) GradientKernels::transform<Points>(p, w, k * 2 + i, column * 32 + lane, u[i]);
+        for (int64_t position = 0; position < kAll; position++) {
+          const Vec<float> steps = inverse[part][position];
+          const IntVec words = pairOf(toInts(u[0][position] * steps), toInts(u[1][position] * steps));
+          __builtin_memcpy(place(column, position, k) + lane, &words, sizeof words);
+        }
       }
     }
   }

@@ -5,8 +5,11 @@
 //   Y = A^T [(G g G^T) . (B^T d B)] A,   d: the 6x6 source pixels of a tile, g: the kernel, . by elements
 //
 // The matrices follow from six points at which polynomials are evaluated: 0, p, -p, q, -q and infinity. What is here
-// makes one dimension of a tile.
+// makes one dimension of a tile: kTarget pixels of kSource, the first of which lies kFirst beside them, by kProducts.
 constexpr int kTileSide = 4, kTileReach = 6, kTilePositions = kTileReach * kTileReach;
+struct FourPixels {
+  static constexpr int kTarget = kTileSide, kSource = kTileReach, kProducts = kTileReach, kFirst = -1;
+};
 
 // p = 1, q = 2: whole numbers remain whole. Y is 24 times as large a dimension.
 //
@@ -16,7 +19,7 @@ constexpr int kTileSide = 4, kTileReach = 6, kTilePositions = kTileReach * kTile
 //         0 -2 -1  2  1  0          1  2  4            0 -2  2  8 -8  4
 //         0  2 -1 -2  1  0          1 -2  4
 //         0  4  0 -5  0  1          0  0  6
-struct WholePoints {
+struct WholePoints : FourPixels {
   static constexpr int kScale = 24;
 
   template <class V>
@@ -47,7 +50,7 @@ struct WholePoints {
 //         0  -1    -2/3   9/4  3/2 0          1/b  q/b  q^2/b           0 p^3 -p^3 q^3 -q^3 1  b = 3 q^2 (q^2 - p^2)
 //         0   1    -2/3  -9/4  3/2 0          1/b -q/b  q^2/b
 //         0   1      0    -s    0  1          0    0      1
-struct RealPoints {
+struct RealPoints : FourPixels {
   static constexpr float p = 2.0f / 3, q = 1.5f, p2 = p * p, q2 = q * q;
   static constexpr float kSourceGrowth = p * q2 + q2 + p + 1;  // the largest sum of magnitudes in a row of B^T
 
@@ -72,18 +75,39 @@ struct RealPoints {
   static Vec<float> plus(Vec<float> a, float factor, Vec<float> b) { return mulAdd(splat(factor), b, a); }
 };
 
+// Pictures of 2x2 pixels as a whole, of which four kernel elements fall outside: 9 products instead of 16.
+//
+//   y0 = g1 (d0 + d1) + (g2 - g1) d1
+//   y1 = g1 (d0 + d1) + (g0 - g1) d0
+struct TwoPixels {
+  static constexpr int kTarget = 2, kSource = 2, kProducts = 3, kFirst = 0;
+  static constexpr float kSourceGrowth = 2;
+
+  static void source(const Vec<float> d[2], Vec<float> v[3]) { v[0] = d[0], v[1] = d[0] + d[1], v[2] = d[1]; }
+  static void kernel(Vec<float> g0, Vec<float> g1, Vec<float> g2, Vec<float>* u, int step) {
+    u[0] = g0 - g1, u[step] = g1, u[2 * step] = g2 - g1;
+  }
+  static void target(const Vec<float> m[3], Vec<float> y[2]) { y[0] = m[1] + m[2], y[1] = m[1] + m[0]; }
+};
+
+// Products of a tile.
+template <class Points>
+constexpr int kPositions = Points::kProducts * Points::kProducts;
+
 // G g G^T of a kernel's nine elements.
 template <class Points, class V>
-void transformKernel(const V g[9], V u[kTilePositions]) {
-  V rows[kTileReach * 3];
+void transformKernel(const V g[9], V u[kPositions<Points>]) {
+  constexpr int n = Points::kProducts;
+  V rows[n * 3];
   for (int j = 0; j < 3; j++) Points::kernel(g[j], g[3 + j], g[6 + j], rows + j, 3);
-  for (int i = 0; i < kTileReach; i++) Points::kernel(rows[i * 3], rows[i * 3 + 1], rows[i * 3 + 2], u + i * kTileReach, 1);
+  for (int i = 0; i < n; i++) Points::kernel(rows[i * 3], rows[i * 3 + 1], rows[i * 3 + 2], u + i * n, 1);
 }
 
 // Whether tiles take at most so many of the products that kernel elements take, of which those outside of the picture
 // are left out.
+bool areTiled(const Geometry& g) { return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1; }
 bool paysTiles(const Geometry& g, double share) {
-  if (g.kh != 3 || g.kw != 3 || g.sh != 1 || g.sw != 1 || g.ph != 1 || g.pw != 1) return false;
+  if (!areTiled(g)) return false;
   const int64_t tiles = ceilDivide(g.P, kTileSide) * ceilDivide(g.Q, kTileSide), direct = (3 * g.P - 2) * (3 * g.Q - 2);
   return static_cast<double>(kTilePositions * tiles) <= share * static_cast<double>(direct);
 }

@@ -42,7 +42,7 @@ void conv2dGradX(const Call& call) {
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
   if (!isRounded(gy, gx)) return runLower(kConv2dGradX, call);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
-  if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels>{p}, call, p, gy, results);
+  if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels<RealPoints>>{p}, call, p, gy, results);
   else if (isSmall(p)) runLower(kConv2dGradX, call);
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
