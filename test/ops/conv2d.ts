@@ -92,6 +92,7 @@ const manyImages = [
   ),
   item('17 wide images, spikes, 21 to 17 channels', [17, 21, 1, 41], [17, 21, 1, 3], { padding: [0, 1] }, 0.6),
   item('8 images, spikes, several slices of pixels', [8, 20, 12, 12], [9, 20, 3, 3], same, 0.3),
+  item('4 wide images of 3 channels', [4, 3, 2, 301], [20, 3, 3, 3], same),
   item('35 images, 3 to 20 channels, 7x7 stride 2', [5, 7, 3, 9, 11], [20, 3, 7, 7], { stride: 2, padding: 3 }),
   item('6 images, 5 to 9 channels, uneven stride', [6, 5, 7, 9], [9, 5, 2, 3], { stride: [3, 2], padding: [0, 4] }),
   item('35 images, spikes, 70 to 10 channels', [35, 70, 2, 2], [10, 70, 2, 2], same, 0.4),

@@ -11,7 +11,8 @@
 // pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl; on AVX2 by lists, list_forward.inl and
 // list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With
 // either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
-// gradients of 3x3 kernels by tiles of pixels or small pictures (winograd.inl). On AVX2 factors that are rounded anyway become 16-bit
+// gradients of 3x3 kernels by tiles of pixels or small pictures (winograd.inl), weight gradients of few channels pixel by
+// pixel (thin_gradient.inl). On AVX2 factors that are rounded anyway become 16-bit
 // integers: lists add those, many spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest
 // is multiplied in tiles of pixels (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients
 // of few channels are added up pixel by pixel of gy (scatter_gradient.inl).
@@ -40,6 +41,7 @@
 #include "ops/conv2d/gradient_slices.inl"
 #include "ops/conv2d/winograd_weights.inl"
 #include "ops/conv2d/word_gradient.inl"
+#include "ops/conv2d/thin_gradient.inl"
 #endif
 #if SPIKELOOM_LEVEL_NOW >= 2
 #include "cpu/subset_sums.inl"
@@ -364,7 +366,8 @@ void conv2dGradW(const Call& call) {
     if (paysTables(g, x, false)) return spikeGradient(call);
 #endif
     if (!spikes && paysWords(g, x)) {
-      WordGradient<float>(call, g, rounded).run();
+      if (isThin(g)) ThinGradient(call, g, rounded).run();
+      else WordGradient<float>(call, g, rounded).run();
       if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
       return;
     }
