@@ -98,13 +98,16 @@ function normalised(branch: Branch, x: Tensor, context: GroupRun): Normalised {
   return { ...made, norm: normOf(branch.norm.layer, context.run(branch.norm)) };
 }
 
-/** Spikes of a group, from its input. */
-export function runGroup(group: FiringGroup, x: Tensor, context: GroupRun): Tensor {
+/** Spikes of a group, from its input; yields behind its convolutions. */
+export function* runGroup(group: FiringGroup, x: Tensor, context: GroupRun): Generator<void, Tensor, void> {
   const { attention, neuron, residual } = group;
   const { y, ...main } = normalised(group.main, x, context);
+  yield;
+  const added = residual === 'identity' ? x : residual && normalised(residual, x, context);
+  yield;
   return fire(y, {
     ...main,
-    residual: residual === 'identity' ? x : residual && normalised(residual, x, context),
+    residual: added,
     fsta: attention && attentionOf(attention.layer, context.run(attention)),
     neuron: neuronOf(neuron.layer, context.run(neuron)),
     steps: context.steps,

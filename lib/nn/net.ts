@@ -206,7 +206,7 @@ export class Net extends Callable {
     return runToEnd(this.forwardInTurns(x));
   }
 
-  /** forward() as a generator that yields between two layers of the model, for recordStepInTurns(). */
+  /** forward() as a generator that yields between and within layers of the model, for recordStepInTurns(). */
   *forwardInTurns(x: Tensor): Generator<void, Tensor, void> {
     this.#check(x);
     this.#forget();
@@ -295,7 +295,7 @@ export class Net extends Callable {
     let current = x;
     for (let at = 0; at < layers.length; at++) {
       const group = this.#groupAt(layers, at, pass);
-      const y = group ? this.#group(group, current, pass) : this.#layer(layers, at, current, pass, forGroup);
+      const y = group ? yield* this.#group(group, current, pass) : this.#layer(layers, at, current, pass, forGroup);
       if (!isRecording() && current !== x && current !== y) current.dispose();
       current = y;
       if (group) at += group.length - 1;
@@ -330,7 +330,7 @@ export class Net extends Callable {
     return y;
   }
 
-  #group(group: FiringGroup, x: Tensor, pass: Pass): Tensor {
+  *#group(group: FiringGroup, x: Tensor, pass: Pass): Generator<void, Tensor, void> {
     const isRounded = this.precision === 'bf16';
     const input = isRounded && !pass.rounded && isRecording() ? realGradient(x) : x;
     const before = { ...pass, rounded: isRounded };
@@ -341,7 +341,8 @@ export class Net extends Callable {
       run: (planned: PlannedLayer) => this.#run(planned, pass),
       list: (layers: readonly PlannedLayer[], from: Tensor) => runToEnd(this.#list(layers, from, { ...before }, true)),
     };
-    const spikes = isRecording() ? runGroup(group, input, context) : scope(() => runGroup(group, input, context));
+    const run = () => runGroup(group, input, context);
+    const spikes = isRecording() ? yield* run() : scope(() => runToEnd(run()));
     pass.repeats = 1;
     pass.rounded = isRounded;
     if (this.trackFiring) this.#count(group.neuron, spikes);
