@@ -17,6 +17,7 @@ import {
 } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { linear } from '../../lib/ops/linear.ts';
+import { meanOverTime } from '../../lib/ops/mean-over-time.ts';
 import { mul, scale } from '../../lib/ops/mul.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
 import { relu } from '../../lib/ops/relu.ts';
@@ -98,6 +99,35 @@ describe('updates in a recorded step', () => {
     const factory = sgd({ lr: 0.02, momentum: 0.9, clipNorm: 0.5 });
     expect(await trained(factory, ALL, true)).to.deep.equal(await trained(factory, ALL, false));
     expect(gradientsAlive(factory)).to.be.within(LAYERS, LAYERS + 1);
+  });
+
+  it('wait with a large gradient until what the forward pass kept is gone', async () => {
+    const frames = 128;
+    const run = async (outputs: number, record: boolean) => {
+      const weights = ALL.map((i) => parameter(drawn([WIDTH, WIDTH], 10 + i)));
+      const head = parameter(drawn([outputs, WIDTH], 9));
+      const optimizer = sgd({ lr: 0.02, momentum: 0.9 })(
+        [head, ...weights].map((t, i) => ({ name: `w${i}`, tensor: t })),
+      );
+      const [x, gradient] = [drawn([frames, 1, WIDTH], 1), drawn([1, outputs], 2)];
+      const body = () => {
+        const last = weights.reduce((y, w) => relu(scale(linear(y, w), 0.2)), x);
+        const y = linear(meanOverTime(last), head);
+        backward(y, gradient);
+        optimizer.step();
+      };
+      const { workspaceBytes } = planStep(cpu, body);
+      const step = record ? recordStep(cpu, body) : undefined;
+      for (let i = 0; i < 2; i++) step ? step.replay() : scope(body);
+      const found = await Promise.all([head, ...weights].map(bytesOf));
+      disposeAll([...(step ? [step] : []), optimizer, ...weights, head, x, gradient]);
+      return { workspaceBytes, found };
+    };
+    const [few, many] = [await run(8, true), await run(1024, true)];
+    const gradientBytes = 1016 * WIDTH * 4;
+    expect(frames * WIDTH * 4 * LAYERS).to.be.below(gradientBytes); // they make room for most of it
+    expect(many.workspaceBytes - few.workspaceBytes).to.be.below(gradientBytes / 2);
+    expect(many.found).to.deep.equal((await run(1024, false)).found);
   });
 
   it('wait for the last layer of those that share a weight', async () => {
