@@ -2,15 +2,18 @@
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
 // (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on processors with AVX2 at every
-// level from it: AVX-512 and the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl).
-// Everything lies in build/sanitize.
+// level from it, as many side by side as there are processors: AVX-512 and the matrix unit are in software
+// (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses one instruction-set level for the op tables.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { compiler, compileStale, isCurrent } from './compile.mjs';
 
@@ -97,23 +100,42 @@ async function opTables(native) {
     '--reporter',
     'dot',
   ];
-  for (const level of levels()) {
-    run(process.execPath, ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'], {
-      // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
-      ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
-      LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
-      SPIKELOOM_BUILD: join(root, folder, 'Release'),
-      ...level,
-    });
-  }
+  const env = {
+    ...process.env,
+    // Node frees much of its own memory by ending: leaks are not looked for here, the self-check does that.
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+    LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
+    SPIKELOOM_BUILD: join(root, folder, 'Release'),
+  };
+  const args = ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'];
+  const waiting = levels();
+  const next = async () => {
+    while (waiting.length > 0) await runLabelled(waiting.shift(), args, env);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, next));
 }
 
-/** The variables of each run of the op tables. */
+/** A run of the op tables at a level; with its name before each line, so that runs side by side tell apart. */
+async function runLabelled(level, args, env) {
+  const label = level || 'best';
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: level ? { ...env, SPIKELOOM_CPU: level } : env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  for (const output of [child.stdout, child.stderr]) {
+    createInterface({ input: output }).on('line', (line) => line && console.log(`${label} | ${line}`));
+  }
+  const [status, signal] = await once(child, 'close');
+  ran(`the op tables at level ${label}`, { status, signal });
+}
+
+/** The levels of the op tables' runs, the longest first; undefined: the best one. */
 function levels() {
   const cpuinfo = '/proc/cpuinfo';
   const hasAvx2 = existsSync(cpuinfo) && /\bavx2\b/.test(readFileSync(cpuinfo, 'utf8'));
-  if (process.env.SPIKELOOM_CPU || !hasAvx2) return [{}];
-  return ['avx2', 'avx512', 'avx512bf16', 'amx'].map((level) => ({ SPIKELOOM_CPU: level }));
+  if (process.env.SPIKELOOM_CPU || !hasAvx2) return [process.env.SPIKELOOM_CPU];
+  return ['amx', 'avx512bf16', 'avx512', 'avx2'];
 }
 
 try {
