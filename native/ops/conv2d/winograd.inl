@@ -211,7 +211,7 @@ struct WinogradWindow {
       }
       Points::source(d, v);
     };
-    V shared[kVectors][kShared + 1][kProducts];
+    V shared[kVectors][kShared + 1][kProducts] = {};
     for (int part = 0; part < kVectors; part++) {
       for (int k = 0; k < kShared; k++) column(area.u0 + kFirst + k, part, shared[part][k]);
     }
