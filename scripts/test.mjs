@@ -60,7 +60,7 @@ function lowerLevels() {
 
 /** The longest first. */
 function againRuns() {
-  const convolutions = units('conv2d-bf16', 'conv2d-single-terms');
+  const convolutions = units('conv2d-bf16', 'conv2d-input-gradient', 'conv2d-single-terms');
   const cuda = { SPIKELOOM_CUDA: 'emulated' };
   const fused = units('current', 'bf16-stores', 'op-reuse', 'nn-fused', 'image-changes');
   const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...convolutions, ...fused];
