@@ -3,7 +3,7 @@
 
 // Of the gradient, whose columns are inputs c and whose words lie along the outputs o; each kernel backwards.
 struct GradientKernels {
-  static constexpr int64_t kAhead = 4;  // outputs: their rows lie so far apart that no processor foresees them
+  static constexpr int64_t kAhead = 8;  // outputs: their rows lie so far apart that no processor foresees them
 
   // All positions' weights of output o and a vector of inputs from c on.
   template <class Points>
