@@ -82,6 +82,7 @@ export interface Native {
   /** Leaves the recording under way, as if there were none, until resumeRecording() with the returned number. */
   leaveRecording(): number;
   resumeRecording(left: number): void;
+  arrangeRecording(): void;
   endRecording(dry: boolean): RecordedProgram;
   cancelRecording(): void;
   replay(program: number, part: number, timed: boolean): void;

@@ -111,17 +111,31 @@ export class NativeOp<Output extends string = string> {
   }
 }
 
-let table: Map<string, { signature: Signature; index: number }> | undefined;
+/** An op of the addon. Its signature is parsed when it is first asked for. */
+class OpEntry {
+  readonly index: number;
+  readonly #text: string;
+  #signature: Signature | undefined;
+
+  constructor(text: string, index: number) {
+    this.#text = text;
+    this.index = index;
+  }
+
+  get signature(): Signature {
+    this.#signature ??= parseSignature(this.#text);
+    return this.#signature;
+  }
+}
+
+let table: ReadonlyMap<string, OpEntry> | undefined;
 
 /** Every op of the addon with its signature and number. */
-export function opTable(): Map<string, { signature: Signature; index: number }> {
+export function opTable(): ReadonlyMap<string, { readonly signature: Signature; readonly index: number }> {
   table ??= new Map(
     native()
       .ops()
-      .map((text, index) => {
-        const signature = parseSignature(text);
-        return [signature.name, { signature, index }];
-      }),
+      .map((text, index) => [text.slice(0, text.indexOf('(')).trim(), new OpEntry(text, index)]),
   );
   return table;
 }

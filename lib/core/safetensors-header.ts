@@ -1,4 +1,5 @@
 import { SpikeloomError } from './errors.ts';
+import type { Turns } from './turns.ts';
 
 /** Bytes per element of the element types that the file format defines and this reader knows. */
 const DTYPE_BYTES = {
@@ -64,13 +65,14 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
 }
 
 /**
- * Lay tensors out, widest elements first and then by name, and make the header's bytes, padded with spaces to a
+ * Lays tensors out, widest elements first and then by name, and makes the header's bytes, padded with spaces to a
  * multiple of 8.
  */
-export function formatHeader(
+export async function formatHeader(
   tensors: readonly Pick<SafetensorsEntry, 'name' | 'dtype' | 'shape'>[],
   metadata: Readonly<Record<string, string>>,
-): { bytes: Uint8Array; entries: SafetensorsEntry[] } {
+  turns: Turns,
+): Promise<{ bytes: Uint8Array; entries: SafetensorsEntry[] }> {
   const ordered = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || compare(a.name, b.name));
   let at = 0;
   const entries = ordered.map(({ name, dtype, shape }) => {
@@ -78,10 +80,11 @@ export function formatHeader(
     at += DTYPE_BYTES[dtype] * shape.reduce((product, size) => product * size, 1);
     return { name, dtype, shape, begin, end: at };
   });
-  const fields = entries.map(
-    ({ name, dtype, shape, begin, end }) =>
-      `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`,
-  );
+  const fields: string[] = [];
+  for (const { name, dtype, shape, begin, end } of entries) {
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
+    await turns.pause();
+  }
   const pairs = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
   if (pairs.length > 0) {
     const text = pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);

@@ -12,6 +12,7 @@ import {
   type SafetensorsDtype,
   type SafetensorsEntry,
 } from './safetensors-header.ts';
+import { Turns } from './turns.ts';
 
 export type { SafetensorsDtype, SafetensorsEntry } from './safetensors-header.ts';
 
@@ -86,24 +87,29 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, SafetensorsTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  await writeFileAtomicAsync(path, contentOf(path, tensors, metadata));
+  await writeFileAtomicAsync(path, await contentOf(path, tensors, metadata));
 }
 
-function contentOf(
+async function contentOf(
   path: string,
   tensors: Readonly<Record<string, SafetensorsTensor>>,
   metadata: Readonly<Record<string, string>>,
-): Iterable<Uint8Array> {
+): Promise<Iterable<Uint8Array>> {
+  const turns = new Turns();
   const named = new Map(Object.entries(tensors));
-  for (const [name, tensor] of named) checkTensor(path, name, tensor);
+  for (const [name, tensor] of named) {
+    checkTensor(path, name, tensor);
+    await turns.pause();
+  }
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== 'string') {
       throw new SpikeloomError(`${path}: metadata are strings, but ${JSON.stringify(key)} is a ${typeof value}`);
     }
   }
-  const { bytes, entries } = formatHeader(
+  const { bytes, entries } = await formatHeader(
     [...named].map(([name, { dtype, shape }]) => ({ name, dtype, shape })),
     metadata,
+    turns,
   );
   if (bytes.length > MAX_HEADER_BYTES) {
     throw new SpikeloomError(`${path}: a header may have ${MAX_HEADER_BYTES} bytes, but this has ${bytes.length}`);

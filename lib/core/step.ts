@@ -15,6 +15,7 @@ import {
   type Tensor,
   tensorsIn,
 } from './tensor.ts';
+import { TURN_MS } from './turns.ts';
 
 /** Memory and size of a recorded step. */
 export interface StepPlan {
@@ -44,9 +45,6 @@ export type StepBody<R> = (cut: () => void) => R;
  * {@link TURN_MS} first.
  */
 export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
-
-/** How long a recording goes on before the event loop gets a turn, in ms. */
-const TURN_MS = 1;
 
 /**
  * How long a recording in turns sleeps then, in ms. Where other threads take all cores (a step that is being replayed),
@@ -130,8 +128,8 @@ interface Recorded<R> {
 }
 
 /**
- * Records the calls of `body`. Where that yields after a turn that was long enough, and before the planning, the
- * recording is left until this generator continues.
+ * Records the calls of `body`. Where that yields after a turn that was long enough, and around the first half of the
+ * planning, the recording is left until this generator continues.
  */
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
@@ -171,11 +169,13 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
       yield* rest();
       turn = turns.next();
     } while (!turn.done);
-    yield* rest(); // planning takes one
+    yield* rest();
     const result = turn.value;
     passOut(result);
     closeScope(inner);
     open = [outer];
+    native().arrangeRecording();
+    yield* rest();
     const program = explained(() => native().endRecording(dry));
     kept = !dry;
     const results = kept ? keepMade(tensorsIn(result)) : [];
@@ -340,6 +340,7 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
  */
 export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): Promise<RecordedStep<R>> {
   const turns = recordCalls(device, body, false);
+  await sleep(REST_MS); // what comes before a recording may have taken a turn
   let turn = turns.next();
   while (!turn.done) {
     await sleep(REST_MS);

@@ -70,12 +70,13 @@ function drawTable({ title, head, rows }: ReportPage['tables'][number]): string 
   return `<h2>${escaped(title)}</h2>\n<div class="wide"><table>\n${lines.join('\n')}\n</table></div>`;
 }
 
-export function renderPage({ title, highlights, charts, tables, texts }: ReportPage): string {
+/** The page in parts, each made when it is asked for. */
+export function* pageParts({ title, highlights, charts, tables, texts }: ReportPage): Generator<string, void, void> {
   const facts = highlights.map(([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd></div>`);
   const folded = texts.map(
     ([name, text]) => `<details><summary>${escaped(name)}</summary><pre>${escaped(text)}</pre></details>`,
   );
-  return [
+  yield* [
     '<!doctype html>',
     '<html lang="en">',
     '<meta charset="utf-8">',
@@ -85,11 +86,10 @@ export function renderPage({ title, highlights, charts, tables, texts }: ReportP
     `<style>${STYLE}\n</style>`,
     `<h1>${escaped(title)}</h1>`,
     `<dl>${facts.join('\n')}</dl>`,
-    `<main>\n${charts.map(drawChart).join('\n')}\n</main>`,
-    ...tables.map(drawTable),
-    ...folded,
-    `<script>${SCRIPT}\n</script>`,
-    '</html>',
-    '',
-  ].join('\n');
+    '<main>',
+  ];
+  for (const chart of charts) yield drawChart(chart);
+  yield* ['</main>', ...tables.map(drawTable), ...folded, `<script>${SCRIPT}\n</script>`, '</html>', ''];
 }
+
+export const renderPage = (page: ReportPage): string => [...pageParts(page)].join('\n');

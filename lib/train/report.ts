@@ -1,11 +1,11 @@
 // report.html and metrics.csv of a run: made from its files, at the end of every epoch and by `spikeloom report`.
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { writeFileAtomic, writeFileAtomicAsync } from '../core/atomic-file.ts';
+import { Turns } from '../core/turns.ts';
 import { splitText } from './data-description.ts';
 import { metricsCsv } from './metrics-csv.ts';
 import { type Chart, label, type Series } from './report-chart.ts';
-import { type ReportPage, renderPage } from './report-page.ts';
+import { pageParts, type ReportPage, renderPage } from './report-page.ts';
 import { accuracies, column, firingColumns, median, type RunRecord, readRun } from './run-record.ts';
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
@@ -106,12 +106,16 @@ export function writeReport(folder: string, out?: string): string {
  * {@link writeReport} beside other work: the event loop has a turn between the parts, and does not wait for the disk.
  */
 async function writeReportInTurns(folder: string): Promise<void> {
-  await nextTurn(); // an epoch has just ended, with work of its own
+  const turns = new Turns();
   const run = readRun(folder);
-  await nextTurn();
+  await turns.pause();
   const report = reportOf(run);
-  await nextTurn();
-  await writeFileAtomicAsync(join(folder, 'report.html'), renderPage(report));
+  const parts: string[] = [];
+  for (const part of pageParts(report)) {
+    parts.push(part);
+    await turns.pause();
+  }
+  await writeFileAtomicAsync(join(folder, 'report.html'), parts.join('\n'));
   await writeFileAtomicAsync(join(folder, 'metrics.csv'), metricsCsv(run.epochs));
 }
 

@@ -240,6 +240,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("pauseRecording", pauseRecording);
   add("leaveRecording", leaveRecording);
   add("resumeRecording", resumeRecording);
+  add("arrangeRecording", arrangeRecording);
   add("endRecording", endRecording);
   add("cancelRecording", cancelRecording);
   add("replay", replay);

@@ -48,6 +48,12 @@ Napi::Value cancelRecording(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// arrangeRecording(): the first half of what endRecording() does, which takes a moment; nothing may be noted behind it.
+Napi::Value arrangeRecording(const Napi::CallbackInfo& info) {
+  recorderOf(engineOf(info.Env())).arrange();
+  return info.Env().Undefined();
+}
+
 // endRecording(dry): what was recorded and its memory; `program` names it for replay(), or is 0 after a dry recording,
 // which keeps nothing.
 Napi::Value endRecording(const Napi::CallbackInfo& info) {

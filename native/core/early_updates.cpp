@@ -56,9 +56,9 @@ class Places {
   size_t leastPlace_;
 };
 
-// A call and the place that it is to have.
+// A call, by its number, and the place that it is to have.
 struct Placed {
-  KernelCall* call;
+  const KernelCall* call;
   size_t index, place;
 };
 
@@ -95,10 +95,10 @@ void advanceUpdates(Program& program, IsPassing isPassing, bool inRows) {
     gather(rows);
   }
   std::stable_sort(order.begin(), order.end(), [](const Placed& a, const Placed& b) { return a.place < b.place; });
-  std::vector<KernelCall> calls;
-  calls.reserve(order.size());
-  for (const Placed& placed : order) calls.push_back(*placed.call);
-  program.calls = std::move(calls);
+  std::vector<size_t> numbers;
+  numbers.reserve(order.size());
+  for (const Placed& placed : order) numbers.push_back(placed.index);
+  program.reorder(std::move(numbers));
 }
 
 }  // namespace spikeloom

@@ -82,22 +82,21 @@ int64_t bytesWritten(const KernelCall& call) {
 }  // namespace
 
 void bringForward(Program& program, bool (*isPassing)(const void*)) {
-  std::vector<KernelCall> calls;
-  calls.reserve(program.calls.size());
+  std::vector<size_t> order;
+  order.reserve(program.calls.size());
   for (size_t part = 0; part < program.parts.size(); part++) {
     Places written, touched;
-    std::vector<const KernelCall*> others;
+    std::vector<size_t> others;
     for (size_t i = program.begin(part); i < program.parts[part]; i++) {
       const KernelCall& call = program.calls[i];
       const int64_t bytes = bytesWritten(call);
       const bool isEarly = writesPassingAlone(call, isPassing) && bytes > 0 && bytes <= kLittle && isFree(call, written, touched);
       note(call, written, touched);
-      if (isEarly) calls.push_back(call);
-      else others.push_back(&call);
+      (isEarly ? order : others).push_back(i);
     }
-    for (const KernelCall* call : others) calls.push_back(*call);
+    order.insert(order.end(), others.begin(), others.end());
   }
-  program.calls = std::move(calls);
+  program.reorder(std::move(order));
 }
 
 void chooseAside(Program& program, bool (*isPassing)(const void*)) {

@@ -218,10 +218,7 @@ void putOffGradients(Program& program, IsPassing isPassing, const BytesOf& bytes
   }
   waiting.release(run);
   if (living.most() >= mostOf(memory, std::move(bytes))) return;
-  std::vector<KernelCall> calls;
-  calls.reserve(order.size());
-  for (const size_t i : order) calls.push_back(program.calls[i]);
-  program.calls = std::move(calls);
+  program.reorder(std::move(order));
 }
 
 }  // namespace spikeloom

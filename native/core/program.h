@@ -54,6 +54,20 @@ struct Program {
   char* workspace = nullptr;  // where it was at the last run
 
   size_t begin(size_t part) const { return part == 0 ? 0 : parts[part - 1]; }
+  // Gives the calls another order: number order[i] comes to place i. In place: a copy of all of them is a megabyte.
+  void reorder(std::vector<size_t> order) {
+    for (size_t first = 0; first < order.size(); first++) {
+      if (order[first] == first) continue;
+      const KernelCall held = calls[first];
+      size_t place = first;
+      for (size_t from; (from = order[place]) != first; place = from) {
+        calls[place] = calls[from];
+        order[place] = place;
+      }
+      calls[place] = held;
+      order[place] = place;
+    }
+  }
   // Called when it is made, and by the stream's thread before a part is run. True when the tensors lie elsewhere than
   // before.
   bool moveTo(char* place) {

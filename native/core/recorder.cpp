@@ -1,5 +1,7 @@
 #include "core/recorder.h"
 
+#include <utility>
+
 #include "core/early_updates.h"
 #include "core/lanes.h"
 #include "core/late_gradients.h"
@@ -49,7 +51,8 @@ void Recorder::noteLives() {
   }
 }
 
-Recording Recorder::plan() {
+void Recorder::arrange() {
+  if (std::exchange(isArranged_, true)) return;
   cut();
   const bool hasLanes = device_.backend->lanes != nullptr;
   advanceUpdates(*program_, isName, hasLanes);
@@ -61,6 +64,10 @@ Recording Recorder::plan() {
       return !isName(data) || livesOn(blocks_[blockOf(data)]) ? 0 : blocks_[blockOf(data)].life.bytes;
     });
   }
+}
+
+Recording Recorder::plan() {
+  arrange();
   noteLives();
   Recording recording;
   recording.program = program_;

@@ -49,7 +49,9 @@ class Recorder {
   // What follows is replayed as a part of its own.
   void cut() { program_->parts.push_back(program_->calls.size()); }
 
-  // Plans the memory without taking any.
+  // Ends the recording: nothing can be noted any more. The calls get their order.
+  void arrange();
+  // Plans the memory without taking any; arranges before, where that was not done.
   Recording plan();
   // Gives the tensors that live on their memory and hands over what is to be replayed. False, with status set, when
   // there is no memory.
@@ -71,6 +73,7 @@ class Recorder {
   Store& store_;
   std::shared_ptr<Program> program_;
   std::vector<Block> blocks_;
+  bool isArranged_ = false;
   std::unordered_set<Storage*> outside_;
 };
 
