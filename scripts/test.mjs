@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this
 // machine, and the op tables, fused layers and whole networks again on the lower ones, op tables and fused layers also
-// on the emulated CUDA device; these again-runs side by side, as many as there are processors. Ends with
+// on the emulated CUDA device; as many runs side by side as there are processors. Ends with
 // 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
@@ -62,7 +62,7 @@ function lowerLevels() {
 function againRuns() {
   const convolutions = units('conv2d-bf16', 'conv2d-input-gradient', 'conv2d-single-terms');
   const cuda = { SPIKELOOM_CUDA: 'emulated' };
-  const fused = units('current', 'bf16-stores', 'op-reuse', 'nn-fused', 'image-changes');
+  const fused = units('current', 'bf16-stores', 'op-reuse', 'nn-fused', 'image-changes', 'linear');
   const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...convolutions, ...fused];
   const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes');
   const networks = ['test/train/device.test.ts', 'test/train/resident.test.ts'];
@@ -88,8 +88,9 @@ try {
   build('--addon', '--cuda', '--js', '--emulated');
   const chosen = process.argv.slice(2);
   const files = chosen.length > 0 ? chosen : tests('test').sort();
-  await mocha({ title: 'all tests, best level of this machine', files });
-  if (chosen.length === 0) await sideBySide(againRuns());
+  const best = { title: 'all tests, best level of this machine', files };
+  if (chosen.length > 0) await mocha(best);
+  else await sideBySide([{ ...best, label: 'best' }, ...againRuns()]); // one run alone takes a GPU, if there is one
 } catch (error) {
   console.error(`test: ${error.message}`);
   total.failed++;

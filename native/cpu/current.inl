@@ -43,6 +43,11 @@ struct Current {
       if constexpr (kResidual == Residual::spikes) next.bits += rows * spikeWords(C);
       return next;
     }
+    // Fetches what at() will read.
+    void fetch(int64_t t, int64_t c) const {
+      __builtin_prefetch(y + t * yStep + c);
+      if constexpr (kResidual == Residual::real) __builtin_prefetch(r + t * rStep + c);
+    }
     Vec<T> raw(int64_t t, int64_t c, int n) const { return loadLanes<T>(y + t * yStep + c, n); }
     Vec<T> at(int64_t t, int64_t c, int n) const {
       const Vec<T> x = loadLanes<T>(scale + c, n) * raw(t, c, n) + loadLanes<T>(shift + c, n);

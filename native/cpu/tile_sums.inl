@@ -67,6 +67,24 @@ struct TileSums {
       storeFloats(to + r * step + 16, rows[r][1]);
     }
   }
+  // The sum of several tiles' sums, `step` floats apart, in order.
+  void loadSlices(const float* from, int64_t slices, int64_t step) {
+    loadFrom(from, 32);
+    for (int64_t slice = 1; slice < slices; slice++) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kTileRows; r++) {
+        const float* more = from + slice * step + r * 32;
+        rows[r][0] = rows[r][0] + loadFloats(more), rows[r][1] = rows[r][1] + loadFloats(more + 16);
+      }
+    }
+  }
+  // The tile's first rows and columns, or as many as there are.
+  void put(float* to, int64_t step, int64_t rowCount, int64_t columns) const {
+    for (int64_t r = 0; r < kTileRows && r < rowCount; r++, to += step) {
+      storeFloats(to, rows[r][0], firstLanes(columns));
+      if (columns > 16) storeFloats(to + 16, rows[r][1], firstLanes(columns - 16));
+    }
+  }
   __attribute__((always_inline)) void clear() {
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; r++) rows[r][0] = rows[r][1] = allFloats(0);

@@ -85,6 +85,7 @@ export const layers: Layer[] = [
   { channels: 6, steps: 6, fsta: true, learned: true, residual: 'spikes' },
   { channels: 33, steps: 9, fsta: true, learned: true, residual: 'second', neuron: { vth: 1.25, threshold: 0.6 } },
   { channels: 8, steps: 5, held: 1, fsta: true, residual: 'numbers' },
+  { channels: 139, steps: 5, size: [1, 2], fsta: true, learned: true, residual: 'second' },
   { channels: 264, size: [2, 2], fsta: true, residual: 'second' },
   { channels: 40, size: [9, 7], steps: 4, fsta: true, residual: 'spikes' },
 ];

@@ -121,7 +121,9 @@ struct TileWay {
     const auto bytes = [&] { return p.pixelsRead(rows, columns) * p.steps() * 2 * kTile * 2 * p.sourceParts; };
     while (rows > 1 && (rows * columns > 256 || bytes() > kWindowBytes)) rows = (rows + 1) / 2;
     while (columns > 1 && bytes() > kWindowBytes) columns = (columns + 1) / 2;
-    return Tasks(p, rows, columns);
+    Tasks tasks(p, rows, columns);
+    tasks.avoidRereading(p);
+    return tasks;
   }
 
   TileWindow window(const Job& job, const Job::Area& a) const {

@@ -89,7 +89,7 @@ void multiply(const Way& way, const Call& call, const Product& p, const TensorVi
   using Item = typename Way::Item;
   const Tasks tasks = way.tasks();
   const bool wantMoments = to.mean.data || to.var.data;
-  const bool shared = !tasks.areFew() || p.columns() < kManyColumns;
+  const bool shared = !tasks.byBlocks || p.columns() < kManyColumns;
   const int64_t panelSize = shared ? p.columns() * way.columnSize() : 0;
   const int64_t partsSize = wantMoments ? tasks.windows() * 3 * p.targetC : 0;
   Item* room = scratch<Item>(call, 0, 2, panelSize + partsSize * static_cast<int64_t>(sizeof(float) / sizeof(Item)));
@@ -97,7 +97,7 @@ void multiply(const Way& way, const Call& call, const Product& p, const TensorVi
   if (shared) panels.packAll(call, as<float>(call.tensors[1]));
   float* parts = wantMoments ? reinterpret_cast<float*>(room + panelSize) : nullptr;
   const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), parts};
-  if (tasks.areFew()) runColumns(way, job, shared ? &panels : nullptr);
+  if (tasks.byBlocks) runColumns(way, job, shared ? &panels : nullptr);
   else runWindows(way, job, panels);
   if (wantMoments) mergeMoments(job, to.mean, to.var);
 }

@@ -48,6 +48,7 @@ struct Product {
 // Windows: `rows` x `columns` target pixels of a group of images.
 struct Tasks {
   int64_t images, groups, rows, columns, rowTasks, columnTasks, blocks;  // blocks: of 32 output channels
+  bool byBlocks;  // a task is a block of all windows, and not a window: windows alone are no work for many threads
 
   Tasks(const Product& p, int64_t windowRows, int64_t windowColumns, int64_t imagesOfGroup = kLanesPerGroup)
       : images(imagesOfGroup), rows(windowRows), columns(windowColumns) {
@@ -55,10 +56,16 @@ struct Tasks {
     rowTasks = (p.targetH + rows - 1) / rows;
     columnTasks = (p.targetW + columns - 1) / columns;
     blocks = p.columns();
+    byBlocks = windows() <= 8 && blocks > 1;
   }
   int64_t windows() const { return groups * rowTasks * columnTasks; }
-  // Whether windows alone are no work for many threads.
-  bool areFew() const { return windows() <= 8 && blocks > 1; }
+
+  // By blocks, too, where every window would read all weights from memory again (linear layers).
+  void avoidRereading(const Product& p) {
+    constexpr int64_t kCached = 1 << 17, kResident = 1 << 22;  // numbers
+    const int64_t weights = p.taps() * p.sourceC * p.targetC, sources = p.N * p.sourceH * p.sourceW * p.sourceC;
+    byBlocks = byBlocks || (weights > kCached && sources <= kResident && sources < weights && blocks > 1);
+  }
 };
 
 struct Results {

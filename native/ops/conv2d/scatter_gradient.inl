@@ -4,8 +4,8 @@
 //   gx[n, p*sh+i-ph, q*sw-pw .., :]  +=  sum over o of gy[n,p,q,o] * w[o,i,:,:]
 //
 // A unit of work is an image, added up in a picture that is padded as x is; kernel rows in order, then output pixels.
-constexpr int kScatterVectors = 4;  // of a kernel row at a time
-constexpr int kScatterPixels = kVectorBytes == 64 ? 6 : 3;  // accumulators: 24 of 32 registers, or 12 of 16
+constexpr int kScatterVectors = kVectorBytes == 64 ? 4 : 2;  // of a kernel row at a time
+constexpr int kScatterPixels = 6;  // accumulators: 24 of 32 registers, or 12 of 16
 constexpr int64_t kScatterImages = 4;  // work for several threads
 constexpr int64_t kScatterChannels = 32, kScatterOutputs = 8;  // C below, O from
 
@@ -21,6 +21,7 @@ struct ScatterGradient {
   int64_t row, columns;   // numbers of a kernel row, as they are and padded to whole blocks
   int64_t width, height;  // of a padded picture: numbers of a row, rows
   T* weights;             // [kernel row][block of columns][o][kColumns]
+  std::vector<int64_t> places;  // of each output pixel in a padded picture, for its first kernel row
 
   ScatterGradient(const Call& c, const Geometry& geometry)
       : call(c),
@@ -30,6 +31,9 @@ struct ScatterGradient {
         width((g.W + 2 * g.pw) * g.C),
         height(g.H + 2 * g.ph),
         weights(scratch<T>(c, 0, 2, g.kh * g.O * columns)) {
+    for (int64_t p = 0; p < g.P; p++) {
+      for (int64_t q = 0; q < g.Q; q++) places.push_back(p * g.sh * width + q * g.sw * g.C);
+    }
     const T* w = as<T>(call.tensors[1]);
     for (int64_t i = 0; i < g.kh; i++) {
       for (int64_t k = 0; k < columns; k++) {
@@ -44,7 +48,12 @@ struct ScatterGradient {
     const int64_t pixels = least(kScatterPixels, g.P * g.Q - at);
     const T* from[kScatterPixels];
     for (int m = 0; m < kScatterPixels; m++) from[m] = gy + (at + (m < pixels ? m : 0)) * g.O;
-    Vec<T> sum[kScatterPixels][kScatterVectors] = {};
+    Vec<T> sum[kScatterPixels][kScatterVectors];
+#pragma GCC unroll 6
+    for (int m = 0; m < kScatterPixels; m++) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kScatterVectors; v++) sum[m][v] = Vec<T>{};
+    }
     const T* w = weights + (i * columns + block) * g.O;
     for (int64_t o = 0; o < g.O; o++, w += kColumns) {
       Vec<T> panel[kScatterVectors];
@@ -54,8 +63,11 @@ struct ScatterGradient {
         for (int v = 0; v < kScatterVectors; v++) sum[m][v] = mulAdd(scale, panel[v], sum[m][v]);
       }
     }
-    for (int m = 0; m < pixels; m++) {
-      T* to = picture + ((at + m) / g.Q * g.sh + i) * width + (at + m) % g.Q * g.sw * g.C + block;
+#pragma GCC unroll 6
+    for (int m = 0; m < kScatterPixels; m++) {
+      if (m >= pixels) break;
+      T* to = picture + places[static_cast<size_t>(at + m)] + i * width + block;
+#pragma GCC unroll 4
       for (int v = 0; v < kScatterVectors; v++) {
         const int64_t left = row - block - v * L;
         if (left >= L) store(to + v * L, load(to + v * L) + sum[m][v]);

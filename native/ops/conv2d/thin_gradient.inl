@@ -81,11 +81,7 @@ struct ThinGradient {
   // gw of 8 outputs and 32 numbers.
   void put(const TileSums& tile, int64_t block, int64_t output) const {
     const int64_t k = block * 32, o = output * kTileRows;
-    float* to = as<float>(call.tensors[2]) + o * numbers() + k;
-    for (int64_t r = 0; r < least(kTileRows, g.O - o); r++, to += numbers()) {
-      storeFloats(to, tile.rows[r][0], firstLanes(numbers() - k));
-      if (numbers() > k + 16) storeFloats(to + 16, tile.rows[r][1], firstLanes(numbers() - k - 16));
-    }
+    tile.put(as<float>(call.tensors[2]) + o * numbers() + k, numbers(), g.O - o, numbers() - k);
   }
 
   // Scratch slots: 0 a thread's part of a picture, 1 its patches, 2 (thread 0's, shared) the slices' sums, 3 gradients.
@@ -102,11 +98,7 @@ struct ThinGradient {
     });
     parallelFor(call, patchBlocks() * outputBlocks(), [&](int64_t task, int) {
       TileSums tile;
-      float* first = sums + task * kSums;
-      for (int64_t slice = 1; slice < slices; slice++) {
-        for (int64_t i = 0; i < kSums; i += 16) storeFloats(first + i, loadFloats(first + i) + loadFloats(first + slice * sumsSize() + i));
-      }
-      tile.loadFrom(first, 32);
+      tile.loadSlices(sums + task * kSums, slices, sumsSize());
       put(tile, task / outputBlocks(), task % outputBlocks());
     });
   }

@@ -98,11 +98,7 @@ struct WordGradient {
   // gw of 32 inputs, 8 outputs and a tap.
   void put(const TileSums& tile, int64_t input, int64_t output, int64_t tap) const {
     const int64_t c = input * 32, o = output * kTileRows;
-    float* to = as<float>(call.tensors[2]) + (o * taps() + tap) * g.C + c;
-    for (int64_t r = 0; r < least(kTileRows, g.O - o); r++, to += taps() * g.C) {
-      storeFloats(to, tile.rows[r][0], firstLanes(g.C - c));
-      if (g.C > c + 16) storeFloats(to + 16, tile.rows[r][1], firstLanes(g.C - c - 16));
-    }
+    tile.put(as<float>(call.tensors[2]) + (o * taps() + tap) * g.C + c, taps() * g.C, g.O - o, g.C - c);
   }
 
   // Small pictures: all windows first (shared scratch slot 3), then 8 x 32 weights a task.
@@ -152,13 +148,8 @@ struct WordGradient {
       }
     });
     parallelFor(call, blocks() * taps(), [&](int64_t task, int) {
-      float* first = sums + task * kSums;
-      for (int64_t slice = 1; slice < slices; slice++) {
-        const float* more = first + slice * all;
-        for (int64_t i = 0; i < kSums; i += 16) storeFloats(first + i, loadFloats(first + i) + loadFloats(more + i));
-      }
       TileSums tile;
-      tile.loadFrom(first, 32);
+      tile.loadSlices(sums + task * kSums, slices, all);
       const int64_t block = task / taps();
       put(tile, block / outputs(), block % outputs(), task % taps());
     });

@@ -91,8 +91,9 @@ struct WordWay {
   // Windows of 8 images reach far, so that few pixels are laid out twice; of 32 where there are few of those (small
   // pictures).
   Tasks tasks() const {
-    const Tasks few = tasks(kLanesPerGroup);
-    return few.areFew() ? few : tasks(kImages);
+    Tasks few = tasks(kLanesPerGroup);
+    few.avoidRereading(p);
+    return few.byBlocks ? few : tasks(kImages);
   }
 
   Tasks tasks(int64_t images) const {

@@ -1,7 +1,7 @@
-// One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once; the
-// membrane of a vector of channels stays in a register. Gradient: y, r, s and gs are read once and g is written once; x
-// and u of the vector rest in registers where there are 2 or 4 steps of the usual neuron, known when compiled, else in
-// the first cache. Only there is it known when compiled, too, whether there is a gate.
+// One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once. Gradient: y,
+// r, s and gs are read once and g is written once. What waits for the next step or for the way back (membranes, x, u)
+// rests in registers where there are 2 or 4 steps of the usual neuron, known when compiled, else in the first cache.
+// Only there is it known when compiled, too, whether there is a gate.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_fire/cpu.cpp"
 #include "cpu/levels.h"
@@ -46,14 +46,22 @@ struct Room {
   }
 };
 
-// body(t) for every step; kSteps is 0 or their number, and then every t is known when compiled.
-template <int kSteps, class F>
-__attribute__((always_inline)) inline void eachStep(int64_t steps, F&& body) {
-  if constexpr (kSteps > 0) {
-    unrolled<kSteps>(body);
-  } else {
-    for (int64_t t = 0; t < steps; t++) body(t);
+// Vectors of a pixel that go through the steps together where their number is not known when compiled: the same place of
+// many steps falls into the same few lines of a cache, so whole lines of each are used up at once.
+template <class T>
+constexpr int kTogether = 64 / kLanes<T>;
+
+// Channels that are fetched ahead then: many steps are more streams than a processor foresees.
+constexpr int64_t kAhead = 64;
+
+// body(c, n, count) for runs of up to kTogether vectors of n = kLanes<T> channels, and for the channels that are left.
+template <class T, class F>
+__attribute__((always_inline)) inline void eachRun(int64_t C, F&& body) {
+  int64_t c = 0;
+  for (int64_t count; (count = std::min<int64_t>(kTogether<T>, (C - c) / kLanes<T>)) > 0; c += count * kLanes<T>) {
+    body(c, std::integral_constant<int, kLanes<T>>{}, count);
   }
+  if (c < C) body(c, static_cast<int>(C - c), int64_t{1});
 }
 
 // kSteps: 0, or the number of steps, and then vth is 1 and the reset hard.
@@ -79,18 +87,28 @@ void fireAll(const Call& call, const C& current, const LifNeuron<T, false, false
         for (int64_t t = 0; t < steps; t++) room.factor[t] = room.gain[t] * room.k[p - begin];
       }
       const T* factor = room.factor;
-      eachVector<T>(current.C, [=](int64_t c, auto n) __attribute__((always_inline)) {
-        const uint32_t used = (1u << n) - 1u;
-        Vec<T> v{};
-        eachStep<kSteps>(steps, [&](auto t) __attribute__((always_inline)) {
-          Vec<T> x = pixel.at(t, c, n);
-          if constexpr (kGated) x = x * splat(factor[t]);
-          const Vec<T> u = neuron.charge(v, x);
-          const uint32_t fired = neuron.fire(u) & used;
-          putLaneMask(words + t * stepWords, c, fired);
-          v = neuron.reset(u, fired);
+      const auto step = [=](int64_t t, int64_t c, auto n, Vec<T>& v) __attribute__((always_inline)) {
+        if constexpr (kSteps == 0) pixel.fetch(t, c + kAhead);
+        Vec<T> x = pixel.at(t, c, n);
+        if constexpr (kGated) x = x * splat(factor[t]);
+        const Vec<T> u = neuron.charge(v, x);
+        const uint32_t fired = neuron.fire(u) & ((1u << n) - 1u);
+        putLaneMask(words + t * stepWords, c, fired);
+        v = neuron.reset(u, fired);
+      };
+      if constexpr (kSteps > 0) {
+        eachVector<T>(current.C, [&](int64_t c, auto n) __attribute__((always_inline)) {
+          Vec<T> v{};
+          unrolled<kSteps>([&](auto t) __attribute__((always_inline)) { step(t, c, n, v); });
         });
-      });
+      } else {
+        eachRun<T>(current.C, [&](int64_t c, auto n, int64_t count) __attribute__((always_inline)) {
+          Vec<T> v[kTogether<T>] = {};
+          for (int64_t t = 0; t < steps; t++) {
+            for (int64_t i = 0; i < count; i++) step(t, c + i * kLanes<T>, n, v[i]);
+          }
+        });
+      }
     }
   });
 }
@@ -143,17 +161,18 @@ struct PerStep<T, 0> {
   void rest(Vec<T>* room) { at = room; }
 };
 
-// Room for the vectors of one place in c that wait for the way back, and the sums over the block.
+// Room for the vectors that wait for the way back, [step][kTogether], and the sums over the block.
 template <class T>
 struct Waiting {
   Vec<T> *u, *x, *d, *q, *ga;
   Vec<T> logit{};
 
   Waiting(const Call& call, int thread, int64_t steps) {
-    u = scratch<Vec<T>>(call, thread, 3, 5 * steps);
-    x = u + steps;
-    d = x + steps;
-    q = d + steps;
+    const int64_t size = steps * kTogether<T>;
+    u = scratch<Vec<T>>(call, thread, 3, 3 * size + 2 * steps);
+    x = u + size;
+    d = x + size;
+    q = d + size;
     ga = q + steps;
     std::fill(ga, ga + steps, Vec<T>{});
   }
@@ -165,7 +184,7 @@ template <class T, class S, bool kGated, int kSteps, class Pixel>
 struct PixelGradient {
   static constexpr bool kUsual = kSteps > 0;
   // Vectors of channels that are computed side by side, so that their long chains of dependent operations overlap.
-  static constexpr int kSide = !kUsual ? 1 : SPIKELOOM_LEVEL_NOW >= 2 ? 8 / kSteps : 4 / kSteps;
+  static constexpr int kSide = SPIKELOOM_LEVEL_NOW >= 2 ? 8 / std::max(1, kSteps) : 4 / std::max(1, kSteps);
   using Steps = PerStep<T, kSteps>;
   Pixel pixel;
   LifLanes<T, kUsual> neuron;
@@ -184,81 +203,110 @@ struct PixelGradient {
     if (kUsual || gsAsY) return loadLanes<T>(static_cast<const S*>(gs) + t * stepSize + c, n);
     return loadLanes<T>(static_cast<const T*>(gs) + t * stepSize + c, n);
   }
+  // What arrives and leaves at c.
+  void fetch(int64_t t, int64_t c) const {
+    const int64_t at = t * stepSize + c;
+    __builtin_prefetch(gsAsY ? static_cast<const void*>(static_cast<const S*>(gs) + at) : static_cast<const T*>(gs) + at);
+    if (g) __builtin_prefetch(g + at, 1);
+  }
   uint32_t firedAt(int64_t t, int64_t c) const { return laneMask<T>(s + t * stepWords, c); }
 
-  // u and x of every step.
+  // A step: u, x and the membrane behind it.
   template <class N>
-  __attribute__((always_inline)) void forward(int64_t c, N n, Steps& u, Steps& x) const {
-    Vec<T> v{};
-    eachStep<kSteps>(steps, [&](auto t) __attribute__((always_inline)) {
-      Vec<T> i = pixel.at(t, c, n);
-      if constexpr (kGated) {
-        x.at[t] = i;
-        i = i * splat(factor[t]);
-      }
-      u.at[t] = neuron.charge(v, i);
-      v = neuron.reset(u.at[t], firedAt(t, c));
-    });
-  }
-
-  // ds/du of every step.
-  template <int kVectors>
-  __attribute__((always_inline)) void slopes(const Steps (&u)[kVectors], Steps (&d)[kVectors]) const {
-    if constexpr (kUsual) {
-      constexpr int kCount = kVectors * kSteps;
-      Vec<T> z[kCount];
-      unrolled<kCount>([&](auto k) __attribute__((always_inline)) { z[k] = neuron.distance(u[k / kSteps].at[k % kSteps]); });
-      surrogate.gentleTanh(z);
-      unrolled<kCount>([&](auto k) __attribute__((always_inline)) { d[k / kSteps].at[k % kSteps] = z[k]; });
-    } else {
-      for (int64_t t = 0; t < steps; t++) d[0].at[t] = neuron.perVth(surrogate.derivative(neuron.distance(u[0].at[t])));
+  __attribute__((always_inline)) void charge(int64_t t, int64_t c, N n, Vec<T>& u, Vec<T>& x, Vec<T>& v) const {
+    if constexpr (!kUsual) pixel.fetch(t, c + kAhead);
+    Vec<T> i = pixel.at(t, c, n);
+    if constexpr (kGated) {
+      x = i;
+      i = i * splat(factor[t]);
     }
+    u = neuron.charge(v, i);
+    v = neuron.reset(u, firedAt(t, c));
   }
 
-  // Back through time; q[t] gathers gu x.
-  template <class N>
-  __attribute__((always_inline)) void backward(int64_t c, N n, const Steps& u, const Steps& x, const Steps& d, Steps& q) const {
-    const Vec<T> centre = loadLanes<T>(mean + c, n);
+  // What a step hands back in time, and the sums over the steps of g and g (y - mean).
+  struct Back {
     Vec<T> G{}, sum{}, product{};
-    eachStep<kSteps>(steps, [&](auto back) __attribute__((always_inline)) {
-      const int64_t t = steps - 1 - back;
-      Vec<T> gu = back == 0 ? arrived(t, c, n) * d.at[t] : neuron.gradient(arrived(t, c, n), G, u.at[t], firedAt(t, c), d.at[t]);
-      G = neuron.decay * gu;
-      if (!kUsual && logit && t > 0) wait.logit += gu * neuron.reset(u.at[t - 1], firedAt(t - 1, c));
-      if constexpr (kGated) {
-        q.at[t] += gu * x.at[t];
-        gu = gu * splat(factor[t]);
-      }
-      if (g) storeLanes<T>(g + t * stepSize + c, gu, n);
-      const Vec<T> along = gu * (pixel.raw(t, c, n) - centre);
-      sum = back == 0 ? gu : sum + gu;
-      product = back == 0 ? along : product + along;
-    });
-    if (sums == nullptr) return;
-    storeLanes<T>(sums + c, loadLanes<T>(sums + c, n) + sum, n);
-    storeLanes<T>(products + c, loadLanes<T>(products + c, n) + product, n);
+  };
+
+  // A step back; d is ds/du, and q gathers gu x. Returns gu.
+  template <class N>
+  __attribute__((always_inline)) Vec<T> back(int64_t t, int64_t c, N n, const Vec<T>& u, const Vec<T>& x, const Vec<T>& d, Back& to,
+                                             Vec<T>& q) const {
+    if constexpr (!kUsual) fetch(t, c + kAhead);
+    const bool isLast = t == (kUsual ? kSteps : steps) - 1;
+    const Vec<T> gu = isLast ? arrived(t, c, n) * d : neuron.gradient(arrived(t, c, n), to.G, u, firedAt(t, c), d);
+    to.G = neuron.decay * gu;
+    Vec<T> gy = gu;
+    if constexpr (kGated) {
+      q += gu * x;
+      gy = gu * splat(factor[t]);
+    }
+    if (g) storeLanes<T>(g + t * stepSize + c, gy, n);
+    const Vec<T> along = gy * (pixel.raw(t, c, n) - loadLanes<T>(mean + c, n));
+    to.sum = isLast ? gy : to.sum + gy;
+    to.product = isLast ? along : to.product + along;
+    return gu;
   }
 
+  template <class N>
+  __attribute__((always_inline)) void addSums(int64_t c, N n, const Back& from) const {
+    if (sums == nullptr) return;
+    storeLanes<T>(sums + c, loadLanes<T>(sums + c, n) + from.sum, n);
+    storeLanes<T>(products + c, loadLanes<T>(products + c, n) + from.product, n);
+  }
+
+  // Vectors of the usual neuron: everything rests in registers.
   template <int kVectors, class N>
   __attribute__((always_inline)) void vectors(int64_t c, N n, Steps& q) const {
-    Steps u[kVectors], x[kVectors], d[kVectors];
-    if constexpr (!kUsual) {
-      u[0].rest(wait.u);
-      x[0].rest(wait.x);
-      d[0].rest(wait.d);
+    constexpr int kCount = kVectors * kSteps;
+    Vec<T> u[kCount], x[kCount], d[kCount];
+    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) {
+      Vec<T> v{};
+      unrolled<kSteps>([&](auto t) __attribute__((always_inline)) { charge(t, c + i * kLanes<T>, n, u[i * kSteps + t], x[i * kSteps + t], v); });
+    });
+    unrolled<kCount>([&](auto k) __attribute__((always_inline)) { d[k] = neuron.distance(u[k]); });
+    surrogate.gentleTanh(d);
+    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) {
+      Back to;
+      unrolled<kSteps>([&](auto k) __attribute__((always_inline)) {
+        constexpr int kT = kSteps - 1 - k, kAt = i * kSteps + kT;
+        back(kT, c + i * kLanes<T>, n, u[kAt], x[kAt], d[kAt], to, q.at[kT]);
+      });
+      addSums(c + i * kLanes<T>, n, to);
+    });
+  }
+
+  // A run of vectors of any neuron, over any number of steps.
+  template <class N>
+  __attribute__((always_inline)) void run(int64_t c, N n, int64_t count, Steps& q) const {
+    Vec<T> v[kTogether<T>] = {};
+    for (int64_t t = 0, at = 0; t < steps; t++) {
+      for (int64_t i = 0; i < count; i++, at++) charge(t, c + i * kLanes<T>, n, wait.u[at], wait.x[at], v[i]);
     }
-    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) { forward(c + i * kLanes<T>, n, u[i], x[i]); });
-    slopes(u, d);
-    unrolled<kVectors>([&](auto i) __attribute__((always_inline)) { backward(c + i * kLanes<T>, n, u[i], x[i], d[i], q); });
+    for (int64_t k = 0; k < steps * count; k++) wait.d[k] = neuron.perVth(surrogate.derivative(neuron.distance(wait.u[k])));
+    Back to[kTogether<T>];
+    for (int64_t t = steps - 1; t >= 0; t--) {
+      for (int64_t i = 0; i < count; i++) {
+        const int64_t at = t * count + i, channel = c + i * kLanes<T>;
+        const Vec<T> gu = back(t, channel, n, wait.u[at], wait.x[at], wait.d[at], to[i], q.at[t]);
+        if (logit && t > 0) wait.logit += gu * neuron.reset(wait.u[at - count], firedAt(t - 1, channel));
+      }
+    }
+    for (int64_t i = 0; i < count; i++) addSums(c + i * kLanes<T>, n, to[i]);
   }
 
   // All channels; q[t] gathers the sum of gu x.
   void channels(int64_t C, Steps& q) const {
-    constexpr int kStride = kSide * kLanes<T>;
-    int64_t c = 0;
-    for (; c + kStride <= C; c += kStride) vectors<kSide>(c, std::integral_constant<int, kLanes<T>>{}, q);
-    for (; c + kLanes<T> <= C; c += kLanes<T>) vectors<1>(c, std::integral_constant<int, kLanes<T>>{}, q);
-    if (c < C) vectors<1>(c, static_cast<int>(C - c), q);
+    if constexpr (!kUsual) {
+      eachRun<T>(C, [&](int64_t c, auto n, int64_t count) __attribute__((always_inline)) { run(c, n, count, q); });
+    } else {
+      constexpr int kStride = kSide * kLanes<T>;
+      int64_t c = 0;
+      for (; c + kStride <= C; c += kStride) vectors<kSide>(c, std::integral_constant<int, kLanes<T>>{}, q);
+      for (; c + kLanes<T> <= C; c += kLanes<T>) vectors<1>(c, std::integral_constant<int, kLanes<T>>{}, q);
+      if (c < C) vectors<1>(c, static_cast<int>(C - c), q);
+    }
   }
 };
 
