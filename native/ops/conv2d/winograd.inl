@@ -10,7 +10,9 @@
 //   FloatTile     f32
 //
 // A window is some rows of tiles of one image, or several images. The sums of its tiles and its transformed sources lie
-// side by side in the second cache, which is half as large where there is no AVX-512.
+// side by side in the second cache, which is half as large where there is no AVX-512; of many channels in the third one,
+// since all weights are read for every window.
+constexpr int64_t kLeastTiles = 2 * kTileRows;
 constexpr int64_t kWindowTiles = SPIKELOOM_LEVEL_NOW >= 2 ? 64 : 32;
 constexpr int64_t kTransformedBytes = kWindowTiles * 5 * (1 << 11);
 constexpr int64_t kMostChannels = 1 << 14;  // so that weights keep steps where sums are exact
@@ -257,7 +259,7 @@ struct WinogradWay {
 
   Tasks tasks() const {
     const int64_t fit = kTransformedBytes / (kPositions<Points> * words() * 4) / kTileRows * kTileRows;
-    const int64_t most = std::clamp<int64_t>(fit, kTileRows, kWindowTiles);
+    const int64_t most = fit < kLeastTiles ? 2 * kLeastTiles : least(fit, kWindowTiles);
     const int64_t high = ceilDivide(p.targetH, kTarget), wide = ceilDivide(p.targetW, kTarget);
     const int64_t columns = least(wide, most), rows = least(most / columns, high);
     const int64_t images = rows < high || columns < wide ? 1 : std::max<int64_t>(1, most / (high * wide));
