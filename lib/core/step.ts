@@ -340,7 +340,6 @@ export function recordStep<R>(device: Device, body: StepBody<R>): RecordedStep<R
  */
 export async function recordStepInTurns<R>(device: Device, body: StepTurns<R>): Promise<RecordedStep<R>> {
   const turns = recordCalls(device, body, false);
-  await sleep(REST_MS); // what comes before a recording may have taken a turn
   let turn = turns.next();
   while (!turn.done) {
     await sleep(REST_MS);

@@ -1,4 +1,5 @@
 // Training steps: upload, forward, loss, backward, update; recorded once per kind of batch and then replayed.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   backward,
   backwardInTurns,
@@ -116,6 +117,7 @@ export class RecordedSteps<R> implements Disposable {
     const { dtype, device } = this.#net;
     const inputs = inputsFor(batch, dtype, device);
     try {
+      await nextTurn(); // what came before the first step took one
       const made = { inputs, step: await recordStepInTurns(device, () => this.#body(inputs.read())) };
       this.#made.set(inputKind(batch), made);
       return made;
