@@ -62,7 +62,15 @@ function lowerLevels() {
 function againRuns() {
   const convolutions = units('conv2d-bf16', 'conv2d-input-gradient', 'conv2d-single-terms');
   const cuda = { SPIKELOOM_CUDA: 'emulated' };
-  const fused = units('current', 'bf16-stores', 'op-reuse', 'nn-fused', 'image-changes', 'linear');
+  const fused = units(
+    'current',
+    'bf16-stores',
+    'op-reuse',
+    'nn-fused',
+    'image-changes',
+    'linear',
+    'conv2d-many-channels',
+  );
   const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...convolutions, ...fused];
   const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes');
   const networks = ['test/train/device.test.ts', 'test/train/resident.test.ts'];

@@ -1,5 +1,6 @@
 // Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl):
-// sources are unpacked into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl).
+// sources are unpacked into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl). Where both factors are floats
+// a product becomes six, more than Winograd's tiles save in vectors (winograd.inl): these go to the level below.
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"
@@ -14,6 +15,8 @@
 #include "cpu/tile_window.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
+#include "ops/conv2d/winograd_points.inl"
+#include "ops/conv2d/winograd_use.inl"
 
 constexpr int64_t kWindowBytes = 1 << 20;
 
@@ -166,7 +169,8 @@ template <class T>
 void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const TileProduct p(geometry(gx, gy, call.tensors[1], call.attributes), true, gy.dtype, isRounded(gy, gx));
-  if (isSmall(p)) return runLower(kConv2dGradX, call);
+  const bool inVectors = p.sourceParts > 1 && (paysWinograd(p, 0.75) || paysWholePictures(p));
+  if (inVectors || isSmall(p)) return runLower(kConv2dGradX, call);
   multiplyTiles(call, p, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
 }
 

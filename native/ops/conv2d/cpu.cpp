@@ -36,6 +36,7 @@
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd_points.inl"
+#include "ops/conv2d/winograd_use.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
 #include "ops/conv2d/gradient_slices.inl"

@@ -11,11 +11,9 @@
 //
 // A window is some rows of tiles of one image, or several images. The sums of its tiles and its transformed sources lie
 // side by side in the second cache, which is half as large where there is no AVX-512; of many channels in the third one,
-// since all weights are read for every window.
-constexpr int64_t kLeastTiles = 2 * kTileRows;
+// since all weights are read for every window. Where there are several images there are two windows at least.
 constexpr int64_t kWindowTiles = SPIKELOOM_LEVEL_NOW >= 2 ? 64 : 32;
 constexpr int64_t kTransformedBytes = kWindowTiles * 5 * (1 << 11);
-constexpr int64_t kMostChannels = 1 << 14;  // so that weights keep steps where sums are exact
 
 // Where the channels of the source pixels of a row of tiles lie, and whether there are such rows; S is float, Bf16 or,
 // for spikes, uint32_t.
@@ -262,7 +260,7 @@ struct WinogradWay {
     const int64_t most = fit < kLeastTiles ? 2 * kLeastTiles : least(fit, kWindowTiles);
     const int64_t high = ceilDivide(p.targetH, kTarget), wide = ceilDivide(p.targetW, kTarget);
     const int64_t columns = least(wide, most), rows = least(most / columns, high);
-    const int64_t images = rows < high || columns < wide ? 1 : std::max<int64_t>(1, most / (high * wide));
+    const int64_t images = rows < high || columns < wide ? 1 : std::max<int64_t>(1, least(most / (high * wide), ceilDivide(p.N, 2)));
     return Tasks(p, rows * kTarget, columns * kTarget, images);
   }
 
@@ -319,15 +317,3 @@ struct WinogradWay {
     }
   }
 };
-
-// Whether tiles of enough channels take at most so many of the products that kernel elements take.
-bool paysWinograd(const Product& p, double share) {
-  const int64_t tiles = ceilDivide(p.targetH, kTileSide) * ceilDivide(p.targetW, kTileSide);
-  return p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32 && p.N * tiles >= 2 * kTileRows && paysTiles(p.g, share);
-}
-
-// The same of pictures of 2x2.
-inline bool paysWholePictures(const Product& p) {
-  const bool isPicture = areTiled(p.g) && p.targetH == 2 && p.targetW == 2;
-  return isPicture && p.sourceC >= 32 && p.sourceC <= kMostChannels && p.targetC >= 32 && p.N >= 2 * kTileRows;
-}

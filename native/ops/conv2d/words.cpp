@@ -18,6 +18,7 @@
 #include "ops/conv2d/spike_forward.inl"
 #include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd_points.inl"
+#include "ops/conv2d/winograd_use.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
 
