@@ -19,11 +19,6 @@ inline Words wordsAcross(const float* p, const float* q, int64_t n) {
   return widen(nearestBf16(first)) | shiftLeft<16>(widen(nearestBf16(second)));
 }
 
-// Pixels whose channels are kh x kw pixels of a picture with few channels, and 0 outside of it.
-struct Patches {
-  int64_t C, H, W, kh, kw, sh, sw, ph, pw;  // the picture's; C: 0 for none
-};
-
 // A part of a picture as words: a group of up to 32 images, for every pixel inside the window. Lanes without an image
 // are 0.
 template <class F>
@@ -33,7 +28,6 @@ struct WordWindow {
   int64_t n0, lanes;       // images n0 <= n < n0 + lanes, at most 32
   int64_t h0, h1, w0, w1;  // pixels, inside the picture
   uint32_t* data;
-  Patches patches{};
   bool rounded = false;  // floats across the sum: to bf16
 
   static constexpr int64_t kImageWords = kLanesPerGroup / kPerWord<F>;
@@ -74,7 +68,7 @@ struct WordWindow {
     eachPixel([&](int64_t h, int64_t w, int64_t at) {
       for (int64_t i = 0; i < kImageWords; i++) {
         for (int64_t c = 0; c < C; c += 16) {
-          const Words words = imageWords((n0 * H + h) * W + w, h, w, i * kPerWord<F>, c);
+          const Words words = imageWords((n0 * H + h) * W + w, i * kPerWord<F>, c);
           uint32_t* to = data + ((c / kBlock * pixels() + at) * kImageWords + i) * kBlock + c % kBlock;
           if constexpr (kBlock >= 16) {
             storeWords(to, words);
@@ -139,36 +133,21 @@ struct WordWindow {
     return wordsAlong<F>(as<float>(*view) + at, n);
   }
 
-  // 16 channels from c on of the images of one word, the first of which is `lane`; pixel: h, w of image n0.
-  Words imageWords(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
-    const Words first = image(pixel, h, w, lane, c);
+  // 16 channels from c on of the images of one word, the first of which is `lane`; pixel: of image n0.
+  Words imageWords(int64_t pixel, int64_t lane, int64_t c) const {
+    const Words first = image(pixel, lane, c);
     if constexpr (kPerWord<F> == 1) return first;
-    else return first | shiftLeft<16>(image(pixel, h, w, lane + 1, c));
+    else return first | shiftLeft<16>(image(pixel, lane + 1, c));
   }
 
-  Words image(int64_t pixel, int64_t h, int64_t w, int64_t lane, int64_t c) const {
+  Words image(int64_t pixel, int64_t lane, int64_t c) const {
     if (lane >= lanes) return allWords(0);
-    if (patches.C > 0) return patch(n0 + lane, h, w, c);
     const int64_t from = pixel + lane * H * W;
     if (view->dtype == DType::spike) {
       const uint32_t mask = as<uint32_t>(*view)[from * spikeWords(C) + c / 32] >> (c & 16);
       return wordsWhere(static_cast<Lanes>(mask), kPerWord<F> == 1 ? 0x3f800000 : 0x3f80);
     }
     return numbers(from * C + c, firstLanes(C - c));
-  }
-
-  Words patch(int64_t n, int64_t p, int64_t q, int64_t c) const {
-    const Patches& of = patches;
-    const int64_t row = of.kw * of.C, w = q * of.sw - of.pw;
-    const int64_t begin = w < 0 ? -w * of.C : 0, end = of.W - w < of.kw ? (of.W - w) * of.C : row;
-    Words all = allWords(0);
-    for (int64_t i = c / row; i < of.kh && i * row < c + 16; i++) {
-      const int64_t h = p * of.sh - of.ph + i, lane = i * row - c;
-      if (h < 0 || h >= of.H) continue;
-      const Lanes inside = firstLanes(lane + end) & ~firstLanes(lane + begin);
-      all = all | numbers(((n * of.H + h) * of.W + w) * of.C - lane, inside);
-    }
-    return all;
   }
 
   static constexpr int64_t kAhead = 4;  // pixels: the rows of 32 images are more streams than a processor foresees

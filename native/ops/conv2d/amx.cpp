@@ -150,7 +150,7 @@ struct TileWay {
 };
 
 // Whether so much of the tiles would be empty that vectors are faster.
-bool isSmall(const TileProduct& p) { return p.N < 4 || p.targetC < 16 || (p.sourceC < 16 && p.sourceParts > 1); }
+bool isSmall(const TileProduct& p) { return p.N < 4 || p.targetC < 16 || (p.sourceC < 16 && p.weightParts > 1); }
 
 void multiplyTiles(const Call& call, const TileProduct& p, const TensorView& source, const Results& results) {
   withParts(p.sourceParts, p.weightParts,
@@ -161,7 +161,7 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const TileProduct p(geometry(x, y, call.tensors[1], call.attributes), false, x.dtype, isRounded(x, y));
-  if (isSmall(p)) return runLower(kConv2d, call);
+  if (isSmall(p)) return runLower(kLevel, kConv2d, call);
   multiplyTiles(call, p, x, {y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]});
 }
 
@@ -169,8 +169,8 @@ template <class T>
 void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const TileProduct p(geometry(gx, gy, call.tensors[1], call.attributes), true, gy.dtype, isRounded(gy, gx));
-  const bool inVectors = p.sourceParts > 1 && (paysWinograd(p, 0.75) || paysWholePictures(p));
-  if (inVectors || isSmall(p)) return runLower(kConv2dGradX, call);
+  const bool inVectors = p.sourceParts > 1 && (paysWinograd(p, 0.75) || paysWholePictures(p) || p.taps() == 1);
+  if (inVectors || isSmall(p)) return runLower(kLevel, kConv2dGradX, call);
   multiplyTiles(call, p, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
 }
 

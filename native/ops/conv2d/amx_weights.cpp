@@ -3,8 +3,8 @@
 //   gw[32 c, tap, 32 o] = sum over groups of 32 images, pixels of  x[32 c, 32 images, source(pixel, tap)] * gy[32 images, pixel, 32 o]
 //
 // One of the two is turned to channels x images, the other to pairs of images (cpu/tile_window.inl); both are made once
-// per window of pixels and serve all taps. Where all images are small enough in tiles (small pictures), all windows are
-// made first and a task owns 32 x 32 weights: gy is turned, so that sums have the order of the weights and go straight
+// per window of pixels and serve all taps. Where all images are small enough in tiles (small pictures), or smaller than
+// the sums (linear layers), all windows are made first and a task owns 32 x 32 weights: gy is turned, so that sums have the order of the weights and go straight
 // home. Else a task goes through its slice of the windows, x is turned (bits: one mask a channel), and the slices' sums
 // are added in order. How the work is cut depends on the shapes alone.
 #define SPIKELOOM_FILE "ops/conv2d/amx_weights.cpp"
@@ -52,7 +52,7 @@ struct WeightGradient {
   }
 
   // Whether so much of the tiles would be empty that vectors are faster.
-  bool isSmall() const { return g.N < 4 || g.O < 16 || (g.C < 16 && xParts > 1); }
+  bool isSmall() const { return g.N < 4 || g.O < 16 || (g.C < 16 && gyParts > 1) || (g.C < 8 && call.tensors[1].dtype != DType::spike); }
   int64_t taps() const { return g.kh * g.kw; }
   int64_t inputs() const { return ceilDivide(g.C, 32); }
   int64_t outputs() const { return ceilDivide(g.O, 32); }
@@ -206,7 +206,7 @@ struct WeightGradient {
 
   void run() const {
     withParts(xParts, gyParts, [&](auto px, auto pg) {
-      if (groups * windowBytes(g.P) <= kResidentBytes && blocks() >= 8) runResident<decltype(px)::value, decltype(pg)::value>();
+      if (groups * windowBytes(g.P) <= std::max(kResidentBytes, blocks() * taps() * kSums * 4) && blocks() >= 8) runResident<decltype(px)::value, decltype(pg)::value>();
       else runSliced<decltype(px)::value, decltype(pg)::value>();
     });
   }
@@ -215,7 +215,7 @@ struct WeightGradient {
 template <class T>
 void conv2dGradW(const Call& call) {
   const WeightGradient gradient(call);
-  if (gradient.isSmall()) return runLower(kConv2dGradW, call);
+  if (gradient.isSmall()) return runLower(kLevel, kConv2dGradW, call);
   gradient.run();
   if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
 }

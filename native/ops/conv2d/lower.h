@@ -4,10 +4,10 @@
 
 namespace spikeloom {
 
-inline void runLower(const char* signature, const Call& call) {
+inline void runLower(Level level, const char* signature, const Call& call) {
   const std::string name = opName(signature);
   for (const Op& op : ops()) {
-    if (op.name == name) return findCpuKernel(op, Level::avx512, DType::f32)(call);
+    if (op.name == name) return findCpuKernel(op, static_cast<Level>(static_cast<int>(level) - 1), DType::f32)(call);
   }
 }
 

@@ -3,13 +3,11 @@
 //
 //   gw[8 o, tap, 32 c] = sum over groups of 32 images, pixels, images of  gy[image, pixel, 8 o] * x[image, source(pixel, tap), 32 c]
 //
-// Both sides are laid out once per window of pixels and serve all taps. Where all windows together are small (small
-// pictures) they are laid out first and a task owns 8 x 32 weights. Else a task goes through its slice of the windows
-// and adds to sums of its own; the slices' sums are added in order. How the work is cut depends on the shapes alone. Of
-// a picture with few channels (the stem) all kernel elements are channels of one: gw[o, tap, c] of 3x3 kernels and 3
-// channels is that of a 1x1 convolution of 27.
+// Both sides are laid out once per window of pixels and serve all taps. Where all windows together are small, or smaller
+// than the sums (small pictures, linear layers), they are laid out first and a task owns 8 x 32 weights. Else a task goes through its slice of the windows
+// and adds to sums of its own; the slices' sums are added in order. How the work is cut depends on the shapes alone.
 
-// Whether kernel elements become channels: those of the picture would leave most of a vector empty.
+// Whether channels leave most of a vector empty (thin_gradient.inl).
 bool isThin(const Geometry& g) { return g.C < 8; }
 
 template <class F>
@@ -34,14 +32,9 @@ struct WordGradient {
   const Call& call;
   Geometry g;
   bool rounded;  // factors: to bf16
-  Patches patches{};
   int64_t groups, rows, columns, rowTasks, columnTasks;  // windows: rows x columns pixels of gy of a group of 32 images
 
   WordGradient(const Call& c, const Geometry& geometry, bool isRounded) : call(c), g(geometry), rounded(isRounded) {
-    if (isThin(g)) {
-      patches = {g.C, g.H, g.W, g.kh, g.kw, g.sh, g.sw, g.ph, g.pw};
-      g = {g.N, g.kh * g.kw * g.C, g.P, g.Q, g.O, g.P, g.Q, 1, 1, 1, 1, 0, 0};
-    }
     groups = ceilDivide(g.N, kLanesPerGroup);
     rows = g.P, columns = g.Q;
     while (rows * columns > 1 && windowWords() * 4 > kWindowBytes) {
@@ -70,8 +63,8 @@ struct WordGradient {
     const auto inside = [](int64_t at, int64_t first, int64_t size) { return at < first ? first : least(at, size); };
     const int64_t h0 = inside(p0 * g.sh - g.ph, 0, g.H), h1 = inside((p1 - 1) * g.sh - g.ph + g.kh, h0, g.H);
     const int64_t w0 = inside(q0 * g.sw - g.pw, 0, g.W), w1 = inside((q1 - 1) * g.sw - g.pw + g.kw, w0, g.W);
-    return {{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, w0, w1, nullptr, patches, rounded},
-            {&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, q0, q1, nullptr, {}, rounded}};
+    return {{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, w0, w1, nullptr, rounded},
+            {&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, q0, q1, nullptr, rounded}};
   }
 
   // The tile's sums[o][c] += those of a window for 32 inputs, 8 outputs and a tap.
@@ -156,7 +149,8 @@ struct WordGradient {
   }
 
   void run() const {
-    if (groups * g.P * g.Q * 4 * windowWords() / (rows * columns) <= kResidentBytes && blocks() >= 8) runResident();
+    const int64_t laid = groups * g.P * g.Q * 4 * windowWords() / (rows * columns), sums = 4 * blocks() * taps() * kSums;
+    if (laid <= std::max(kResidentBytes, sums) && blocks() >= 8) runResident();
     else runSliced();
   }
 };

@@ -27,11 +27,11 @@ void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
-  if (!isRounded(x, y)) return runLower(kConv2d, call);
+  if (!isRounded(x, y)) return runLower(kLevel, kConv2d, call);
   const bool tiles = paysWinograd(p, 0.6);
   if (tiles && x.dtype == DType::spike) multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
   else if (tiles && PoolTile::holds(call, x)) multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
-  else if (isSmall(p)) runLower(kConv2d, call);
+  else if (isSmall(p)) runLower(kLevel, kConv2d, call);
   else if (paysTables(p, x, true)) convolveSpikes(call, p, true, x, results);
   else multiply(WordWay<Bf16>{p}, call, p, x, results);
 }
@@ -41,10 +41,10 @@ void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const Product p(geometry(gx, gy, call.tensors[1], call.attributes), true);
   const Results results{gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}};
-  if (!isRounded(gy, gx)) return runLower(kConv2dGradX, call);
+  if (!isRounded(gy, gx)) return runLower(kLevel, kConv2dGradX, call);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
   if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels<RealPoints>>{p}, call, p, gy, results);
-  else if (isSmall(p)) runLower(kConv2dGradX, call);
+  else if (isSmall(p)) runLower(kLevel, kConv2dGradX, call);
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
 

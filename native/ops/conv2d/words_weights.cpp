@@ -24,7 +24,7 @@ template <class T>
 void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
-  if (!paysWords(g, x)) return runLower(kConv2dGradW, call);
+  if (!paysWords(g, x) || isThin(g)) return runLower(kLevel, kConv2dGradW, call);
   const bool rounded = isRounded(gy, x), tables = paysTables(g, x, rounded);
   if (rounded && paysWinograd(g, tables)) WinogradGradient(call, g).run();
   else if (tables) return spikeGradient(call);
