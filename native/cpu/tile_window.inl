@@ -1,3 +1,19 @@
+// The 32 channels from c on of one image's pixel (counted over all images): body(i, their part i), first part first. A
+// picture [N...,C,H,W] rests channels-last: spike, bf16 or f32.
+template <class F>
+inline void eachPart(const TensorView& view, int64_t C, int64_t pixel, int64_t c, int parts, F&& body) {
+  const int n = static_cast<int>(C - c < 32 ? C - c : 32);
+  if (view.dtype == DType::spike) {
+    body(0, spikeRow(as<uint32_t>(view)[pixel * spikeWords(C) + c / 32]));
+  } else if (view.dtype == DType::bf16) {
+    body(0, loadRowPart(as<Bf16>(view) + pixel * C + c, n));
+  } else {
+    SplitRow row(as<float>(view) + pixel * C + c, n);
+    if (parts == 1) return body(0, row.rounded());
+    for (int i = 0; i < parts; i++) body(i, row.next());
+  }
+}
+
 // A part of a picture as operand tiles: 32 images side by side, for every pixel inside the window. Lanes without an
 // image are 0.
 struct TileWindow {
@@ -24,28 +40,13 @@ struct TileWindow {
     }
   }
 
-  // The 32 channels from c on of one image's pixel: their parts, first part first.
-  template <class F>
-  void eachPart(int64_t pixel, int64_t c, F&& body) const {
-    const int n = static_cast<int>(C - c < 32 ? C - c : 32);
-    if (view->dtype == DType::spike) {
-      body(0, spikeRow(as<uint32_t>(*view)[pixel * blocks() + c / 32]));
-    } else if (view->dtype == DType::bf16) {
-      body(0, loadRowPart(as<Bf16>(*view) + pixel * C + c, n));
-    } else {
-      SplitRow row(as<float>(*view) + pixel * C + c, n);
-      if (parts == 1) return body(0, row.rounded());
-      for (int i = 0; i < parts; i++) body(i, row.next());
-    }
-  }
-
   // Images as rows, channels along them: operand A of a forward product.
   void fillRows() const {
     const int64_t area = H * W;
     eachPixel([&](int64_t pixel, Bf16* to) {
       for (int64_t b = 0; b < blocks(); b++, to += 2 * kTile) {
         for (int64_t lane = 0; lane < lanes; lane++) {
-          eachPart(pixel + lane * area, b * 32, [&](int i, Row row) { storeRow(to + i * partSize() + lane * 32, row); });
+          eachPart(*view, C, pixel + lane * area, b * 32, parts, [&](int i, Row row) { storeRow(to + i * partSize() + lane * 32, row); });
         }
         for (int64_t lane = lanes; lane < kLanesPerGroup; lane++) {
           for (int i = 0; i < parts; i++) storeRow(to + i * partSize() + lane * 32, Row{});
@@ -90,7 +91,7 @@ struct TileWindow {
   Row part(int64_t pixel, int64_t lane, int64_t c, int i) const {
     Row found{};
     if (lane < lanes) {
-      eachPart(pixel + lane * H * W, c, [&](int j, Row row) {
+      eachPart(*view, C, pixel + lane * H * W, c, parts, [&](int j, Row row) {
         if (i == j) found = row;
       });
     }

@@ -1,4 +1,5 @@
-// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl):
+// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl) or,
+// of few images, by runs of pixels of them (tile_runs.inl):
 // sources are unpacked into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl). Where both factors are floats
 // a product becomes six, more than Winograd's tiles save in vectors (winograd.inl): these go to the level below.
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
@@ -106,18 +107,23 @@ struct TilePanels {
   }
 };
 
-template <int PA, int PB>
-struct TileWay {
+// 32 output channels of either way.
+struct TileColumns {
   using Item = Bf16;
-  using Window = TileWindow;
   using Panels = TilePanels;
-  using Use = TileUse;
-  using Reading = Reads;
-  static constexpr int64_t kImages = kLanesPerGroup, kRun = 1;
   const TileProduct& p;
 
   int64_t columnSize() const { return p.weightParts * p.taps() * p.steps() * 2 * kTile; }
   TilePanels panels(Bf16* to, int64_t firstColumn) const { return TilePanels(p, to, firstColumn); }
+  int64_t sumsSize(const Tasks&) const { return kLanesPerGroup * 32; }
+};
+
+template <int PA, int PB>
+struct TileWay : TileColumns {
+  using Window = TileWindow;
+  using Use = TileUse;
+  using Reading = Reads;
+  static constexpr int64_t kImages = kLanesPerGroup, kRun = 1;
 
   Tasks tasks() const {
     int64_t rows = p.targetH, columns = p.targetW;
@@ -134,7 +140,6 @@ struct TileWay {
     return {&job.source, p.sourceC, p.sourceH, p.sourceW, a.n0, a.lanes, r.h0, r.h1, r.w0, r.w1, p.sourceParts, nullptr};
   }
 
-  int64_t sumsSize(const Tasks&) const { return kImages * kRun * 32; }
   void run(const Job& job, int64_t index, const Window& window, const Reads& reads, const Panels& panels, int64_t column, float* to) const {
     runPixels(*this, job, index, window, reads, panels, column, to);
   }
@@ -149,20 +154,39 @@ struct TileWay {
   }
 };
 
-// Whether so much of the tiles would be empty that vectors are faster.
-bool isSmall(const TileProduct& p) { return p.N < 4 || p.targetC < 16 || (p.sourceC < 16 && p.weightParts > 1); }
+#include "ops/conv2d/tile_runs.inl"
 
-void multiplyTiles(const Call& call, const TileProduct& p, const TensorView& source, const Results& results) {
-  withParts(p.sourceParts, p.weightParts,
-            [&](auto pa, auto pb) { multiply(TileWay<decltype(pa)::value, decltype(pb)::value>{p}, call, p, source, results); });
+// How many images the rows of a tile are (tile_runs.inl); 0 where so much of the tiles would be empty that vectors are
+// faster.
+int64_t imagesOfTile(const TileProduct& p) {
+  constexpr double kLeastShare = 0.5, kBorders = 0.8;  // runs multiply what lies beside the picture
+  if (p.targetC < 16 || (p.sourceC < 16 && p.weightParts > 1)) return 0;
+  const auto share = [&](int64_t images) {  // of a tile's rows
+    const auto filled = [](int64_t n, int64_t room) { return static_cast<double>(n) / static_cast<double>(ceilDivide(n, room) * room); };
+    return filled(p.N, images) * (images == kLanesPerGroup ? 1 : filled(p.targetW, kLanesPerGroup / images) * kBorders);
+  };
+  int64_t best = kLanesPerGroup;
+  for (int64_t images = 16; images > 0 && p.g.sh == 1 && p.g.sw == 1; images /= 2) {
+    if (share(images) > share(best)) best = images;
+  }
+  return share(best) >= kLeastShare ? best : 0;
+}
+
+void multiplyTiles(const Call& call, const TileProduct& p, int64_t images, const TensorView& source, const Results& results) {
+  withParts(p.sourceParts, p.weightParts, [&](auto pa, auto pb) {
+    constexpr int PA = decltype(pa)::value, PB = decltype(pb)::value;
+    if (images == kLanesPerGroup) multiply(TileWay<PA, PB>{{p}}, call, p, source, results);
+    else multiply(RunWay<PA, PB>(p, images), call, p, source, results);
+  });
 }
 
 template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const TileProduct p(geometry(x, y, call.tensors[1], call.attributes), false, x.dtype, isRounded(x, y));
-  if (isSmall(p)) return runLower(kLevel, kConv2d, call);
-  multiplyTiles(call, p, x, {y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]});
+  const int64_t images = imagesOfTile(p);
+  if (images == 0) return runLower(kLevel, kConv2d, call);
+  multiplyTiles(call, p, images, x, {y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]});
 }
 
 template <class T>
@@ -170,8 +194,9 @@ void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const TileProduct p(geometry(gx, gy, call.tensors[1], call.attributes), true, gy.dtype, isRounded(gy, gx));
   const bool inVectors = p.sourceParts > 1 && (paysWinograd(p, 0.75) || paysWholePictures(p) || p.taps() == 1);
-  if (inVectors || isSmall(p)) return runLower(kLevel, kConv2dGradX, call);
-  multiplyTiles(call, p, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
+  const int64_t images = inVectors ? 0 : imagesOfTile(p);
+  if (images == 0) return runLower(kLevel, kConv2dGradX, call);
+  multiplyTiles(call, p, images, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
 }
 
 SPIKELOOM_KERNEL(kConv2d, conv2d)
