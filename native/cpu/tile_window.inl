@@ -14,6 +14,27 @@ inline void eachPart(const TensorView& view, int64_t C, int64_t pixel, int64_t c
   }
 }
 
+// Two pixels' channels from c on side by side, part by part: 16 channels at `to`, 16 more `half` elements behind. A pixel
+// below 0 is 0.
+inline void storePair(const TensorView& view, int64_t C, int64_t first, int64_t second, int64_t c, int parts, Bf16* to, int64_t half, int64_t partStep) {
+  Row a[3] = {}, b[3] = {};
+  if (first >= 0) eachPart(view, C, first, c, parts, [&](int i, Row row) { a[i] = row; });
+  if (second >= 0) eachPart(view, C, second, c, parts, [&](int i, Row row) { b[i] = row; });
+  for (int i = 0; i < parts; i++, to += partStep) {
+    Row low, high;
+    interleave(a[i], b[i], &low, &high);
+    storeRow(to, low);
+    storeRow(to + half, high);
+  }
+}
+
+inline void transposeTile(Bf16* tile) {
+  __m512i rows[16];
+  for (int i = 0; i < 16; i++) rows[i] = loadRow(tile + i * 32);
+  transpose16(rows);
+  for (int i = 0; i < 16; i++) storeRow(tile + i * 32, rows[i]);
+}
+
 // A part of a picture as operand tiles: 32 images side by side, for every pixel inside the window. Lanes without an
 // image are 0.
 struct TileWindow {
@@ -59,11 +80,7 @@ struct TileWindow {
   // pairs][16][2].
   void fillPairs() const {
     eachPixel([&](int64_t pixel, Bf16* to) {
-      for (int64_t b = 0; b < blocks(); b++, to += 2 * kTile) {
-        for (int i = 0; i < parts; i++) {
-          for (int64_t pair = 0; pair < 16; pair++) storePair(pixel, b * 32, i, pair, to + i * partSize() + pair * 32);
-        }
-      }
+      for (int64_t b = 0; b < blocks(); b++, to += 2 * kTile) storePairs(pixel, b, to);
     });
   }
 
@@ -76,40 +93,21 @@ struct TileWindow {
           transposeSpikes(pixel, b, to);
           continue;
         }
+        storePairs(pixel, b, to);
         for (int i = 0; i < parts; i++) {
-          Bf16* tiles = to + i * partSize();
-          for (int64_t pair = 0; pair < 16; pair++) storePair(pixel, b * 32, i, pair, tiles + pair * 32);
-          transposeTile(tiles);
-          transposeTile(tiles + kTile);
+          transposeTile(to + i * partSize());
+          transposeTile(to + i * partSize() + kTile);
         }
       }
     });
   }
 
  private:
-  // Part i of two images' channels.
-  Row part(int64_t pixel, int64_t lane, int64_t c, int i) const {
-    Row found{};
-    if (lane < lanes) {
-      eachPart(*view, C, pixel + lane * H * W, c, parts, [&](int j, Row row) {
-        if (i == j) found = row;
-      });
+  void storePairs(int64_t pixel, int64_t block, Bf16* to) const {
+    const auto image = [&](int64_t lane) { return lane < lanes ? pixel + lane * H * W : -1; };
+    for (int64_t pair = 0; pair < 16; pair++) {
+      storePair(*view, C, image(2 * pair), image(2 * pair + 1), block * 32, parts, to + pair * 32, kTile, partSize());
     }
-    return found;
-  }
-
-  void storePair(int64_t pixel, int64_t c, int i, int64_t pair, Bf16* to) const {
-    Row first, second;
-    interleave(part(pixel, 2 * pair, c, i), part(pixel, 2 * pair + 1, c, i), &first, &second);
-    storeRow(to, first);
-    storeRow(to + kTile, second);
-  }
-
-  static void transposeTile(Bf16* tile) {
-    __m512i rows[16];
-    for (int i = 0; i < 16; i++) rows[i] = loadRow(tile + i * 32);
-    transpose16(rows);
-    for (int i = 0; i < 16; i++) storeRow(tile + i * 32, rows[i]);
   }
 
   void transposeSpikes(int64_t pixel, int64_t block, Bf16* to) const {

@@ -51,20 +51,25 @@ inline void storeSums(float* sums) {
   _tile_stored(3, sums + 528, 128);
 }
 
-// sums += A B over `count` steps of 32; a step's two A tiles follow each other, and so do its two B tiles. Parts lie
-// `aPart` and `bPart` elements apart.
+// Two operand tiles, `second` elements apart, at steps of a sum; parts of each lie `part` elements apart.
+struct TileSteps {
+  const Bf16* first;
+  int64_t second, step, part;
+};
+
+// sums += A B over `count` steps of 32.
 template <int PA, int PB>
-inline void addTileProducts(const Bf16* a, int64_t aStep, int64_t aPart, const Bf16* b, int64_t bStep, int64_t bPart, int64_t count) {
+inline void addTileProducts(TileSteps a, TileSteps b, int64_t count) {
   constexpr int kMost = PA > PB ? PA : PB;
-  for (int64_t k = 0; k < count; k++, a += aStep, b += bStep) {
+  for (int64_t k = 0; k < count; k++, a.first += a.step, b.first += b.step) {
     for (int i = 0; i < PA; i++) {
-      const Bf16* ai = a + i * aPart;
+      const Bf16* ai = a.first + i * a.part;
       _tile_loadd(4, ai, 64);
-      _tile_loadd(5, ai + kTile, 64);
+      _tile_loadd(5, ai + a.second, 64);
       for (int j = 0; j < PB && i + j < kMost; j++) {
-        const Bf16* bj = b + j * bPart;
+        const Bf16* bj = b.first + j * b.part;
         _tile_loadd(6, bj, 64);
-        _tile_loadd(7, bj + kTile, 64);
+        _tile_loadd(7, bj + b.second, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);

@@ -15,6 +15,7 @@
 #include "cpu/tiles.inl"
 #include "cpu/tile_window.inl"
 #include "ops/conv2d/image_groups.inl"
+#include "ops/conv2d/tile_images.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd_use.inl"
@@ -43,6 +44,7 @@ struct TilePanels {
 
   int64_t partSize() const { return taps * steps * 2 * kTile; }
   const Bf16* at(int64_t column, int64_t tap) const { return data + (column - first) * parts * partSize() + tap * steps * 2 * kTile; }
+  TileSteps of(int64_t column, int64_t tap) const { return {at(column, tap), kTile, 2 * kTile, partSize()}; }
 
   // In the order in which the weights lie: w is read once, row after row.
   void packAll(const Call& call, const float* w) const {
@@ -147,8 +149,8 @@ struct TileWay : TileColumns {
   void sums(const TileWindow& window, const TilePanels& panels, int64_t column, int64_t, Reads::OfPixel pixel, float* to) const {
     clearSums();
     for (const Read& read : pixel) {
-      addTileProducts<PA, PB>(window.data + window.offset(read.h, read.w), 2 * kTile, window.partSize(), panels.at(column, read.tap),
-                              2 * kTile, panels.partSize(), read.n * p.steps());
+      const TileSteps source{window.data + window.offset(read.h, read.w), kTile, 2 * kTile, window.partSize()};
+      addTileProducts<PA, PB>(source, panels.of(column, read.tap), read.n * p.steps());
     }
     storeSums(to);
   }
@@ -156,20 +158,10 @@ struct TileWay : TileColumns {
 
 #include "ops/conv2d/tile_runs.inl"
 
-// How many images the rows of a tile are (tile_runs.inl); 0 where so much of the tiles would be empty that vectors are
-// faster.
-int64_t imagesOfTile(const TileProduct& p) {
-  constexpr double kLeastShare = 0.5, kBorders = 0.8;  // runs multiply what lies beside the picture
+// How many images the rows of a tile are; 0 where vectors are faster.
+int64_t imagesOf(const TileProduct& p) {
   if (p.targetC < 16 || (p.sourceC < 16 && p.weightParts > 1)) return 0;
-  const auto share = [&](int64_t images) {  // of a tile's rows
-    const auto filled = [](int64_t n, int64_t room) { return static_cast<double>(n) / static_cast<double>(ceilDivide(n, room) * room); };
-    return filled(p.N, images) * (images == kLanesPerGroup ? 1 : filled(p.targetW, kLanesPerGroup / images) * kBorders);
-  };
-  int64_t best = kLanesPerGroup;
-  for (int64_t images = 16; images > 0 && p.g.sh == 1 && p.g.sw == 1; images /= 2) {
-    if (share(images) > share(best)) best = images;
-  }
-  return share(best) >= kLeastShare ? best : 0;
+  return imagesOfTile(p.g, p.targetW, 1);
 }
 
 void multiplyTiles(const Call& call, const TileProduct& p, int64_t images, const TensorView& source, const Results& results) {
@@ -184,7 +176,7 @@ template <class T>
 void conv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3];
   const TileProduct p(geometry(x, y, call.tensors[1], call.attributes), false, x.dtype, isRounded(x, y));
-  const int64_t images = imagesOfTile(p);
+  const int64_t images = imagesOf(p);
   if (images == 0) return runLower(kLevel, kConv2d, call);
   multiplyTiles(call, p, images, x, {y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]});
 }
@@ -194,7 +186,7 @@ void conv2dGradX(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[3];
   const TileProduct p(geometry(gx, gy, call.tensors[1], call.attributes), true, gy.dtype, isRounded(gy, gx));
   const bool inVectors = p.sourceParts > 1 && (paysWinograd(p, 0.75) || paysWholePictures(p) || p.taps() == 1);
-  const int64_t images = inVectors ? 0 : imagesOfTile(p);
+  const int64_t images = inVectors ? 0 : imagesOf(p);
   if (images == 0) return runLower(kLevel, kConv2dGradX, call);
   multiplyTiles(call, p, images, gy, {gx, call.tensors[2], TensorView{}, TensorView{}, TensorView{}});
 }

@@ -1,4 +1,5 @@
-// The weight gradient on the bfloat16 matrix unit: a product over 32 images at a time, at one pixel.
+// The weight gradient on the bfloat16 matrix unit: a product over 32 images at a time, at one pixel, or over few images at
+// as many pixels as make 32 (tile_run_weights.inl).
 //
 //   gw[32 c, tap, 32 o] = sum over groups of 32 images, pixels of  x[32 c, 32 images, source(pixel, tap)] * gy[32 images, pixel, 32 o]
 //
@@ -20,81 +21,53 @@
 #include "cpu/tiles.inl"
 #include "cpu/tile_window.inl"
 #include "ops/conv2d/bias_gradient.inl"
+#include "ops/conv2d/tile_images.inl"
 
 constexpr int64_t kWindowBytes = 1 << 20;    // tiles of a window, x and gy together
 constexpr int64_t kResidentBytes = 4 << 20;  // tiles of all windows, where they are made first
 constexpr int64_t kSliceBytes = 4 << 20;     // sums of all slices
 constexpr int64_t kSums = 1024;              // 32 c x 32 o
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// gy's pixels of a window, and x's pixels that they meet.
-struct Pair {
-  TileWindow x, gy;
-};
-
+// What is multiplied, and the way home.
 struct WeightGradient {
   const Call& call;
   Geometry g;
   int xParts, gyParts;
-  int64_t groups, rows, rowTasks;  // windows: `rows` rows of gy of a group of 32 images
 
   explicit WeightGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
     const DType gy = c.tensors[0].dtype, x = c.tensors[1].dtype;
     const bool rounded = gy == DType::bf16 || x == DType::bf16;
     xParts = x == DType::f32 && !rounded ? 3 : 1;
     gyParts = rounded ? 1 : 3;
-    groups = ceilDivide(g.N, kLanesPerGroup);
-    rows = g.P;
-    while (rows > 1 && windowBytes(rows) > kWindowBytes) rows = (rows + 1) / 2;
-    rowTasks = ceilDivide(g.P, rows);
   }
 
-  // Whether so much of the tiles would be empty that vectors are faster.
-  bool isSmall() const { return g.N < 4 || g.O < 16 || (g.C < 16 && gyParts > 1) || (g.C < 8 && call.tensors[1].dtype != DType::spike); }
+  // How many images make a step of a product; 0 where vectors are faster.
+  int64_t images() const {
+    const bool isThin = g.C < 8 && call.tensors[1].dtype != DType::spike;
+    if (g.O < 16 || (g.C < 16 && gyParts > 1) || isThin) return 0;
+    return imagesOfTile(g, g.Q, 2);
+  }
   int64_t taps() const { return g.kh * g.kw; }
   int64_t inputs() const { return ceilDivide(g.C, 32); }
   int64_t outputs() const { return ceilDivide(g.O, 32); }
-  int64_t windows() const { return groups * rowTasks; }
   int64_t blocks() const { return inputs() * outputs(); }
 
-  int64_t windowBytes(int64_t r) const {
-    const int64_t read = least((r - 1) * g.sh + g.kh, g.H);
-    return (read * g.W * inputs() * xParts + r * g.Q * outputs() * gyParts) * 2 * kTile * 2;
+  // As many rows of gy as make a window, of which bytes(rows) says how large it is.
+  template <class F>
+  int64_t rowsOfWindow(const F& bytes) const {
+    int64_t rows = g.P;
+    while (rows > 1 && bytes(rows) > kWindowBytes) rows = (rows + 1) / 2;
+    return rows;
   }
 
-  // The window without its data. Empty where no pixel of x is met.
-  Pair window(int64_t index) const {
-    const int64_t n0 = index / rowTasks * kLanesPerGroup, lanes = least(kLanesPerGroup, g.N - n0);
-    const int64_t p0 = index % rowTasks * rows, p1 = least(p0 + rows, g.P);
-    int64_t h0 = p0 * g.sh - g.ph, h1 = (p1 - 1) * g.sh - g.ph + g.kh;
-    h0 = h0 < 0 ? 0 : least(h0, g.H), h1 = h1 < h0 ? h0 : least(h1, g.H);
-    return {TileWindow{&call.tensors[1], g.C, g.H, g.W, n0, lanes, h0, h1, 0, g.W, xParts, nullptr},
-            TileWindow{&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, 0, g.Q, gyParts, nullptr}};
-  }
-
-  static void place(Pair* pair, Bf16* data) {
-    pair->x.data = data;
-    pair->gy.data = data + pair->x.size();
-  }
-
-  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was
-  // turned.
-  template <int PX, int PG, bool kTurnedGy>
-  void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
-    const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
-    const int64_t q0 = j >= 0 ? 0 : ceilDivide(-j, g.sw);
-    const int64_t q1 = g.W - 1 - j < 0 ? 0 : least(g.Q, (g.W - 1 - j) / g.sw + 1);
-    for (int64_t p = w.gy.h0; p < w.gy.h1; p++) {
-      const int64_t h = p * g.sh + i;
-      if (h < 0 || h >= g.H || q1 <= q0) continue;
-      const Bf16* x = w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile;
-      const Bf16* gy = w.gy.data + w.gy.offset(p, q0) + output * 2 * kTile;
-      const int64_t xStep = g.sw * w.x.pixelSize(), gyStep = w.gy.pixelSize();
-      if constexpr (kTurnedGy) addTileProducts<PG, PX>(gy, gyStep, w.gy.partSize(), x, xStep, w.x.partSize(), q1 - q0);
-      else addTileProducts<PX, PG>(x, xStep, w.x.partSize(), gy, gyStep, w.gy.partSize(), q1 - q0);
-    }
+  // The rows of x that rows p0 <= p < p1 of gy meet.
+  struct Rows {
+    int64_t first, end;
+  };
+  Rows rowsMet(int64_t p0, int64_t p1) const {
+    const auto inside = [&](int64_t h, int64_t first) { return h < first ? first : least(h, g.H); };
+    const int64_t first = inside(p0 * g.sh - g.ph, 0);
+    return {first, inside((p1 - 1) * g.sh - g.ph + g.kh, first)};
   }
 
   // gw of 32 inputs, 32 outputs and a tap from their sums [c][o].
@@ -131,92 +104,154 @@ struct WeightGradient {
       stream(to + 16, _mm512_loadu_ps(sums + 16), n - 16);
     }
   }
+};
 
-  // Small pictures: all windows first (shared scratch slot 3), then 32 x 32 weights a task.
-  template <int PX, int PG>
-  void runResident() const {
-    std::vector<Pair> all;
-    int64_t size = 0;
-    for (int64_t i = 0; i < windows(); i++) {
-      all.push_back(window(i));
-      size += all.back().x.size() + all.back().gy.size();
-    }
-    Bf16* data = scratch<Bf16>(call, 0, 3, size);
-    std::vector<Bf16*> places;
-    for (const Pair& pair : all) {
-      places.push_back(data);
-      data += pair.x.size() + pair.gy.size();
-    }
-    parallelFor(call, windows(), [&](int64_t i, int) {
-      Pair& pair = all[static_cast<size_t>(i)];
-      place(&pair, places[static_cast<size_t>(i)]);
-      pair.x.fillPairs();
-      pair.gy.fillChannels();
-    });
-    parallelFor(call, blocks(), [&](int64_t block, int thread) {
-      float* sums = scratch<float>(call, thread, 1, kSums);
-      const int64_t input = block % inputs(), output = block / inputs();
-      const TileUse use;
-      for (int64_t tap = 0; tap < taps(); tap++) {
-        clearSums();
-        for (const Pair& pair : all) addWindow<PX, PG, true>(pair, input, output, tap);
-        storeSums(sums);
-        putTurned(sums, input, output, tap);
-      }
-      _mm_sfence();
-    });
+// A window is some rows of gy's pixels of a group of 32 images, and x's pixels that they meet.
+struct GroupWeights : WeightGradient {
+  static constexpr bool kTurnedSlices = false;
+  int64_t groups, rows, rowTasks;
+
+  explicit GroupWeights(const WeightGradient& gradient) : WeightGradient(gradient) {
+    groups = ceilDivide(g.N, kLanesPerGroup);
+    rows = rowsOfWindow([&](int64_t r) { return windowBytes(r); });
+    rowTasks = ceilDivide(g.P, rows);
   }
 
-  // Large pictures: slices of the windows, each with sums of its own (shared scratch slot 2), then all slices' sums.
-  template <int PX, int PG>
-  void runSliced() const {
-    const int64_t all = blocks() * taps() * kSums;
-    const int64_t room = kSliceBytes / (all * 4);
-    const int64_t slices = least(windows(), room < 2 ? 2 : room > 16 ? 16 : room);
-    float* sums = scratch<float>(call, 0, 2, slices * all);
-    parallelFor(call, slices, [&](int64_t slice, int thread) {
-      float* mine = sums + slice * all;
-      __builtin_memset(mine, 0, static_cast<size_t>(all) * 4);
-      const TileUse use;
-      for (int64_t i = slice; i < windows(); i += slices) {
-        Pair pair = window(i);
-        place(&pair, scratch<Bf16>(call, thread, 0, pair.x.size() + pair.gy.size()));
-        pair.x.fillChannels();
-        pair.gy.fillPairs();
-        float* at = mine;
-        for (int64_t block = 0; block < blocks(); block++) {
-          for (int64_t tap = 0; tap < taps(); tap++, at += kSums) {
-            loadSums(at);
-            addWindow<PX, PG, false>(pair, block % inputs(), block / inputs(), tap);
-            storeSums(at);
-          }
-        }
-      }
-    });
-    parallelFor(call, blocks() * taps(), [&](int64_t task, int) {
-      float* first = sums + task * kSums;
-      for (int64_t slice = 1; slice < slices; slice++) {
-        const float* more = first + slice * all;
-        for (int64_t i = 0; i < kSums; i += 16) _mm512_storeu_ps(first + i, _mm512_add_ps(_mm512_loadu_ps(first + i), _mm512_loadu_ps(more + i)));
-      }
-      const int64_t block = task / taps();
-      put(first, block % inputs(), block / inputs(), task % taps());
-    });
+  int64_t windows() const { return groups * rowTasks; }
+  int64_t bytes() const { return groups * windowBytes(g.P); }
+
+  int64_t windowBytes(int64_t r) const {
+    const int64_t read = least((r - 1) * g.sh + g.kh, g.H);
+    return (read * g.W * inputs() * xParts + r * g.Q * outputs() * gyParts) * 2 * kTile * 2;
   }
 
-  void run() const {
-    withParts(xParts, gyParts, [&](auto px, auto pg) {
-      if (groups * windowBytes(g.P) <= std::max(kResidentBytes, blocks() * taps() * kSums * 4) && blocks() >= 8) runResident<decltype(px)::value, decltype(pg)::value>();
-      else runSliced<decltype(px)::value, decltype(pg)::value>();
-    });
+  struct Pair {
+    TileWindow x, gy;
+
+    int64_t size() const { return x.size() + gy.size(); }
+    void fill(Bf16* data, bool turnedGy) {
+      x.data = data;
+      gy.data = data + x.size();
+      if (turnedGy) x.fillPairs(), gy.fillChannels();
+      else x.fillChannels(), gy.fillPairs();
+    }
+  };
+
+  // The window without its data. Empty where no pixel of x is met.
+  Pair window(int64_t index) const {
+    const int64_t n0 = index / rowTasks * kLanesPerGroup, lanes = least(kLanesPerGroup, g.N - n0);
+    const int64_t p0 = index % rowTasks * rows, p1 = least(p0 + rows, g.P);
+    const Rows met = rowsMet(p0, p1);
+    return {TileWindow{&call.tensors[1], g.C, g.H, g.W, n0, lanes, met.first, met.end, 0, g.W, xParts, nullptr},
+            TileWindow{&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, 0, g.Q, gyParts, nullptr}};
+  }
+
+  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was
+  // turned.
+  template <int PX, int PG, bool kTurnedGy>
+  void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
+    const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
+    const int64_t q0 = j >= 0 ? 0 : ceilDivide(-j, g.sw);
+    const int64_t q1 = g.W - 1 - j < 0 ? 0 : least(g.Q, (g.W - 1 - j) / g.sw + 1);
+    for (int64_t p = w.gy.h0; p < w.gy.h1; p++) {
+      const int64_t h = p * g.sh + i;
+      if (h < 0 || h >= g.H || q1 <= q0) continue;
+      const TileSteps x{w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile, kTile, g.sw * w.x.pixelSize(), w.x.partSize()};
+      const TileSteps gy{w.gy.data + w.gy.offset(p, q0) + output * 2 * kTile, kTile, w.gy.pixelSize(), w.gy.partSize()};
+      if constexpr (kTurnedGy) addTileProducts<PG, PX>(gy, x, q1 - q0);
+      else addTileProducts<PX, PG>(x, gy, q1 - q0);
+    }
   }
 };
+
+#include "ops/conv2d/tile_run_weights.inl"
+
+// Small pictures: all windows first (shared scratch slot 3), then 32 x 32 weights a task.
+template <int PX, int PG, class Way>
+void runResident(const Way& way) {
+  const Call& call = way.call;
+  std::vector<typename Way::Pair> all;
+  std::vector<int64_t> places;
+  int64_t size = 0;
+  for (int64_t i = 0; i < way.windows(); i++) {
+    all.push_back(way.window(i));
+    places.push_back(size);
+    size += all.back().size();
+  }
+  Bf16* data = scratch<Bf16>(call, 0, 3, size);
+  parallelFor(call, way.windows(), [&](int64_t i, int) {
+    const auto window = static_cast<size_t>(i);
+    all[window].fill(data + places[window], true);
+  });
+  parallelFor(call, way.blocks(), [&](int64_t block, int thread) {
+    float* sums = scratch<float>(call, thread, 1, kSums);
+    const int64_t input = block % way.inputs(), output = block / way.inputs();
+    const TileUse use;
+    for (int64_t tap = 0; tap < way.taps(); tap++) {
+      clearSums();
+      for (const auto& pair : all) way.template addWindow<PX, PG, true>(pair, input, output, tap);
+      storeSums(sums);
+      way.putTurned(sums, input, output, tap);
+    }
+    _mm_sfence();
+  });
+}
+
+// Large pictures: slices of the windows, each with sums of its own (shared scratch slot 2), then all slices' sums.
+template <int PX, int PG, class Way>
+void runSliced(const Way& way) {
+  const Call& call = way.call;
+  const int64_t all = way.blocks() * way.taps() * kSums;
+  const int64_t room = kSliceBytes / (all * 4);
+  const int64_t slices = least(way.windows(), room < 2 ? 2 : room > 16 ? 16 : room);
+  float* sums = scratch<float>(call, 0, 2, slices * all);
+  parallelFor(call, slices, [&](int64_t slice, int thread) {
+    float* mine = sums + slice * all;
+    __builtin_memset(mine, 0, static_cast<size_t>(all) * 4);
+    const TileUse use;
+    for (int64_t i = slice; i < way.windows(); i += slices) {
+      auto pair = way.window(i);
+      pair.fill(scratch<Bf16>(call, thread, 0, pair.size()), Way::kTurnedSlices);
+      float* at = mine;
+      for (int64_t block = 0; block < way.blocks(); block++) {
+        for (int64_t tap = 0; tap < way.taps(); tap++, at += kSums) {
+          loadSums(at);
+          way.template addWindow<PX, PG, Way::kTurnedSlices>(pair, block % way.inputs(), block / way.inputs(), tap);
+          storeSums(at);
+        }
+      }
+    }
+  });
+  parallelFor(call, way.blocks() * way.taps(), [&](int64_t task, int) {
+    float* first = sums + task * kSums;
+    for (int64_t slice = 1; slice < slices; slice++) {
+      const float* more = first + slice * all;
+      for (int64_t i = 0; i < kSums; i += 16) _mm512_storeu_ps(first + i, _mm512_add_ps(_mm512_loadu_ps(first + i), _mm512_loadu_ps(more + i)));
+    }
+    const int64_t block = task / way.taps(), input = block % way.inputs(), output = block / way.inputs();
+    if (Way::kTurnedSlices) way.putTurned(first, input, output, task % way.taps());
+    else way.put(first, input, output, task % way.taps());
+    _mm_sfence();
+  });
+}
+
+template <class Way>
+void run(const Way& way) {
+  withParts(way.xParts, way.gyParts, [&](auto x, auto gy) {
+    constexpr int PX = decltype(x)::value, PG = decltype(gy)::value;
+    const bool resident = way.bytes() <= std::max(kResidentBytes, way.blocks() * way.taps() * kSums * 4) && way.blocks() >= 8;
+    if (resident) runResident<PX, PG>(way);
+    else runSliced<PX, PG>(way);
+  });
+}
 
 template <class T>
 void conv2dGradW(const Call& call) {
   const WeightGradient gradient(call);
-  if (gradient.isSmall()) return runLower(kLevel, kConv2dGradW, call);
-  gradient.run();
+  const int64_t images = gradient.images();
+  if (images == 0) return runLower(kLevel, kConv2dGradW, call);
+  if (images == kLanesPerGroup) run(GroupWeights(gradient));
+  else run(RunWeights(gradient, images));
   if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
 }
 

@@ -78,8 +78,7 @@ struct RunWay : TileColumns {
           if (h < 0) continue;
           const Bf16* from = window.at(h, firstColumn(u));
           for (int64_t j = 0; j < p.g.kw; j++, from += window.pixelSize()) {
-            addTileProducts<PA, PB>(from, window.lineSize(), window.partSize(), panels.at(column, i * p.g.kw + j), 2 * kTile, panels.partSize(),
-                                    p.steps());
+            addTileProducts<PA, PB>({from, kTile, window.lineSize(), window.partSize()}, panels.of(column, i * p.g.kw + j), p.steps());
           }
         }
         storeSums(sums);
