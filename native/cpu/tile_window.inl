@@ -1,7 +1,7 @@
 // The 32 channels from c on of one image's pixel (counted over all images): body(i, their part i), first part first. A
 // picture [N...,C,H,W] rests channels-last: spike, bf16 or f32.
 template <class F>
-inline void eachPart(const TensorView& view, int64_t C, int64_t pixel, int64_t c, int parts, F&& body) {
+__attribute__((always_inline)) inline void eachPart(const TensorView& view, int64_t C, int64_t pixel, int64_t c, int parts, F&& body) {
   const int n = static_cast<int>(C - c < 32 ? C - c : 32);
   if (view.dtype == DType::spike) {
     body(0, spikeRow(as<uint32_t>(view)[pixel * spikeWords(C) + c / 32]));
@@ -10,22 +10,29 @@ inline void eachPart(const TensorView& view, int64_t C, int64_t pixel, int64_t c
   } else {
     SplitRow row(as<float>(view) + pixel * C + c, n);
     if (parts == 1) return body(0, row.rounded());
+#pragma GCC unroll 3
     for (int i = 0; i < parts; i++) body(i, row.next());
   }
 }
 
 // Two pixels' channels from c on side by side, part by part: 16 channels at `to`, 16 more `half` elements behind. A pixel
 // below 0 is 0.
-inline void storePair(const TensorView& view, int64_t C, int64_t first, int64_t second, int64_t c, int parts, Bf16* to, int64_t half, int64_t partStep) {
-  Row a[3] = {}, b[3] = {};
-  if (first >= 0) eachPart(view, C, first, c, parts, [&](int i, Row row) { a[i] = row; });
-  if (second >= 0) eachPart(view, C, second, c, parts, [&](int i, Row row) { b[i] = row; });
-  for (int i = 0; i < parts; i++, to += partStep) {
+template <int kParts>
+inline void storePair(const TensorView& view, int64_t C, int64_t first, int64_t second, int64_t c, Bf16* to, int64_t half, int64_t partStep) {
+  Row a[kParts] = {}, b[kParts] = {};
+  if (first >= 0) eachPart(view, C, first, c, kParts, [&](int i, Row row) __attribute__((always_inline)) { a[i] = row; });
+  if (second >= 0) eachPart(view, C, second, c, kParts, [&](int i, Row row) __attribute__((always_inline)) { b[i] = row; });
+#pragma GCC unroll 3
+  for (int i = 0; i < kParts; i++, to += partStep) {
     Row low, high;
     interleave(a[i], b[i], &low, &high);
     storeRow(to, low);
     storeRow(to + half, high);
   }
+}
+inline void storePair(const TensorView& view, int64_t C, int64_t first, int64_t second, int64_t c, int parts, Bf16* to, int64_t half, int64_t partStep) {
+  if (parts == 1) storePair<1>(view, C, first, second, c, to, half, partStep);
+  else storePair<3>(view, C, first, second, c, to, half, partStep);
 }
 
 inline void transposeTile(Bf16* tile) {

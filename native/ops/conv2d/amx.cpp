@@ -161,7 +161,8 @@ struct TileWay : TileColumns {
 // How many images the rows of a tile are; 0 where vectors are faster.
 int64_t imagesOf(const TileProduct& p) {
   if (p.targetC < 16 || (p.sourceC < 16 && p.weightParts > 1)) return 0;
-  return imagesOfTile(p.g, p.targetW, 1);
+  const bool strided = p.g.sh * p.g.sw > 1;
+  return TileRows{p.g, p.targetW}.images(1, 0.85, p.isGradient && strided ? 0.25 : 0.5);
 }
 
 void multiplyTiles(const Call& call, const TileProduct& p, int64_t images, const TensorView& source, const Results& results) {

@@ -45,7 +45,7 @@ struct WeightGradient {
   int64_t images() const {
     const bool isThin = g.C < 8 && call.tensors[1].dtype != DType::spike;
     if (g.O < 16 || (g.C < 16 && gyParts > 1) || isThin) return 0;
-    return imagesOfTile(g, g.Q, 2);
+    return TileRows{g, g.Q}.images(2, 1.25, 0.5);
   }
   int64_t taps() const { return g.kh * g.kw; }
   int64_t inputs() const { return ceilDivide(g.C, 32); }
@@ -109,11 +109,11 @@ struct WeightGradient {
 // A window is some rows of gy's pixels of a group of 32 images, and x's pixels that they meet.
 struct GroupWeights : WeightGradient {
   static constexpr bool kTurnedSlices = false;
-  int64_t groups, rows, rowTasks;
+  int64_t groups, rows, rowTasks, rowsTogether;  // rows of a window that sums are made of at a time
 
   explicit GroupWeights(const WeightGradient& gradient) : WeightGradient(gradient) {
     groups = ceilDivide(g.N, kLanesPerGroup);
-    rows = rowsOfWindow([&](int64_t r) { return windowBytes(r); });
+    rowsTogether = rows = rowsOfWindow([&](int64_t r) { return windowBytes(r); });
     rowTasks = ceilDivide(g.P, rows);
   }
 
@@ -128,6 +128,8 @@ struct GroupWeights : WeightGradient {
   struct Pair {
     TileWindow x, gy;
 
+    int64_t p0() const { return gy.h0; }
+    int64_t p1() const { return gy.h1; }
     int64_t size() const { return x.size() + gy.size(); }
     void fill(Bf16* data, bool turnedGy) {
       x.data = data;
@@ -146,14 +148,14 @@ struct GroupWeights : WeightGradient {
             TileWindow{&call.tensors[0], g.O, g.P, g.Q, n0, lanes, p0, p1, 0, g.Q, gyParts, nullptr}};
   }
 
-  // The tiles' sums += those of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or sums[o][c] where gy was
-  // turned.
+  // The tiles' sums += those of rows p0 <= p < p1 of a window for 32 inputs, 32 outputs and a tap: sums[c][o], or
+  // sums[o][c] where gy was turned.
   template <int PX, int PG, bool kTurnedGy>
-  void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
+  void addRows(const Pair& w, int64_t p0, int64_t p1, int64_t input, int64_t output, int64_t tap) const {
     const int64_t i = tap / g.kw - g.ph, j = tap % g.kw - g.pw;
     const int64_t q0 = j >= 0 ? 0 : ceilDivide(-j, g.sw);
     const int64_t q1 = g.W - 1 - j < 0 ? 0 : least(g.Q, (g.W - 1 - j) / g.sw + 1);
-    for (int64_t p = w.gy.h0; p < w.gy.h1; p++) {
+    for (int64_t p = p0; p < p1; p++) {
       const int64_t h = p * g.sh + i;
       if (h < 0 || h >= g.H || q1 <= q0) continue;
       const TileSteps x{w.x.data + w.x.offset(h, q0 * g.sw + j) + input * 2 * kTile, kTile, g.sw * w.x.pixelSize(), w.x.partSize()};
@@ -189,7 +191,7 @@ void runResident(const Way& way) {
     const TileUse use;
     for (int64_t tap = 0; tap < way.taps(); tap++) {
       clearSums();
-      for (const auto& pair : all) way.template addWindow<PX, PG, true>(pair, input, output, tap);
+      for (const auto& pair : all) way.template addRows<PX, PG, true>(pair, pair.p0(), pair.p1(), input, output, tap);
       storeSums(sums);
       way.putTurned(sums, input, output, tap);
     }
@@ -212,12 +214,15 @@ void runSliced(const Way& way) {
     for (int64_t i = slice; i < way.windows(); i += slices) {
       auto pair = way.window(i);
       pair.fill(scratch<Bf16>(call, thread, 0, pair.size()), Way::kTurnedSlices);
-      float* at = mine;
       for (int64_t block = 0; block < way.blocks(); block++) {
-        for (int64_t tap = 0; tap < way.taps(); tap++, at += kSums) {
-          loadSums(at);
-          way.template addWindow<PX, PG, Way::kTurnedSlices>(pair, block % way.inputs(), block / way.inputs(), tap);
-          storeSums(at);
+        for (int64_t p = pair.p0(); p < pair.p1(); p += way.rowsTogether) {
+          float* at = mine + block * way.taps() * kSums;
+          for (int64_t tap = 0; tap < way.taps(); tap++, at += kSums) {
+            loadSums(at);
+            const int64_t end = least(p + way.rowsTogether, pair.p1());
+            way.template addRows<PX, PG, Way::kTurnedSlices>(pair, p, end, block % way.inputs(), block / way.inputs(), tap);
+            storeSums(at);
+          }
         }
       }
     }

@@ -4,11 +4,14 @@
 // as zeros. Windows are rows of gy of so many images.
 struct RunWeights : WeightGradient {
   static constexpr bool kTurnedSlices = true;
-  int64_t images, rows, rowTasks;
+  static constexpr int64_t kCachedBytes = 36 << 10;
+  int64_t images, rows, rowTasks, rowsTogether;  // rows of a window whose blocks stay in the first cache for all taps
 
   RunWeights(const WeightGradient& gradient, int64_t imagesOfStep) : WeightGradient(gradient), images(imagesOfStep) {
     rows = rowsOfWindow([&](int64_t r) { return windowBytes(r); });
     rowTasks = ceilDivide(g.P, rows);
+    rowsTogether = rows;
+    while (rowsTogether > 1 && blockBytes(rowsTogether) > kCachedBytes) rowsTogether--;
   }
 
   int64_t length() const { return kLanesPerGroup / images; }  // pixels of a step
@@ -16,23 +19,26 @@ struct RunWeights : WeightGradient {
   int64_t wide() const { return runs() * length() + g.kw - 1; }
   int64_t windows() const { return ceilDivide(g.N, images) * rowTasks; }
   int64_t bytes() const { return ceilDivide(g.N, images) * windowBytes(g.P); }
-  int64_t windowBytes(int64_t r) const {
-    return (least(r + g.kh - 1, g.H) * inputs() * wide() * images * xParts + r * outputs() * runs() * kLanesPerGroup * gyParts) * 64;
-  }
+  int64_t xBytes(int64_t r) const { return least(r + g.kh - 1, g.H) * wide() * images * xParts * 64; }  // of a block of 32 inputs
+  int64_t gyBytes(int64_t r) const { return r * runs() * kLanesPerGroup * gyParts * 64; }                // of 32 outputs
+  int64_t windowBytes(int64_t r) const { return inputs() * xBytes(r) + outputs() * gyBytes(r); }
+  int64_t blockBytes(int64_t r) const { return xBytes(r) + gyBytes(r); }
 
   // Of x [row][block of 32 channels][2 x 16 channels][column][pair of images][16][2], of gy [row][block of 32
   // outputs][run][2 x 16 outputs][16 outputs][32 images and pixels].
   struct Pair {
     const RunWeights& of;
-    int64_t n0, lanes, p0, p1, h0, h1;
+    int64_t n0, lanes, first, end, h0, h1;  // rows of gy, and of x
     Bf16 *x, *gy;
 
     int64_t halfLine() const { return of.wide() * of.images * 16; }
     int64_t xPart() const { return (h1 - h0) * of.inputs() * 2 * halfLine(); }
-    int64_t gyPart() const { return (p1 - p0) * of.outputs() * of.runs() * 2 * kTile; }
+    int64_t p0() const { return first; }
+    int64_t p1() const { return end; }
+    int64_t gyPart() const { return (end - first) * of.outputs() * of.runs() * 2 * kTile; }
     int64_t size() const { return of.xParts * xPart() + of.gyParts * gyPart(); }
     Bf16* xLine(int64_t h, int64_t input) const { return x + ((h - h0) * of.inputs() + input) * 2 * halfLine(); }
-    Bf16* gyLine(int64_t p, int64_t output) const { return gy + ((p - p0) * of.outputs() + output) * of.runs() * 2 * kTile; }
+    Bf16* gyLine(int64_t p, int64_t output) const { return gy + ((p - first) * of.outputs() + output) * of.runs() * 2 * kTile; }
 
     void fill(Bf16* data, bool) {
       const Geometry& g = of.g;
@@ -47,7 +53,7 @@ struct RunWeights : WeightGradient {
           }
         }
       }
-      for (int64_t p = p0; p < p1; p++) {
+      for (int64_t p = first; p < end; p++) {
         for (int64_t output = 0; output < of.outputs(); output++) {
           Bf16* to = gyLine(p, output);
           for (int64_t q = 0; q < of.runs() * of.length(); q += of.length(), to += 2 * kTile) {
@@ -78,11 +84,11 @@ struct RunWeights : WeightGradient {
     return {*this, n0, least(images, g.N - n0), p0, p1, met.first, met.end, nullptr, nullptr};
   }
 
-  // The tiles' sums[o][c] += those of a window for 32 inputs, 32 outputs and a tap.
+  // The tiles' sums[o][c] += those of rows p0 <= p < p1 of a window for 32 inputs, 32 outputs and a tap.
   template <int PX, int PG, bool kTurnedGy>
-  void addWindow(const Pair& w, int64_t input, int64_t output, int64_t tap) const {
+  void addRows(const Pair& w, int64_t p0, int64_t p1, int64_t input, int64_t output, int64_t tap) const {
     static_assert(kTurnedGy);
-    for (int64_t p = w.p0; p < w.p1; p++) {
+    for (int64_t p = p0; p < p1; p++) {
       const int64_t h = p + tap / g.kw - g.ph;
       if (h < 0 || h >= g.H) continue;
       const TileSteps gy{w.gyLine(p, output), kTile, 2 * kTile, w.gyPart()};
