@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -37,6 +38,9 @@ inline void* allocatePages(size_t bytes) {
 // Gives back to the system what was freed and lies idle in the heap.
 inline void trimHeap() {
 #ifdef __GLIBC__
+  // Where another allocator was loaded before glibc's, the first call sets up the heap, which glibc lets only one thread do.
+  static std::mutex oneAtATime;
+  const std::lock_guard<std::mutex> lock(oneAtATime);
   malloc_trim(0);
 #endif
 }
