@@ -1,7 +1,7 @@
-// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl) or,
-// of few images, by runs of pixels of them (tile_runs.inl):
-// sources are unpacked into tiles from bits, bf16, or floats split in parts (cpu/tiles.inl). Where both factors are floats
-// a product becomes six, more than Winograd's tiles save in vectors (winograd.inl): these go to the level below.
+// Forward pass and data gradient on the bfloat16 matrix unit, by groups of 32 images (ops/conv2d/group_products.inl)
+// or by runs of pixels of fewer images (tile_runs.inl), as tile_images.inl says: sources are unpacked into tiles from bits,
+// bf16, or floats split in parts (cpu/tiles.inl). Where both factors are floats a product becomes six, and vectors are
+// faster for data gradients of 1x1 kernels and those that Winograd's tiles take (winograd.inl): these go to the level below.
 #define SPIKELOOM_FILE "ops/conv2d/amx.cpp"
 #define SPIKELOOM_MATRIX_UNIT
 #include "cpu/levels.h"

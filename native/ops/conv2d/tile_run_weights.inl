@@ -28,7 +28,7 @@ struct RunWeights : WeightGradient {
   // outputs][run][2 x 16 outputs][16 outputs][32 images and pixels].
   struct Pair {
     const RunWeights& of;
-    int64_t n0, lanes, first, end, h0, h1;  // rows of gy, and of x
+    int64_t n0, lanes, first, end, h0, h1;  // images, rows of gy, rows of x
     Bf16 *x, *gy;
 
     int64_t halfLine() const { return of.wide() * of.images * 16; }
@@ -40,7 +40,7 @@ struct RunWeights : WeightGradient {
     Bf16* xLine(int64_t h, int64_t input) const { return x + ((h - h0) * of.inputs() + input) * 2 * halfLine(); }
     Bf16* gyLine(int64_t p, int64_t output) const { return gy + ((p - first) * of.outputs() + output) * of.runs() * 2 * kTile; }
 
-    void fill(Bf16* data, bool) {
+    void fill(Bf16* data, [[maybe_unused]] bool turnedGy) {  // always turned
       const Geometry& g = of.g;
       x = data, gy = data + of.xParts * xPart();
       for (int64_t h = h0; h < h1; h++) {

@@ -1,4 +1,4 @@
-// Few images, stride 1, on the matrix unit: rows of a tile are `images` images (a power of two) at 32 / images target
+// Stride 1 on the matrix unit, of few images or of pictures wide enough: rows of a tile are `images` images (a power of two) at 32 / images target
 // pixels that follow each other. A window's pixels lie side by side, image by image, so that whatever pixels a tile
 // meets are one piece of memory wherever they begin; those beside the picture are there as zeros. Panels and products
 // are those of whole groups (ops/conv2d/amx.cpp).
