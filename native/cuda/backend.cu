@@ -4,7 +4,10 @@
 // loads and answers with score 0 and a reason.
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/host.h"
@@ -226,6 +229,19 @@ void* scratchBytes(const Call& call, size_t bytes) {
   if (!check(status, cudaMalloc(&scratch.data, bytes), "taking scratch memory")) return nullptr;
   scratch.bytes = bytes;
   return scratch.data;
+}
+
+// What was allowed holds for every stream of the GPU, and other threads' launches may rely on it: it is never lowered.
+bool allowShared(const Call& call, const void* kernel, size_t bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, size_t> allowed;
+  const std::lock_guard<std::mutex> guard(mutex);
+  size_t& most = allowed[{contextOf(call).device, kernel}];
+  if (bytes <= most) return true;
+  const cudaError_t answer = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (!check(call.status, answer, "asking for shared memory")) return false;
+  most = bytes;
+  return true;
 }
 
 }  // namespace spikeloom::cuda

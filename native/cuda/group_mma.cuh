@@ -27,6 +27,14 @@ __device__ inline unsigned char* sharedTiles() {
 #endif
 }
 
+// What a kernel does whose products were not compiled for the GPU it runs on (PTX forced on Hopper): it fails, and does not return what nobody
+// wrote.
+__device__ inline void needGroups() {
+#if defined(__CUDA_ARCH__)
+  __trap();
+#endif
+}
+
 }  // namespace spikeloom::cuda
 
 #if !defined(__CUDACC__)

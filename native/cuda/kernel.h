@@ -84,6 +84,10 @@ bool registerMerged(const char* signature, MergedKernel f32, MergedKernel f64);
 // Memory of the present lane that is valid until the call's last kernel is done; grows and is kept. Null, with the status set: none left.
 void* scratchBytes(const Call& call, size_t bytes);
 
+// Lets a kernel have so many bytes of dynamic shared memory on the call's GPU: beyond 48 KiB they are to be asked for, and what the kernel
+// declares counts as well. False, with the status set, where the GPU refuses.
+bool allowShared(const Call& call, const void* kernel, size_t bytes);
+
 constexpr int kThreads = 256;  // of a block, unless its launch says otherwise
 constexpr int kWarps = kThreads / 32;
 constexpr unsigned kWholeWarp = 0xffffffffu;
@@ -115,12 +119,7 @@ void launch(const Call& call, void (*kernel)(Parameters...), Grid grid, Argument
   }
   const Context& context = contextOf(call);
   if (!check(call.status, cudaSetDevice(context.device), "choosing the GPU")) return;
-  // Beyond 48 KiB it is to be asked for, and what the kernel declares counts as well.
-  if (grid.sharedBytes > 0 &&
-      !check(call.status, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.sharedBytes)),
-             "asking for shared memory")) {
-    return;
-  }
+  if (grid.sharedBytes > 0 && !allowShared(call, reinterpret_cast<const void*>(kernel), grid.sharedBytes)) return;
   const bool startsEarly = context.startsEarly && context.isAfterKernel[context.isAside()];
   const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #if defined(__CUDACC__)

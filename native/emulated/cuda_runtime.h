@@ -14,14 +14,14 @@ constexpr int CUDART_VERSION = 13000;
 #define SPIKELOOM_CUDA_ERRORS(ERROR) \
   ERROR(cudaSuccess, 0) ERROR(cudaErrorInvalidValue, 1) ERROR(cudaErrorMemoryAllocation, 2) \
   ERROR(cudaErrorInitializationError, 3) ERROR(cudaErrorInvalidConfiguration, 9) ERROR(cudaErrorInsufficientDriver, 35) \
-  ERROR(cudaErrorDevicesUnavailable, 46) ERROR(cudaErrorNoDevice, 100) ERROR(cudaErrorInvalidDevice, 101) \
-  ERROR(cudaErrorECCUncorrectable, 214) ERROR(cudaErrorNvlinkUncorrectable, 220) ERROR(cudaErrorInvalidResourceHandle, 400) \
+  ERROR(cudaErrorNoDevice, 100) ERROR(cudaErrorInvalidDevice, 101) \
+  ERROR(cudaErrorECCUncorrectable, 214) ERROR(cudaErrorNvlinkUncorrectable, 220) ERROR(cudaErrorContained, 226) ERROR(cudaErrorInvalidResourceHandle, 400) \
   ERROR(cudaErrorNotReady, 600) ERROR(cudaErrorIllegalAddress, 700) ERROR(cudaErrorLaunchTimeout, 702) \
   ERROR(cudaErrorContextIsDestroyed, 709) ERROR(cudaErrorAssert, 710) ERROR(cudaErrorHardwareStackError, 714) \
   ERROR(cudaErrorIllegalInstruction, 715) ERROR(cudaErrorMisalignedAddress, 716) ERROR(cudaErrorInvalidAddressSpace, 717) \
-  ERROR(cudaErrorInvalidPc, 718) ERROR(cudaErrorLaunchFailure, 719) ERROR(cudaErrorStreamCaptureUnsupported, 900) \
+  ERROR(cudaErrorInvalidPc, 718) ERROR(cudaErrorLaunchFailure, 719) ERROR(cudaErrorMpsClientTerminated, 810) ERROR(cudaErrorStreamCaptureUnsupported, 900) \
   ERROR(cudaErrorStreamCaptureInvalidated, 901) ERROR(cudaErrorStreamCaptureUnjoined, 904) \
-  ERROR(cudaErrorStreamCaptureIsolation, 905) ERROR(cudaErrorCapturedEvent, 907) ERROR(cudaErrorUnknown, 999)
+  ERROR(cudaErrorStreamCaptureIsolation, 905) ERROR(cudaErrorCapturedEvent, 907) ERROR(cudaErrorExternalDevice, 911) ERROR(cudaErrorUnknown, 999)
 enum cudaError_t {
 #define SPIKELOOM_CUDA_ERROR(name, value) name = value,
   SPIKELOOM_CUDA_ERRORS(SPIKELOOM_CUDA_ERROR)

@@ -12,7 +12,7 @@ constexpr bool kGroupsCompiled = true;
 struct GroupTile {
   const unsigned char* start;
 
-  explicit GroupTile(const void* shared) : start(static_cast<const unsigned char*>(shared)) {}
+  explicit GroupTile(const void* shared) : start(static_cast<const unsigned char*>(shared)) { emulated::checkTile(shared); }
   // Of terms k and k + 1 of a tile that has a term's lines together.
   uint32_t turnedPair(int line, int k) const { return turned(line, k) | static_cast<uint32_t>(turned(line, k + 1)) << 16; }
   uint16_t turned(int line, int k) const { return *reinterpret_cast<const uint16_t*>(start + tilePlace(k, line / 8) + line % 8 * 2); }

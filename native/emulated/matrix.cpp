@@ -116,6 +116,13 @@ void loadMatrix(uint32_t* r, const void* row, int matrices, bool isTransposed, c
   meetWarp(Meeting::loadMatrix, 0xffffffffu, &exchange, file, line);
 }
 
+// Swizzled blocks of a tile are found by bits of their addresses, so a GPU reads other blocks of one that begins elsewhere.
+void checkTile(const void* shared) {
+  const uintptr_t pc = reinterpret_cast<uintptr_t>(__builtin_return_address(0)), at = reinterpret_cast<uintptr_t>(shared);
+  if (!isShared(at)) stop("multiplies a tile that is not in shared memory", pc);
+  if (at % 1024 != 0) stop(text("multiplies a tile that begins %zu bytes behind a multiple of 1024", static_cast<size_t>(at % 1024)), pc);
+}
+
 std::string loadMatrixOfWarp(Exchange* const* lanes) {
   const auto loadOf = [&](int lane) { return static_cast<MatrixLoad*>(lanes[lane]->data); };
   for (int lane = 0; lane < static_cast<int>(kLanes); lane++) {

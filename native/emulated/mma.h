@@ -11,6 +11,7 @@ void copyLater(void* shared, const void* global, size_t bytes, bool valid);
 void closeCopies();
 void awaitCopies(int left);
 void loadMatrix(uint32_t* r, const void* row, int matrices, bool isTransposed, const char* file, int line);
+void checkTile(const void* shared);
 void multiply(float* d, const uint32_t* a, const uint32_t* b, const char* file, int line);
 
 }  // namespace spikeloom::emulated

@@ -1,7 +1,7 @@
 // Copies beside arithmetic and products of tiles: what arrives when, and which lane holds what (the layouts of the PTX manual, written out
 // anew here).
 #include "cuda/divisor.cuh"
-#include "cuda/mma.cuh"
+#include "cuda/group_mma.cuh"
 #include "harness.h"
 
 namespace {
@@ -196,5 +196,22 @@ __global__ void halfAWarp(float* c) {
   c[threadIdx.x] = d[0];
 }
 CASE(product_of_half_a_warp) { Memory c(32); return run(halfAWarp, 1, 32, 0, c.data); }
+
+// A group's product of factors in registers and a tile of zeros.
+__global__ void multiplyTileAt(int start, float* c) {
+  unsigned char* const tile = sharedTiles() + start;
+  for (int i = 0; i < 64; i++) tile[threadIdx.x * 64 + i] = 0;
+  __syncthreads();
+  GroupSums sums = {};
+  const uint32_t a[4] = {0, 0, 0, 0};
+  multiplyGroup(sums, a, GroupTile(tile), 0);
+  c[threadIdx.x] = sums[0][0];
+}
+std::string multiplyTile(int start) {
+  Memory c(128);
+  return harness::expect(run(multiplyTileAt, 1, 128, 8192 + 1024, start, c.data), c, std::vector<float>(128, 0.0f));
+}
+CASE(product_of_a_tile) { return multiplyTile(1024); }
+CASE(product_of_a_tile_elsewhere) { return multiplyTile(512); }
 
 }  // namespace

@@ -44,6 +44,9 @@ const cases = [
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '33 images of 64 channels, stride 2', x: [3, 11, 64, 6, 7], w: [64, 64, 3, 3], stride: 2 },
   { name: 'one image of 64 channels, stride 2', x: [1, 64, 9, 12], w: [128, 64, 3, 3], stride: 2 },
+  // 7 channels unfold to 63 terms, 15 of them to 60, of the 64 that a product takes at once
+  { name: '4 images, 7 to 8 channels', x: [4, 7, 8, 8], w: [8, 7, 3, 3] },
+  { name: '3 images, 15 to 20 channels, 2x2 kernels', x: [3, 15, 7, 6], w: [20, 15, 2, 2] },
   { name: '40 to 72 channels', x: [3, 40, 7, 5], w: [72, 40, 3, 3] },
   {
     name: '8 images of 9x7, 40 to 72 channels',

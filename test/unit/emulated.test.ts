@@ -92,6 +92,9 @@ const expected: Record<string, string | RegExp> = {
   product_of_fragments_loaded: fine,
   matrices_as_lanes_get_them: fine,
   product_of_half_a_warp: /waits for ever in multiplyTiles .*; thread 16, which its mask names, has ended/,
+  product_of_a_tile: fine,
+  product_of_a_tile_elsewhere:
+    /multiplies a tile that begins 512 bytes behind a multiple of 1024 at .*; kernel multiplyTileAt$/,
 
   a_graph_does_its_work_when_launched: fine,
   a_branch_that_waits_for_what_it_reads: fine,

@@ -14,6 +14,7 @@ namespace spikeloom::cuda {
 
 constexpr int kGroupTerms = 64;                      // channels of a unit
 constexpr int kTileBytes = kColumns * kGroupTerms * 2;  // of weights: 64 target channels
+constexpr int kTileStart = 1024;                        // a tile begins at a multiple of so many bytes
 
 #if defined(__CUDACC__)
 constexpr int kMultiprocessors = 132;  // of a large GPU
@@ -28,7 +29,8 @@ struct GroupForm {
   static constexpr bool kSpikes = kFromSpikes;
   static constexpr int kPixels = kHeight, kThreads = 2 * kPixels, kWarps = kThreads / 32;
   static constexpr int kAhead = kIsAlone ? 6 : 2, kStages = kAhead + 2, kBlocks = kIsAlone ? 1 : 2;
-  static constexpr int kSourceBytes = kPixels * (kSpikes ? 8 : kGroupTerms * 2), kStageBytes = kSourceBytes + kTileBytes;
+  static constexpr int kSourceBytes = (kPixels * (kSpikes ? 8 : kGroupTerms * 2) + kTileStart - 1) / kTileStart * kTileStart;
+  static constexpr int kStageBytes = kSourceBytes + kTileBytes;
   static constexpr int kPlaces = kStages * kStageBytes, kTaps = kPlaces + kPixels * sizeof(PixelPlace);  // where those lie, behind the stages
   static constexpr int kSharedBytes = kTaps + kMostTaps * kMostTaps * sizeof(PixelTap);
 };
@@ -149,6 +151,8 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) groupProductKernel(Ph
     sums.forPixels(row, [&](int pixel, int width, float(&eight)[8]) {
       storeMany<8>(partOf<F::kPixels>(p, at.slice, at.number, pixel, width * 32), eight);
     });
+  } else {
+    needGroups();
   }
 }
 
@@ -164,14 +168,12 @@ struct PackTiles {
   Divisor steps, widths;
 };
 
-// Of a tile, the four input channels from c on of an output channel. Of those that are terms there are whole tiles.
-template <bool kGradient>
+// Of a tile, the four input channels from c on of an output channel, zeros where there are none.
 __device__ __forceinline__ void readFour(const PackTiles& p, int o, int tap, int c, float (&four)[4]) {
   const float* from = p.w + (static_cast<int64_t>(o) * p.taps + tap) * p.C + c;
-  const bool inside = kGradient ? c + 3 < p.C : o < p.O;
-  if (inside && (!kGradient || p.C % 4 == 0)) return loadMany<4>(from, four);
+  if (o < p.O && c + 3 < p.C && p.C % 4 == 0) return loadMany<4>(from, four);
 #pragma unroll
-  for (int i = 0; i < 4; i++) four[i] = kGradient && c + i < p.C ? from[i] : 0.0f;
+  for (int i = 0; i < 4; i++) four[i] = o < p.O && c + i < p.C ? from[i] : 0.0f;
 }
 
 // A block packs a tile. A thread reads four channels twice, at a distance at which two of them are neighbouring terms, and writes both together;
@@ -190,8 +192,8 @@ __global__ void __launch_bounds__(kThreads) packTilesKernel(PackTiles p) {
 #pragma unroll
   for (int k = 0; k < kTimes; k++) {
     const int fromO = (kGradient ? term : column) + o + k * kStepO, fromC = (kGradient ? column : term) + c;
-    readFour<kGradient>(p, fromO, tap, fromC, first[k]);
-    readFour<kGradient>(p, fromO + kSecondO, tap, fromC + kSecondC, second[k]);
+    readFour(p, fromO, tap, fromC, first[k]);
+    readFour(p, fromO + kSecondO, tap, fromC + kSecondC, second[k]);
   }
   const auto at = [&](int line, int inLine) { return tile + tilePlace(line, inLine / 8) + inLine % 8 * 2; };
 #pragma unroll

@@ -226,6 +226,8 @@ __global__ void __launch_bounds__(kGroupThreads, 1) groupWeightKernel(GroupWeigh
       putGroup(p, part, o0, c0, row * kTapsOfRow + tap, sums[tap], kSpikes ? kSpikeScale : 1.0f);
     }
     waitCopies<0>();
+  } else {
+    needGroups();
   }
 }
 

@@ -7,7 +7,7 @@
 
 namespace spikeloom::cuda {
 
-constexpr int64_t kMostUnfolded = int64_t{128} << 20;  // bytes of a part
+constexpr int64_t kMostUnfolded = int64_t{512} << 20;  // bytes of a part: 140 pictures of 224x224 under a 7x7 kernel of stride 2
 
 // Elements of an unfolded pixel, zeros behind the last one included.
 inline int64_t unfoldedChannels(const Geometry& g) { return (g.kh * g.kw * g.C + 7) / 8 * 8; }

@@ -211,6 +211,8 @@ __global__ void __launch_bounds__(F::kThreads, F::kBlocks) windowProductKernel(P
       finishTile<F::kPixels, F::kWarps>(p, target, tile, width, sums, reinterpret_cast<ColumnMoments*>(shared + windows.moments));
     }
     waitCopies<0>();
+  } else {
+    needGroups();
   }
 }
 

@@ -177,6 +177,8 @@ __global__ void __launch_bounds__(kGroupThreads, 1) windowWeightKernel(GroupWeig
     for (int tap = 0; tap < kTapsOfRow; tap++) {
       putGroup(p, part, o0, c0, row * kTapsOfRow + tap, sums[tap], kSpikes ? kSpikeScale : 1.0f);
     }
+  } else {
+    needGroups();
   }
 }
 
