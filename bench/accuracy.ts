@@ -100,21 +100,25 @@ export async function accuracyCommand(recipe: string, overrides: string[], optio
   const { key, values } = variation(vary);
   if (out !== undefined) makeFolderOf(out);
   const runs: Trained[] = [];
+  const command = `npm run bench -- accuracy ${[recipe, ...overrides].join(' ')} --seeds ${seeds.join(' ')} --vary ${vary}`;
+  const made = provenance();
+  const result = (): AccuracyResult => {
+    const sides = values.filter((value) => runs.some((run) => run.value === value)).map((value) => sideOf(value, runs));
+    return { command, ...made, recipe, vary: key, sides, runs };
+  };
   for (const seed of seeds) {
     for (const value of values) {
       const run = await trained(recipe, [...overrides, `${key}=${value}`], value, seed);
       runs.push(run);
+      if (out !== undefined) writeResult(out, result()); // each takes its time, and a later one may fail
       const last = (100 * run.accuracy.at(-1)!).toFixed(2);
       process.stderr.write(`${key}=${value}, seed ${seed}: ${last} %, ${run.images_per_s.toFixed(0)} images/s\n`);
     }
   }
-  const command = `npm run bench -- accuracy ${[recipe, ...overrides].join(' ')} --seeds ${seeds.join(' ')} --vary ${vary}`;
-  const sides = values.map((value) => sideOf(value, runs));
-  const found: AccuracyResult = { command, ...provenance(), recipe, vary: key, sides, runs };
-  if (out !== undefined) writeResult(out, found);
+  const found = result();
   if (json) return writeJson(found);
   const percent = ({ mean, deviation }: Spread) => `${(100 * mean).toFixed(2)} % +- ${(100 * deviation).toFixed(2)}`;
-  const lines = sides.map(
+  const lines = found.sides.map(
     ({ value, last, best, firing_rate: rate }) =>
       `${key}=${value}: last ${percent(last)}, best ${percent(best)}, firing rate ${percent(rate)} (${seeds.length} seeds)`,
   );

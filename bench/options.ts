@@ -1,6 +1,7 @@
 // What a step is measured with: the options that every side of a comparison understands.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { wholeNumber } from '../lib/cli/whole-number.ts';
+import { DEVICE_NAME } from '../lib/core/device.ts';
 import { MOST_THREADS, usualThreads } from '../lib/core/index.ts';
 
 export interface StepOptions {
@@ -55,7 +56,7 @@ function takeUsual(command: Command): void {
 }
 
 function deviceName(text: string): string {
-  if (/^(cpu|cuda(:\d+)?)$/.test(text)) return text;
+  if (DEVICE_NAME.test(text)) return text;
   throw new InvalidArgumentError("It takes 'cpu', 'cuda' or 'cuda:N'.");
 }
 

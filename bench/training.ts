@@ -39,7 +39,7 @@ export function prepareTraining(options: StepOptions): Training {
     return loss;
   };
   const dispose = () => {
-    for (const kept of [net, x, labels]) kept.dispose();
+    for (const kept of [optimizer, net, x, labels]) kept.dispose();
   };
   return { net, step, dispose };
 }

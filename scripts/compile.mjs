@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(fileURLToPath(import.meta.url), '../..');
-const JOBS = Math.min(2, availableParallelism());
+const JOBS = availableParallelism();
 export const compiler = process.env.CXX ?? 'g++';
 
 export function isCurrent(product, inputs) {

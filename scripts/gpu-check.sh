@@ -118,17 +118,35 @@ unxz() {
   fi
 }
 
+# unpack_tar NAME [FOLDER]
+unpack_tar() {
+  unxz "$here/$1.tar.xz" > "$work/$1.tar" && tar -xf "$work/$1.tar" -C "${2:-$work/tree}" && rm "$work/$1.tar"
+}
+
+unpack_node() {
+  [ -x "$work/bin/node" ] && return
+  unxz "$here/node.xz" > "$work/bin/node.part" && chmod +x "$work/bin/node.part" && mv "$work/bin/node.part" "$work/bin/node"
+}
+
+unpack_modules() {
+  [ -d "$work/tree/node_modules" ] && return
+  rm -rf "$work/modules" && mkdir "$work/modules" && unpack_tar node_modules "$work/modules" &&
+    mv "$work/modules/node_modules" "$work/tree/node_modules" && rmdir "$work/modules"
+}
+
 unpack() {
   [ -f "$work/done/unpack" ] && [ "$(cat "$work/done/unpack")" = "$(cat "$here/commit")" ] && return
   say "unpacking into $work"
   command -v python3 > /dev/null || die "python3 is needed"
   rm -f "$work"/done/*
   mkdir -p "$work/tree"
-  [ -x "$work/bin/node" ] || { unxz "$here/node.xz" > "$work/bin/node" && chmod +x "$work/bin/node"; } &
-  [ -d "$work/tree/node_modules" ] || unxz "$here/node_modules.tar.xz" | tar -xf - -C "$work/tree" &
-  unxz "$here/built.tar.xz" | tar -xf - -C "$work/tree" &
-  unxz "$here/sources.tar.xz" | tar -xf - -C "$work/tree"
-  wait
+  unpack_node & node_pid=$!
+  unpack_modules & modules_pid=$!
+  unpack_tar built & built_pid=$!
+  unpack_tar sources || die "the sources could not be unpacked"
+  wait $node_pid || die "node could not be unpacked"
+  wait $modules_pid || die "the npm packages could not be unpacked"
+  wait $built_pid || die "what was built could not be unpacked"
   cp "$here/commit" "$work/done/unpack"
 }
 

@@ -132,6 +132,9 @@ function openDevice(name: string, backend: BackendInfo, number: number): number 
   }
 }
 
+/** 'cpu', 'cuda' or 'cuda:N', with N as its first group. */
+export const DEVICE_NAME = /^(?:cpu|cuda(?::(0|[1-9]\d{0,2}))?)$/;
+
 const open = new Map<string, Device>();
 
 /**
@@ -142,7 +145,7 @@ export function device(asked = 'cpu'): Device {
   const name = asked === 'cuda:0' ? 'cuda' : asked; // one device, whichever way it is named
   const known = open.get(name);
   if (known) return known;
-  const match = typeof name === 'string' && /^(?:cpu|cuda(?::(\d+))?)$/.exec(name);
+  const match = typeof name === 'string' && DEVICE_NAME.exec(name);
   if (!match) throw new SpikeloomError(`${kindOf(name)} is not a device: use 'cpu', 'cuda' or 'cuda:N'`);
   const backend = name === 'cpu' ? native().cpu : cudaBackend();
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);

@@ -83,11 +83,17 @@ function encodeNearest([a, b, c, d, e, f]: AffineMap, words: Int32Array): void {
 const float = new Float32Array(1);
 const floatBits = new Int32Array(float.buffer);
 
+function numberOf<K extends string>(change: { kind: string } & Record<K, number>, key: K): number {
+  const value = change[key];
+  if (Number.isFinite(value)) return value;
+  throw new SpikeloomError(`a change '${change.kind}' has a finite number as its ${key}, not ${kindOf(value)}`);
+}
+
 function encodeChange(change: ImageChange, words: Int32Array): void {
   needArguments('a program', 'an object', { change });
   if (change.kind === 'affine') {
     const { map, resample, fill } = change;
-    if (!Array.isArray(map) || !Array.isArray(fill) || !isKeyOf(resample, RESAMPLES)) {
+    if (!Array.isArray(map) || map.length !== 6 || !Array.isArray(fill) || !isKeyOf(resample, RESAMPLES)) {
       throw new SpikeloomError(
         `an affine change has a map of six numbers, a resample of ${Object.keys(RESAMPLES).join(', ')}, and a fill`,
       );
@@ -108,15 +114,22 @@ function encodeChange(change: ImageChange, words: Int32Array): void {
     throw new SpikeloomError(`a change of an image is one of ${kinds}, not ${kindOf(change.kind)}`);
   }
   words[0] = KINDS[change.kind];
-  if ('factor' in change) {
-    float[0] = change.factor;
-    words[1] = floatBits[0]!;
-  } else if (change.kind === 'posterize') {
-    words[1] = ~(2 ** (8 - change.bits) - 1);
-  } else if (change.kind === 'solarize') {
-    words[1] = Math.ceil(change.threshold);
-  } else if (change.kind === 'solarizeAdd') {
-    words.set([change.add, change.threshold], 1);
+  switch (change.kind) {
+    case 'color':
+    case 'contrast':
+    case 'brightness':
+    case 'sharpness':
+      float[0] = numberOf(change, 'factor');
+      words[1] = floatBits[0]!;
+      break;
+    case 'posterize':
+      words[1] = ~(2 ** (8 - numberOf(change, 'bits')) - 1);
+      break;
+    case 'solarize':
+      words[1] = Math.ceil(numberOf(change, 'threshold'));
+      break;
+    case 'solarizeAdd':
+      words.set([numberOf(change, 'add'), numberOf(change, 'threshold')], 1);
   }
 }
 

@@ -45,7 +45,9 @@ export class MetricsLog {
     try {
       for (let at = 0; at < line.length; ) at += writeSync(fd, line, at);
     } catch (error) {
-      ftruncateSync(fd, this.#bytes);
+      try {
+        ftruncateSync(fd, this.#bytes);
+      } catch {} // the next opening drops an incomplete line
       throw new SpikeloomError(`cannot write to ${this.path}: ${(error as Error).message}`, { cause: error });
     }
     this.#bytes += line.length;

@@ -2,7 +2,7 @@
 // one place of every key's type, default, unit and meaning; help texts and error messages are made from it.
 // It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
 import { z } from 'zod';
-import { MOST_THREADS } from '../core/device.ts';
+import { DEVICE_NAME, MOST_THREADS } from '../core/device.ts';
 
 interface Kind<S extends z.ZodType> {
   schema: S;
@@ -187,7 +187,7 @@ export const settingsSchema = z.strictObject({
   epochs: key(integer(1), 10, 'passes over the training images: length of the cosine, without the cooldown'),
   batch: key(integer(1, 1_000_000), 128, 'images per update'),
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
-  device: key(pattern(/^(cpu|cuda(:\d{1,3})?)$/, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
+  device: key(pattern(DEVICE_NAME, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and how activations are stored'),
   recompute: key(yesNo(), false, 'less memory: the backward pass recomputes convolutions'),
   log_every: optional(

@@ -118,13 +118,14 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#started = true;
     const { epochs, signal } = this.#options;
     const { train: source, test } = this.#feeds.feeds;
-    const optimizer = this.#options.optimizer(this.#net.parameters());
     const { loss, record, logEvery } = this.#options;
-    using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
-    using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
+    let optimizer: Optimizer | undefined;
     let keeper: ReportKeeper | undefined;
     inTraining.add(this.#net);
     try {
+      optimizer = this.#options.optimizer(this.#net.parameters());
+      using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
+      using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
       await this.#restore(optimizer);
@@ -145,7 +146,7 @@ export class Run implements AsyncIterable<EpochReport> {
         }
       }
     } catch (error) {
-      steps.dispose();
+      if (optimizer === undefined) throw error;
       const needs = { net: this.#net, optimizer, loss, batch: this.#fullBatch };
       throw explainFailure(error, needs, this.#files && { paths: this.#files.paths, epochs: this.#position.epoch });
     } finally {
@@ -153,7 +154,7 @@ export class Run implements AsyncIterable<EpochReport> {
       await keeper?.close();
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
       this.#dropGradients();
-      optimizer.dispose();
+      optimizer?.dispose();
       this.#files?.metrics.close();
       await Promise.all([source.close(), test.close()]);
     }

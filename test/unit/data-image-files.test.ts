@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
@@ -195,6 +195,8 @@ describe('data: pictures in files', () => {
     const root = write(Object.fromEntries(Object.entries(SHARDS).map(([name, bytes]) => [rename(name), bytes])));
     const { train, test } = imageShards(root);
     expect([train.count, test.count, train.classes]).to.deep.equal([4, 2, ['0', '1']]);
+    const dotted = imageShards(`${relative('.', root) || '.'}/.`);
+    expect([dotted.train.count, dotted.test.count]).to.deep.equal([4, 2]);
   });
 
   it('refuses shards whose samples are not whole', () => {

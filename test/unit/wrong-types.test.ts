@@ -69,6 +69,14 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'affine' })] }]),
     /^an affine change has a map of six numbers/,
   ],
+  'an affine change with a map of five': [
+    () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'affine', map: [1, 0, 0, 0, 1], fill: [0] })] }]),
+    /^an affine change has a map of six numbers/,
+  ],
+  'a change of colours without its factor': [
+    () => ops.encodePrograms([{ index: 0, changes: [wrong({ kind: 'color' })] }]),
+    /^a change 'color' has a finite number as its factor, not undefined$/,
+  ],
   'a device by its name': [
     () => tensor([1], { device: wrong('cpu') }),
     /^a device is what device\(\) gives, .*, not "cpu"$/,

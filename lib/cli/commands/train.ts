@@ -9,7 +9,7 @@ import { readSettings, runPaths } from '../../train/run-folder.ts';
 import { renderSettingKeys, type Settings } from '../../train/settings.ts';
 import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
-import { asUsage, UsageError } from '../exit.ts';
+import { asUsage, EXIT, UsageError } from '../exit.ts';
 import { quoted, writeJson, writeText } from '../output.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
@@ -39,6 +39,7 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
   const folder = resume === 'last' ? lastRun(settings) : resume;
   using stopping = listenForStop();
   const preparing = new Transfer('reading the recordings', { unit: (amount) => amount.toFixed(0) });
+  let started = false;
   const result = await trainRecipe(settings, {
     resume: folder,
     onPrepare: (done, of) => {
@@ -47,14 +48,26 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
     },
     progress: true,
     signal: stopping.signal,
-    onStart: (folderOfRun, run) => announce(folderOfRun, run, settings, { resume: folder, json }),
+    onStart: (folderOfRun, run) => {
+      started = true;
+      announce(folderOfRun, run, settings, { resume: folder, json });
+    },
     onEpoch: (report) => {
       if (json) writeJson({ event: 'epoch', ...epochJson(report) });
     },
+  }).catch((error: unknown) => {
+    if (started || !stopping.signal.aborted) throw error;
+    return undefined;
   });
+  preparing.close();
+  if (result === undefined) {
+    sayNotBegun(json);
+    process.exitCode = stopping.status ?? EXIT.failure;
+    return;
+  }
   if (result.interrupted) {
     sayInterrupted(result.folder, json);
-    process.exitCode = stopping.status ?? 1;
+    process.exitCode = stopping.status ?? EXIT.failure;
     return;
   }
   sayEnd(result.folder, result.best, result.epochs.at(-1) ?? lastReport(result.folder), json);
@@ -85,6 +98,12 @@ function sayInterrupted(run: string, json: boolean | undefined): void {
   const resume = `npx spikeloom train --resume ${quoted(run)}`;
   if (json) writeJson({ event: 'interrupted', run, resume });
   else writeText(`interrupted, and saved; to go on:\n  ${resume}`);
+}
+
+/** Stopped while recordings were read. */
+function sayNotBegun(json: boolean | undefined): void {
+  if (json) writeJson({ event: 'interrupted' });
+  else writeText('interrupted while the data was read, before the first step: the same command begins again');
 }
 
 type Best = { epoch: number; accuracy: number } | null;

@@ -202,9 +202,9 @@ async function fetchPart(place: Place, known: KnownFile, url: string, options: F
       return await fetchOnce(place, known, url, options);
     } catch (caught) {
       const error = explain(caught, place.file);
-      failed = (await sizeOf(place.part)) > before ? 1 : failed + 1;
+      failed = (await sizeOf(place.part)) > before ? 0 : failed + 1;
       if (!(error instanceof ConnectionError) || failed >= tries || signal?.aborted) throw error;
-      await pause(pauseMs * 2 ** (failed - 1), undefined, { signal });
+      await pause(pauseMs * 2 ** Math.max(0, failed - 1), undefined, { signal });
     }
   }
 }

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isFolder } from '../../core/file-kind.ts';
 import { needArguments, needOptions } from '../../core/options.ts';
 import { fileSource } from '../archive/source.ts';
@@ -55,9 +55,7 @@ function shardsOf(root: string, names: string[]): string[] {
   };
   for (const name of names) {
     const inside = tarsIn(join(root, name));
-    const beside = tarsIn(root).filter((file) =>
-      new RegExp(`(^|[^a-z])${name}([^a-z]|$)`, 'i').test(file.slice(root.length)),
-    );
+    const beside = tarsIn(root).filter((file) => new RegExp(`(^|[^a-z])${name}([^a-z]|$)`, 'i').test(basename(file)));
     if (inside.length > 0 || beside.length > 0) return inside.length > 0 ? inside : beside;
   }
   throw new DataError(root, `has neither ${names[0]}/*.tar nor *${names[0]}*.tar`);
