@@ -11,7 +11,7 @@ export { ifNode, lif, type NeuronLayer, plif } from './layers/neurons.ts';
 export { norm } from './layers/norm.ts';
 export { avgPool2d, globalAvgPool, maxPool2d } from './layers/pooling.ts';
 export { type ResidualLayer, residual } from './layers/residual.ts';
-export { type FiringCount, type NamedTensor, Net, type NetOptions, type Precision } from './net.ts';
+export { type FiringCount, type NamedTensor, Net, type NetOptions, type PassOptions, type Precision } from './net.ts';
 export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';
 export {
   renderSummary,

@@ -91,14 +91,28 @@ const Callable = class {
 export interface Net extends Compute {}
 type Compute = (x: Tensor) => Tensor;
 
+/** What a pass does otherwise than the net is set to; passes of a net may be under way at the same time. */
+export interface PassOptions {
+  /** Whether batch norm uses the batch's statistics and dropout drops. Default: net.training. */
+  training?: boolean | undefined;
+  /** Takes the spikes of every neuron layer, which are the caller's to free. Default: net.firing with trackFiring. */
+  firing?: FiringCount[] | undefined;
+}
+
 /** State of a forward pass. An image is computed for one step until a layer needs all of them. */
 interface Pass {
+  readonly training: boolean;
+  readonly firing: FiringCount[] | undefined;
   /** Number of this pass, for dropout. */
   readonly counter: Tensor;
   /** How many equal time steps the single one represents: T at first, then 1. */
   repeats: number;
   /** Whether what flows now was made by an op that takes its gradient in bf16. */
   rounded: boolean;
+}
+
+function freeAll(counts: readonly FiringCount[]): void {
+  for (const { spikes } of counts) spikes.dispose();
 }
 
 /**
@@ -123,9 +137,9 @@ export class Net extends Callable {
   firing: FiringCount[] = [];
   /**
    * Called with the path and output of every layer as it is queued (one time step, until an image is repeated over
-   * time). Under noGrad() the output is freed soon after the call.
+   * time), and whether the pass is one of training. Under noGrad() the output is freed soon after the call.
    */
-  onLayer: ((path: string, output: Tensor) => void) | undefined;
+  onLayer: ((path: string, output: Tensor, training: boolean) => void) | undefined;
   /** Training passes so far. It numbers the masks of dropout: a resumed run sets it to where it was. */
   passes = 0;
   readonly #tensors = new Map<string, Tensor>();
@@ -207,12 +221,26 @@ export class Net extends Callable {
   }
 
   /** forward() as a generator that yields between and within layers of the model, for recordStepInTurns(). */
-  *forwardInTurns(x: Tensor): Generator<void, Tensor, void> {
+  *forwardInTurns(x: Tensor, options: PassOptions = {}): Generator<void, Tensor, void> {
     this.#check(x);
-    this.#forget();
+    const { training = this.training, firing } = options;
+    if (firing) return yield* this.#pass(x, training, firing);
+    const own: FiringCount[] = [];
+    let y: Tensor | undefined;
+    try {
+      y = yield* this.#pass(x, training, this.trackFiring ? own : undefined);
+      return y;
+    } finally {
+      this.#forget();
+      if (y) this.firing = own;
+      else freeAll(own);
+    }
+  }
+
+  *#pass(x: Tensor, training: boolean, firing: FiringCount[] | undefined): Generator<void, Tensor, void> {
     const isImage = x.shape.length === 4;
-    const counter = this.#counter();
-    const pass: Pass = { counter, repeats: isImage ? this.plan.steps : 1, rounded: false };
+    const counter = this.#counter(training);
+    const pass: Pass = { training, firing, counter, repeats: isImage ? this.plan.steps : 1, rounded: false };
     const start = isImage ? reshape(x, [1, ...x.shape]) : x;
     let y = yield* this.#list(this.plan.layers, start, pass);
     if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, pass);
@@ -254,17 +282,17 @@ export class Net extends Callable {
   }
 
   /** The number of this pass on the device; in a recorded step that of the replay. */
-  #counter(): Tensor {
+  #counter(training: boolean): Tensor {
     const words = (pass: number) => Int32Array.of(pass, Math.floor(pass / 2 ** 32));
     const on = { device: this.device };
-    if (!isStepRecording()) return tensor(words(this.training ? this.passes++ : 0), on);
+    if (!isStepRecording()) return tensor(words(training ? this.passes++ : 0), on);
     const counter = stepInput(() => tensor(words(0), on));
-    if (this.training) beforeReplay(() => counter.set(words(this.passes++)));
+    if (training) beforeReplay(() => counter.set(words(this.passes++)));
     return counter;
   }
 
   #forget(): void {
-    for (const { spikes } of this.firing) spikes.dispose();
+    freeAll(this.firing);
     this.firing = [];
   }
 
@@ -325,8 +353,8 @@ export class Net extends Callable {
       ? kind.forward(planned.layer, input, run)
       : scope(() => kind.forward(planned.layer, input, run));
     if (!isRecording() && input !== x) input.dispose();
-    if (planned.neurons > 0 && this.trackFiring) this.#count(planned, y);
-    this.onLayer?.(planned.path, y);
+    if (planned.neurons > 0) this.#count(planned, y, pass);
+    this.onLayer?.(planned.path, y, pass.training);
     return y;
   }
 
@@ -345,7 +373,7 @@ export class Net extends Callable {
     const spikes = isRecording() ? yield* run() : scope(() => runToEnd(run()));
     pass.repeats = 1;
     pass.rounded = isRounded;
-    if (this.trackFiring) this.#count(group.neuron, spikes);
+    this.#count(group.neuron, spikes, pass);
     return spikes;
   }
 
@@ -355,21 +383,21 @@ export class Net extends Callable {
     return y;
   }
 
-  #count({ path, neurons }: PlannedLayer, y: Tensor): void {
-    const spikes = noGrad(() => keep(spikeCount(y)));
-    this.firing.push({ name: path, spikes, neurons });
+  #count({ path, neurons }: PlannedLayer, y: Tensor, { firing }: Pass): void {
+    firing?.push({ name: path, spikes: noGrad(() => keep(spikeCount(y))), neurons });
   }
 
-  #run(planned: PlannedLayer, { counter }: Pass): Run {
+  #run(planned: PlannedLayer, pass: Pass): Run {
+    const { training, counter } = pass;
     return {
       steps: this.plan.steps,
-      training: this.training,
+      training,
       real: this.dtype,
       counter,
       seed: hashName(`${this.seed} ${planned.path}`),
       children: planned.children,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
-      list: (layers, x) => runToEnd(this.#list(layers, x, { counter, repeats: 1, rounded: false })),
+      list: (layers, x) => runToEnd(this.#list(layers, x, { ...pass, repeats: 1, rounded: false })),
     };
   }
 }

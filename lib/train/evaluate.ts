@@ -3,7 +3,7 @@ import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../
 import { needOptions } from '../core/options.ts';
 import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
-import type { Net } from '../nn/index.ts';
+import type { FiringCount, Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { feedsOf, type Residence } from './residence.ts';
@@ -62,9 +62,13 @@ interface Pass extends StepTensors {
 
 function* evaluationPass(net: Net, batch: DeviceBatch, kind: LossSettings['kind']): Generator<void, Pass, void> {
   yield;
-  const numbers = yield* forwardPass(net, batch, { kind, smoothing: 0 });
-  const firing = net.firing.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) }));
-  return { ...numbers, firing };
+  const kept: FiringCount[] = [];
+  try {
+    const numbers = yield* forwardPass(net, batch, { kind, smoothing: 0 }, { training: false, firing: kept });
+    return { ...numbers, firing: kept.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) })) };
+  } finally {
+    for (const { spikes } of kept) spikes.dispose();
+  }
 }
 
 /** The forward passes of an evaluation, recorded; call by call where layers are watched as they run (net.onLayer). */
@@ -115,10 +119,7 @@ async function* readings(steps: EvaluationSteps, batches: AsyncIterable<AnyBatch
   for (const reading of queue) yield await reading;
 }
 
-/**
- * The evaluation over all images of a loader, or undefined when the signal ended it. The net is left in the mode it was
- * in.
- */
+/** The evaluation over all images of a loader, or undefined when the signal ended it. */
 export async function evaluateOver(
   net: Net,
   source: BatchFeed<AnyBatch>,
@@ -126,24 +127,16 @@ export async function evaluateOver(
   signal?: AbortSignal,
 ): Promise<Evaluation | undefined> {
   const started = performance.now();
-  const before = { training: net.training, trackFiring: net.trackFiring };
   const sum = { loss: 0, correct: 0, images: 0 };
   const layers = new Map<string, { spikes: number; neurons: number }>();
-  net.eval();
-  net.trackFiring = true;
-  try {
-    for await (const { loss, correct, images, spikes } of readings(steps, source.epoch(0))) {
-      sum.loss += loss * images;
-      sum.correct += correct;
-      sum.images += images;
-      for (const { name, neurons, count } of spikes) {
-        layers.set(name, { spikes: (layers.get(name)?.spikes ?? 0) + count, neurons });
-      }
-      if (signal?.aborted) return undefined;
+  for await (const { loss, correct, images, spikes } of readings(steps, source.epoch(0))) {
+    sum.loss += loss * images;
+    sum.correct += correct;
+    sum.images += images;
+    for (const { name, neurons, count } of spikes) {
+      layers.set(name, { spikes: (layers.get(name)?.spikes ?? 0) + count, neurons });
     }
-  } finally {
-    net.training = before.training;
-    net.trackFiring = before.trackFiring;
+    if (signal?.aborted) return undefined;
   }
   const chances = sum.images * net.plan.steps; // a neuron may spike once per time step of an image
   const [spikes, neurons] = [...layers.values()].reduce((t, l) => [t[0]! + l.spikes, t[1]! + l.neurons], [0, 0]);

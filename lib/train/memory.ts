@@ -47,11 +47,10 @@ export interface TrainingMemory {
 const bytesOf = (tensors: readonly Tensor[], each: number): number =>
   tensors.reduce((sum, t) => sum + t.size * each, 0);
 
-/** The plan of a training step for a batch, in training mode. Nothing is run, and the net is left as it was. */
+/** The plan of a training step for a batch. Nothing is run, and the net is left as it was. */
 export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings, batch: PlannedBatch): StepPlan {
-  const { dtype, device, training, trackFiring, onLayer } = net;
+  const { dtype, device, trackFiring, onLayer } = net;
   const step = trainingStep(net, optimizer, loss);
-  net.train();
   net.trackFiring = false;
   net.onLayer = undefined;
   try {
@@ -60,7 +59,7 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
       return { held: inputs.held, ...runToEnd(step(inputs.batch)) };
     });
   } finally {
-    Object.assign(net, { training, trackFiring, onLayer });
+    Object.assign(net, { trackFiring, onLayer });
   }
 }
 

@@ -9,7 +9,7 @@ import {
   scope,
   type Tensor,
 } from '../core/index.ts';
-import type { Net } from '../nn/index.ts';
+import type { Net, PassOptions } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
@@ -39,13 +39,14 @@ export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers
   return reads;
 }
 
-/** The forward pass of a batch, in turns. */
+/** The forward pass of a batch, in turns; one of training, unless the options say otherwise. */
 export function* forwardPass(
   net: Net,
   { images, labels, mix }: DeviceBatch,
   settings: LossSettings,
+  options: PassOptions = { training: true },
 ): Generator<void, StepTensors, void> {
-  const output = yield* net.forwardInTurns(images);
+  const output = yield* net.forwardInTurns(images, options);
   const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
   const { loss, logits } = lossOf(settings, output, targets);
   return { loss, correct: accuracyCount(logits, labels) };

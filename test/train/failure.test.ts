@@ -30,8 +30,8 @@ async function fail(failure: Error, pass: number, options: Partial<TrainOptions>
   let passes = 0;
   let epochs = 0;
   const first = net.plan.layers[0]!.path;
-  net.onLayer = (path) => {
-    if (path !== first || !net.training || ++passes < pass) return;
+  net.onLayer = (path, _, training) => {
+    if (path !== first || !training || ++passes < pass) return;
     if (isLost) Object.defineProperty(net.device, 'lost', { value: failure.message, configurable: true });
     throw failure;
   };

@@ -71,8 +71,8 @@ const usual: Partial<TrainOptions> = {
 function poisoned(parameter: string): Net {
   const net = makeNet();
   let passes = 0;
-  net.onLayer = (path) => {
-    if (path !== 'conv1' || !net.training || ++passes !== 2) return;
+  net.onLayer = (path, _, training) => {
+    if (path !== 'conv1' || !training || ++passes !== 2) return;
     const { tensor } = net.parameters().find(({ name }) => name === parameter)!;
     tensor.set(new Float32Array(tensor.size).fill(Number.NaN));
   };
