@@ -8,6 +8,7 @@ import {
   runToEnd,
   SpikeloomError,
   scope,
+  stepInput,
   type Tensor,
   zeros,
 } from '../core/index.ts';
@@ -97,20 +98,27 @@ export class Optimizer implements Disposable {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
     if (ready.length === 0)
       throw new SpikeloomError('step() found no gradient in any parameter; call backward() first');
-    if (isStepRecording()) beforeReplay(() => this.prepare());
-    else this.prepare();
+    const hyper = this.prepared();
     const factor = this.clipping(ready);
     for (const { tensor, weightDecay, buffers } of ready) {
-      this.rule.update(this.hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
+      this.rule.update(hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
       yield;
     }
     for (const { tensor } of ready) tensor.freeGrad();
   }
 
-  /** Counts a step and writes its numbers. */
-  private prepare(): void {
+  /** The numbers of this step, which counts; in a recorded step those of the replay, which may make several. */
+  private prepared(): Tensor {
+    const { shape, dtype, device } = this.hyper;
+    const hyper = isStepRecording() ? stepInput(() => zeros(shape, dtype, device)) : this.hyper;
+    if (isStepRecording()) beforeReplay(() => this.count(hyper));
+    else this.count(hyper);
+    return hyper;
+  }
+
+  private count(hyper: Tensor): void {
     this.steps++;
-    this.hyper.set(hostNumbers(this.hyper, this.rule.hyper(this.rate, this.steps)));
+    hyper.set(hostNumbers(hyper, this.rule.hyper(this.rate, this.steps)));
   }
 
   private clipping(ready: readonly Slot[]): Tensor | undefined {

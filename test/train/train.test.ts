@@ -184,10 +184,10 @@ describe('train()', function () {
     const [whole, parts] = [folder(), folder()];
     const expected = await go(makeNet(), { out: whole, epochs: 1 });
     const [net, controller] = [makeNet(), new AbortController()];
-    const evaluating = net.eval.bind(net);
-    net.eval = () => {
-      controller.abort();
-      return evaluating();
+    const forward = net.forwardInTurns.bind(net);
+    net.forwardInTurns = (x, options) => {
+      if (options?.training === false) controller.abort();
+      return forward(x, options);
     };
     const first = await go(net, { out: parts, epochs: 1, signal: controller.signal });
     expect(first).to.deep.equal({ reports: [], interrupted: true });

@@ -24,7 +24,7 @@ import { add } from '../../lib/ops/add.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { relu } from '../../lib/ops/relu.ts';
-import { adamw } from '../../lib/optim/index.ts';
+import { adamw, lamb, sgd } from '../../lib/optim/index.ts';
 import { bytesOf, noise, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
@@ -287,6 +287,29 @@ describe('a recorded training step', () => {
     expect(net.passes).to.equal(0);
     for (const disposable of [step, net, x]) disposable.dispose();
   });
+
+  for (const [name, make] of Object.entries({ sgd, adamw, lamb })) {
+    it(`makes several updates by ${name} as the calls do`, async () => {
+      const updated = async (replays: number) => {
+        const [w, x, seed] = [parameter(tensor([1, 3])), tensor([2, -1]), tensor([1, 1])];
+        using optimizer = make({ lr: 0.1, clipNorm: 1 })([{ name: 'w', tensor: w }]);
+        const body = () => {
+          for (let i = 0; i < 2; i++) {
+            backward(mul(mul(w, x), x), seed);
+            optimizer.step();
+          }
+        };
+        if (replays === 0) for (let i = 0; i < 3; i++) scope(body);
+        else {
+          using step = recordStep(cpu, body);
+          for (let i = 0; i < replays; i++) step.replay();
+        }
+        expect(optimizer.stepCount).to.equal(6);
+        return Array.from(await w.array());
+      };
+      expect(await updated(3)).to.deep.equal(await updated(0));
+    });
+  }
 });
 
 describe('a step recorded in turns', () => {
