@@ -146,6 +146,7 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     call.merged = engine.records(index) ? device->merged(op, real) : nullptr;
     call.op = ops()[op].name.c_str();
     call.written = ops()[op].written;
+    call.made = ops()[op].made;
     call.place = engine.place;
     call.tensorCount = static_cast<int32_t>(tensors);
     for (size_t i = tensors; i < argc; i++) napi_get_value_double(rawEnv, argv[i], &call.attributes[i - tensors]);

@@ -40,16 +40,17 @@ bool hasMatrixUnit() {
 
 // The tensors of a signature (lib/core/signature.ts reads the rest of it): inputs are marked '!' where they are updated
 // in place, and every tensor behind them is an output.
-uint32_t writtenTensors(const std::string& signature) {
-  uint32_t written = 0, input = 0;
+void readWritten(const std::string& signature, Op* op) {
+  uint32_t updated = 0, input = 0;
   bool inBrackets = false;
   for (size_t i = signature.find('(') + 1; i < signature.size() && signature[i] != ';' && signature[i] != ')'; i++) {
     const char c = signature[i];
     if (c == '[' || c == ']') inBrackets = c == '[';
     else if (c == ',' && !inBrackets) input++;
-    else if (c == '!') written |= uint32_t{1} << input;
+    else if (c == '!') updated |= uint32_t{1} << input;
   }
-  return written | ~uint32_t{1} << input;
+  op->made = ~uint32_t{1} << input;
+  op->written = updated | op->made;
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ bool registerCpuKernel(const char* signature, Level level, Kernel f32, Kernel f6
   auto& all = table();
   auto it = std::find_if(all.begin(), all.end(), [&](const Op& op) { return op.name == name; });
   if (it == all.end()) {
-    all.push_back(Op{name, signature, writtenTensors(signature)});
+    all.push_back(Op{name, signature});
+    readWritten(signature, &all.back());
     it = all.end() - 1;
   } else if (it->signature != signature) {
     errors().push_back("op '" + name + "' is registered with two signatures");

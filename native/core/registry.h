@@ -19,6 +19,7 @@ struct Op {
   std::string name;
   std::string signature;
   uint32_t written = 0;         // a bit for each tensor: inputs that are updated in place, and all outputs
+  uint32_t made = 0;            // the outputs alone
   Kernel cpu[kLevels][2] = {};  // [level][f32, f64]
 };
 

@@ -129,7 +129,7 @@ void Stream::runRow(const Program& program, size_t first) {
   const Lanes* const lanes = backend_->lanes;
   std::vector<Call> row;
   for (size_t i = first; i < first + call.row; i++) row.push_back({program.calls[i].tensors, program.calls[i].attributes, context_, &status_});
-  attempt(call, [&] {
+  attempt(&call, call.row, [&] {
     if (call.isAside) lanes->enter(context_, 1, &status_);
     if (call.waitsFor >= 0) lanes->wait(context_, call.waitsFor, &status_);
     call.merged ? call.merged(row.data(), row.size()) : call.kernel(row.front());
@@ -143,12 +143,12 @@ void Stream::runRow(const Program& program, size_t first) {
 void Stream::replay(Program& program, size_t part) {
   program.noted.resize(program.parts.size());
   Program::Noted& noted = program.noted[part];
-  if (!backend_->captures || !noted.hasRun || noted.isRefused) {
+  if (!backend_->captures || !noted.hasRun || noted.isRefused || !notMade_.isEmpty()) {
     run(program, part);
     noted.hasRun = failure_.empty() && !quit_;
     return;
   }
-  if (!failure_.empty()) return;
+  if (!failure_.empty()) return skip(program, part);
   if (noted.capture && noted.generation != backend_->captures->generation(context_)) {
     backend_->captures->release(context_, noted.capture);
     noted.capture = nullptr;
@@ -184,7 +184,10 @@ void Stream::capture(Program& program, size_t part) {
 void Stream::launch(Program& program, size_t part) {
   last_ = {nullptr, program.number, part};
   backend_->captures->launch(context_, program.noted[part].capture, &status_);
-  if (status_.failed) return noteFailure("");
+  if (status_.failed) {
+    noteFailure("");
+    return skip(program, part);
+  }
   capturesRun_++;
   callsAside_ += program.noted[part].aside;
 }
@@ -227,11 +230,27 @@ void Stream::timeOnDevice(Program& program, size_t part) {
 }
 
 void Stream::run(const KernelCall& call) {
-  attempt(call, [&] { call.kernel({call.tensors, call.attributes, context_, &status_}); });
+  attempt(&call, 1, [&] { call.kernel({call.tensors, call.attributes, context_, &status_}); });
 }
 
-void Stream::attempt(const KernelCall& call, const std::function<void()>& work) {
-  if (!failure_.empty()) return;
+// Nothing runs behind a failure, nor on what was not made.
+bool Stream::mayRun(const KernelCall* calls, size_t count) {
+  if (failure_.empty() && notMade_.isEmpty()) return true;
+  const std::string* why = failure_.empty() ? nullptr : &failure_;
+  for (size_t i = 0; i < count && !why; i++) why = notMade_.whyNot(calls[i]);
+  const std::string reason = why ? *why : "";
+  for (size_t i = 0; i < count; i++) why ? notMade_.mark(calls[i], reason) : notMade_.clear(calls[i]);
+  return !why;
+}
+
+void Stream::skip(const Program& program, size_t part) {
+  for (size_t i = program.begin(part); i < program.parts[part]; i++) notMade_.mark(program.calls[i], failure_);
+}
+
+// Does the work of these calls, where they may run; the first one stands for them in messages.
+void Stream::attempt(const KernelCall* calls, size_t count, const std::function<void()>& work) {
+  if (!mayRun(calls, count)) return;
+  const KernelCall& call = calls[0];
   last_ = {call.op, 0, 0};
   try {
     work();
@@ -244,6 +263,7 @@ void Stream::attempt(const KernelCall& call, const std::function<void()>& work) 
     const std::string op = std::string(call.op) + ": ";
     failure_ = std::string_view(status_.message).starts_with(op) ? status_.message : op + status_.message;
     if (call.place != 0) failure_ += " [call " + std::to_string(call.place) + "]";
+    for (size_t i = 0; i < count; i++) notMade_.mark(calls[i], failure_);
   }
   status_ = {};
 }
@@ -276,6 +296,9 @@ bool Stream::makeRoom(size_t bytes) {
 void Stream::transfer(Transfer* t) {
   if (t->kind == Transfer::Kind::write) return write(t);
   const size_t bytes = t->kind == Transfer::Kind::read ? storedBytes(t->tensor) : 0;
+  if (failure_.empty() && bytes > 0 && !notMade_.isEmpty()) {
+    if (const std::string* why = notMade_.why(t->tensor)) failure_ = *why;
+  }
   if (failure_.empty() && backend_->lateReads && bytes <= backend_->lateReads->bytes) return beginRead(t);
   while (!late_.empty()) endRead();
   if (failure_.empty() && makeRoom(bytes)) {
@@ -293,6 +316,8 @@ void Stream::write(Transfer* t) {
     backend_->copyIn(context_, t->tensor.data, rest_.data(), bytes, &status_);
     if (status_.failed) noteFailure("copy: ");
   }
+  if (!failure_.empty()) notMade_.mark(t->tensor, failure_);
+  else if (!notMade_.isEmpty()) notMade_.clear(t->tensor);
   delete t;
   if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
 }

@@ -1,5 +1,7 @@
 // A queue of calls and transfers that one thread of its own runs in order. Enqueueing never waits for the work (only
-// for room, when the queue is full); a failure stops the work that was queued behind it until a read has reported it.
+// for room, when the queue is full); a failure stops the work that was queued behind it until a read has reported it. What
+// was not made for that stays so until something else is written there: every read of it, and of what would have been
+// made of it, fails in the same way.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +16,7 @@
 
 #include "core/abi.h"
 #include "core/host_bytes.h"
+#include "core/not_made.h"
 #include "core/program.h"
 
 namespace spikeloom {
@@ -76,7 +79,9 @@ class Stream {
   void launch(Program& program, size_t part);
   void forget(Program& program);
   void run(const KernelCall& call);
-  void attempt(const KernelCall& call, const std::function<void()>& work);
+  bool mayRun(const KernelCall* calls, size_t count);
+  void skip(const Program& program, size_t part);
+  void attempt(const KernelCall* calls, size_t count, const std::function<void()>& work);
   bool makeRoom(size_t bytes);
   void transfer(Transfer* transfer);
   void write(Transfer* transfer);
@@ -95,6 +100,7 @@ class Stream {
   bool sleeping_ = false;
   Status status_{};
   std::string failure_;
+  NotMade notMade_;
   // What was given to the device last and not waited for yet, to tell where it failed.
   struct Last {
     const char* op = nullptr;

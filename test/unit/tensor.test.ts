@@ -9,6 +9,7 @@ import {
   noGrad,
   parameter,
   record,
+  recordStep,
   SpikeloomError,
   scope,
   type Tensor,
@@ -321,6 +322,49 @@ describe('the stream', () => {
     const loss = crossEntropy(logits, good);
     expect(await loss.item()).to.be.greaterThan(0);
     for (const t of [logits, bad, good, failed, loss]) t.dispose();
+  });
+
+  it('fails at every read of what a failure left unmade, and of what is made of it, until it is written', async () => {
+    const logits = toDevice(noise([2, 3]), 'f32', 'cpu');
+    const labels = (...of: number[]) => tensor(Int32Array.from(of));
+    const [bad, good] = [labels(0, 7), labels(0, 2)];
+    const told = async (t: Tensor) => t.array().then(Array.from, (error: Error) => error.message);
+    const x = tensor([1, 2]);
+    const before = relu(x);
+    const failed = crossEntropy(logits, bad);
+    const behind = crossEntropy(logits, good);
+    x.set(Float32Array.of(3, 4));
+    const message = await told(behind);
+    expect(message).to.match(/^crossEntropy: .*7/);
+    const ofIt = add(failed, behind);
+    for (const t of [failed, behind, ofIt, x]) expect(await told(t)).to.equal(message);
+    expect(await told(before)).to.deep.equal([1, 2]);
+    const [again, sum] = [crossEntropy(logits, good), relu(logits)];
+    expect(await again.item()).to.be.greaterThan(0);
+    expect(await told(sum)).to.have.length(6);
+    x.set(Float32Array.of(5, 6));
+    const y = relu(x);
+    expect(await told(y)).to.deep.equal([5, 6]);
+    for (const t of [logits, bad, good, x, before, failed, behind, ofIt, again, sum, y]) t.dispose();
+  });
+
+  it('fails at every read of what a recorded step left unmade, and makes it when it is replayed', async () => {
+    const labels = tensor(Int32Array.from([0, 7]));
+    const logits = toDevice(noise([2, 3]), 'f32', 'cpu');
+    const step = recordStep(device(), () => {
+      const loss = crossEntropy(logits, labels);
+      return { loss, twice: add(loss, loss) };
+    });
+    const told = async (t: Tensor) => t.item().catch((error: Error) => error.message);
+    step.replay();
+    for (let i = 0; i < 2; i++) expect(await told(step.result.loss)).to.match(/^crossEntropy: .*7/);
+    expect(await told(step.result.twice)).to.match(/^crossEntropy: .*7/);
+    labels.set(Int32Array.of(0, 2));
+    step.replay();
+    const [loss, twice] = [await step.result.loss.item(), await step.result.twice.item()];
+    expect(loss).to.be.greaterThan(0);
+    expect(twice).to.equal(2 * loss);
+    for (const disposable of [step, labels, logits]) disposable.dispose();
   });
 
   it('keeps the event loop free while it works', async () => {
