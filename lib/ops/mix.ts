@@ -27,8 +27,8 @@ export function mixImages(x: Tensor, mix: Tensor): Tensor {
 }
 
 /**
- * The targets of such a batch, as weights for every class: target[b,k] = share [k = labels[b]] + (1 - share)
- * [k = labels[r(b)]].
+ * The targets of such a batch, as weights for every class:
+ * `target[b,k] = share [k = labels[b]] + (1 - share) [k = labels[r(b)]]`.
  * @param set classes, i32 [B]
  * @param mix as for {@link mixImages}
  * @param classes K

@@ -2,7 +2,10 @@
 
 namespace spikeloom {
 
-Arena::~Arena() { releaseIdle(); }
+Arena::~Arena() {
+  drain_();
+  for (void* data : blocks_) backend_->release(context_, data);
+}
 
 // Eight classes per power of two from 256 bytes on: at most a ninth of a block is unused, and nothing of 9 2^k numbers
 // (3x3 weights).
@@ -24,6 +27,7 @@ void Arena::giveWhole(void* data, size_t bytes) { giveBlock(data, bytes); }
 void Arena::releaseWhole(void* data, size_t bytes) {
   drain_();
   backend_->release(context_, data);
+  blocks_.erase(data);
   reserved_ -= bytes;
   inUse_ -= bytes;
 }
@@ -45,6 +49,7 @@ void* Arena::takeBlock(size_t size, Status* status) {
     int64_t& given = given_[sizeClass(size)];
     if (given > 0) given--;
     else allocations_++;
+    blocks_.insert(data);
     reserved_ += size;
   }
   inUse_ += size;
@@ -66,6 +71,7 @@ void Arena::releaseIdle() {
   for (auto& [size, blocks] : idle_) {
     for (void* data : blocks) {
       backend_->release(context_, data);
+      blocks_.erase(data);
       reserved_ -= size;
     }
     blocks.clear();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/abi.h"
@@ -46,6 +47,7 @@ class Arena {
   const Backend* backend_;
   void* context_;
   std::function<void()> drain_;
+  std::unordered_set<void*> blocks_;  // all that the system gave; they go back with the arena, in use or not
   std::map<size_t, std::vector<void*>> idle_;
   std::map<size_t, int64_t> given_;  // watched: how many of a size class were given back, and would be idle
   size_t inUse_ = 0, peak_ = 0, reserved_ = 0;

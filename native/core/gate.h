@@ -1,6 +1,7 @@
-// FSTA's spatial gate, shared by the kernels that apply it: G = sigmoid(F) is the open share of a pixel, k = (m + n + n
-// G) / 2 its factor. Over time a step has the factor 1 + a. Of its gradients, with r[b,p] = sum over t and c of gy x (1
-// + a): gF = r n/2 G (1 - G), and r adds r/2 to gm and r/2 (1 + G) to gn; in double.
+// FSTA's spatial gate, shared by the kernels that apply it. The open share of a pixel, its factor, and that of a step:
+//   G = sigmoid(F)    k = (m + n + n G) / 2    1 + a
+// Its gradients, in double, with r[b,p] = sum over t and c of gy x (1 + a):
+//   gF = r n/2 G (1 - G)    gm += r/2    gn += r/2 (1 + G)
 #pragma once
 #include "core/surrogate.h"
 

@@ -1,6 +1,7 @@
 // The arithmetic of one leaky integrate-and-fire neuron at one step, shared by every kernel that holds a membrane, so
-// that all of them have the same bits: u = decay v + x, s = [u/vth > threshold], v = u (1 - s) or, soft, u - s
-// threshold vth. cpu/lif_lanes.inl has the same for a vector of neurons.
+// that all of them have the same bits:
+//   u = decay v + x    s = [u/vth > threshold]    v = u (1 - s) or, soft, u - s threshold vth
+// cpu/lif_lanes.inl has the same for a vector of neurons.
 #pragma once
 #include <cmath>
 

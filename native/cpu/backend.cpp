@@ -68,7 +68,6 @@ Level activeLevel() { return chosen().level; }
 const char* levelProblem() { return chosen().problem.c_str(); }
 
 void setCpuThreads(void* context, int threads) { static_cast<CpuContext*>(context)->pool.resize(threads); }
-int cpuThreads(void* context) { return static_cast<CpuContext*>(context)->pool.size(); }
 
 const Backend* cpuBackend() {
   static const Backend kBackend = {

@@ -12,6 +12,5 @@ Level activeLevel();
 const char* levelProblem();
 
 void setCpuThreads(void* context, int threads);
-int cpuThreads(void* context);
 
 }  // namespace spikeloom

@@ -21,8 +21,6 @@ void runTasks(const Call& call, int64_t tasks, TaskBody body, void* closure);
 // the buffers that a kernel needs at the same time (0..3). Thread 0 is the caller's when used outside of runTasks.
 void* scratchBytes(const Call& call, int thread, int slot, size_t bytes);
 
-int threadCount(const Call& call);
-
 template <class F>
 inline void parallelFor(const Call& call, int64_t tasks, F&& body) {
   using Body = std::remove_reference_t<F>;

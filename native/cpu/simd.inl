@@ -211,11 +211,6 @@ inline T toReal(T x) {
   return x;
 }
 inline float toReal(Bf16 x) { return toFloat(x); }
-template <class T, class S>
-inline S fromReal(T x) {
-  if constexpr (sizeof(S) == 2) return toBf16(x);
-  else return x;
-}
 
 // Calls body.template operator()<S>() with the type that a tensor rests in: T, or Bf16 for float.
 template <class T, class F>

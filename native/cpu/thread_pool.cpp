@@ -146,8 +146,6 @@ void* scratchBytes(const Call& call, int thread, int slot, size_t bytes) {
   return static_cast<CpuContext*>(call.context)->scratch(thread, slot, bytes);
 }
 
-int threadCount(const Call& call) { return static_cast<CpuContext*>(call.context)->pool.size(); }
-
 void fail(const Call& call, const char* format, ...) {
   static std::mutex lock;
   const std::lock_guard<std::mutex> guard(lock);

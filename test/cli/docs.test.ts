@@ -1,4 +1,4 @@
-// What README.md and docs/ promise: commands, options, scripts and files that they name are there, and the README's
+// What README.md, CHANGELOG.md, docs/ and the pages beside results and fixtures promise: commands, options, scripts and files that they name are there, and the README's
 // program runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,8 @@ import ts from 'typescript';
 import { buildCommand } from '../../lib/core/native.ts';
 import { root, spikeloom } from './spawn.ts';
 
-const pages = ['README.md', 'datasets/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+const beside = ['CHANGELOG.md', 'datasets/README.md', 'bench/results/README.md', 'test/golden/README.md'];
+const pages = ['README.md', ...beside, ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
   .filter((name) => name.endsWith('.md'))
   .map((name) => ({ name, text: readFileSync(join(root, name), 'utf8') }));
 

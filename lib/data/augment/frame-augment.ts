@@ -47,8 +47,8 @@ export function drawChange(draws: Philox, { height, width }: Pick<FrameGeometry,
 }
 
 /**
- * Maps output pixels to their place in the input, both measured from the centre: x' = a x + b y + c, y' = d x + e
- * y + f.
+ * [a, b, c, d, e, f] of what maps output pixels to their place in the input, both measured from the centre:
+ * x' = a x + b y + c and y' = d x + e y + f.
  */
 function inverseMap(change: FrameChange): [number, number, number, number, number, number] {
   if (change.kind === 'shear') return [1, Math.tan(change.angle), 0, 0, 1, 0];

@@ -26,8 +26,8 @@ const MAX_CLASSES = 2 ** 20;
 const MAX_LABEL_BYTES = 2 ** 16;
 
 /**
- * Pictures in tar archives in the order of WebDataset: the entries KEY.jpg and KEY.cls (a number) or KEY.json ({
- * "label": number }) of one sample lie side by side. The archives of a half are root/{train,val}/*.tar, or
+ * Pictures in tar archives in the order of WebDataset: the entries KEY.jpg and KEY.cls (a number) or KEY.json
+ * (`{ "label": number }`) of one sample lie side by side. The archives of a half are root/{train,val}/*.tar, or
  * root/*train*.tar and root/*val*.tar, in the order of their names. They are indexed once (headers and classes, no
  * pictures) and read in place.
  * @throws DataError with archive and byte, where a sample lacks its picture or class

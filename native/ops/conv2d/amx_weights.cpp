@@ -257,7 +257,7 @@ void conv2dGradW(const Call& call) {
   if (images == 0) return runLower(kLevel, kConv2dGradW, call);
   if (images == kLanesPerGroup) run(GroupWeights(gradient));
   else run(RunWeights(gradient, images));
-  if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
+  biasGradient<float>(call);
 }
 
 SPIKELOOM_KERNEL(kConv2dGradW, conv2dGradW)

@@ -1,6 +1,6 @@
-// gb[o] = sum over all pixels of gy, which is read once for each 64 outputs.
+// gb[o] = sum over all pixels of gy. A task sums a chunk of pixels, whose sums are added in order.
 template <class S>
-void biasGradient(const S* gy, int64_t pixels, int64_t O, float* gb) {
+void sumChunk(const S* gy, int64_t pixels, int64_t O, double* sums) {
   constexpr int64_t kBlock = 64;
   for (int64_t o = 0; o < O; o += kBlock) {
     double sum[kBlock] = {};
@@ -8,12 +8,28 @@ void biasGradient(const S* gy, int64_t pixels, int64_t O, float* gb) {
     for (int64_t p = 0; p < pixels; p++) {
       for (int64_t i = 0; i < n; i++) sum[i] += static_cast<double>(toReal(gy[p * O + o + i]));
     }
-    for (int64_t i = 0; i < n; i++) gb[o + i] = static_cast<float>(sum[i]);
+    for (int64_t i = 0; i < n; i++) sums[o + i] = sum[i];
   }
 }
 
-void biasGradient(const TensorView& gy, const TensorView& gb) {
-  const int64_t O = channels(gy), n = pixels(gy);
-  if (gy.dtype == DType::bf16) biasGradient(as<Bf16>(gy), n, O, as<float>(gb));
-  else biasGradient(as<float>(gy), n, O, as<float>(gb));
+// Of a call whose tensors begin with gy and end with gw and gb; nothing where no gb is wanted.
+template <class T>
+void biasGradient(const Call& call) {
+  constexpr int64_t kChunk = 4096;
+  const TensorView& gy = call.tensors[0];
+  T* gb = as<T>(call.tensors[3]);
+  if (gb == nullptr) return;
+  const int64_t O = channels(gy), n = pixels(gy), chunks = (n + kChunk - 1) / kChunk;
+  double* parts = scratch<double>(call, 0, 0, chunks * O);
+  withStorage<T>(gy, [&]<class S>() {
+    parallelFor(call, chunks, [&](int64_t chunk, int) {
+      const int64_t first = chunk * kChunk;
+      sumChunk(as<S>(gy) + first * O, least(kChunk, n - first), O, parts + chunk * O);
+    });
+  });
+  for (int64_t o = 0; o < O; o++) {
+    double sum = 0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++) sum += parts[chunk * O + o];
+    gb[o] = static_cast<T>(sum);
+  }
 }

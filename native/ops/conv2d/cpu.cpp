@@ -12,10 +12,10 @@
 // list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With
 // either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
 // gradients of 3x3 kernels by tiles of pixels or small pictures (winograd.inl), weight gradients of few channels pixel by
-// pixel (thin_gradient.inl). On AVX2 factors that are rounded anyway become 16-bit
-// integers: lists add those, many spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest
-// is multiplied in tiles of pixels (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients
-// of few channels are added up pixel by pixel of gy (scatter_gradient.inl).
+// pixel (thin_gradient.inl). On AVX2 factors that are rounded anyway become 16-bit integers: lists add those, many
+// spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest is multiplied in tiles of pixels
+// (winograd_weights.inl) or by groups of images (short_products.inl). Data gradients of few channels are added up pixel
+// by pixel of gy (scatter_gradient.inl).
 #define SPIKELOOM_FILE "ops/conv2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/conv2d/conv2d.h"
@@ -28,10 +28,10 @@
 #include "ops/conv2d/picture.inl"
 #include "ops/conv2d/sparse.inl"
 #include "ops/conv2d/scatter_gradient.inl"
+#include "ops/conv2d/bias_gradient.inl"
 #if SPIKELOOM_LEVEL_NOW >= 1
 #include "cpu/word_rows.inl"
 #include "cpu/words.inl"
-#include "ops/conv2d/bias_gradient.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/word_products.inl"
@@ -348,10 +348,9 @@ void weightTask(const Call& call, int thread, const Geometry& g, const WeightTas
 template <class T>
 void conv2dGradW(const Call& call) {
   const Geometry g = geometry(call.tensors[1], call.tensors[0], call.tensors[2], call.attributes);
-  const TensorView& gy = call.tensors[0];
 #if SPIKELOOM_LEVEL_NOW >= 1
   if constexpr (sizeof(T) == 4) {
-    const TensorView& x = call.tensors[1];
+    const TensorView &gy = call.tensors[0], &x = call.tensors[1];
     const bool rounded = isRounded(gy, x), spikes = x.dtype == DType::spike;
 #if SPIKELOOM_LEVEL_NOW == 1
     if (spikes || (rounded && g.O >= kTileRows && paysWinograd(g, false))) {
@@ -360,8 +359,7 @@ void conv2dGradW(const Call& call) {
       else if (!rounded) GradientChunks<float>(call).run<ListGradient<float>>();
       else if (TableGradient::pays(chunks) && !isSparse(call, x, kListGradient)) chunks.run<TableGradient>();
       else chunks.run<ListGradient<int16_t>>();
-      if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
-      return;
+      return biasGradient<float>(call);
     }
 #else
     if (paysTables(g, x, false)) return spikeGradient(call);
@@ -369,30 +367,21 @@ void conv2dGradW(const Call& call) {
     if (!spikes && paysWords(g, x)) {
       if (isThin(g)) ThinGradient(call, g, rounded).run();
       else WordGradient<float>(call, g, rounded).run();
-      if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
-      return;
+      return biasGradient<float>(call);
     }
   }
 #endif
   T* gw = as<T>(call.tensors[2]);
-  T* gb = as<T>(call.tensors[3]);
   const bool few = g.O < 4 && g.kw * g.C >= 4;
   const int64_t taps = g.kh * g.kw, width = 64, blocks = (g.C + width - 1) / width;
   const int64_t tasks = few ? g.kh : taps * blocks;
   const bool sparse = !few && isSparse(call, call.tensors[1], kSparseWeights);
-  parallelFor(call, tasks + (gb ? 1 : 0), [&](int64_t task, int thread) {
-    if (task < tasks) {
-      if (few) return fewOutputsTask(call, thread, g, task, gw);
-      const int64_t c0 = task % blocks * width;
-      weightTask(call, thread, g, WeightTask{task / blocks, c0, c0 + width < g.C ? c0 + width : g.C}, sparse, gw);
-      return;
-    }
-    for (int64_t o = 0; o < g.O; o++) {
-      double sum = 0;
-      for (int64_t p = 0; p < g.N * g.P * g.Q; p++) sum += static_cast<double>(realAt<T>(gy, p * g.O + o));
-      gb[o] = static_cast<T>(sum);
-    }
+  parallelFor(call, tasks, [&](int64_t task, int thread) {
+    if (few) return fewOutputsTask(call, thread, g, task, gw);
+    const int64_t c0 = task % blocks * width;
+    weightTask(call, thread, g, WeightTask{task / blocks, c0, c0 + width < g.C ? c0 + width : g.C}, sparse, gw);
   });
+  biasGradient<T>(call);
 }
 
 SPIKELOOM_KERNEL(kConv2d, conv2d)

@@ -158,5 +158,5 @@ struct SpikeGradient {
 
 void spikeGradient(const Call& call) {
   SpikeGradient(call).run();
-  if (call.tensors[3].data) biasGradient(call.tensors[0], call.tensors[3]);
+  biasGradient<float>(call);
 }

@@ -30,7 +30,7 @@ void conv2dGradW(const Call& call) {
   else if (tables) return spikeGradient(call);
   else if (rounded) WordGradient<Bf16>(call, g, true).run();
   else WordGradient<float>(call, g, false).run();
-  if (call.tensors[3].data) biasGradient(gy, call.tensors[3]);
+  biasGradient<float>(call);
 }
 
 SPIKELOOM_KERNEL(kConv2dGradW, conv2dGradW)

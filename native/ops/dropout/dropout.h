@@ -1,6 +1,6 @@
-// y[t] = mask x[t] for every time step t. Element e of a time step, counted as at rest (channels last), draws word e %
-// 4 of the Philox block with counter (e / 4, kDropoutStream, counter[0], counter[1]) and the seed as key; its mask is 0
-// where the word is below p 2^32, else 1 / (1 - p).
+// y[t] = mask x[t] for every time step t. Element e of a time step, counted as at rest (channels last), draws word
+// (e % 4) of the Philox block with counter (e / 4, kDropoutStream, counter[0], counter[1]) and the seed as key; its mask
+// is 0 where the word is below p 2^32, else 1 / (1 - p).
 #pragma once
 #include "core/philox.h"
 

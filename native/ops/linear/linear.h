@@ -1,5 +1,7 @@
-// y[n,o] = sum over f of w[o,f] x[n,f] (+ b[o]); gx[n,f] = sum over o of gy[n,o] w[o,f]; gw[o,f] = sum over n of
-// gy[n,o] x[n,f]; gb[o] = sum over n of gy[n,o].
+// y[n,o]  = sum over f of w[o,f] x[n,f] (+ b[o])
+// gx[n,f] = sum over o of gy[n,o] w[o,f]
+// gw[o,f] = sum over n of gy[n,o] x[n,f]
+// gb[o]   = sum over n of gy[n,o]
 #pragma once
 
 namespace spikeloom {
