@@ -18,6 +18,7 @@ import {
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
+import { resolveSettings } from './recipe.ts';
 import { hasState } from './run-files.ts';
 import { createRun, openRun, type RunFolder, readSettings, runPaths } from './run-folder.ts';
 import type { Settings } from './settings.ts';
@@ -85,6 +86,13 @@ function checkSameRecipe({ paths, settings: { data, model } }: RunFolder, used: 
   );
 }
 
+/** The settings as they would be read from a run's folder. @throws SpikeloomError naming the keys that are wrong */
+function checkedSettings(settings: Settings): Settings {
+  if (typeof settings !== 'object' || settings === null)
+    throw new SpikeloomError(`trainRecipe() takes settings, as loadRecipe(path) reads them, not ${kindOf(settings)}`);
+  return resolveSettings(settings);
+}
+
 export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'> {
   /** The folder of a run to continue, instead of starting a new one. */
   resume?: string | undefined;
@@ -114,19 +122,21 @@ export interface RecipeResult {
 
 /**
  * Trains by settings in a new run folder, or continues in one.
- * @param settings undefined only with `resume`: those of the run. Given with it, they may differ in what does not
- * change the numbers (device, threads, workers, resident, log_every), else the state refuses them
- * @throws SpikeloomError for settings that do not fit the data, before a folder is made, and for whatever train()
- * throws
+ * @param settings what loadRecipe() reads or resolveSettings() makes; undefined only with `resume`: those of the run.
+ * Given with it, they may differ in what does not change the numbers (device, threads, workers, resident, log_every),
+ * else the state refuses them
+ * @throws SpikeloomError for keys and values that a recipe may not have and for settings that do not fit the data,
+ * before a folder is made, and for whatever train() throws
+ * @example
+ * const { folder, best } = await trainRecipe(loadRecipe('recipes/quickstart.yaml', ['epochs=2']));
  */
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
   needOptions('trainRecipe()', options, KNOWN);
   const { resume, progress, signal, onPrepare, onStart, onEpoch } = options;
+  const given = settings === undefined ? undefined : checkedSettings(settings);
   let folder = resume === undefined ? undefined : openRun(resume);
-  const used = settings ?? folder?.settings;
+  const used = given ?? folder?.settings;
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
-  if (typeof used.data?.name !== 'string')
-    throw new SpikeloomError(`trainRecipe() takes settings, as loadRecipe(path) reads them, not ${kindOf(settings)}`);
   try {
     if (folder) checkSameRecipe(folder, used);
     prepareDevice(used);

@@ -3,7 +3,7 @@ export { evaluateRun, type RecipeOptions, type RecipeResult, trainRecipe } from 
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
 export { type MemoryOptions, type TrainingMemory, trainingMemory } from './memory.ts';
 export { Progress } from './progress.ts';
-export { loadRecipe } from './recipe.ts';
+export { loadRecipe, resolveSettings } from './recipe.ts';
 export type { Residence } from './residence.ts';
 export { createRun, openRun, type RunFolder } from './run-folder.ts';
 export type { Settings } from './settings.ts';

@@ -68,8 +68,19 @@ function layersOf(text: string, file: string, above: readonly string[] = []): La
 }
 
 /**
- * Fills in the defaults of settings given as a plain object and checks every key.
+ * Settings made by hand: fills in the defaults of a plain object with the keys of a recipe, which it leaves alone, and
+ * checks every key. A value that is undefined counts as not given. Of settings it makes the same settings again.
+ * @param overrides `key=value`, in place of the object's
+ * @param locate names the place of a key in messages
  * @throws SpikeloomError that lists what is wrong and what exists
+ * @example
+ * const settings = resolveSettings({
+ *   epochs: 5,
+ *   model: { name: 'fsta-resnet20', width: 16 },
+ *   data: { name: 'mnist', root: 'datasets/mnist' },
+ *   optimizer: { lr: 0.05 },
+ * });
+ * const { best } = await trainRecipe(settings);
  */
 export function resolveSettings(
   input: unknown,
@@ -166,7 +177,7 @@ function flatten(group: Record<string, unknown>, path: readonly string[], locate
       found.values.set(key, value);
       found.origins.set(key, locate(inner));
     } else if (isRecord(value)) flatten(value, inner, locate, found);
-    else found.problems.push(notAGroup(inner, value, locate));
+    else if (value !== undefined) found.problems.push(notAGroup(inner, value, locate));
   }
 }
 

@@ -6,7 +6,7 @@ import { isFolder } from '../core/file-kind.ts';
 import { kindOf, needArguments } from '../core/options.ts';
 import { describeEnvironment, type Environment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
-import { formatSettings, loadRecipe } from './recipe.ts';
+import { formatSettings, loadRecipe, resolveSettings } from './recipe.ts';
 import { RUN_NAME, type Settings } from './settings.ts';
 
 /** Where everything of a run lies. */
@@ -54,7 +54,8 @@ export function runPaths(folder: string): RunPaths {
 /**
  * Makes the next run folder, `OUT/NAME-0001` and so on, and writes its settings and environment. Two processes that do
  * this at once get two folders.
- * @throws SpikeloomError if the folder cannot be made or the name has characters that do not belong in file names
+ * @throws SpikeloomError if the folder cannot be made, the name has characters that do not belong in file names, or a
+ * key is not as a recipe may have it
  */
 export function createRun(settings: Settings, environment?: Environment): RunFolder {
   needArguments('createRun()', 'an object', { settings });
@@ -62,13 +63,14 @@ export function createRun(settings: Settings, environment?: Environment): RunFol
   if (!RUN_NAME.test(settings.name)) {
     throw new SpikeloomError(`a run is named with letters, digits, ".", "_" and "-", not ${kindOf(settings.name)}`);
   }
-  const folder = claimFolder(settings.out, settings.name);
+  const used = resolveSettings(settings);
+  const folder = claimFolder(used.out, used.name);
   const paths = runPaths(folder);
   makeFolder(join(folder, 'weights'));
-  writeJsonAtomic(paths.environment, environment ?? describeEnvironment({ device: settings.device }));
-  writeFileAtomic(paths.settings, formatSettings(settings));
-  syncFolder(settings.out);
-  return { name: basename(folder), settings, paths, metrics: new MetricsLog(paths.metrics) };
+  writeJsonAtomic(paths.environment, environment ?? describeEnvironment({ device: used.device }));
+  writeFileAtomic(paths.settings, formatSettings(used));
+  syncFolder(used.out);
+  return { name: basename(folder), settings: used, paths, metrics: new MetricsLog(paths.metrics) };
 }
 
 /**

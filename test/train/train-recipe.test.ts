@@ -1,12 +1,13 @@
 // Training by settings on the images that ship with the project.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { evaluateRun, netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
-import { runPaths } from '../../lib/train/run-folder.ts';
+import { readSettings, runPaths } from '../../lib/train/run-folder.ts';
+import type { Settings } from '../../lib/train/settings.ts';
 import { refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
 
@@ -67,6 +68,41 @@ describe('trainRecipe()', function () {
     expect(await refusal(trainRecipe(settingsOf('model.size=32')))).to.match(/32,32.*28,28/);
     expect(await refusal(evaluateRun(join(out, 'none')))).to.contain('no run folder');
     expect(await refusal(trainRecipe(undefined))).to.contain('settings');
+  });
+
+  it('refuses settings that a recipe could not have, names the key, and makes no folder', async () => {
+    const settings = settingsOf(`out=${out}/checked`);
+    const { optimizer, schedule, data, model } = settings;
+    const wrong: [changes: object, says: RegExp][] = [
+      [{ lr: 0.5 }, /^settings: 'lr' is a short form .* write optimizer: \{ lr: ... \}$/],
+      [{ batch: Number.NaN }, /^settings: 'batch' .* must be integer .*, but it is NaN$/],
+      [{ threads: 1.5 }, /'threads' .* but it is 1.5$/],
+      [{ name: '../x' }, /'name' .* but it is '..\/x'$/],
+      [{ out: '' }, /'out' .* must be a path/],
+      [{ optimizer: { ...optimizer, kind: 'adam' } }, /'optimizer.kind' .* must be one of sgd, adamw, lamb, but it is/],
+      [
+        { optimizer: { ...optimizer, weightDecay: 1 } },
+        /'optimizer.weightDecay'; did you mean 'optimizer.weight_decay'/,
+      ],
+      [{ schedule: { ...schedule, kind: 'linear' } }, /'schedule.kind' .* must be one of constant, step, cosine/],
+      [{ data: { ...data, train_limit: -5 } }, /'data.train_limit' .* must be integer >= 0, but it is -5$/],
+      [{ data: undefined }, /'data.name' .* is missing[\s\S]*'data.root' .* is missing/],
+      [{ model: { ...model, attention: 'nope' } }, /'model.attention' .* must be fsta or none/],
+      [{ mix: null }, /'mix' is a group of keys .* but it is nothing$/],
+    ];
+    for (const [changes, says] of wrong) {
+      const given = { ...settings, ...changes } as Settings;
+      expect(await refusal(trainRecipe(given)), JSON.stringify(changes)).to.match(says);
+    }
+    expect(existsSync(settings.out)).to.equal(false);
+  });
+
+  it('takes frozen settings, and those in which a value or a group is undefined', async () => {
+    const { mix: _, ...settings } = settingsOf(`out=${out}`, 'name=part', 'epochs=1', 'data.train_limit=16');
+    const given = Object.freeze({ ...settings, mix: undefined, threads: undefined }) as unknown as Settings;
+    const { folder, epochs } = await trainRecipe(given);
+    expect(epochs).to.have.length(1);
+    expect(readSettings(folder)).to.deep.include({ threads: 0, mix: settingsOf().mix });
   });
 
   it('names the weights that are not there yet', async () => {

@@ -105,6 +105,8 @@ describe('run folders', () => {
     );
     const settings = { ...settingsFor('try'), name: '../up' };
     expect(() => createRun(settings)).to.throw(SpikeloomError, /a run is named with letters/);
+    const unknown = { ...settingsFor('try'), batch: 0, colour: 'red' };
+    expect(() => createRun(unknown)).to.throw(SpikeloomError, /no key 'colour'[\s\S]*'batch' .* but it is 0/);
     expect(readdirSync(out)).to.deep.equal(['file']);
   });
 

@@ -280,6 +280,7 @@ describe('settings', () => {
     const settings = resolveSettings(input, ['batch=4']);
     expect([settings.epochs, settings.batch, settings.model.name]).to.deep.equal([2, 4, 'fsta-resnet19']);
     expect(input).to.deep.equal({ epochs: 2, model: { name: 'fsta-resnet19' }, data: { name: 'cifar100', root: 'x' } });
+    expect(resolveSettings({ ...settings, seed: undefined, loss: undefined })).to.deep.equal(settings);
     expect(messageOf(() => resolveSettings(null))).to.match(/^settings: settings are a group/);
   });
 });
