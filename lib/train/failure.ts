@@ -8,6 +8,7 @@ import type { LossSettings } from './loss.ts';
 import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
 import type { PlannedBatch } from './step-inputs.ts';
+import { freeGradients } from './training-step.ts';
 
 /** What training a batch needs. */
 export interface Needs {
@@ -18,7 +19,7 @@ export interface Needs {
 }
 
 function outOfMemory(error: OutOfMemoryError, { net, optimizer, loss, batch }: Needs): SpikeloomError {
-  for (const { tensor } of net.parameters()) tensor.freeGrad();
+  freeGradients(net);
   const { device } = net;
   const bytes = freeBytes(device);
   const { peakBytes } = planTraining(net, optimizer, loss, batch);

@@ -24,7 +24,11 @@ export interface TrainOptions {
   epochs?: number | undefined;
   /** Images per update. Default 128. */
   batch?: number | undefined;
-  /** Default sgd({ momentum: 0.9, nesterov: true }). */
+  /**
+   * Default sgd({ momentum: 0.9, nesterov: true }). A function of your own with `settings` may train a part of the
+   * network, as in Object.assign((all) => base(all.slice(-2)), { settings: base.settings }); parameters are frozen
+   * without it, too: `tensor.requiresGrad = false`.
+   */
   optimizer?: OptimizerFactory | undefined;
   /** The learning rate by epoch. Default: the optimizer's in every epoch. */
   schedule?: Schedule | undefined;
@@ -42,7 +46,10 @@ export interface TrainOptions {
    * Whether the images are kept on the network's device, see {@link Residence}; the bits are the same. Default 'auto'.
    */
   resident?: Residence | undefined;
-  /** Largest norm of the whole gradient, in place of the optimizer's own; 0: no clipping. */
+  /**
+   * Largest norm of the whole gradient, in place of that of sgd(), adamw() or lamb(); 0: no clipping. Refused beside a
+   * function of your own.
+   */
   clipNorm?: number | undefined;
   /**
    * Whether steps are recorded once per batch size and replayed, with a plan of their memory; else every call is queued
@@ -108,6 +115,18 @@ const KNOWN: Record<keyof TrainOptions, true> = {
   ...({ logEvery: true, out: true, run: true, resume: true, progress: true, signal: true } as const),
 };
 
+/** Whether sgd(), adamw() or lamb() made it: then its settings say all of it. They make one function, its text is one. */
+const isOfLibrary = (factory: OptimizerFactory): boolean => String(factory) === String(sgd());
+
+/** The factory with another largest norm. @throws SpikeloomError for a function of the user's, which would be lost */
+function clipped(factory: OptimizerFactory, clipNorm: number | undefined): OptimizerFactory {
+  if (clipNorm === undefined) return factory;
+  if (isOfLibrary(factory)) return optimizerFrom({ ...factory.settings, clipNorm });
+  throw new SpikeloomError(
+    'train(): clipNorm goes with what sgd(), adamw() or lamb() makes, but optimizer is a function of your own; leave clipNorm out and clip in it, as in sgd({ clipNorm: 1 })(parameters)',
+  );
+}
+
 /** Refuses what is not what its type says, where that would be noticed late or not at all. */
 function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): void {
   const wrong = [
@@ -143,8 +162,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
     clipNorm,
     signal,
   } = options;
-  const { optimizer: chosen = sgd({ momentum: 0.9, nesterov: true }) } = options;
-  const optimizer = clipNorm === undefined ? chosen : optimizerFrom({ ...chosen.settings, clipNorm });
+  const optimizer = clipped(options.optimizer ?? sgd({ momentum: 0.9, nesterov: true }), clipNorm);
   const epochs = options.epochs ?? options.schedule?.epochs;
   if (epochs === undefined || !Number.isSafeInteger(epochs) || epochs < 1) {
     throw new SpikeloomError(`train() needs a whole number of epochs of at least 1, not ${kindOf(epochs)}`);

@@ -27,7 +27,7 @@ import { runPaths } from './run-folder.ts';
 import type { AnyBatch, PlannedBatch } from './step-inputs.ts';
 import type { LoggedStep } from './step-log.ts';
 import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
-import { type QueuedStep, TrainingSteps } from './training-step.ts';
+import { freeGradients, type QueuedStep, TrainingSteps } from './training-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
 
@@ -153,7 +153,7 @@ export class Run implements AsyncIterable<EpochReport> {
       inTraining.delete(this.#net);
       await keeper?.close();
       if (!(this.#wanted instanceof Progress)) this.#progress?.close();
-      this.#dropGradients();
+      freeGradients(this.#net);
       optimizer?.dispose();
       this.#files?.metrics.close();
       await Promise.all([source.close(), test.close()]);
@@ -344,10 +344,6 @@ export class Run implements AsyncIterable<EpochReport> {
     const images = done - this.#imagesBefore;
     const means = read > 0 ? { loss: lossSum / read, accuracy: correct / read } : {};
     this.#progress?.step({ epoch, step, images, ...means });
-  }
-
-  #dropGradients(): void {
-    for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
   }
 }
 

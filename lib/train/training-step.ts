@@ -69,9 +69,14 @@ export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings
 /** What is recorded for a batch; where it yields, the event loop gets a turn. */
 export type StepOf<R> = (batch: DeviceBatch) => Generator<void, R, void>;
 
+/** Frees the gradients of all parameters, those that no optimizer consumed. */
+export function freeGradients(net: Net): void {
+  for (const { tensor } of net.parameters()) tensor.freeGrad();
+}
+
 /**
  * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see
- * needFinite()).
+ * needFinite()). No parameter has a gradient afterwards.
  * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
 export function trainingStep(
@@ -89,6 +94,7 @@ export function trainingStep(
     yield;
     if (optimizer.step === Optimizer.prototype.step) yield* optimizer.stepInTurns();
     else optimizer.step(); // of the user's own
+    freeGradients(net);
     return tensors;
   };
 }
@@ -226,7 +232,7 @@ export class TrainingSteps implements Disposable {
    */
   repeat({ batch, passes }: QueuedStep): Promise<StepNumbers> {
     this.dispose();
-    for (const { tensor } of this.#net.parameters()) tensor.freeGrad();
+    freeGradients(this.#net);
     this.#net.passes = passes;
     return queueGradients(this.#net, batch, this.#loss);
   }

@@ -6,8 +6,19 @@ import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
-import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, Net, norm } from '../../lib/nn/index.ts';
-import { adamw, cosine, sgd } from '../../lib/optim/index.ts';
+import {
+  conv2d,
+  define,
+  dropout,
+  globalAvgPool,
+  lif,
+  linear,
+  meanOverTime,
+  type NamedTensor,
+  Net,
+  norm,
+} from '../../lib/nn/index.ts';
+import { adamw, cosine, lamb, optimizerFrom, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
@@ -300,6 +311,45 @@ describe('train()', function () {
     expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);
     for (const made of [net, four]) made.dispose();
   });
+
+  it('keeps a factory of the user: clipNorm beside it is refused, beside one of the library it is used', () => {
+    const net = makeNet();
+    const base = sgd({ lr: 0.1 });
+    const optimizer = Object.assign((all: readonly NamedTensor[]) => base(all.slice(-2)), { settings: base.settings });
+    expect(() => train(net, { data, epochs: 1, optimizer, clipNorm: 1 })).to.throw(
+      SpikeloomError,
+      /^train\(\): clipNorm goes with what sgd\(\), .* leave clipNorm out and clip in it, as in sgd\(\{ clipNorm: 1 \}\)/,
+    );
+    for (const made of [base, adamw(), lamb(), optimizerFrom(base.settings), undefined])
+      train(net, { data, epochs: 1, optimizer: made, clipNorm: 1 });
+    net.dispose();
+  });
+
+  for (const record of [true, false]) {
+    it(`trains a part of a network, ${record ? 'recorded' : 'call by call'}, with a short last batch`, async () => {
+      const base = sgd({ lr: 0.1, momentum: 0.9 });
+      const ofHead = (all: readonly NamedTensor[]) => base(all.filter(({ name }) => name.startsWith('linear1')));
+      const byOptimizer = makeNet();
+      const byFlag = makeNet();
+      for (const { name, tensor } of byFlag.parameters()) tensor.requiresGrad = name.startsWith('linear1');
+      const settings = { data, ...usual, record };
+      for await (const _ of train(byOptimizer, {
+        ...settings,
+        optimizer: Object.assign(ofHead, { settings: base.settings }),
+      })) {
+        expect(byOptimizer.parameters().filter(({ tensor }) => tensor.grad)).to.deep.equal([]);
+      }
+      for await (const _ of train(byFlag, { ...settings, optimizer: base }));
+      const fresh = makeNet();
+      for (const [i, { name, tensor }] of byOptimizer.parameters().entries()) {
+        const values = await tensor.array();
+        expect(values, name).to.deep.equal(await byFlag.parameters()[i]!.tensor.array());
+        const start = await fresh.parameters()[i]!.tensor.array();
+        expect(start.join() === values.join(), name).to.equal(!name.startsWith('linear1'));
+      }
+      for (const net of [byOptimizer, byFlag, fresh]) net.dispose();
+    });
+  }
 
   it('refuses a network that another run is training, until that one is left', async () => {
     const net = tiny({ steps: 2, input: { channels: 3, height: 7, width: 5 }, classes: CLASSES, seed: 1 });
