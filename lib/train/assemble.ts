@@ -18,6 +18,7 @@ import {
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
+import { needSignal } from './need-signal.ts';
 import { resolveSettings } from './recipe.ts';
 import { hasState } from './run-files.ts';
 import { createRun, openRun, type RunFolder, readSettings, runPaths } from './run-folder.ts';
@@ -133,6 +134,7 @@ export interface RecipeResult {
 export async function trainRecipe(settings: Settings | undefined, options: RecipeOptions = {}): Promise<RecipeResult> {
   needOptions('trainRecipe()', options, KNOWN);
   const { resume, progress, signal, onPrepare, onStart, onEpoch } = options;
+  needSignal('trainRecipe()', signal);
   const given = settings === undefined ? undefined : checkedSettings(settings);
   let folder = resume === undefined ? undefined : openRun(resume);
   const used = given ?? folder?.settings;
@@ -182,6 +184,7 @@ export interface EvaluateRunOptions {
 export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
   needOptions('evaluateRun()', options, { weights: true, signal: true });
   const { weights = 'best', signal } = options;
+  needSignal('evaluateRun()', signal);
   const settings = readSettings(folder);
   const paths = runPaths(folder);
   if (!existsSync(paths[weights])) {

@@ -6,6 +6,7 @@ import type { BatchFeed } from '../data/loader.ts';
 import type { FiringCount, Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { needSignal } from './need-signal.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
 import {
@@ -162,6 +163,7 @@ export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions =
   needSet(set);
   needOptions('evaluate()', options, KNOWN);
   const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
+  needSignal('evaluate()', signal);
   checkOutput({ kind: loss }, net.plan, set.classes.length);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;
   using steps = new EvaluationSteps(net, { loss, record: true });

@@ -12,6 +12,7 @@ import { isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { needSignal } from './need-signal.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
 import type { RunFiles } from './run-files.ts';
@@ -127,8 +128,11 @@ function clipped(factory: OptimizerFactory, clipNorm: number | undefined): Optim
   );
 }
 
+const isRun = (run: Partial<RunFiles> | null): boolean =>
+  typeof run?.paths?.state === 'string' && typeof run.metrics?.append === 'function';
+
 /** Refuses what is not what its type says, where that would be noticed late or not at all. */
-function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): void {
+function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: TrainOptions): void {
   const wrong = [
     [!data?.train || !data.test, 'data is two sets, { train, test }'],
     [
@@ -140,8 +144,16 @@ function checkParts({ data, optimizer, schedule, out, loss }: TrainOptions): voi
       'schedule is what constant(), step() or cosine() makes',
     ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
+    [run !== undefined && !isRun(run), 'run is what createRun() or openRun() gives; the path of a folder is out'],
+    [run !== undefined && out !== undefined, 'run is in place of out; give one of them'],
   ] as const;
   for (const [is, rule] of wrong) if (is) throw new SpikeloomError(`train(): ${rule}`);
+  for (const name of ['record', 'resume'] as const) {
+    const value: unknown = rest[name];
+    if (value !== undefined && typeof value !== 'boolean')
+      throw new SpikeloomError(`train(): ${name} is true or false, not ${kindOf(value)}`);
+  }
+  needSignal('train()', rest.signal);
   if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
 }
 

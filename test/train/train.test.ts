@@ -301,6 +301,14 @@ describe('train()', function () {
       [{ data: data.train }, /data is two sets, \{ train, test \}/],
       [{ optimizer: { lr: 0.1 } }, /optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes/],
       [{ schedule: 'cosine' }, /schedule is what constant\(\), step\(\) or cosine\(\) makes/],
+      [{ record: 'no' }, /^train\(\): record is true or false, not "no"$/],
+      [{ resume: 1 }, /^train\(\): resume is true or false, not 1$/],
+      [{ signal: new AbortController() }, /^train\(\): signal is an AbortSignal, .*, not AbortController$/],
+      [{ signal: 'SIGINT' }, /signal is an AbortSignal, .*, not "SIGINT"$/],
+      ...[{}, 'runs/x-0001', null, { paths: {} }].map((run): [object, RegExp] => [
+        { run },
+        /^train\(\): run is what createRun\(\) or openRun\(\) gives; the path of a folder is out$/,
+      ]),
       ...['', 3, null].map((out): [object, RegExp] => [{ out }, /out is the path of a folder/]),
     ];
     for (const [options, says] of refused) {

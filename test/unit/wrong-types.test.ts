@@ -224,6 +224,18 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     /^train\(\): smoothing is between 0 and 1, not "x"$/,
   ],
   'evaluation of no set': [() => api.evaluate(tinyNet('cpu'), none), /^a data set is a half of what a reader gives/],
+  'evaluation ended by a controller': [
+    () => api.evaluate(tinyNet('cpu'), set(), { signal: wrong(new AbortController()) }),
+    /^evaluate\(\): signal is an AbortSignal, as in new AbortController\(\).signal, not AbortController$/,
+  ],
+  'evaluation of a run ended by a text': [
+    () => api.evaluateRun('runs/none', { signal: wrong('stop') }),
+    /^evaluateRun\(\): signal is an AbortSignal/,
+  ],
+  'a recipe ended by a text': [
+    () => api.trainRecipe(api.loadRecipe('recipes/quickstart.yaml'), { signal: wrong('stop') }),
+    /^trainRecipe\(\): signal is an AbortSignal/,
+  ],
   'memory of no network': [() => api.trainingMemory(none, { batch: 1 }), /^trainingMemory\(\) takes a network/],
 };
 

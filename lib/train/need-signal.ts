@@ -1,0 +1,13 @@
+// Signals that end a training or an evaluation.
+import { SpikeloomError } from '../core/errors.ts';
+import { kindOf } from '../core/options.ts';
+
+/** Refuses what is no AbortSignal: nothing would ever be ended by it. */
+export function needSignal(of: string, signal: unknown): void {
+  if (signal === undefined) return;
+  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return;
+  throw new SpikeloomError(
+    `${of}: signal is an AbortSignal, as in new AbortController().signal, not ${kindOf(signal)}`,
+  );
+}
