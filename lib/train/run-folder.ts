@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
@@ -55,7 +55,7 @@ export function runPaths(folder: string): RunPaths {
  * Makes the next run folder, `OUT/NAME-0001` and so on, and writes its settings and environment. Two processes that do
  * this at once get two folders.
  * @throws SpikeloomError if the folder cannot be made, the name has characters that do not belong in file names, or a
- * key is not as a recipe may have it
+ * key is not as a recipe may have it, and where its first files cannot be written; no folder is left then
  */
 export function createRun(settings: Settings, environment?: Environment): RunFolder {
   needArguments('createRun()', 'an object', { settings });
@@ -65,12 +65,28 @@ export function createRun(settings: Settings, environment?: Environment): RunFol
   }
   const used = resolveSettings(settings);
   const folder = claimFolder(used.out, used.name);
+  try {
+    return begin(folder, used, environment ?? describeEnvironment({ device: used.device }));
+  } catch (error) {
+    removeIfPossible(folder);
+    throw error;
+  }
+}
+
+/** Writes what a run's folder holds from the beginning. */
+function begin(folder: string, settings: Settings, environment: Environment): RunFolder {
   const paths = runPaths(folder);
   makeFolder(join(folder, 'weights'));
-  writeJsonAtomic(paths.environment, environment ?? describeEnvironment({ device: used.device }));
-  writeFileAtomic(paths.settings, formatSettings(used));
-  syncFolder(used.out);
-  return { name: basename(folder), settings: used, paths, metrics: new MetricsLog(paths.metrics) };
+  writeJsonAtomic(paths.environment, environment);
+  writeFileAtomic(paths.settings, formatSettings(settings));
+  syncFolder(settings.out);
+  return { name: basename(folder), settings, paths, metrics: new MetricsLog(paths.metrics) };
+}
+
+function removeIfPossible(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true });
+  } catch {} // the error that brought us here says more
 }
 
 /**

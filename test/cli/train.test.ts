@@ -1,5 +1,5 @@
 // Tiny runs through the program: train, eval, stop, resume.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -99,6 +99,7 @@ describe('spikeloom train and eval', function () {
   }
 
   it('reports a complete run again, and refuses to go on where there is none', async () => {
+    mkdirSync(join(folder, 'quickstart-0002', 'weights'), { recursive: true }); // it never began: there is no state
     const [again, none, other] = await Promise.all([
       spikeloom(train(folder, 'epochs=1', '--resume', 'last', '--json')),
       spikeloom(train(join(folder, 'empty'), '--resume', 'last')),
@@ -106,6 +107,7 @@ describe('spikeloom train and eval', function () {
     ]);
     expect(again.status, again.stderr).to.equal(0);
     expect(linesOf(again).map(({ event }) => event)).to.deep.equal(['start', 'end']);
+    expect(linesOf(again)[0].run).to.equal(join(folder, 'quickstart-0001'));
     expect(none.status).to.equal(2);
     expect(none.stderr).to.match(/^spikeloom: there is no run .*empty/);
     expect(other.status).to.equal(2);

@@ -110,6 +110,13 @@ describe('run folders', () => {
     expect(readdirSync(out)).to.deep.equal(['file']);
   });
 
+  it('leave nothing where their first files cannot be written', () => {
+    const unwritable = { toJSON: () => undefined } as never;
+    expect(() => createRun(settingsFor('try'), unwritable)).to.throw(SpikeloomError, /environment.json/);
+    expect(readdirSync(out)).to.deep.equal([]);
+    expect(create().name).to.equal('try-0001');
+  });
+
   describe('opening', () => {
     it('refuses what is not a run folder', () => {
       expect(() => openRun(join(out, 'none'))).to.throw(SpikeloomError, /there is no run folder .*none/);

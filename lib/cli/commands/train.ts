@@ -5,6 +5,7 @@ import { device } from '../../core/index.ts';
 import { trainRecipe } from '../../train/assemble.ts';
 import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
+import { hasState } from '../../train/run-files.ts';
 import { readSettings, runPaths } from '../../train/run-folder.ts';
 import { renderSettingKeys, type Settings } from '../../train/settings.ts';
 import type { Run } from '../../train/train.ts';
@@ -135,12 +136,14 @@ function lastReport(run: string): EpochReport {
   return record as unknown as EpochReport;
 }
 
-/** The folder with the highest number that this recipe's runs have. */
+/** The folder with the highest number among this recipe's runs that have a state: others did not begin. */
 function lastRun({ out, name }: Settings): string {
   const numberOf = (entry: string) => (entry.startsWith(`${name}-`) ? entry.slice(name.length + 1) : '');
   let entries: string[] = [];
   try {
-    entries = readdirSync(out).filter((entry) => /^\d{4,9}$/.test(numberOf(entry)));
+    entries = readdirSync(out).filter(
+      (entry) => /^\d{4,9}$/.test(numberOf(entry)) && hasState(runPaths(join(out, entry))),
+    );
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT')
