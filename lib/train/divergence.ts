@@ -62,8 +62,8 @@ export async function allFinite(net: Net): Promise<boolean> {
 
 /**
  * The error for a network that has left the finite numbers. The forward pass of the batch is run again with every
- * layer's output looked at; parameters and their gradients (where the step left them) are looked at too. Nothing in the
- * parameters is changed.
+ * layer's output looked at; parameters, running statistics and gradients (where the step left them) are looked at too.
+ * Nothing in the parameters is changed.
  * @param fact where it was seen, and what: 'epoch 3, step 17 of 390: the loss must be ..., but is NaN'
  */
 export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: number): Promise<DivergenceError> {
@@ -71,12 +71,15 @@ export async function divergence(net: Net, batch: AnyBatch, fact: string, lr: nu
   const gradients = parameters.filter(({ tensor }) => tensor.grad !== undefined);
   const badGradient = firstNotFinite(gradients.map(({ name, tensor }) => probe(name, tensor.grad!)));
   const badParameter = firstNotFinite(parameters.map(({ name, tensor }) => probe(name, tensor)));
+  // before the forward pass, which changes them
+  const badBuffer = firstNotFinite(net.buffers().map(({ name, tensor }) => probe(name, tensor)));
   const layer = await firstBadLayer(net, batch);
-  const [gradient, parameter] = await Promise.all([badGradient, badParameter]);
+  const [gradient, parameter, buffer] = await Promise.all([badGradient, badParameter, badBuffer]);
   const places: string[] = [];
   if (layer !== undefined) places.push(`the output of layer '${layer}'`);
   else if (gradient !== undefined) places.push(`the gradient of '${gradient}'`);
   if (parameter !== undefined) places.push(`the parameter '${parameter}'`);
+  if (places.length === 0 && buffer !== undefined) places.push(`the running statistics '${buffer}'`);
   const found = places.length > 0 ? `The first that is not finite: ${places.join(', and ')}` : 'Every layer is finite';
   const remedy = `Lower the learning rate (${lr} here), clip the gradient's norm, or look at the data`;
   return new DivergenceError(`${fact}. ${found}. ${remedy}`);

@@ -78,13 +78,13 @@ const usual: Partial<TrainOptions> = {
   seed: 11,
 };
 
-/** A net with a parameter that becomes NaN in the second forward pass in training, before its layer is reached. */
-function poisoned(parameter: string): Net {
+/** A net with a tensor that becomes NaN in the second forward pass in training, before its layer is reached. */
+function poisoned(wanted: string): Net {
   const net = makeNet();
   let passes = 0;
   net.onLayer = (path, _, training) => {
     if (path !== 'conv1' || !training || ++passes !== 2) return;
-    const { tensor } = net.parameters().find(({ name }) => name === parameter)!;
+    const { tensor } = [...net.parameters(), ...net.buffers()].find(({ name }) => name === wanted)!;
     tensor.set(new Float32Array(tensor.size).fill(Number.NaN));
   };
   return net;
@@ -251,6 +251,9 @@ describe('train()', function () {
     const behindSpikes = await refusal(go(poisoned('conv2.weight'), { out, resume: true }));
     expect(behindSpikes).to.match(/^epoch 2: parameters and running statistics must stay finite/);
     expect(behindSpikes).to.match(/the output of layer '\w+', and the parameter/);
+    const inStatistics = await refusal(go(poisoned('norm2.running_var'), { out, resume: true }));
+    expect(inStatistics).to.match(/^epoch 2: parameters and running statistics must stay finite/);
+    expect(inStatistics).to.match(/The first that is not finite: the running statistics 'norm2.running_var'\. Lower/);
     expect(readFileSync(runPaths(out).state)).to.deep.equal(saved.state);
     expect(readFileSync(runPaths(out).last)).to.deep.equal(saved.last);
   });
