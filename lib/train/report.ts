@@ -1,4 +1,5 @@
-// report.html and metrics.csv of a run: made from its files, at the end of every epoch and by `spikeloom report`.
+// report.html and metrics.csv of a run: made from its files, after its first epoch, then at most every half minute and at
+// its end, and by `spikeloom report`.
 import { join } from 'node:path';
 import { writeFileAtomic, writeFileAtomicAsync } from '../core/atomic-file.ts';
 import { Turns } from '../core/turns.ts';

@@ -75,7 +75,7 @@ export function firingColumns({ epochs }: Pick<RunRecord, 'epochs'>): Map<string
   return columns;
 }
 
-/** Index and value of the first highest accuracy, and of the last epoch. */
+/** Epoch, from 1, and value of the first highest accuracy and of the last one. */
 export interface Accuracies {
   best: { epoch: number; accuracy: number };
   last: { epoch: number; accuracy: number };

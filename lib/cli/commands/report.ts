@@ -14,7 +14,7 @@ export function addReport(program: Command): void {
     .command('report')
     .description("write a run's curves, settings and environment as one HTML file that loads nothing")
     .argument('<run>', 'folder of the run, e.g. runs/quickstart-0001')
-    .option('--out <file>', 'default: report.html in the folder; runs write it after every epoch, too')
+    .option('--out <file>', 'default: report.html in the folder, which a run writes as well, at most every half minute')
     .option('--json', 'one JSON document on stdout')
     .action((run: string, { out, json }: Options) => {
       asUsage(() => readRun(run));
