@@ -16,7 +16,7 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER, note = '') => ({
 const atLeast = (min: number) => ({ schema: z.number().min(min), type: `number >= ${min}` });
 const positive = () => ({ schema: z.number().positive(), type: 'number > 0' });
 const fraction = () => ({ schema: z.number().min(0).lt(1), type: 'number >= 0 and < 1' });
-const decayFactor = () => ({ schema: z.number().min(0).max(1), type: 'number from 0 to 1' });
+const zeroToOne = () => ({ schema: z.number().min(0).max(1), type: 'number from 0 to 1' });
 const yesNo = () => ({ schema: z.boolean(), type: 'true or false' });
 const path = () => ({ schema: z.string().regex(/^[^\0]+$/), type: 'a path' });
 const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => ({
@@ -53,12 +53,8 @@ const twoBetas = {
 
 const neuron = z.strictObject({
   kind: key(oneOf('lif', 'if', 'plif'), 'lif', 'neuron: leaky, without leak, or leaky with a learned decay'),
-  decay: key(
-    decayFactor(),
-    0.25,
-    'factor on the membrane from one time step to the next (plif: its start; if: unused)',
-  ),
-  vth: key(positive(), 1, 'threshold voltage that the membrane is divided by'),
+  decay: key(zeroToOne(), 0.25, 'factor on the membrane from one time step to the next (plif: its start; if: unused)'),
+  vth: key(positive(), 1, 'unit of the membrane; a neuron fires above threshold * vth'),
   threshold: key(positive(), 0.5, 'a neuron fires where membrane / vth exceeds this'),
   reset: key(oneOf('hard', 'soft'), 'hard', 'after a spike: to zero, or minus the firing level'),
   detachReset: key(yesNo(), false, 'keep the gradient from flowing through the reset'),
@@ -74,11 +70,14 @@ const neuron = z.strictObject({
   ),
 });
 
+/** As define() has it. */
+const MOST_CLASSES = 2 ** 20;
+
 const model = z.strictObject({
   name: required(oneOf('fsta-resnet8', 'fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'), 'network'),
   steps: key(integer(1, 1024), 2, 'time steps T'),
   width: optional(integer(1, 4096), "the network's own", 'channels of the first stage; the others scale with it'),
-  classes: optional(integer(1, 1_000_000), "the data's", 'outputs of the network'),
+  classes: optional(integer(1, MOST_CLASSES), "the data's", 'outputs of the network'),
   channels: optional(integer(1, 4096), "the data's", 'channels of the input image'),
   size: optional(imageSize, "the data's", 'input size in pixels'),
   reduction: optional(integer(1, 49), "the network's own", 'FSTA: factor by which the frequency maps are reduced'),
@@ -155,7 +154,7 @@ const schedule = z.strictObject({
   min_lr: key(atLeast(0), 1e-5, 'learning rate at the end of the cosine and in the cooldown'),
   cooldown: key(integer(0), 0, 'epochs at min_lr after the others'),
   step_size: key(integer(1), 30, 'step: epochs between two drops'),
-  gamma: key(positive(), 0.1, 'step: factor of a drop'),
+  gamma: key(atLeast(0), 0.1, 'step: factor of a drop'),
 });
 
 const loss = z.strictObject({
@@ -164,14 +163,14 @@ const loss = z.strictObject({
     'ce',
     'cross-entropy of the mean logits, binary cross-entropy, mean of the per-step loss',
   ),
-  smoothing: key(fraction(), 0, 'label smoothing'),
+  smoothing: key(zeroToOne(), 0, 'label smoothing'),
 });
 
 const mix = z.strictObject({
   mixup: key(atLeast(0), 0, "alpha of mixup's Beta distribution; 0 = no mixup"),
   cutmix: key(atLeast(0), 0, "alpha of CutMix's Beta distribution; 0 = no CutMix"),
-  p: key(decayFactor(), 1, 'probability that a batch is mixed'),
-  switch: key(decayFactor(), 0.5, 'probability of CutMix where both are on'),
+  p: key(zeroToOne(), 1, 'probability that a batch is mixed'),
+  switch: key(zeroToOne(), 0.5, 'probability of CutMix where both are on'),
 });
 
 /** The largest name leaves room for the number of the run in a file name. */
@@ -183,7 +182,7 @@ export const settingsSchema = z.strictObject({
     'run',
     'name of the run; its folder is OUT/NAME-0001 or the next free number',
   ),
-  seed: key(integer(0, 2 ** 32 - 1), 3407, 'seed of every random number'),
+  seed: key(integer(0), 3407, 'seed of every random number'),
   epochs: key(integer(1), 10, 'passes over the training images: length of the cosine, without the cooldown'),
   batch: key(integer(1, 1_000_000), 128, 'images per update'),
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),

@@ -3,6 +3,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { SpikeloomError } from '../../lib/core/errors.ts';
+import { philox } from '../../lib/core/random.ts';
+import { model, Net } from '../../lib/nn/index.ts';
+import { lossOptions } from '../../lib/ops/cross-entropy.ts';
+import { step } from '../../lib/optim/index.ts';
 import { formatSettings, loadRecipe, parseRecipe, resolveSettings } from '../../lib/train/recipe.ts';
 import { renderSettingKeys, SETTING_GROUPS, SETTING_KEYS } from '../../lib/train/settings.ts';
 import { messageOf } from '../support/failure.ts';
@@ -224,7 +228,8 @@ describe('settings', () => {
       ['epochs=', /must be integer >= 1, but it is null/],
       ['lr=.inf', /'optimizer.lr' .* must be number >= 0, but it is Infinity/],
       ['lr=.nan', /but it is NaN/],
-      ['smoothing=1', /must be number >= 0 and < 1/],
+      ['smoothing=1.5', /must be number from 0 to 1/],
+      ['optimizer.momentum=1', /must be number >= 0 and < 1/],
       ['optimizer.nesterov=yes', /must be true or false, but it is 'yes'/],
       ['optimizer.betas=[0.9]', /'optimizer.betas' .* must be \[number, number\]/],
       ['optimizer.betas=[0.9, 1]', /'optimizer.betas'/],
@@ -273,6 +278,30 @@ describe('settings', () => {
         { numRuns: 300 },
       );
     });
+  });
+
+  it('have the limits of what they are given to', () => {
+    const most = Number.MAX_SAFE_INTEGER;
+    const taken = withOverrides(`seed=${most}`, 'smoothing=1', 'schedule.gamma=0', `model.classes=${2 ** 20}`);
+    const plan = (classes: number) => model('fsta-resnet8').plan({ width: 1, size: 8, classes });
+    const seeded = (seed: number) => new Net(plan(2), { seed });
+    const net = seeded(taken.seed);
+    expect(net.seed).to.equal(most);
+    net.dispose();
+    expect(philox(taken.seed, 1).below(10)).to.be.within(0, 9);
+    expect(lossOptions('loss', { smoothing: taken.loss.smoothing })).to.deep.equal({ smoothing: 1 });
+    expect(step({ epochs: 2, stepSize: 1, gamma: taken.schedule.gamma }).lrAt(1, 1)).to.equal(0);
+    expect(plan(taken.model.classes!).output.shape).to.deep.equal([2 ** 20]);
+    const beyond: [override: string, below: () => unknown][] = [
+      [`seed=${most + 1}`, () => seeded(most + 1)],
+      ['smoothing=1.1', () => lossOptions('loss', { smoothing: 1.1 })],
+      ['schedule.gamma=-1', () => step({ epochs: 2, gamma: -1 })],
+      [`model.classes=${2 ** 20 + 1}`, () => plan(2 ** 20 + 1)],
+    ];
+    for (const [override, below] of beyond) {
+      expect(messageOf(() => withOverrides(override))).to.contain(' must be ');
+      messageOf(below);
+    }
   });
 
   it('can be given as an object', () => {

@@ -34,7 +34,7 @@ export function addDataShow(data: Command): void {
     .addOption(new Option('--augment <kind>', "default: the recipe's; of a name: none").choices(AUGMENT_NAMES))
     .option('--steps <t>', 'event sets: frames of a recording', wholeNumber(1, 1024))
     .option('--epoch <n>', 'the samples that open this epoch, from 1', wholeNumber(1, 1e6), 1)
-    .option('--seed <n>', 'of order and augmentation', wholeNumber(0, 2 ** 32 - 1))
+    .option('--seed <n>', 'of order and augmentation', wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option('--test', 'test samples, in file order and without augmentation')
     .option('--out <file>', 'an .svg with class names, or a .png', 'samples.svg')
     .option('--json', 'one JSON document on stdout')
