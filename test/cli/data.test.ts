@@ -1,6 +1,11 @@
 // spikeloom data: check, fetch, show.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { aedat2, someEvents, writeTree } from '../support/event-files.ts';
+import { CIFAR10_CLASSES } from '../support/event-sets.ts';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { decodePng } from '../support/png.ts';
@@ -171,6 +176,36 @@ describe('spikeloom data show', function () {
     const { status, stdout } = await show('fashion-mnist', SHIPPED, '--test', '--samples', '3', '--out', out, '--json');
     expect(status).to.equal(0);
     expect(JSON.parse(stdout)).to.deep.include({ name: 'fashion-mnist', samples: [0, 1, 2], augment: 'none' });
+  });
+
+  it('is stopped by a signal while recordings are read, as train is', async () => {
+    const recordings = folder.path('recordings');
+    const [first, ...others] = CIFAR10_CLASSES.flatMap((label) =>
+      Array.from({ length: 20 }, (_, i) => `${label}/cifar10_${label}_${i}.aedat`),
+    );
+    writeTree(recordings, { [first!]: aedat2(someEvents(300_000, 128, 128, 1)) });
+    for (const name of others) {
+      mkdirSync(dirname(join(recordings, name)), { recursive: true });
+      linkSync(join(recordings, first!), join(recordings, name));
+    }
+    const args = ['cifar10-dvs', recordings, '--out', folder.path('none.svg'), '--json'];
+    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', 'data', 'show', ...args], {
+      cwd: root,
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (text) => (stdout += text));
+    child.stderr.on('data', (text) => (stderr += text));
+    const begun = setInterval(() => {
+      if (readdirSync(recordings).length === CIFAR10_CLASSES.length) return;
+      child.kill('SIGINT');
+      clearInterval(begun);
+    }, 5);
+    const [status] = await once(child, 'close');
+    clearInterval(begun);
+    expect(status, stderr).to.equal(130);
+    expect(stdout).to.equal('{"event":"interrupted"}\n');
+    expect(stderr).to.match(/^spikeloom: SIGINT: ending this; once more ends it at once\n$/);
+    expect(existsSync(folder.path('none.svg'))).to.equal(false);
   });
 
   it('ends with 2 for wrong arguments and with 1 for data that is not there', async () => {

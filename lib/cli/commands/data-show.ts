@@ -11,6 +11,7 @@ import { escaped } from '../../train/report-chart.ts';
 import { DATA_NAMES, type Settings } from '../../train/settings.ts';
 import { asUsage, UsageError } from '../exit.ts';
 import { table, writeJson, writeText } from '../output.ts';
+import { readStoppably } from '../reading.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 interface Options {
@@ -77,7 +78,9 @@ async function dataShowCommand(recipe: string, root: string | undefined, options
   const kind = extname(out).toLowerCase();
   if (kind !== '.svg' && kind !== '.png') throw new UsageError(`--out takes an .svg or .png file, not '${out}'`);
   const settings = settingsFor(recipe, root, options);
-  const { train, test: held } = await openData(settings);
+  const opened = await readStoppably(json, (reading) => openData(settings, reading));
+  if (opened === undefined) return;
+  const { train, test: held } = opened;
   const set = test ? held : train;
   if (options.steps !== undefined && set.kind !== 'events') {
     throw new UsageError(`--steps is for recordings, but '${set.name}' has pictures; leave it out`);

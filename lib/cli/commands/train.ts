@@ -12,9 +12,9 @@ import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
 import { asUsage, EXIT, UsageError } from '../exit.ts';
 import { quoted, writeJson, writeText } from '../output.ts';
+import { sayStopped, showReading } from '../reading.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
-import { Transfer } from '../transfer.ts';
 
 interface Options {
   resume?: string;
@@ -39,14 +39,11 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
   const settings = asUsage(() => loadRecipe(file ?? settingsOf(resume), overrides));
   const folder = resume === 'last' ? lastRun(settings) : resume;
   using stopping = listenForStop();
-  const preparing = new Transfer('reading the recordings', { unit: (amount) => amount.toFixed(0) });
+  const reading = showReading();
   let started = false;
   const result = await trainRecipe(settings, {
     resume: folder,
-    onPrepare: (done, of) => {
-      if (done < of) preparing.update(done, of);
-      else preparing.close();
-    },
+    onPrepare: reading.onProgress,
     progress: true,
     signal: stopping.signal,
     onStart: (folderOfRun, run) => {
@@ -60,11 +57,10 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
     if (started || !stopping.signal.aborted) throw error;
     return undefined;
   });
-  preparing.close();
+  reading.close();
   if (result === undefined) {
-    sayNotBegun(json);
-    process.exitCode = stopping.status ?? EXIT.failure;
-    return;
+    const text = 'interrupted while the data was read, before the first step: the same command begins again';
+    return sayStopped(text, stopping, json);
   }
   if (result.interrupted) {
     sayInterrupted(result.folder, json);
@@ -99,12 +95,6 @@ function sayInterrupted(run: string, json: boolean | undefined): void {
   const resume = `npx spikeloom train --resume ${quoted(run)}`;
   if (json) writeJson({ event: 'interrupted', run, resume });
   else writeText(`interrupted, and saved; to go on:\n  ${resume}`);
-}
-
-/** Stopped while recordings were read. */
-function sayNotBegun(json: boolean | undefined): void {
-  if (json) writeJson({ event: 'interrupted' });
-  else writeText('interrupted while the data was read, before the first step: the same command begins again');
 }
 
 type Best = { epoch: number; accuracy: number } | null;
