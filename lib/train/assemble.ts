@@ -1,11 +1,13 @@
-// Training and evaluation by settings: data, network, optimizer and schedule from one recipe.
+// Training by settings: data, network, optimizer and schedule from one recipe.
 import { existsSync } from 'node:fs';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device, usualThreads } from '../core/index.ts';
 import { kindOf, needOptions } from '../core/options.ts';
-import { batchMaker } from '../data/batch.ts';
-import { loadWeights, model, Net, type NeuronLayer } from '../nn/index.ts';
+import { orShipped } from '../core/shipped.ts';
+import { type AnySplits, batchMaker } from '../data/batch.ts';
+import { DataError } from '../data/files.ts';
+import { model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
   adamw,
   lamb,
@@ -17,11 +19,9 @@ import {
 } from '../optim/index.ts';
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
-import { type Evaluation, evaluate } from './evaluate.ts';
 import { needSignal } from './need-signal.ts';
 import { resolveSettings } from './recipe.ts';
-import { hasState } from './run-files.ts';
-import { createRun, openRun, type RunFolder, readSettings, runPaths } from './run-folder.ts';
+import { createRun, openRun, type RunFolder } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
 import type { EpochReport, TrainOptions } from './train-options.ts';
@@ -77,6 +77,37 @@ export function scheduleOf({ epochs, schedule }: Pick<Settings, 'epochs' | 'sche
 function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'threads'>): void {
   const used = device(name);
   if (name === 'cpu') used.setThreads(threads || usualThreads());
+}
+
+/** An error with what to do about it; without that, the error itself. */
+function advised(error: unknown, advice: string | undefined): unknown {
+  if (advice === undefined || !(error instanceof SpikeloomError)) return error;
+  if (error instanceof DataError) return new DataError(error.file, `${error.detail}\n${advice}`, { cause: error });
+  return new SpikeloomError(`${error.message}\n${advice}`, { cause: error });
+}
+
+/**
+ * Opens the settings' device and data set.
+ * @param command what goes on with a run or evaluates it: errors say how it takes another device or folder
+ * @throws SpikeloomError where the device, or DataError where the data is not there
+ */
+export async function prepared(
+  settings: Settings,
+  { signal, onPrepare }: Pick<RecipeOptions, 'signal' | 'onPrepare'>,
+  command: string | undefined,
+): Promise<AnySplits> {
+  const { device: name, data } = settings;
+  try {
+    prepareDevice(settings);
+  } catch (error) {
+    throw advised(error, command && `The run's device is '${name}'. On another one: ${command} device=cpu`);
+  }
+  try {
+    return await openData(settings, { ...(signal && { signal }), ...(onPrepare && { onProgress: onPrepare }) });
+  } catch (error) {
+    if (existsSync(orShipped(data.root))) throw error;
+    throw advised(error, command && `The run's data is in ${data.root}. If it was moved: ${command} data.root=FOLDER`);
+  }
 }
 
 /** Refuses the settings of another recipe before its data is looked for; the state refuses what else differs. */
@@ -141,9 +172,8 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
   try {
     if (folder) checkSameRecipe(folder, used);
-    prepareDevice(used);
-    const preparing = { ...(signal && { signal }), ...(onPrepare && { onProgress: onPrepare }) };
-    const data = await openData(used, preparing);
+    const command = resume === undefined ? undefined : `spikeloom train --resume ${resume}`;
+    const data = await prepared(used, { signal, onPrepare }, command);
     using net = netOf(used, data);
     const { batch, seed, loss } = used;
     const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
@@ -168,34 +198,4 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   } finally {
     folder?.metrics.close();
   }
-}
-
-export interface EvaluateRunOptions {
-  /** Default 'best'. */
-  weights?: 'best' | 'last' | undefined;
-  /** Ends the evaluation early. */
-  signal?: AbortSignal | undefined;
-}
-
-/**
- * Evaluates the saved weights of a run on its test images.
- * @throws SpikeloomError when the folder is not a run folder or has no such weights yet
- */
-export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<Evaluation> {
-  needOptions('evaluateRun()', options, { weights: true, signal: true });
-  const { weights = 'best', signal } = options;
-  needSignal('evaluateRun()', signal);
-  const settings = readSettings(folder);
-  const paths = runPaths(folder);
-  if (!existsSync(paths[weights])) {
-    const remedy = hasState(paths) ? 'weights are written after every epoch; go on with the run' : 'start a new run';
-    throw new SpikeloomError(`${paths[weights]} is not there: ${remedy}`);
-  }
-  prepareDevice(settings);
-  const data = await openData(settings, signal && { signal });
-  using net = netOf(settings, data);
-  loadWeights(net, paths[weights]);
-  const { batch, loss, data: source } = settings;
-  const { workers, resident } = source;
-  return await evaluate(net, data.test, { batch, loss: loss.kind, workers, resident, signal });
 }

@@ -1,6 +1,7 @@
 // Training, evaluation, runs and their files.
-export { evaluateRun, type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
+export { type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
+export { type EvaluateRunOptions, evaluateRun, type LoadNetOptions, loadNet } from './evaluate-run.ts';
 export { type MemoryOptions, type TrainingMemory, trainingMemory } from './memory.ts';
 export { Progress } from './progress.ts';
 export { loadRecipe, resolveSettings } from './recipe.ts';

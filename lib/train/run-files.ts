@@ -1,6 +1,6 @@
 // Where a run keeps its files.
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { makeFolders, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import type { Net } from '../nn/index.ts';
@@ -33,8 +33,8 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
     if (!resume) {
       writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
       writeJsonAtomic(paths.data, course.data);
-      writeJsonAtomic(join(folder, 'model.json'), net);
-      writeJsonAtomic(join(folder, 'training.json'), course);
+      writeJsonAtomic(paths.model, net);
+      writeJsonAtomic(paths.course, course);
     }
   } catch (error) {
     metrics.close();

@@ -17,6 +17,9 @@ export interface RunPaths {
   readonly environment: string;
   /** What it is trained and tested on, see describeData(). */
   readonly data: string;
+  /** In a folder that train() made with `out`, in place of settings: the network, and what its numbers depend on. */
+  readonly model: string;
+  readonly course: string;
   /** One JSON record a line. */
   readonly metrics: string;
   /** Weights at the best test accuracy so far, and after the last epoch. */
@@ -44,6 +47,8 @@ export function runPaths(folder: string): RunPaths {
     settings: join(folder, 'settings.yaml'),
     environment: join(folder, 'environment.json'),
     data: join(folder, 'data.json'),
+    model: join(folder, 'model.json'),
+    course: join(folder, 'training.json'),
     metrics: join(folder, 'metrics.jsonl'),
     best: join(folder, 'weights', 'best.safetensors'),
     last: join(folder, 'weights', 'last.safetensors'),
@@ -112,7 +117,12 @@ export function needRunFile(folder: string, file: string): void {
  * @throws SpikeloomError as {@link openRun}
  */
 export function readSettings(folder: string): Settings {
-  const { settings } = runPaths(folder);
+  const { settings, model } = runPaths(folder);
+  if (!existsSync(settings) && existsSync(model)) {
+    throw new SpikeloomError(
+      `${folder} is a run of train(), which has a model and no recipe. In a script, loadNet() gives its network, for evaluate(), and train() goes on with it by out and resume: true`,
+    );
+  }
   needRunFile(folder, settings);
   try {
     return loadRecipe(settings);
@@ -122,6 +132,23 @@ export function readSettings(folder: string): Settings {
       cause: error,
     });
   }
+}
+
+/** What an evaluation may have in place of the run's: where it computes, and how the data gets there. */
+const EVALUATION_KEYS = ['device', 'threads', 'data.root', 'data.cache', 'data.workers', 'data.resident'];
+
+/**
+ * The settings of a run for an evaluation of its weights, with overrides.
+ * @throws SpikeloomError as {@link openRun}, and for overrides that would change what the weights are or are tested on
+ */
+export function readEvaluationSettings(folder: string, overrides: readonly string[] = []): Settings {
+  const settings = resolveSettings(readSettings(folder), overrides);
+  const keys = overrides.map((override) => override.slice(0, override.indexOf('=')).trim());
+  const other = keys.find((key) => !EVALUATION_KEYS.includes(key));
+  if (other === undefined) return settings;
+  throw new SpikeloomError(
+    `an evaluation takes the run's own '${other}'; in place of the run's may be given ${EVALUATION_KEYS.join(', ')}`,
+  );
 }
 
 function claimFolder(out: string, name: string): string {

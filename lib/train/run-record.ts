@@ -1,6 +1,6 @@
 // What a run's folder holds, for reports and comparisons. Nothing in the folder is changed.
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
 import { readTextFile } from '../core/file-kind.ts';
 import { type DataDescription, readDataDescription } from './data-description.ts';
@@ -29,7 +29,8 @@ function readText(path: string): string {
   }
 }
 
-function readObject(path: string): Record<string, unknown> {
+/** @throws SpikeloomError where the file cannot be read or holds no JSON object */
+export function readObject(path: string): Record<string, unknown> {
   try {
     const value = JSON.parse(readText(path));
     if (typeof value === 'object' && value !== null) return value;
@@ -43,7 +44,7 @@ function readObject(path: string): Record<string, unknown> {
 export function readRun(folder: string): RunRecord {
   const paths = runPaths(folder);
   needRunFile(folder, paths.metrics);
-  const settings = [paths.settings, join(folder, 'training.json')].find(existsSync);
+  const settings = [paths.settings, paths.course].find(existsSync);
   return {
     folder,
     name: basename(resolve(folder)),

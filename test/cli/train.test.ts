@@ -114,6 +114,22 @@ describe('spikeloom train and eval', function () {
     expect(other.stderr).to.match(/is not a run folder/);
   });
 
+  it('evaluates a run with other places in place of its own, and no other settings', async () => {
+    const run = join(folder, 'quickstart-0001');
+    const [own, copy, changed, help] = await Promise.all([
+      spikeloom(['eval', run, '--json']),
+      spikeloom(['eval', run, 'threads=2', 'data.root=datasets/fashion-mnist-small/', 'data.workers=2', '--json']),
+      spikeloom(['eval', run, 'batch=3']),
+      spikeloom(['eval', '--help']),
+    ]);
+    expect([own.status, copy.status], copy.stderr).to.deep.equal([0, 0]);
+    const numbers = ({ stdout }: Outcome) => ({ ...JSON.parse(stdout), seconds: 0 });
+    expect(numbers(copy)).to.deep.equal(numbers(own));
+    expect(changed.status).to.equal(2);
+    expect(changed.stderr).to.match(/^spikeloom: an evaluation takes the run's own 'batch'; .* given device, threads/);
+    expect(help.stdout.replace(/\s+/g, ' ')).to.match(/key=value in place of the run's settings: device, threads,/);
+  });
+
   it('goes on with a run by its folder alone, with keys in place of its own where they may differ', async () => {
     const run = join(folder, 'quickstart-0001');
     for (const keys of [[], ['data.workers=1']]) {

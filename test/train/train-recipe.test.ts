@@ -1,14 +1,20 @@
 // Training by settings on the images that ship with the project.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { evaluateRun, netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
+import { DataError } from '../../lib/data/files.ts';
+import type { ImageSplits } from '../../lib/data/images/image-set.ts';
+import { fashionMnist, limit } from '../../lib/data/index.ts';
+import { netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
+import { evaluate } from '../../lib/train/evaluate.ts';
+import { evaluateRun, loadNet } from '../../lib/train/evaluate-run.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
 import { readSettings, runPaths } from '../../lib/train/run-folder.ts';
 import type { Settings } from '../../lib/train/settings.ts';
-import { refusal } from '../support/failure.ts';
+import type { EpochReport } from '../../lib/train/train-options.ts';
+import { failure, refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
 
 const root = fileURLToPath(new URL('../../datasets/fashion-mnist-small', import.meta.url));
@@ -26,6 +32,12 @@ const settingsOf = (...overrides: string[]) =>
     },
     overrides,
   );
+
+/** The data of settingsOf(). */
+function limitedSet(): ImageSplits {
+  const { train, test } = fashionMnist(root);
+  return { train: limit(train, 32), test: limit(test, 20) };
+}
 
 describe('trainRecipe()', function () {
   this.timeout(60_000);
@@ -103,6 +115,56 @@ describe('trainRecipe()', function () {
     const { folder, epochs } = await trainRecipe(given);
     expect(epochs).to.have.length(1);
     expect(readSettings(folder)).to.deep.include({ threads: 0, mix: settingsOf().mix });
+  });
+
+  describe('of a run whose data and device are elsewhere', () => {
+    let run = '';
+    let last: EpochReport;
+    before(async () => {
+      const { folder, epochs } = await trainRecipe(settingsOf(`out=${out}`, 'name=moved', 'loss.kind=tet', 'epochs=1'));
+      last = epochs[0]!;
+      run = folder;
+      const { settings } = runPaths(run);
+      const text = readFileSync(settings, 'utf8');
+      writeFileSync(settings, text.replace(`root: ${root}`, 'root: gone').replace('device: cpu', 'device: cuda:99'));
+    });
+
+    it('loads the network with its weights, without data', async () => {
+      using net = loadNet(run, { weights: 'last' });
+      expect([net.training, net.device.name, net.plan.output.timed]).to.deep.equal([false, 'cpu', true]);
+      const { test } = limitedSet();
+      const { accuracy, loss, firingRate } = await evaluate(net, test, { batch: 16, loss: 'tet' });
+      expect({ accuracy, loss, firingRate }).to.deep.equal({
+        ...{ accuracy: last.accuracy, loss: last.testLoss, firingRate: last.firingRate },
+      });
+      using best = loadNet(run);
+      expect(best.parameters().map(({ name }) => name)).to.deep.equal(net.parameters().map(({ name }) => name));
+    });
+
+    it('evaluates it with other places, and says how where they are not given', async () => {
+      expect(await refusal(evaluateRun(run))).to.match(
+        /^device 'cuda:99' [\s\S]*\nThe run's device is 'cuda:99'. On another one: spikeloom eval \S+ device=cpu$/,
+      );
+      const overrides = ['device=cpu', 'threads=1', 'data.workers=2'];
+      const lost = await failure(evaluateRun(run, { overrides }));
+      expect(lost).to.be.instanceOf(DataError);
+      expect(lost.message).to.match(
+        /\nThe run's data is in gone. If it was moved: spikeloom eval \S+ data.root=FOLDER$/,
+      );
+      expect(await refusal(trainRecipe(settingsOf('data.root=gone', 'device=cpu'), { resume: run }))).to.match(
+        /If it was moved: spikeloom train --resume \S+ data.root=FOLDER$/,
+      );
+      const found = await evaluateRun(run, { weights: 'last', overrides: [...overrides, `data.root=${root}`] });
+      expect(found).to.include({ accuracy: last.accuracy, loss: last.testLoss });
+    });
+
+    it('takes nothing else in place of what was trained', async () => {
+      expect(await refusal(evaluateRun(run, { overrides: ['data.test_limit=3'] }))).to.match(
+        /^an evaluation takes the run's own 'data.test_limit'; in place .* may be given device, threads, data.root/,
+      );
+      expect(await refusal(evaluateRun(run, { overrides: ['devcie=cpu'] }))).to.match(/did you mean 'device'/);
+      expect(await refusal(evaluateRun(run, { weights: 'worst' as never }))).to.match(/'best' or 'last', not "worst"/);
+    });
   });
 
   it('names the weights that are not there yet', async () => {

@@ -1,5 +1,5 @@
 // Training of a tiny network on random images: reports, files, interruption, resuming to the bit.
-import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -20,9 +20,10 @@ import {
 } from '../../lib/nn/index.ts';
 import { adamw, cosine, lamb, optimizerFrom, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
+import { evaluateRun, loadNet } from '../../lib/train/evaluate-run.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
-import { runPaths } from '../../lib/train/run-folder.ts';
+import { openRun, runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
 import type { EpochReport, TrainOptions } from '../../lib/train/train-options.ts';
 import { abortAfter } from '../support/abort-after.ts';
@@ -274,6 +275,23 @@ describe('train()', function () {
     await go(makeNet(), { out, resume: true, progress: { stream, quietMs: 0 } });
     expect(text.split('\n')[0]).to.match(/^epoch 2\/3 {2}step 4\/6 /);
     expect(text).to.match(/\nepoch 3\/3 {2}loss [\d.]+ .*test accuracy .*firing rate/);
+  });
+
+  it('leaves a folder whose network is loaded as it was, and which says that it has no recipe', async () => {
+    const out = folder();
+    const layers = tiny.plan({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES });
+    const { reports } = await go(new Net(layers, { dtype: 'f64', seed: 8 }), { out, epochs: 1, schedule: undefined });
+    using net = loadNet(out, { weights: 'last' });
+    expect([net.dtype, net.seed, net.precision, net.training]).to.deep.equal(['f64', 8, 'fp32', false]);
+    const { accuracy, loss } = await evaluate(net, data.test, { batch: 4, workers: 0 });
+    expect({ accuracy, loss }).to.deep.equal({ accuracy: reports[0]!.accuracy, loss: reports[0]!.testLoss });
+    const says = /is a run of train\(\), which has a model and no recipe. In a script, loadNet\(\) gives its network/;
+    expect(await refusal(evaluateRun(out))).to.match(says);
+    expect(() => openRun(out)).to.throw(SpikeloomError, says);
+    writeFileSync(runPaths(out).course, '{}');
+    expect(() => loadNet(out)).to.throw(SpikeloomError, /training.json must hold dtype, precision and netSeed/);
+    const empty = folder();
+    expect(() => loadNet(empty)).to.throw(SpikeloomError, /there is no run folder/);
   });
 
   it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {

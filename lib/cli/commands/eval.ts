@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
-import { readSettings } from '../../train/run-folder.ts';
+import { readEvaluationSettings } from '../../train/run-folder.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
+import { readStoppably } from '../reading.ts';
 import { firingTable, percent } from '../results.ts';
 
 interface Options {
@@ -14,15 +15,23 @@ export function addEval(program: Command): void {
     .command('eval')
     .description('evaluate the saved weights of a run on its test images')
     .argument('<run>', 'folder of the run, e.g. runs/quickstart-0001')
+    .argument(
+      '[key=value...]',
+      "in place of the run's settings: device, threads, data.root, data.cache, data.workers, data.resident",
+    )
     .addOption(new Option('--weights <which>', 'which weights').choices(['best', 'last']).default('best'))
     .option('--json', 'one JSON document on stdout')
     .action(evalCommand);
 }
 
-async function evalCommand(run: string, { weights, json }: Options): Promise<void> {
-  asUsage(() => readSettings(run));
-  const { evaluateRun } = await import('../../train/assemble.ts');
-  const { accuracy, loss, firingRate, firingRates, images, seconds } = await evaluateRun(run, { weights });
+async function evalCommand(run: string, overrides: string[], { weights, json }: Options): Promise<void> {
+  asUsage(() => readEvaluationSettings(run, overrides));
+  const { evaluateRun } = await import('../../train/evaluate-run.ts');
+  const found = await readStoppably(json, ({ signal, onProgress: onPrepare }) =>
+    evaluateRun(run, { weights, overrides, signal, onPrepare }),
+  );
+  if (!found) return;
+  const { accuracy, loss, firingRate, firingRates, images, seconds } = found;
   if (json) {
     const rates = { firing_rate: firingRate, firing_rates: firingRates };
     writeJson({ run, weights, images, test_accuracy: accuracy, test_loss: loss, ...rates, seconds });
