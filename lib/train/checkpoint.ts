@@ -12,23 +12,35 @@ import {
   writeSafetensors,
 } from '../core/safetensors.ts';
 import { readInto } from '../core/tensor.ts';
-import type { Net } from '../nn/index.ts';
+import { type Net, releasedNames } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
+import { checkContent, contentHash } from './content-hash.ts';
 
 const FORMAT = 'spikeloom-state';
 const VERSION = '1';
 
 const count = z.int().min(0);
-const positionSchema = z.strictObject({
-  epoch: count,
-  batch: count,
-  lossSum: z.number(),
-  correct: count,
-  images: count,
-  seconds: z.number(),
-  best: z.strictObject({ epoch: count, accuracy: z.number() }).nullable(),
-  metricsBytes: count,
-});
+const positionSchema = ({ epochs, batches, images }: Whole) =>
+  z
+    .strictObject({
+      epoch: count.max(epochs),
+      batch: count.max(batches),
+      lossSum: z.number(),
+      correct: count,
+      images: count.max(images),
+      seconds: z.number().min(0),
+      best: z.strictObject({ epoch: count.max(epochs - 1), accuracy: z.number().min(0).max(1) }).nullable(),
+      metricsBytes: count,
+    })
+    .refine(({ correct, images: seen }) => correct <= seen);
+
+/** What a run has in all: no position lies beyond. */
+export interface Whole {
+  epochs: number;
+  /** Batches and images of an epoch. */
+  batches: number;
+  images: number;
+}
 
 /** How far a run has got. */
 export interface Position {
@@ -112,6 +124,10 @@ export async function snapshot(net: Net, optimizer: Optimizer, former?: Snapshot
   return Object.fromEntries(named);
 }
 
+/** The weights as a file has them: by their names in the released checkpoints. */
+export const weightsIn = (net: Net, tensors: Snapshot): Record<string, HostArray> =>
+  Object.fromEntries([...releasedNames(net.plan)].map(([name, released]) => [released, weightIn(tensors, name)]));
+
 /** The numbers of a net's parameter or buffer. */
 export const weightIn = (tensors: Snapshot, name: string): HostArray => tensors[`net.${name}`]!.data as HostArray;
 
@@ -123,8 +139,14 @@ export interface Progressed {
 }
 
 /** Writes a state atomically. @throws SpikeloomError when it cannot be written; the former state is still there then */
-export function writeState(path: string, tensors: Snapshot, { position, course, counts }: Progressed): Promise<void> {
-  return writeSafetensors(path, tensors, {
+export async function writeState(
+  path: string,
+  tensors: Snapshot,
+  { position, course, counts }: Progressed,
+): Promise<void> {
+  const arrays = Object.entries(tensors).map(([name, { data }]) => [name, data as HostArray]);
+  await writeSafetensors(path, tensors, {
+    ...(await contentHash(Object.fromEntries(arrays))),
     format: FORMAT,
     version: VERSION,
     position: JSON.stringify(position),
@@ -133,12 +155,14 @@ export function writeState(path: string, tensors: Snapshot, { position, course, 
   });
 }
 
+const REMEDY = "Restore the file from a copy, or start a new run; this run's weights lie in files of their own";
+
 /**
  * Puts a saved state into a network and an optimizer.
  * @returns where to continue
  * @throws SpikeloomError for a damaged file, another network, optimizer or course; nothing is changed then
  */
-export function readState(path: string, net: Net, optimizer: Optimizer, course: Course): Position {
+export function readState(path: string, net: Net, optimizer: Optimizer, course: Course, whole: Whole): Position {
   const file = openSafetensors(path);
   try {
     const { format, version } = file.metadata;
@@ -148,7 +172,8 @@ export function readState(path: string, net: Net, optimizer: Optimizer, course: 
       );
     }
     checkCourse(path, parsed(file, 'course', z.record(z.string(), z.unknown())), course);
-    const position = parsed(file, 'position', positionSchema);
+    checkContent(file, REMEDY);
+    const position = parsed(file, 'position', positionSchema(whole));
     const { passes, steps } = parsed(file, 'counts', z.strictObject({ passes: count, steps: count }));
     const held = tensorsOf(net, optimizer);
     const arrays = held.map(([name, tensor]) => readTensor(file, name, tensor));
@@ -186,7 +211,7 @@ function parsed<S extends z.ZodType>(file: SafetensorsFile, key: string, schema:
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new SpikeloomError(`${file.path}: the state's '${key}' is damaged; start a new run`);
+  throw new SpikeloomError(`${file.path}: the state's '${key}' is damaged. ${REMEDY}`);
 }
 
 function checkCourse(path: string, saved: Course, given: Course): void {

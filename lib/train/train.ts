@@ -13,8 +13,10 @@ import {
   snapshot,
   startPosition,
   weightIn,
+  weightsIn,
   writeState,
 } from './checkpoint.ts';
+import { contentHash } from './content-hash.ts';
 import { allFinite, divergence } from './divergence.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { explainFailure } from './failure.ts';
@@ -128,7 +130,7 @@ export class Run implements AsyncIterable<EpochReport> {
       using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
-      await this.#restore(optimizer);
+      await this.#restore(optimizer, source.batches);
       this.#openProgress(source.batches);
       while (this.#position.epoch < epochs) {
         const done = (await this.#trainEpoch(source, optimizer, steps)) && (await this.#evaluate(test, evaluation));
@@ -161,11 +163,13 @@ export class Run implements AsyncIterable<EpochReport> {
   }
 
   /** Starts a new run, with a first state so that it can always be resumed, or continues from the saved state. */
-  async #restore(optimizer: Optimizer): Promise<void> {
+  async #restore(optimizer: Optimizer, batches: number): Promise<void> {
     if (!this.#files) return;
     const { paths, metrics } = this.#files;
     if (!this.#resume) return this.#save(optimizer);
-    this.#position = readState(paths.state, this.#net, optimizer, this.#course);
+    const { epochs, data } = this.#options;
+    const whole = { epochs, batches, images: data.train.count };
+    this.#position = readState(paths.state, this.#net, optimizer, this.#course, whole);
     this.#imagesBefore = this.#position.images;
     metrics.rewind(this.#position.metricsBytes);
   }
@@ -300,7 +304,8 @@ export class Run implements AsyncIterable<EpochReport> {
     if (this.#files) {
       const { paths, metrics } = this.#files;
       const tensors = await this.#snapshot(optimizer);
-      const metadata = { epoch: String(epoch), accuracy: String(accuracy) };
+      const hash = await contentHash(weightsIn(this.#net, tensors));
+      const metadata = { epoch: String(epoch), accuracy: String(accuracy), ...hash };
       const copyOf = (name: string) => weightIn(tensors, name);
       if (report.best) await saveWeights(this.#net, paths.best, metadata, copyOf);
       await saveWeights(this.#net, paths.last, metadata, copyOf);

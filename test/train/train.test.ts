@@ -1,10 +1,11 @@
 // Training of a tiny network on random images: reports, files, interruption, resuming to the bit.
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
-import { openSafetensors } from '../../lib/core/safetensors.ts';
+import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
 import {
   conv2d,
@@ -109,6 +110,25 @@ function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string
   const found = file.names.map((name) => [name, Buffer.from(file.read(name).buffer)] as const);
   file.close();
   return Object.fromEntries(found);
+}
+
+/** Adds 1 to a byte in the last tensor of a file. */
+function damage(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 3]! += 1;
+  writeFileSync(path, bytes);
+}
+
+/** Writes a file's tensors again, with other metadata. */
+async function withMetadata(path: string, change: (metadata: Record<string, string>) => object): Promise<void> {
+  const file = openSafetensors(path);
+  const tensors = [...file.entries.values()].map(({ name, dtype, shape }) => [
+    name,
+    { dtype, shape, data: file.read(name) },
+  ]);
+  const metadata = change({ ...file.metadata }) as Record<string, string>;
+  file.close();
+  await writeSafetensors(path, Object.fromEntries(tensors), metadata);
 }
 
 /** What of a report does not depend on the clock. */
@@ -292,6 +312,49 @@ describe('train()', function () {
     expect(() => loadNet(out)).to.throw(SpikeloomError, /training.json must hold dtype, precision and netSeed/);
     const empty = folder();
     expect(() => loadNet(empty)).to.throw(SpikeloomError, /there is no run folder/);
+  });
+
+  it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
+    const out = folder();
+    await go(makeNet(), { out, ...abortAfter(8) });
+    const { best, last, state } = runPaths(out);
+    for (const path of [best, last, state]) {
+      const bytes = readFileSync(path);
+      const file = openSafetensors(path);
+      file.close();
+      const data = bytes.subarray(8 + Number(bytes.readBigUInt64LE()));
+      expect(file.metadata.data_sha256, path).to.equal(createHash('sha256').update(data).digest('hex'));
+      damage(path);
+    }
+    const resumed = await refusal(go(makeNet(), { out, resume: true }));
+    expect(resumed).to.match(/state.safetensors: the numbers must have the SHA-256 .* is damaged. Restore the file/);
+    expect(() => loadNet(out)).to.throw(SpikeloomError, /best.safetensors: .* \(weights: 'last', --weights last\) or/);
+    expect(() => loadNet(out, { weights: 'last' })).to.throw(SpikeloomError, /last.safetensors: .* --weights best/);
+    for (const path of [last, state]) await withMetadata(path, ({ data_sha256: _, ...rest }) => rest);
+    loadNet(out, { weights: 'last' }).dispose();
+    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
+  });
+
+  it('refuses a state whose position lies outside of the run', async () => {
+    const out = folder();
+    await go(makeNet(), { out, ...abortAfter(8) });
+    const { state } = runPaths(out);
+    const whole = readFileSync(state);
+    for (const wrong of [
+      ...[{ epoch: 4 }, { batch: 7 }, { images: 24 }, { correct: 23 }, { seconds: -1 }],
+      ...[{ best: { epoch: 0, accuracy: 1.5 } }, { best: { epoch: 3, accuracy: 0.5 } }],
+    ]) {
+      writeFileSync(state, whole);
+      await withMetadata(state, ({ position, ...rest }) => ({
+        ...rest,
+        position: JSON.stringify({ ...JSON.parse(position!), ...wrong }),
+      }));
+      expect(await refusal(go(makeNet(), { out, resume: true })), JSON.stringify(wrong)).to.match(
+        /state.safetensors: the state's 'position' is damaged. Restore the file from a copy, or start a new run/,
+      );
+    }
+    writeFileSync(state, whole);
+    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
   });
 
   it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {
