@@ -70,7 +70,8 @@ export class WorkerPool<Job, Result> {
   }
 
   release(): void {
-    if (--this.#holders === 0) for (const worker of this.#workers) worker.unref();
+    // threads that are being ended keep the process alive for whoever awaits close()
+    if (--this.#holders === 0 && !this.#failure) for (const worker of this.#workers) worker.unref();
   }
 
   /** Ends the threads and rejects what is still open. */
