@@ -22,11 +22,21 @@ export function needOptions<O extends object>(of: string, options: O, known: Rea
   );
 }
 
+const hasMethod = (value: unknown, name: string): boolean =>
+  typeof (value as Record<string, unknown> | null | undefined)?.[name] === 'function';
+
+export const isPromise = (value: unknown): boolean => hasMethod(value, 'then');
+
+/** Whether a value is a generator, asynchronous ones included. */
+export const isGenerator = (value: unknown): boolean => hasMethod(value, 'next');
+
+const isAsync = (value: unknown): boolean => Symbol.asyncIterator in (value as object);
+
 const KINDS = {
   'a text': (value: unknown) => typeof value === 'string',
   'a function': (value: unknown) => typeof value === 'function',
   'an array': (value: unknown) => Array.isArray(value) || ArrayBuffer.isView(value),
-  'a generator': (value: unknown) => typeof (value as Generator | undefined)?.next === 'function',
+  'a generator': (value: unknown) => isGenerator(value) && !isAsync(value),
   'a Map': (value: unknown) => value instanceof Map,
   'an object': (value: unknown) => typeof value === 'object' && value !== null,
 };
@@ -49,7 +59,7 @@ export function kindOf(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value !== 'object' || value === null) return String(value);
   const name: unknown = value.constructor?.name;
-  return typeof name === 'string' ? name : 'Object';
+  return typeof name === 'string' && name ? name : Object.prototype.toString.call(value).slice(8, -1); // Generator, Object
 }
 
 /** As {@link kindOf}, but of an array its first elements: [3,"a",Object]. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, needDevice } from './device.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
-import { needArguments } from './options.ts';
+import { isGenerator, needArguments } from './options.ts';
 import {
   closeScope,
   keep,
@@ -199,6 +199,8 @@ const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> => {
   return function* (cut) {
     const result = body(cut);
     refusePromise(result);
+    if (isGenerator(result))
+      throw new SpikeloomError('recordStep() records a plain function, not a generator; use recordStepInTurns()');
     return result;
   };
 };

@@ -1,7 +1,7 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in
 // order.
 import { SpikeloomError } from './errors.ts';
-import { needArguments } from './options.ts';
+import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
 import { noteGradient, runToEnd } from './step.ts';
 import { describe, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
@@ -29,16 +29,27 @@ export interface Node {
 let recording = true;
 let order = 0;
 
-/** Runs `body` without recording: for evaluation and for updates. */
+/**
+ * Runs `body` without recording: for evaluation and for updates. `body` is synchronous: a promise or a generator is
+ * refused, since what it does later would be recorded.
+ */
 export function noGrad<R>(body: () => R): R {
   needArguments('noGrad()', 'a function', { body });
   const before = recording;
   recording = false;
   try {
-    return body();
+    const result = body();
+    if (isPromise(result) || isGenerator(result)) refuseLater(result);
+    return result;
   } finally {
     recording = before;
   }
+}
+
+function refuseLater(result: unknown): never {
+  throw new SpikeloomError(
+    `noGrad() ends when its function returns, and what follows is recorded again, but this one returned ${kindOf(result)}; call noGrad() within it, around what is computed between two turns`,
+  );
 }
 
 /** The turns of a generator without recording; what runs between them is recorded as before. */

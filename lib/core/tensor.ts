@@ -4,7 +4,7 @@ import { type DType, dtypes, type HostArray, hostArray, hostArrays, hostNumbers,
 import { nativeError, SpikeloomError } from './errors.ts';
 import { bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
-import { contentOf, kindOf, needArguments, needOptions } from './options.ts';
+import { contentOf, isPromise, kindOf, needArguments, needOptions } from './options.ts';
 import type { Node } from './tape.ts';
 
 export type Shape = readonly number[];
@@ -89,7 +89,7 @@ export function scope<R>(body: () => R): R {
 
 /** @internal For functions whose tensors do not outlive their return. */
 export function refusePromise(result: unknown): void {
-  if (result !== null && typeof result === 'object' && 'then' in result && typeof result.then === 'function') {
+  if (isPromise(result)) {
     throw new SpikeloomError(
       'the tensors of a scope or a recorded step are freed when its function returns, so the function must not be async; read numbers outside of it',
     );

@@ -151,6 +151,24 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
       ),
     /'turns' is a generator, not 1$/,
   ],
+  'a step recorded in turns that are asynchronous': [
+    () =>
+      api.recordStepInTurns(
+        api.device(),
+        wrong(async function* () {}),
+      ),
+    /'turns' is a generator, not AsyncGenerator$/,
+  ],
+  'a step that is recorded at once, of a generator': [
+    () => api.recordStep(api.device(), function* () {}),
+    /^recordStep\(\) records a plain function, not a generator; use recordStepInTurns\(\)$/,
+  ],
+  'noGrad() of an async function': [
+    () => api.noGrad(async () => {}),
+    /^noGrad\(\) ends when its function returns, .* but this one returned Promise; call noGrad\(\) within it/,
+  ],
+  'noGrad() of a generator': [() => api.noGrad(function* () {}), /but this one returned Generator; call/],
+  'noGrad() of an asynchronous generator': [() => api.noGrad(async function* () {}), /returned AsyncGenerator; call/],
   'a norm without its scale': [
     () => ops.batchNorm(zeros([1, 2, 3, 3]), wrong({ training: true })),
     /^batchNorm: 'gamma' is a tensor, not undefined$/,
