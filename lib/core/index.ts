@@ -27,6 +27,7 @@ export {
   noGradInTurns,
   recomputeForBackward,
   record,
+  recordStandIns,
 } from './tape.ts';
 export {
   describe,

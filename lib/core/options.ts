@@ -59,7 +59,7 @@ export function kindOf(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value !== 'object' || value === null) return String(value);
   const name: unknown = value.constructor?.name;
-  return typeof name === 'string' && name ? name : Object.prototype.toString.call(value).slice(8, -1); // Generator, Object
+  return typeof name === 'string' && name ? name : Object.prototype.toString.call(value).slice(8, -1);
 }
 
 /** As {@link kindOf}, but of an array its first elements: [3,"a",Object]. */

@@ -1,12 +1,14 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in
 // order.
+import type { DType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
 import { noteGradient, runToEnd } from './step.ts';
-import { describe, keep, needTensors, scope, type Tensor } from './tensor.ts';
+import { describe, isTensor, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
 /**
- * Gradients of the outputs (undefined: none arrived) to gradients of the inputs (undefined: none).
+ * Gradients of the outputs (undefined: none arrived) to an array of gradients of the inputs (undefined: none), each of
+ * its input's shape and type; those of f32 and bf16 may be either, those of spikes f32, f64 or bf16.
  *
  * A tensor that several nodes read gets the sum of their gradients, by a pass of its own for each but the first. A node
  * whose kernel can add as it writes calls take(i): it gets what has arrived so far for input i (undefined: nothing) and
@@ -23,6 +25,8 @@ export interface Node {
   inputs: (Tensor | undefined)[];
   outputs: Tensor[];
   backward: Backward;
+  /** Whether inputs stand for what is never made, and gradients have shapes and types of their own. */
+  standIns: boolean;
   done: boolean;
 }
 
@@ -66,12 +70,24 @@ export const isRecording = (): boolean => recording;
 export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean =>
   recording && inputs.some((t) => t?.requiresGrad);
 
-/** Enters `outputs = f(inputs)` on the tape, if any input needs a gradient. */
+/**
+ * Enters `outputs = f(inputs)` on the tape, if any input needs a gradient.
+ * @throws SpikeloomError from backward() where `backward` gives anything but gradients that fit the inputs
+ */
 export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
+  enter(outputs, inputs, backward, false);
+}
+
+/** @internal record() with inputs that stand for what is never made: their gradients may have any shape and type. */
+export function recordStandIns(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
+  enter(outputs, inputs, backward, true);
+}
+
+function enter(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward, standIns: boolean): void {
   needArguments('record()', 'an array', { outputs, inputs });
   needArguments('record()', 'a function', { backward });
   if (!needsGrad(...inputs)) return;
-  const node: Node = { order: order++, inputs, outputs, backward, done: false };
+  const node: Node = { order: order++, inputs, outputs, backward, standIns, done: false };
   for (const output of outputs) {
     output.requiresGrad = true;
     output.node = node;
@@ -141,6 +157,27 @@ function deliver(arrived: Map<Tensor, Tensor>, input: Tensor, grad: Tensor): voi
   grad.dispose();
 }
 
+const REAL: readonly DType[] = ['f32', 'f64', 'bf16'];
+
+/** Whether tensors of a type may have gradients of another one: f32 and bf16 go together, spikes have any. */
+const fits = (grad: DType, of: DType): boolean =>
+  grad === of || (REAL.includes(grad) && (!REAL.includes(of) || (grad !== 'f64' && of !== 'f64')));
+
+const isGradientOf = (grad: Tensor, of: Tensor): boolean =>
+  isTensor(grad) &&
+  fits(grad.dtype, of.dtype) &&
+  grad.shape.length === of.shape.length &&
+  grad.shape.every((size, i) => size === of.shape[i]);
+
+/** Refuses what a gradient gives for input number `i`, if it is none of that input. */
+function checkGradient(grad: Tensor, input: Tensor, i: number): void {
+  if (isGradientOf(grad, input)) return;
+  const given = isTensor(grad) ? describe(grad) : kindOf(grad);
+  throw new SpikeloomError(
+    `what record() was given gives gradients of the shapes and types of the inputs, or undefined for none, but for input ${i}, ${describe(input)}, it gave ${given}`,
+  );
+}
+
 /** Calls one node's gradient. Temporaries are freed, and every result is a handle of its own. */
 function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Tensor, Tensor>): (Tensor | undefined)[] {
   const needs = node.inputs.map((input) => input?.requiresGrad ?? false);
@@ -155,10 +192,15 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
   };
   const results = scope(() => {
     const given = node.backward(grads, needs, take);
+    if (!Array.isArray(given))
+      throw new SpikeloomError(
+        `what record() was given gives an array, a tensor or undefined for every input, but it gave ${kindOf(given)}`,
+      );
     const seen = new Set<Tensor | undefined>([...grads, ...taken.values()]);
-    return node.inputs.map((_, i) => {
+    return node.inputs.map((input, i) => {
       const grad = given[i];
-      if (!grad || !needs[i]) return undefined;
+      if (grad === undefined || !needs[i]) return undefined;
+      if (!node.standIns) checkGradient(grad, input!, i);
       const shared = seen.has(grad);
       seen.add(grad);
       return shared ? grad.alias(grad.shape) : grad;
@@ -178,7 +220,8 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
  * Computes the derivative of `loss` with respect to every tensor it was computed from that has requiresGrad and was not
  * computed itself (parameters), and adds it to their `grad`. The graph can be walked once.
  *
- * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype) is given
+ * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype; real for spikes) is given
+ * @throws SpikeloomError for a loss or a gradient that is none, and for a graph that was walked before
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
   runToEnd(backwardInTurns(loss, gradient));
@@ -192,6 +235,11 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
   if (!gradient && loss.size !== 1) {
     throw new SpikeloomError(
       `backward() starts at one number, not at ${describe(loss)}; reduce it or give the gradient to start with`,
+    );
+  }
+  if (gradient && !isGradientOf(gradient, loss)) {
+    throw new SpikeloomError(
+      `backward() starts with a gradient of the shape and type of the tensor, ${describe(loss)}, not with ${describe(gradient)}`,
     );
   }
   if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it again');

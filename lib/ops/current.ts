@@ -9,6 +9,7 @@ import {
   needTensors,
   type RealType,
   record,
+  recordStandIns,
   SpikeloomError,
   type Tensor,
 } from '../core/index.ts';
@@ -237,7 +238,7 @@ export function fire(y: Tensor, options: FireOptions): Tensor {
   const { s } = forward.run(inputs, shared, { dims: { T: source.steps } });
   if (!isRecording()) return s;
   const { a, F, m, n } = gate;
-  record([s], [current.x, current.sums, a, F, m, n, logit], ([gs], needs) => {
+  recordStandIns([s], [current.x, current.sums, a, F, m, n, logit], ([gs], needs) => {
     const names = ['g', 'sums', 'ga', 'gF', 'gm', 'gn', 'glogit'] as const;
     const { y, r } = source.inputs;
     const read = { y: forBackward(y!), r: r && forBackward(r) };

@@ -294,6 +294,47 @@ describe('backward', () => {
     x.dispose();
   });
 
+  it('refuses what a gradient of your own gives if it does not fit the inputs, and keeps nothing', () => {
+    const before = live();
+    const [x, w] = [parameter(tensor([1, 2, 3])), parameter(tensor([1, 2, 3], { dtype: 'f64' }))];
+    const refuse = (give: () => unknown, message: string) =>
+      scope(() => {
+        const y = noGrad(() => relu(x));
+        record([y], [undefined, x, w], give as () => Tensor[]);
+        expect(() => backward(y, tensor([1, 1, 1])), message).to.throw(SpikeloomError, message);
+      });
+    const own = 'what record() was given gives ';
+    refuse(async () => [], `${own}an array, a tensor or undefined for every input, but it gave Promise`);
+    refuse(() => zeros([3]), 'for every input, but it gave Tensor');
+    refuse(() => undefined, 'for every input, but it gave undefined');
+    refuse(
+      () => [undefined, zeros([1])],
+      `${own}gradients of the shapes and types of the inputs, or undefined for none, but for input 1, f32[3], it gave f32[1]`,
+    );
+    refuse(() => [undefined, zeros([3, 1])], 'input 1, f32[3], it gave f32[3,1]');
+    refuse(() => [undefined, zeros([3], 'f64')], 'input 1, f32[3], it gave f64[3]');
+    refuse(() => [undefined, zeros([3], 'i32')], 'input 1, f32[3], it gave i32[3]');
+    refuse(() => [undefined, undefined, zeros([3])], 'input 2, f64[3], it gave f32[3]');
+    refuse(() => [undefined, [1, 2, 3]], 'input 1, f32[3], it gave Array');
+    refuse(() => [undefined, Promise.resolve(zeros([3]))], 'input 1, f32[3], it gave Promise');
+    for (const t of [x, w]) {
+      expect(t.grad).to.equal(undefined);
+      t.dispose();
+    }
+    expect(live()).to.equal(before);
+  });
+
+  it('takes gradients of f32 as bf16, and real ones of spikes', async () => {
+    const [x, s] = [parameter(tensor([1, 2])), parameter(tensor([0, 1], { dtype: 'spike' }))];
+    scope(() => {
+      const y = noGrad(() => relu(x));
+      record([y], [x, s, undefined], () => [tensor([1, 2], { dtype: 'bf16' }), zeros([2], 'f64')]);
+      backward(y, tensor([1, 1]));
+    });
+    expect([x.grad!.dtype, s.grad!.dtype]).to.deep.equal(['bf16', 'f64']);
+    for (const t of [x, s]) t.dispose();
+  });
+
   it('explains what it cannot do', () => {
     const x = parameter(tensor([1, 2]));
     scope(() => {
@@ -301,6 +342,9 @@ describe('backward', () => {
       expect(() => backward(noGrad(() => relu(x)))).to.throw('computed from parameters');
       expect(() => backward(relu(x))).to.throw('starts at one number');
       const y = relu(x);
+      for (const gradient of [zeros([1]), zeros([2, 1]), zeros([2], 'f64')]) {
+        expect(() => backward(y, gradient)).to.throw(SpikeloomError, 'starts with a gradient of the shape and type');
+      }
       backward(y, tensor([1, 1]));
       expect(() => backward(y, tensor([1, 1]))).to.throw('called before');
     });
