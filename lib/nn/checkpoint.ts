@@ -1,6 +1,8 @@
 // Weights in safetensors files under the names of the released checkpoints.
+
+import { hostArray } from '../core/dtype.ts';
 import { SpikeloomError } from '../core/errors.ts';
-import { describe, type HostArray, type RealType, type Shape } from '../core/index.ts';
+import { describe, type HostArray, type RealType, type Shape, type Tensor } from '../core/index.ts';
 import { needArguments, needOptions } from '../core/options.ts';
 import {
   openSafetensors,
@@ -8,6 +10,7 @@ import {
   type SafetensorsTensor,
   writeSafetensors,
 } from '../core/safetensors.ts';
+import { readInto } from '../core/tensor.ts';
 import { layerKinds } from './kinds.ts';
 import { type NamedTensor, type Net, needNet } from './net.ts';
 import type { ModelPlan } from './plan.ts';
@@ -145,8 +148,13 @@ function convert(file: SafetensorsFile, name: string, dtype: RealType): HostArra
   return data instanceof Float32Array ? data : Float32Array.from(data);
 }
 
+/** In shared memory: large arrays that V8 counts would call its garbage collector, which holds up the event loop. */
+const read = (tensor: Tensor): Promise<HostArray> =>
+  readInto(tensor, hostArray(tensor.dtype, tensor.size, { shared: true }));
+
 /**
- * Writes weights and running statistics under the released checkpoints' names, atomically. Waits for queued work.
+ * Writes weights and running statistics under the released checkpoints' names, atomically: those of the moment of the
+ * call, behind all work queued so far; they may change while this is awaited.
  * @param metadata text by key, written beside the weights
  * @param copyOf the numbers of a parameter or buffer by its name, where they were read before
  */
@@ -162,9 +170,8 @@ export async function saveWeights(
   if (copyOf !== undefined) needArguments('saveWeights()', 'a function', { copyOf });
   const names = releasedNames(net.plan);
   const held = [...net.parameters(), ...net.buffers()];
-  const arrays: HostArray[] = [];
-  // one at a time: each copy holds up the event loop
-  for (const { name, tensor } of held) arrays.push(copyOf?.(name) ?? (await tensor.array()));
+  // all reads are queued before the first is awaited: what changes the weights meanwhile is queued behind them
+  const arrays = await Promise.all(held.map(({ name, tensor }) => copyOf?.(name) ?? read(tensor)));
   const dtype = net.dtype === 'f64' ? 'F64' : 'F32';
   const tensors: Record<string, SafetensorsTensor> = {};
   held.forEach(({ name, tensor }, i) => {

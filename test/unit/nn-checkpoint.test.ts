@@ -77,6 +77,19 @@ describe('weights', () => {
     expect(await content(to)).to.deep.equal(before);
   });
 
+  it('are saved as they are at the moment of the call', async () => {
+    const [from, to] = [make(1), make(2)];
+    const before = await content(from);
+    const saved = saveWeights(from, path);
+    for (let i = 0; i < 3; i++) {
+      for (const { tensor } of [...from.parameters(), ...from.buffers()]) tensor.set(new Float32Array(tensor.size));
+      await new Promise(setImmediate);
+    }
+    await saved;
+    loadWeights(to, path);
+    expect(await content(to)).to.deep.equal(before);
+  });
+
   it('are converted to the type of the network', async () => {
     const [narrow, wide] = [make(1), make(2, 'f64')];
     await saveWeights(narrow, path);
