@@ -61,8 +61,8 @@ interface Match {
 
 /**
  * Compares a network's tensors with those of a file by name, element type and shape; changes nothing.
- * Names are the released checkpoints' or our own (path and role). `num_batches_tracked`, PyTorch's count of batches, is
- * passed over.
+ * Names are the released checkpoints' or our own (path and role); one that is both is the released. PyTorch's count of
+ * batches, `num_batches_tracked`, is passed over.
  */
 export function matchWeights(
   net: Net,
@@ -75,7 +75,8 @@ export function matchWeights(
   const { rename = (name: string) => name } = options;
   const wanted = [...net.parameters(), ...net.buffers()];
   const released = releasedNames(net.plan);
-  const byName = new Map(wanted.flatMap((t) => [[t.name, t] as const, [released.get(t.name)!, t] as const]));
+  const own = wanted.map((t) => [t.name, t] as const);
+  const byName = new Map([...own, ...wanted.map((t) => [released.get(t.name)!, t] as const)]);
   const report: WeightsReport = { loaded: [], missing: [], unexpected: [], mismatched: [] };
   const pairs: Match['pairs'] = [];
   const found = new Set<NamedTensor>();

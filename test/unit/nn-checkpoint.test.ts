@@ -145,6 +145,20 @@ describe('weights', () => {
     expect(await content(net)).to.not.deep.equal(before);
   });
 
+  it('of a layer whose own name is the released one of another come back', async () => {
+    const design = define('twins', () => [
+      ...[conv2d(3, { kernel: 3, name: 'a' }), conv2d(3, { kernel: 3, name: 'a.pool' })],
+      norm({ name: 'b' }),
+      conv2d(3, { kernel: 1, name: 'b.bn' }),
+    ]);
+    const options = { input: { channels: 3, height: 5, width: 5 } };
+    const [from, to] = [1, 2].map((seed) => design({ ...options, seed })) as [Net, Net];
+    nets.push(from, to);
+    await saveWeights(from, path);
+    expect(loadWeights(to, path).loaded).to.include.members(['a.pool.weight', 'a.pool.pool.weight', 'b.bn.weight']);
+    expect(await content(to)).to.deep.equal(await content(from));
+  });
+
   it('a damaged or absent file changes nothing', async () => {
     const net = make(1);
     const before = await content(net);
