@@ -114,7 +114,28 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'an optimizer of nothing': [() => api.sgd()(none), /^an optimizer needs at least one parameter/],
   'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],
   'an image set without labels': [() => api.imageSet({ ...image, ...arrays, labels: none }), /labels is an array/],
-  'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /not "a"$/],
+  'an image set of names': [() => api.imageSet({ ...image, ...arrays, labels: wrong(['a']) }), /is "a"$/],
+  'an image set of labels with a gap': [
+    () => api.imageSet({ ...image, ...arrays, count: 3, labels: wrong([0, undefined, 1]) }),
+    /^imageSet\(\): labels are numbers of classes, here 0 to 3, but that of image 1 is undefined$/,
+  ],
+  'an image set of a sparse list of labels': [
+    // biome-ignore lint/suspicious/noSparseArray: what a mistake of a comma makes
+    () => api.imageSet({ ...image, ...arrays, count: 3, labels: wrong([0, , 1]) }),
+    /but that of image 1 is undefined$/,
+  ],
+  'an image set of a label that 32 bits do not hold': [
+    () => api.imageSet({ ...image, ...arrays, labels: [2 ** 32] }),
+    /^imageSet\(\): labels are numbers of classes, here 0 to 3, but that of image 0 is 4294967296$/,
+  ],
+  'an image set of a label above its classes': [
+    () => api.imageSet({ ...image, ...arrays, labels: Float64Array.of(4) }),
+    /here 0 to 3, but that of image 0 is 4$/,
+  ],
+  'spikes of bytes that are none': [
+    () => tensor(Uint8Array.of(0, 2, 1), { dtype: 'spike' }),
+    /^spike holds 0 and 1, but number 1 is 2$/,
+  ],
   'an image set of real pixels': [
     () => api.imageSet({ ...image, ...arrays, images: wrong(new Float32Array(3 * 63)) }),
     /images are a Uint8Array of pixels \[N,C,H,W\], 0 to 255, not Float32Array$/,

@@ -65,9 +65,13 @@ export function imageSet(init: ImageSetInit): ImageSet {
   }
   let sharedClasses = labels as Int32Array<SharedArrayBuffer>;
   if (!(labels instanceof Int32Array) || !isShared(labels)) {
-    const wrong = Array.from(labels).find((label) => !Number.isInteger(label));
-    if (wrong !== undefined)
-      throw new SpikeloomError(`imageSet(): labels are numbers of classes, not ${kindOf(wrong)}`);
+    const { length } = init.classes;
+    const given: unknown[] = Array.from(labels); // without the holes of a sparse list
+    const wrong = given.findIndex((label) => !Number.isInteger(label) || outside(label as number, length));
+    if (wrong >= 0) {
+      const rule = `labels are numbers of classes, here 0 to ${length - 1}`;
+      throw new SpikeloomError(`imageSet(): ${rule}, but that of image ${wrong} is ${kindOf(given[wrong])}`);
+    }
     sharedClasses = sharedLabels(labels.length);
     sharedClasses.set(labels);
   }
@@ -75,6 +79,8 @@ export function imageSet(init: ImageSetInit): ImageSet {
   checkImageSet(set);
   return set;
 }
+
+const outside = (label: number, classes: number): boolean => label < 0 || label >= classes;
 
 /** Checks that the parts of an image set fit together. */
 export function checkImageSet(set: ImageSet): void {
@@ -103,7 +109,7 @@ export function checkImageSet(set: ImageSet): void {
     }
   }
   if (!set.std.every((value) => value > 0)) fail(`std must be positive, but is ${contentOf(set.std)}`);
-  const bad = set.labels.findIndex((label) => label < 0 || label >= set.classes.length);
+  const bad = set.labels.findIndex((label) => outside(label, set.classes.length));
   if (bad >= 0) fail(`label ${set.labels[bad]} of image ${bad} is outside 0..${set.classes.length - 1}`);
 }
 
