@@ -1,5 +1,6 @@
 // The public surface of Spikeloom.
 export {
+  type Backward,
   backward,
   backwardInTurns,
   beforeReplay,

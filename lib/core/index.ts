@@ -18,6 +18,7 @@ export {
   stepInput,
 } from './step.ts';
 export {
+  type Backward,
   backward,
   backwardInTurns,
   forBackward,

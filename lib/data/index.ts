@@ -1,6 +1,6 @@
 // Data sets, augmentation and the loader.
 export { philox } from '../core/random.ts';
-export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry } from './archive.ts';
+export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry, type TreeKind } from './archive.ts';
 export {
   type Augmentation,
   type AugmentName,
@@ -9,6 +9,7 @@ export {
   drawPrograms,
 } from './augment/augment.ts';
 export { autoAugmentCifar10 } from './augment/auto-augment.ts';
+export type { MixSettings } from './augment/mix.ts';
 export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './augment/rand-augment.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
 export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
@@ -26,8 +27,8 @@ export { decodeEvents, readEvents, streamEvents } from './events/read.ts';
 export { type BinningRule, eventSlices, packEvents, type SliceOptions } from './events/slices.ts';
 export { DataError } from './files.ts';
 export { cifar10, cifar100 } from './images/cifar.ts';
-export { fashionMnist, mnist, readIdx } from './images/idx.ts';
-export { type ImageSet, type ImageSplits, imageSet } from './images/image-set.ts';
+export { fashionMnist, type IdxArray, mnist, readIdx } from './images/idx.ts';
+export { type ImageSet, type ImageSetInit, type ImageSplits, imageSet } from './images/image-set.ts';
 export { limit } from './limit.ts';
 export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
 export { type ImageFiles, type ImageFilesOptions, imageFolder } from './pictures/image-files.ts';

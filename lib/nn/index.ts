@@ -1,6 +1,13 @@
 // Models: layers, the language that puts them together, networks ready made, weights.
-export { loadWeights, matchWeights, releasedNames, saveWeights, type WeightsReport } from './checkpoint.ts';
-export { define, type Factory, type FactoryOptions, type ModelOptions } from './define.ts';
+export {
+  type LoadOptions,
+  loadWeights,
+  matchWeights,
+  releasedNames,
+  saveWeights,
+  type WeightsReport,
+} from './checkpoint.ts';
+export { type DefineSettings, define, type Factory, type FactoryOptions, type ModelOptions } from './define.ts';
 export type { Layer } from './layer.ts';
 export { type BlockOptions, block, type StageOptions, stage } from './layers/block.ts';
 export { conv2d } from './layers/conv2d.ts';

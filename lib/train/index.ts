@@ -2,8 +2,9 @@
 export { type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
 export { type EvaluateRunOptions, evaluateRun, type LoadNetOptions, loadNet } from './evaluate-run.ts';
+export type { LossSettings } from './loss.ts';
 export { type MemoryOptions, type TrainingMemory, trainingMemory } from './memory.ts';
-export { Progress } from './progress.ts';
+export { type EpochProgress, Progress, type ProgressOptions, type StepProgress } from './progress.ts';
 export { loadRecipe, resolveSettings } from './recipe.ts';
 export type { Residence } from './residence.ts';
 export { createRun, openRun, type RunFolder } from './run-folder.ts';

@@ -20,6 +20,38 @@ describe('options', () => {
   });
 });
 
+/** Types that callers name in code of their own: tsc finds one that the package does not export. */
+interface Named {
+  load: api.LoadOptions;
+  define: api.DefineSettings;
+  evaluateRun: api.EvaluateRunOptions;
+  progress: api.ProgressOptions;
+  step: api.StepProgress;
+  epoch: api.EpochProgress;
+  loss: api.LossSettings;
+  mix: api.MixSettings;
+  images: api.ImageSetInit;
+  idx: api.IdxArray;
+  tree: api.TreeKind;
+  backward: api.Backward;
+}
+
+describe('options of a type of their own', () => {
+  it('are made apart from the call', () => {
+    const { define, backward }: Pick<Named, 'define' | 'backward'> = {
+      define: { own: ['width'], defaults: { steps: 1 } },
+      backward: ([gy]) => [gy],
+    };
+    const x = api.parameter(api.tensor([1]));
+    const y = x.alias([1]);
+    api.record([y], [x], backward);
+    api.backward(y);
+    expect(x.grad!.shape).to.deep.equal([1]);
+    expect(api.define('d', () => [api.relu()], define).plan().steps).to.equal(1);
+    for (const t of [x, y]) t.dispose();
+  });
+});
+
 // Every public function that takes options. What else it needs is there, so that nothing but the option is wrong.
 describe('a misspelled option is refused by', () => {
   const bad: object = { colour: 1 };
