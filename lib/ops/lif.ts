@@ -9,7 +9,7 @@ const smoothGradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifSmoothGrad');
 /** The surrogate gradients (the order is the native numbering) and the default temperature of each. */
 const surrogateTemperatures = { tanh: 1, atan: 2, sigmoid: 4, triangle: 1, rectangle: 1, fastSigmoid: 25 } as const;
 export type Surrogate = keyof typeof surrogateTemperatures;
-export const surrogates = Object.keys(surrogateTemperatures) as Surrogate[];
+export const surrogates = Object.keys(surrogateTemperatures) as [Surrogate, ...Surrogate[]];
 
 export type Reset = 'hard' | 'soft';
 

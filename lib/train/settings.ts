@@ -3,6 +3,7 @@
 // It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
 import { z } from 'zod';
 import { DEVICE_NAME, MOST_THREADS } from '../core/device.ts';
+import { surrogates } from '../ops/lif.ts';
 
 interface Kind<S extends z.ZodType> {
   schema: S;
@@ -58,11 +59,7 @@ const neuron = z.strictObject({
   threshold: key(positive(), 0.5, 'a neuron fires where membrane / vth exceeds this'),
   reset: key(oneOf('hard', 'soft'), 'hard', 'after a spike: to zero, or minus the firing level'),
   detachReset: key(yesNo(), false, 'keep the gradient from flowing through the reset'),
-  surrogate: key(
-    oneOf('tanh', 'atan', 'sigmoid', 'triangle', 'rectangle', 'fastSigmoid'),
-    'tanh',
-    "shape of the gradient that replaces the step's",
-  ),
+  surrogate: key(oneOf(...surrogates), 'tanh', "shape of the gradient that replaces the step's"),
   temperature: optional(
     positive(),
     "the surrogate's own: tanh 1, atan 2, sigmoid 4, fastSigmoid 25, else 1",

@@ -1,24 +1,14 @@
 import { backward, type Device, type RealType, type Shape, scope, type Tensor, tensor } from '../../core/index.ts';
+import { MIX, RELEASED } from '../../nn/layers/fsta.ts';
 import { dctBasis } from '../../ops/dct.ts';
 import { type FstaParams, fsta } from '../../ops/fsta.ts';
 import { type Comparison, compare } from './compare.ts';
 import type { Fixture } from './fixture.ts';
 
-/** Side of the learned convolutions over the frequency maps. */
-const MIX = 7;
-
 /** Parameters: our name, and name in the released checkpoints. */
-const RELEASED = {
-  alpha: 'alpha',
-  beta: 'beta',
-  m: 't',
-  n: 's',
-  time: 'fc_t.weight',
-  freq1: 'freq_attention.freq_attention.0.weight',
-  freq2: 'freq_attention.freq_attention.2.weight',
-} as const;
+const NAMES = { alpha: 'alpha', beta: 'beta', ...RELEASED } as const;
 
-type Name = keyof typeof RELEASED;
+type Name = keyof typeof NAMES;
 
 function parameterShapes(fixture: Fixture, count: number): Partial<Record<Name, Shape>> {
   const { steps, reduction } = fixture.config<'fsta'>();
@@ -47,8 +37,7 @@ export async function checkFsta(
     ['y', fixture.real('y', shape)],
     ['grad.x', fixture.real('grad.x', shape)],
   ]);
-  for (const [name, size] of shapes)
-    expected.set(`grad.${RELEASED[name]}`, fixture.real(`grad.${RELEASED[name]}`, size));
+  for (const [name, size] of shapes) expected.set(`grad.${NAMES[name]}`, fixture.real(`grad.${NAMES[name]}`, size));
   const Kind = dtype === 'f64' ? Float64Array : Float32Array;
   const make = (data: Float64Array, size: Shape) => tensor(Kind.from(data), { shape: size, dtype, device });
   const read = (name: string, size: Shape) => {
@@ -58,13 +47,13 @@ export async function checkFsta(
   };
   const results = scope(() => {
     const x = read('x', shape);
-    const params = shapes.map(([name, size]) => [name, read(`param.${RELEASED[name]}`, size)] as const);
+    const params = shapes.map(([name, size]) => [name, read(`param.${NAMES[name]}`, size)] as const);
     const gy = make(fixture.real('gy', shape), shape);
     fixture.refuseOthers();
     const basis = make(filterValues, [count, 1, side, side]);
     const y = fsta(x, Object.fromEntries(params) as unknown as FstaParams, { basis });
     backward(y, gy);
-    const grads = params.map(([name, held]) => [`grad.${RELEASED[name]}`, held.grad!.alias(held.shape)] as const);
+    const grads = params.map(([name, held]) => [`grad.${NAMES[name]}`, held.grad!.alias(held.shape)] as const);
     return Object.fromEntries<Tensor>([['y', y], ['grad.x', x.grad!.alias(shape)], ...grads]);
   });
   const compared: Comparison[] = [];

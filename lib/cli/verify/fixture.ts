@@ -4,8 +4,8 @@ import { SpikeloomError } from '../../core/errors.ts';
 import type { Shape } from '../../core/index.ts';
 import { openSafetensors, type SafetensorsFile } from '../../core/safetensors.ts';
 import { zoo } from '../../nn/index.ts';
+import { MAX_BASIS } from '../../nn/layers/fsta.ts';
 
-const MAX_BASIS = 15;
 const size = (most: number) => z.int().min(1).max(most);
 const filterIndex = z
   .int()

@@ -13,9 +13,19 @@ import {
   type TensorPlan,
 } from '../layer.ts';
 
-const MAX_BASIS = 15;
+/** Largest side of the DCT filters in pixels. */
+export const MAX_BASIS = 15;
 /** Side of the learned convolutions over the frequency maps. */
-const MIX = 7;
+export const MIX = 7;
+
+/** Parameters whose name in the released checkpoints is another than ours. */
+export const RELEASED = {
+  m: 't',
+  n: 's',
+  time: 'fc_t.weight',
+  freq1: 'freq_attention.freq_attention.0.weight',
+  freq2: 'freq_attention.freq_attention.2.weight',
+} as const;
 
 const index = integer(0, MAX_BASIS * MAX_BASIS - 1);
 
@@ -92,13 +102,7 @@ export const fstaKind: LayerKind<Checked> = {
   label: 'fsta',
   schema,
   overTime: 'all',
-  released: {
-    m: 't',
-    n: 's',
-    time: 'fc_t.weight',
-    freq1: 'freq_attention.freq_attention.0.weight',
-    freq2: 'freq_attention.freq_attention.2.weight',
-  },
+  released: RELEASED,
   plan(layer, input, context) {
     const [, height, width] = imageOf(input, context);
     needReal(input, context);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { elements, type Tensor } from '../../core/index.ts';
-import { lif as fire, type LifOptions } from '../../ops/lif.ts';
+import { lif as fire, type LifOptions, surrogates } from '../../ops/lif.ts';
 import {
   type Layer,
   type LayerKind,
@@ -27,7 +27,7 @@ const common = {
   /** Keep the gradient from flowing through the reset. */
   detachReset: z.boolean().default(false),
   /** Shape of the gradient that replaces the step's. */
-  surrogate: z.enum(['tanh', 'atan', 'sigmoid', 'triangle', 'rectangle', 'fastSigmoid']).default('tanh'),
+  surrogate: z.enum(surrogates).default('tanh'),
   /** Steepness or width of the surrogate. Default: the surrogate's own (tanh: 1). */
   temperature: positive.optional(),
 };
