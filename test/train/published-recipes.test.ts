@@ -137,7 +137,7 @@ describe('the published recipes, from small files of their formats', function ()
     });
   }
 
-  it('small machines: N-MNIST and MNIST', async () => {
+  it('small machines: N-MNIST and MNIST train', async () => {
     const [events, digits] = [folder.path('n-mnist'), folder.path('mnist')];
     for (let i = 0; i < 8; i++) {
       const bytes = fortyBit(someEvents(200, 34, 34, i + 1));
@@ -145,15 +145,13 @@ describe('the published recipes, from small files of their formats', function ()
     }
     mkdirSync(digits);
     writeMnistLike(digits);
-    for (const [name, root] of Object.entries({ nmnist: events })) {
+    for (const [name, root] of Object.entries({ nmnist: events, mnist: digits })) {
       const settings = loadRecipe(`recipes/${name}.yaml`, [
         ...[`data.root=${root}`, `out=${folder.path('runs')}`, 'model.width=2', 'model.steps=3', 'batch=4', 'epochs=1'],
       ]);
       const { epochs } = await trainRecipe(settings);
       expect(epochs[0]!.loss).to.be.within(0.1, 20);
     }
-    const { train } = await openData(loadRecipe('recipes/mnist.yaml', [`data.root=${digits}`]));
-    expect(train.count).to.equal(5);
   });
 
   it('limits take recordings evenly spread over the classes', async () => {
