@@ -3,7 +3,7 @@
 import type { DType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
-import { noteGradient, runToEnd } from './step.ts';
+import { isStepRecording, noteGradient, runToEnd } from './step.ts';
 import { describe, isTensor, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
 /**
@@ -24,6 +24,8 @@ export interface Node {
   order: number;
   inputs: (Tensor | undefined)[];
   outputs: Tensor[];
+  /** How often each input had been written. */
+  writes: number[];
   backward: Backward;
   /** Whether inputs stand for what is never made, and gradients have shapes and types of their own. */
   standIns: boolean;
@@ -87,7 +89,8 @@ function enter(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Back
   needArguments('record()', 'an array', { outputs, inputs });
   needArguments('record()', 'a function', { backward });
   if (!needsGrad(...inputs)) return;
-  const node: Node = { order: order++, inputs, outputs, backward, standIns, done: false };
+  const writes = inputs.map((input) => input?.writes.count ?? 0);
+  const node: Node = { order: order++, inputs, outputs, writes, backward, standIns, done: false };
   for (const output of outputs) {
     output.requiresGrad = true;
     output.node = node;
@@ -221,7 +224,8 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
  * computed itself (parameters), and adds it to their `grad`. The graph can be walked once.
  *
  * @param loss one element, unless `gradient` (dL/dloss, same shape and dtype; real for spikes) is given
- * @throws SpikeloomError for a loss or a gradient that is none, and for a graph that was walked before
+ * @throws SpikeloomError for a loss or a gradient that is none, for a graph that was walked before, and where set() has
+ * written into what it was computed from
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
   runToEnd(backwardInTurns(loss, gradient));
@@ -243,13 +247,24 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
     );
   }
   if (loss.node?.done) throw new SpikeloomError('backward() was called before on this tensor; compute it again');
+  const nodes = reachable(loss);
+  nodes.forEach(refuseOverwritten);
   const start = () => (gradient ? gradient.alias(gradient.shape) : sums!.one(loss));
   const arrived = new Map<Tensor, Tensor>([[loss, noGrad(start)]]);
-  for (const node of reachable(loss)) {
+  for (const node of nodes) {
     noGrad(() => walk(node, arrived));
     yield;
   }
   noGrad(() => leaveWithLeaves(arrived));
+}
+
+/** Refuses to go on from other numbers than those of the forward pass. A step that is recorded has none yet. */
+function refuseOverwritten({ inputs, writes }: Node): void {
+  const i = inputs.findIndex((input, at) => input && input.writes.count !== writes[at]);
+  if (i < 0 || isStepRecording()) return;
+  throw new SpikeloomError(
+    `backward() reads what an op was computed from, but its input ${i}, ${describe(inputs[i]!)}, was written by set() since; call backward() before that, or write into another tensor`,
+  );
 }
 
 /** One node of the backward pass: from the gradients of its outputs to those of its inputs. */

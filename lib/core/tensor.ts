@@ -157,6 +157,8 @@ export class Tensor implements Disposable {
     readonly dtype: DType,
     readonly shape: Shape,
     readonly device: Device,
+    /** @internal how often set() and setRows() have written the memory; its views share it */
+    readonly writes = { count: 0 },
   ) {
     adopt(this);
   }
@@ -193,6 +195,7 @@ export class Tensor implements Disposable {
       );
     }
     write(this.handle, data);
+    this.writes.count++;
   }
 
   /**
@@ -210,6 +213,7 @@ export class Tensor implements Disposable {
       );
     }
     write(this.handle, data, first);
+    this.writes.count++;
   }
 
   /**
@@ -218,7 +222,7 @@ export class Tensor implements Disposable {
    */
   alias(shape: Shape): Tensor {
     try {
-      return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device);
+      return new Tensor(native().alias(this.handle, ...shape), this.dtype, shape, this.device, this.writes);
     } catch (error) {
       return explain(error as Error);
     }

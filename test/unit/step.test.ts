@@ -359,6 +359,20 @@ describe('a step recorded in turns', () => {
     expect(memory()).to.deep.equal(before);
   });
 
+  it('takes inputs that are written meanwhile', async () => {
+    const [w, x] = [parameter(tensor([3])), tensor([2])];
+    const promise = recordStepInTurns(cpu, function* () {
+      const y = mul(w, x);
+      yield* untilOver();
+      backward(y);
+    });
+    x.set(Float32Array.of(5));
+    const step = await promise;
+    step.replay();
+    expect(await w.grad!.item()).to.equal(5);
+    for (const disposable of [step, w, x]) disposable.dispose();
+  });
+
   it('goes on where two are recorded at once, and keeps nothing of one that fails', async () => {
     const x = tensor(Float32Array.of(-1, 2, 3));
     const before = memory();

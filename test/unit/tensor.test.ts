@@ -335,6 +335,33 @@ describe('backward', () => {
     for (const t of [x, s]) t.dispose();
   });
 
+  it('refuses a graph whose inputs set() has written since, by another view as well', async () => {
+    const [w, x, b] = [parameter(tensor([2, 3])), tensor([5, 7]), tensor([1, 1])];
+    x.set(Float32Array.of(5, 7));
+    for (const write of [
+      () => x.set(Float32Array.of(1, 1)),
+      () => w.set(Float32Array.of(1, 1)),
+      () => scope(() => x.alias([2, 1]).setRows(1, Float32Array.of(1))),
+    ]) {
+      scope(() => {
+        const y = add(mul(w, x.alias([2])), b);
+        write();
+        expect(() => backward(y, tensor([1, 1]))).to.throw(
+          SpikeloomError,
+          /^backward\(\) reads what an op was computed from, but its input [01], f32\[2\], was written by set\(\) since; call/,
+        );
+      });
+      expect(w.grad).to.equal(undefined);
+    }
+    scope(() => {
+      const y = mul(w, x);
+      b.set(Float32Array.of(2, 2)); // of another graph
+      backward(y, tensor([1, 1]));
+    });
+    expect([...(await w.grad!.array())]).to.deep.equal([1, 1]);
+    for (const t of [w, x, b]) t.dispose();
+  });
+
   it('explains what it cannot do', () => {
     const x = parameter(tensor([1, 2]));
     scope(() => {
