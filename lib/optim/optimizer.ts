@@ -222,9 +222,16 @@ function mismatch(name: string, tensor: Tensor, data: HostArray | undefined): st
 export const isOptimizerFactory = (make: unknown): boolean =>
   typeof make === 'function' && typeof (make as Partial<OptimizerFactory>).settings?.kind === 'string';
 
+const made = new WeakSet<OptimizerFactory>();
+
+/** @internal Whether its settings say all of it; not so of a function of the user's. */
+export const isMadeBySettings = (factory: OptimizerFactory): boolean => made.has(factory);
+
 function factory(settings: OptimizerSettings): OptimizerFactory {
   const make = (parameters: readonly NamedParameter[]) => new Optimizer(parameters, settings);
-  return Object.assign(make, { settings });
+  const all = Object.assign(make, { settings });
+  made.add(all);
+  return all;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
-import { isOptimizerFactory } from '../optim/optimizer.ts';
+import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
@@ -116,13 +116,10 @@ const KNOWN: Record<keyof TrainOptions, true> = {
   ...({ logEvery: true, out: true, run: true, resume: true, progress: true, signal: true } as const),
 };
 
-/** Whether sgd(), adamw() or lamb() made it: then its settings say all of it. They make one function, its text is one. */
-const isOfLibrary = (factory: OptimizerFactory): boolean => String(factory) === String(sgd());
-
 /** The factory with another largest norm. @throws SpikeloomError for a function of the user's, which would be lost */
 function clipped(factory: OptimizerFactory, clipNorm: number | undefined): OptimizerFactory {
   if (clipNorm === undefined) return factory;
-  if (isOfLibrary(factory)) return optimizerFrom({ ...factory.settings, clipNorm });
+  if (isMadeBySettings(factory)) return optimizerFrom({ ...factory.settings, clipNorm });
   throw new SpikeloomError(
     'train(): clipNorm goes with what sgd(), adamw() or lamb() makes, but optimizer is a function of your own; leave clipNorm out and clip in it, as in sgd({ clipNorm: 1 })(parameters)',
   );
