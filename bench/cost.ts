@@ -176,6 +176,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   sgdUpdate: each('w', 4),
   sigmoid: each('x', 3),
   sigmoidGrad: each('gy', 3),
+  spikeMaxPool2dGrad: each('gy', 1),
   spikeCount: each('x', 1),
   sumOverTime: each('x', 1),
   takeImages: none,

@@ -108,9 +108,11 @@ function pools({ real, spikes }: Makers, shape: number[]): void {
   for (const x of [real(shape), spikes(shape)]) {
     op('avgPool2d').run({ x }, { ...window, countIncludePad: true }, { dims, types: { y: 'f32' } });
     const types = { y: x.dtype };
-    const { y, index } = op('maxPool2d').run({ x }, window, { dims, types, want: ['index'] });
+    const isSpikes = x.dtype === 'spike';
+    const { y, index } = op('maxPool2d').run({ x }, window, { dims, types, want: isSpikes ? [] : ['index'] });
     const gy = real(y!.shape);
-    op('maxPool2dGrad').run({ gy, index }, window, back);
+    if (isSpikes) op('spikeMaxPool2dGrad').run({ gy, x }, window, { types: { gx: 'f32' } });
+    else op('maxPool2dGrad').run({ gy, index }, window, back);
     op('avgPool2dGrad').run({ gy }, { ...window, countIncludePad: true }, back);
     op('globalAvgPool').run({ x }, {}, { types: { y: 'f32' } });
   }

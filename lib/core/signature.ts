@@ -3,9 +3,10 @@
 //   lif(x:real[T,B,C,H,W], v0?:real[B,C,H,W]; decay:float, hard:bool)
 //     -> s:spike[T,B,C,H,W], v?:real[B,C,H,W] | mean:real[C]
 //
-// Tensors: name, '?' optional, '!' updated in place, '?!' both, types joined by '|' ('real': f32 or f64, the same for
-// all of a call), dimensions in brackets: a letter or word stands for one size wherever it appears, a number for
-// itself, '...N' (once in a tensor, at any place, as in [T,...R]) for any number of axes, the same wherever it appears.
+// Tensors: name, '?' optional, '!' updated in place, '=' memory to be filled, '?!' optional and updated, types joined by
+// '|' ('real': f32 or f64, the same for all of a call), dimensions in brackets: a letter or word stands for one size
+// wherever it appears, a number for itself, '...N' (once in a tensor, at any place, as in [T,...R]) for any number of
+// axes, the same wherever it appears.
 // Then, after ';', the attributes (float, int, bool). After '->' the outputs; after '|' what is kept for the gradient.
 import type { DType, RealType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
@@ -37,13 +38,13 @@ export interface Signature {
 }
 
 function parseTensor(text: string): TensorSpec {
-  const match = /^(\w+)(\??!?):([\w|]+)\[([^\]]*)\]$/.exec(text);
+  const match = /^(\w+)(\??[!=]?):([\w|]+)\[([^\]]*)\]$/.exec(text);
   if (!match) throw new SpikeloomError(`a tensor of a signature reads name:type[dims], not '${text}'`);
   const [, name, mark, types, dims] = match;
   return {
     name: name!,
     optional: mark!.startsWith('?'),
-    inPlace: mark!.endsWith('!'),
+    inPlace: /[!=]$/.test(mark!),
     types: types!.split('|') as TypeName[],
     dims: dims === '' ? [] : dims!.split(',').map((d) => (/^\d+$/.test(d) ? Number(d) : d)),
     text: `[${dims}]`,

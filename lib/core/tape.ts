@@ -24,8 +24,8 @@ export interface Node {
   order: number;
   inputs: (Tensor | undefined)[];
   outputs: Tensor[];
-  /** How often each input had been written. */
-  writes: number[];
+  /** How often each input had been written; undefined: its gradient does not read it. */
+  writes: (number | undefined)[];
   backward: Backward;
   /** Whether inputs stand for what is never made, and gradients have shapes and types of their own. */
   standIns: boolean;
@@ -53,6 +53,7 @@ export function noGrad<R>(body: () => R): R {
 }
 
 function refuseLater(result: unknown): never {
+  if (isPromise(result)) Promise.resolve(result).catch(() => {}); // what it says is not what was wrong
   throw new SpikeloomError(
     `noGrad() ends when its function returns, and what follows is recorded again, but this one returned ${kindOf(result)}; call noGrad() within it, around what is computed between two turns`,
   );
@@ -74,22 +75,35 @@ export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean =>
 
 /**
  * Enters `outputs = f(inputs)` on the tape, if any input needs a gradient.
- * @throws SpikeloomError from backward() where `backward` gives anything but gradients that fit the inputs
+ * @param unread numbers of the inputs that `backward` does not read: they may be written before it runs
+ * @throws SpikeloomError from backward() where `backward` gives anything but gradients that fit the inputs, and where
+ * set() or an optimizer has written into an input that it reads
  */
-export function record(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
-  enter(outputs, inputs, backward, false);
+export function record(
+  outputs: Tensor[],
+  inputs: (Tensor | undefined)[],
+  backward: Backward,
+  unread: readonly number[] = [],
+): void {
+  enter(outputs, inputs, backward, unread, false);
 }
 
 /** @internal record() with inputs that stand for what is never made: their gradients may have any shape and type. */
 export function recordStandIns(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward): void {
-  enter(outputs, inputs, backward, true);
+  enter(outputs, inputs, backward, [], true);
 }
 
-function enter(outputs: Tensor[], inputs: (Tensor | undefined)[], backward: Backward, standIns: boolean): void {
+function enter(
+  outputs: Tensor[],
+  inputs: (Tensor | undefined)[],
+  backward: Backward,
+  unread: readonly number[],
+  standIns: boolean,
+): void {
   needArguments('record()', 'an array', { outputs, inputs });
   needArguments('record()', 'a function', { backward });
   if (!needsGrad(...inputs)) return;
-  const writes = inputs.map((input) => input?.writes.count ?? 0);
+  const writes = inputs.map((input, i) => (unread.includes(i) ? undefined : input?.writes.count));
   const node: Node = { order: order++, inputs, outputs, writes, backward, standIns, done: false };
   for (const output of outputs) {
     output.requiresGrad = true;
@@ -202,7 +216,7 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
     const seen = new Set<Tensor | undefined>([...grads, ...taken.values()]);
     return node.inputs.map((input, i) => {
       const grad = given[i];
-      if (grad === undefined || !needs[i]) return undefined;
+      if (grad === undefined || grad === null || !needs[i]) return undefined;
       if (!node.standIns) checkGradient(grad, input!, i);
       const shared = seen.has(grad);
       seen.add(grad);
@@ -260,10 +274,10 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
 
 /** Refuses to go on from other numbers than those of the forward pass. A step that is recorded has none yet. */
 function refuseOverwritten({ inputs, writes }: Node): void {
-  const i = inputs.findIndex((input, at) => input && input.writes.count !== writes[at]);
+  const i = inputs.findIndex((input, at) => writes[at] !== undefined && input!.writes.count !== writes[at]);
   if (i < 0 || isStepRecording()) return;
   throw new SpikeloomError(
-    `backward() reads what an op was computed from, but its input ${i}, ${describe(inputs[i]!)}, was written by set() since; call backward() before that, or write into another tensor`,
+    `backward() reads what an op was computed from, but its input ${i}, ${describe(inputs[i]!)}, was written since, by set() or an optimizer's step; call backward() before that, or write into another tensor`,
   );
 }
 

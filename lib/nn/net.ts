@@ -223,6 +223,7 @@ export class Net extends Callable {
   /** forward() as a generator that yields between and within layers of the model, for recordStepInTurns(). */
   *forwardInTurns(x: Tensor, options: PassOptions = {}): Generator<void, Tensor, void> {
     this.#check(x);
+    needOptions('forwardInTurns()', options, { training: true, firing: true });
     const { training = this.training, firing } = options;
     if (firing) return yield* this.#pass(x, training, firing);
     const own: FiringCount[] = [];
@@ -345,9 +346,10 @@ export class Net extends Callable {
     const planned = layers[at]!;
     const kind = layerKinds.get(planned.layer.kind)!;
     const input = kind.overTime === 'all' && pass.repeats > 1 ? this.#repeated(x, pass) : x;
-    // averages are stored as bf16 between two groups
+    // between two groups averages are stored as bf16, and the gradients of pools
     const goesOn = at + 1 === layers.length ? forGroup : this.#groupAt(layers, at + 1, pass)?.start === 'conv2d';
-    pass.rounded = pass.rounded && goesOn && kind.kind === 'avgPool2d';
+    const isPool = kind.kind === 'avgPool2d' || (kind.kind === 'maxPool2d' && x.dtype === 'spike');
+    pass.rounded = pass.rounded && goesOn && isPool;
     const run = { ...this.#run(planned, pass), precision: pass.rounded ? ('bf16' as const) : undefined };
     const y = isRecording()
       ? kind.forward(planned.layer, input, run)

@@ -33,7 +33,7 @@ export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
   needTensors('add', { x, y });
   needOptions('add', options, { real: true });
   const z = sum(x, y, options);
-  record([z], [x, y], ([gz]) => [gz, gz]);
+  record([z], [x, y], ([gz]) => [gz, gz], [0, 1]);
   return z;
 }
 

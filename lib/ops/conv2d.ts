@@ -1,4 +1,5 @@
 import {
+  type Backward,
   forBackward,
   nativeOp,
   needTensors,
@@ -82,7 +83,7 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
     want: wantMoments ? ['mean', 'var'] : [],
   });
   const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
-  record([made.y], [x, w, bias], ([gy], [needX, needW, needBias], take) => {
+  const backward: Backward = ([gy], [needX, needW, needBias], take) => {
     const add = needX ? take(0) : undefined;
     const { gx } = needX
       ? gradX.run({ gy, w, add }, attributes, { dims: source, types: { gx: gradientType }, reuse: { gx: add } })
@@ -94,7 +95,8 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
       real,
     });
     return [gx, gw, gb];
-  });
+  };
+  record([made.y], [x, w, bias], backward, [2]);
   return made;
 }
 

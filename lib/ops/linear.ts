@@ -1,4 +1,13 @@
-import { describe, nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import {
+  type Backward,
+  describe,
+  nativeOp,
+  needTensors,
+  type RealType,
+  record,
+  SpikeloomError,
+  type Tensor,
+} from '../core/index.ts';
 
 const forward = nativeOp<'y'>('linear');
 const gradX = nativeOp<'gx'>('linearGradX');
@@ -20,11 +29,12 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
       `linear: takes features [..., F] of up to three axes, not ${describe(x)}; flatten it with reshape()`,
     );
   const { y } = forward.run({ x, w, b });
-  record([y], [x, w, b], ([gy], [needX, needW, needB]) => {
+  const backward: Backward = ([gy], [needX, needW, needB]) => {
     const gx = needX ? gradX.run({ gy, w }).gx : undefined;
     if (!needW && !needB) return [gx];
     const { gw, gb } = gradW.run({ gy, x }, {}, { want: needB ? ['gb'] : [], real: w.dtype as RealType });
     return [gx, gw, gb];
-  });
+  };
+  record([y], [x, w, b], backward, [2]);
   return y;
 }

@@ -22,6 +22,6 @@ export function mul(x: Tensor, y: Tensor): Tensor {
 /** y = factor x, any shape, for a real tensor and a number. */
 export function scale(x: Tensor, factor: number): Tensor {
   const { y } = scaled.run({ x }, { factor });
-  record([y], [x], ([gy]) => [scaled.run({ x: gy }, { factor }).y]);
+  record([y], [x], ([gy]) => [scaled.run({ x: gy }, { factor }).y], [0]);
   return y;
 }

@@ -54,7 +54,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   if (!Array.isArray(shape)) throw new SpikeloomError(`reshape: a shape is an array of sizes, not ${kindOf(shape)}`);
   const full = complete(x, shape);
   const y = rearranged(x, full);
-  record([y], [x], ([gy]) => [rearranged(gy!, x.shape)]);
+  record([y], [x], ([gy]) => [rearranged(gy!, x.shape)], [0]);
   return y;
 }
 

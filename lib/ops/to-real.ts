@@ -12,7 +12,7 @@ export interface ToRealOptions {
 export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
   needOptions('toReal', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
-  record([y], [x], ([gy]) => [gy]);
+  record([y], [x], ([gy]) => [gy], [0]);
   return y;
 }
 
@@ -40,6 +40,6 @@ export function bytesToReal(x: Tensor, options: ToRealOptions & { unit?: number 
 export function realGradient(x: Tensor): Tensor {
   if (!needsGrad(x)) return x;
   const y = x.alias(x.shape);
-  record([y], [x], ([gy]) => [gy!.dtype === 'bf16' ? forward.run({ x: gy! }).y : gy]);
+  record([y], [x], ([gy]) => [gy!.dtype === 'bf16' ? forward.run({ x: gy! }).y : gy], [0]);
   return y;
 }

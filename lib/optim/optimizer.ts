@@ -102,6 +102,7 @@ export class Optimizer implements Disposable {
     const factor = this.clipping(ready);
     for (const { tensor, weightDecay, buffers } of ready) {
       this.rule.update(hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
+      tensor.writes.count++;
       yield;
     }
     for (const { tensor } of ready) tensor.freeGrad();

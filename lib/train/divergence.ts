@@ -1,5 +1,5 @@
 // Where a loss that is not finite comes from.
-import { empty, noGrad, SpikeloomError, scope, type Tensor } from '../core/index.ts';
+import { empty, noGrad, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import type { Net } from '../nn/index.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
 import { type AnyBatch, upload } from './step-inputs.ts';
@@ -36,6 +36,8 @@ async function firstNotFinite(probes: readonly Probe[]): Promise<string | undefi
   return probes.find((_, i) => !Number.isFinite(norms[i]))?.name;
 }
 
+const TRAINING = { training: true };
+
 const isReal = ({ dtype }: Tensor): boolean => dtype === 'f32' || dtype === 'f64';
 
 /** Path of the first layer whose output for this batch is not finite. Spikes are 0 or 1 and always finite. */
@@ -47,7 +49,7 @@ async function firstBadLayer(net: Net, batch: AnyBatch): Promise<string | undefi
     if (isReal(output)) probes.push(probe(path, output));
   };
   try {
-    noGrad(() => scope(() => void net.forward(upload(batch, net.dtype, net.device).images)));
+    noGrad(() => scope(() => void runToEnd(net.forwardInTurns(upload(batch, net.dtype, net.device).images, TRAINING))));
   } finally {
     net.onLayer = onLayer;
     net.passes = passes;

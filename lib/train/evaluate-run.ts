@@ -1,8 +1,8 @@
 // What comes after training: the network of a run with its weights, and their evaluation.
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
+import { type Device, needDevice } from '../core/device.ts';
 import { SpikeloomError } from '../core/errors.ts';
-import type { Device } from '../core/index.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import { loadWeights, Net } from '../nn/index.ts';
 import { netOf, prepared } from './assemble.ts';
@@ -109,6 +109,7 @@ function netOfRecipe(folder: string, device: string | Device): Net {
   const { data: file } = runPaths(folder);
   const facts = factsOf(settings);
   const classes = existsSync(file) ? { length: readDataDescription(file).classes } : facts.classes;
+  if (typeof device !== 'string') needDevice(device);
   const name = typeof device === 'string' ? device : device.name;
   return netOf({ ...settings, device: name }, { train: { ...facts, classes } });
 }

@@ -125,7 +125,11 @@ const data = z.strictObject({
     'none',
     'training samples: as they are; random crop and mirror; or as the published recipe of the data set does',
   ),
-  workers: key(integer(1, 64), 1, 'threads that prepare batches; images in memory need none: the step makes them'),
+  workers: key(
+    integer(0, 64),
+    1,
+    'threads that prepare batches, 0 = none; images in memory need none: the step makes them',
+  ),
   resident: key(
     oneOf('auto', 'on', 'off'),
     'auto',

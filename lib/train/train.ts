@@ -179,7 +179,6 @@ export class Run implements AsyncIterable<EpochReport> {
     const { schedule, optimizer: factory, signal } = this.#options;
     const position = this.#position;
     optimizer.lr = schedule.lrAt(position.epoch, factory.settings.lr);
-    this.#net.train();
     if (signal?.aborted) return false;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);

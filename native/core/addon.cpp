@@ -147,6 +147,7 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     call.op = ops()[op].name.c_str();
     call.written = ops()[op].written;
     call.made = ops()[op].made;
+    call.filled = ops()[op].filled;
     call.place = engine.place;
     call.tensorCount = static_cast<int32_t>(tensors);
     for (size_t i = tensors; i < argc; i++) napi_get_value_double(rawEnv, argv[i], &call.attributes[i - tensors]);
@@ -156,8 +157,6 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     }
     Task& task = device->stream->next();
     task.call = call;
-    task.transfer = nullptr;
-    task.control = nullptr;
     device->stream->push();
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();

@@ -80,7 +80,6 @@ Napi::Value setThreads(const Napi::CallbackInfo& info) {
   if (device.backend != cpuBackend()) refuse(info.Env(), "threads belong to the device 'cpu'");
   if (threads < 1 || threads > 256) refuse(info.Env(), "threads are 1 to 256, not " + std::to_string(threads));
   Task& task = device.stream->next();
-  task.transfer = nullptr;
   task.control = setCpuThreads;
   task.argument = threads;
   device.stream->push();

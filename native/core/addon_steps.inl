@@ -105,8 +105,6 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   task.part = part;
   task.use = info[2].ToBoolean() ? Use::time : Use::replay;
   task.workspace = device.workspace->data();
-  task.transfer = nullptr;
-  task.control = nullptr;
   device.stream->push();
   return info.Env().Undefined();
 }
@@ -132,8 +130,6 @@ Napi::Value freeProgram(const Napi::CallbackInfo& info) {
     Task& task = device.stream->next();
     task.program = found->second.program;
     task.use = Use::forget;
-    task.transfer = nullptr;
-    task.control = nullptr;
     device.stream->push();
   }
   for (Storage* storage : found->second.held) device.release(storage);

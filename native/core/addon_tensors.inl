@@ -38,6 +38,7 @@ Napi::Value empty(const Napi::CallbackInfo& info) {
     refuse(info.Env(), "out of memory: " + std::to_string(bytes) + " bytes for one tensor, " + std::to_string(device.arena->bytesInUse()) +
                            " in use (" + status.message + "); make the batch, the width or the steps smaller");
   }
+  device.stream->beginAnew(view.data, bytes);
   return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, new Storage{view.data, bytes, index, 0})));
 }
 

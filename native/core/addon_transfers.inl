@@ -2,7 +2,6 @@
 
 void enqueue(Device& device, Transfer* transfer) {
   Task& task = device.stream->next();
-  task.control = nullptr;
   task.transfer = transfer;
   device.stream->push();
 }

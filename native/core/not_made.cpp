@@ -2,33 +2,38 @@
 
 #include <iterator>
 
-#include "core/layout.h"
+#include "core/tensor.h"
 
 namespace spikeloom {
-namespace {
-
-uintptr_t beginOf(const TensorView& tensor) { return reinterpret_cast<uintptr_t>(tensor.data); }
-uintptr_t endOf(const TensorView& tensor) { return beginOf(tensor) + storedBytes(tensor); }
-
-}  // namespace
 
 const std::string* NotMade::why(const TensorView& tensor) const {
-  auto range = ranges_.lower_bound(endOf(tensor));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(tensor.data), end = begin + storedBytes(tensor);
+  auto range = ranges_.lower_bound(end);
   if (range == ranges_.begin()) return nullptr;
   range = std::prev(range);
-  return range->second.end > beginOf(tensor) ? range->second.why.get() : nullptr;
+  return range->second.end > begin ? range->second.why.get() : nullptr;
 }
 
 const std::string* NotMade::whyNot(const KernelCall& call) const {
   for (int32_t i = 0; i < call.tensorCount; i++) {
-    if (!call.tensors[i].data || call.writes(i)) continue;
+    if (!call.tensors[i].data || call.makes(i) || call.fills(i)) continue;
     if (const std::string* found = why(call.tensors[i])) return found;
   }
   return nullptr;
 }
 
-void NotMade::clear(const TensorView& tensor) {
-  const uintptr_t begin = beginOf(tensor), end = endOf(tensor);
+bool NotMade::touches(const Program& program, size_t part) const {
+  for (size_t i = program.begin(part); i < program.parts[part]; i++) {
+    const KernelCall& call = program.calls[i];
+    for (int32_t k = 0; k < call.tensorCount; k++) {
+      if (call.tensors[k].data && why(call.tensors[k])) return true;
+    }
+  }
+  return false;
+}
+
+void NotMade::clear(const void* data, size_t bytes) {
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(data), end = begin + bytes;
   auto range = ranges_.lower_bound(begin);
   if (range != ranges_.begin() && std::prev(range)->second.end > begin) range = std::prev(range);
   while (range != ranges_.end() && range->first < end) {
@@ -41,21 +46,39 @@ void NotMade::clear(const TensorView& tensor) {
 
 void NotMade::clear(const KernelCall& call) {
   for (int32_t i = 0; i < call.tensorCount; i++) {
-    if (call.writes(i)) clear(call.tensors[i]);
+    if (call.makes(i)) clear(call.tensors[i].data, storedBytes(call.tensors[i]));
+  }
+}
+
+void NotMade::clear(const Program& program) {
+  for (const Program::Resident& resident : program.residents) {
+    const TensorView& tensor = program.calls[resident.call].tensors[resident.tensor];
+    clear(tensor.data, storedBytes(tensor));
+  }
+}
+
+void NotMade::forget(const Program& program, size_t part) {
+  for (size_t i = program.begin(part); i < program.parts[part]; i++) {
+    const KernelCall& call = program.calls[i];
+    for (int32_t k = 0; k < call.tensorCount; k++) {
+      if (call.makes(k) || call.fills(k)) clear(call.tensors[k].data, storedBytes(call.tensors[k]));
+    }
   }
 }
 
 void NotMade::mark(const TensorView& tensor, const std::string& why) {
-  if (storedBytes(tensor) == 0) return;
-  const auto reason = kept(why);
-  clear(tensor);
-  ranges_[beginOf(tensor)] = {endOf(tensor), reason};
+  const size_t bytes = storedBytes(tensor);
+  if (bytes == 0) return;
+  const auto reason = kept(why);  // `why` may be of a range that goes
+  clear(tensor.data, bytes);
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(tensor.data);
+  ranges_[begin] = {begin + bytes, reason};
 }
 
 void NotMade::mark(const KernelCall& call, const std::string& why) {
-  const auto reason = kept(why);  // `why` may be of a range that goes
+  const auto reason = kept(why);
   for (int32_t i = 0; i < call.tensorCount; i++) {
-    if (call.makes(i)) mark(call.tensors[i], *reason);
+    if (call.makes(i) || call.fills(i)) mark(call.tensors[i], *reason);
   }
 }
 

@@ -1,6 +1,7 @@
 // Memory that holds nothing because the call or the copy that was to fill it failed or was skipped, and why. Empty as
 // long as all is well.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -15,12 +16,15 @@ class NotMade {
   bool isEmpty() const { return ranges_.empty(); }
   // Null: it was made.
   const std::string* why(const TensorView& tensor) const;
-  // Of the tensors that a call reads and does not write. What it updates may be fresh memory that calls fill part by part.
-  const std::string* whyNot(const KernelCall& call) const;
+  const std::string* whyNot(const KernelCall& call) const;  // of the tensors that a call reads or updates
+  bool touches(const Program& program, size_t part) const;
+  // What a call was to make or fill. What it updates stays as it was.
   void mark(const TensorView& tensor, const std::string& why);
-  void mark(const KernelCall& call, const std::string& why);  // what it makes; what it updates stays as it was
-  void clear(const TensorView& tensor);
-  void clear(const KernelCall& call);  // what it writes
+  void mark(const KernelCall& call, const std::string& why);
+  void clear(const void* data, size_t bytes);
+  void clear(const KernelCall& call);  // what it makes
+  void clear(const Program& program);  // the workspace, as far as the program uses it
+  void forget(const Program& program, size_t part);  // what its calls were to make or fill
 
  private:
   struct Range {

@@ -17,7 +17,7 @@ struct KernelCall {
   int32_t tensorCount = 0;
   TensorView tensors[kMaxTensors];
   double attributes[kMaxAttributes];
-  uint32_t written = 0, made = 0;  // a bit for each tensor, see Op
+  uint32_t written = 0, made = 0, filled = 0;  // a bit for each tensor, see Op
   uint32_t number = 0;     // in the order of a recording
   uint32_t row = 1;        // where a row begins that the device runs as one: how many calls that are
   bool isUpdate = false, isCheck = false;  // see core/early_updates.h
@@ -27,6 +27,7 @@ struct KernelCall {
 
   bool writes(int32_t tensor) const { return tensors[tensor].data && (written >> tensor & 1) != 0; }
   bool makes(int32_t tensor) const { return tensors[tensor].data && (made >> tensor & 1) != 0; }
+  bool fills(int32_t tensor) const { return tensors[tensor].data && (filled >> tensor & 1) != 0; }
 };
 
 struct Program {

@@ -39,18 +39,20 @@ bool hasMatrixUnit() {
 #endif
 
 // The tensors of a signature (lib/core/signature.ts reads the rest of it): inputs are marked '!' where they are updated
-// in place, and every tensor behind them is an output.
+// in place, '=' where they are memory to be filled, and every tensor behind them is an output.
 void readWritten(const std::string& signature, Op* op) {
-  uint32_t updated = 0, input = 0;
+  uint32_t updated = 0, filled = 0, input = 0;
   bool inBrackets = false;
   for (size_t i = signature.find('(') + 1; i < signature.size() && signature[i] != ';' && signature[i] != ')'; i++) {
     const char c = signature[i];
     if (c == '[' || c == ']') inBrackets = c == '[';
     else if (c == ',' && !inBrackets) input++;
     else if (c == '!') updated |= uint32_t{1} << input;
+    else if (c == '=') filled |= uint32_t{1} << input;
   }
   op->made = ~uint32_t{1} << input;
-  op->written = updated | op->made;
+  op->filled = filled;
+  op->written = updated | filled | op->made;
 }
 
 }  // namespace

@@ -18,8 +18,9 @@ Level bestLevel();
 struct Op {
   std::string name;
   std::string signature;
-  uint32_t written = 0;         // a bit for each tensor: inputs that are updated in place, and all outputs
+  uint32_t written = 0;         // a bit for each tensor: inputs that are updated in place or filled, and all outputs
   uint32_t made = 0;            // the outputs alone
+  uint32_t filled = 0;          // memory that was given to be filled, by this call alone or by several together
   Kernel cpu[kLevels][2] = {};  // [level][f32, f64]
 };
 

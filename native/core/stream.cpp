@@ -31,7 +31,12 @@ Stream::~Stream() {
 Task& Stream::next() {
   std::unique_lock<std::mutex> guard(mutex_);
   room_.wait(guard, [this] { return tail_ - head_ < kCapacity; });
-  return ring_[tail_ % kCapacity];
+  Task& task = ring_[tail_ % kCapacity];
+  task.program.reset();
+  task.transfer = nullptr;
+  task.control = nullptr;
+  task.fresh = nullptr;
+  return task;
 }
 
 void Stream::push() {
@@ -47,6 +52,14 @@ void Stream::push() {
 void Stream::drain() {
   std::unique_lock<std::mutex> guard(mutex_);
   room_.wait(guard, [this] { return head_ == tail_; });
+}
+
+void Stream::beginAnew(const void* data, size_t bytes) {
+  if (!hasNotMade_) return;
+  Task& task = next();
+  task.fresh = data;
+  task.freshBytes = bytes;
+  push();
 }
 
 size_t Stream::queued() {
@@ -66,6 +79,7 @@ void Stream::loop() {
     Task& task = ring_[head_ % kCapacity];
     guard.unlock();
     run(task);
+    hasNotMade_ = !notMade_.isEmpty();
     while (!late_.empty() && backend_->lateReads->isDone(context_, late_.front().read)) endRead();
     guard.lock();
     head_++;
@@ -90,7 +104,9 @@ bool Stream::wait(std::unique_lock<std::mutex>& guard) {
 }
 
 void Stream::run(Task& task) {
-  if (task.control) {
+  if (task.fresh) {
+    notMade_.clear(task.fresh, task.freshBytes);
+  } else if (task.control) {
     control(task);
   } else if (task.transfer) {
     Transfer* pending = task.transfer;
@@ -100,6 +116,7 @@ void Stream::run(Task& task) {
     const std::shared_ptr<Program> program = std::move(task.program);
     if (task.use == Use::forget) return forget(*program);
     if (program->moveTo(task.workspace)) forget(*program);
+    if (task.part == 0 && !notMade_.isEmpty()) notMade_.clear(*program);  // a replay makes all of it again
     task.use == Use::time ? runTimed(*program, task.part) : replay(*program, task.part);
   } else {
     run(task.call);
@@ -143,7 +160,7 @@ void Stream::runRow(const Program& program, size_t first) {
 void Stream::replay(Program& program, size_t part) {
   program.noted.resize(program.parts.size());
   Program::Noted& noted = program.noted[part];
-  if (!backend_->captures || !noted.hasRun || noted.isRefused || !notMade_.isEmpty()) {
+  if (!backend_->captures || !noted.hasRun || noted.isRefused || notMade_.touches(program, part)) {
     run(program, part);
     noted.hasRun = failure_.empty() && !quit_;
     return;
@@ -179,6 +196,7 @@ void Stream::capture(Program& program, size_t part) {
   const std::lock_guard<std::mutex> guard(mutex_);
   captureProblem_.swap(failure_);
   failure_.clear();
+  notMade_.forget(program, part);  // nothing was to be made by noting it
 }
 
 void Stream::launch(Program& program, size_t part) {
@@ -317,7 +335,7 @@ void Stream::write(Transfer* t) {
     if (status_.failed) noteFailure("copy: ");
   }
   if (!failure_.empty()) notMade_.mark(t->tensor, failure_);
-  else if (!notMade_.isEmpty()) notMade_.clear(t->tensor);
+  else if (!notMade_.isEmpty()) notMade_.clear(t->tensor.data, bytes);
   delete t;
   if (rest_.size() > kKeptBytes) HostBytes().swap(rest_);
 }

@@ -34,7 +34,7 @@ struct Transfer {
 // What is done with a program: a part is run, or run and timed call by call; or the program will not come again.
 enum class Use { replay, time, forget };
 
-// One of: a call, something about a program (where `program` is set), a transfer, a control.
+// One of: a call, something about a program (where `program` is set), a transfer, a control, memory that begins anew.
 struct Task {
   KernelCall call;
   std::shared_ptr<Program> program;
@@ -44,6 +44,8 @@ struct Task {
   Transfer* transfer = nullptr;           // owned by the task once queued, except for reads (then by `done`)
   void (*control)(void*, int) = nullptr;  // a change of the context's settings, in order with the work
   int argument = 0;
+  const void* fresh = nullptr;  // what was said of this memory is of a tensor that is gone
+  size_t freshBytes = 0;
 };
 
 class Stream {
@@ -58,6 +60,8 @@ class Stream {
   void push();
   void drain();
   size_t queued();
+  // To be called for memory that is given to a new tensor.
+  void beginAnew(const void* data, size_t bytes);
   // How many parts of programs were run as one by the device, and why one of them could not be (empty: none so far).
   int64_t capturesRun() const { return capturesRun_; }
   std::string captureProblem();
@@ -101,6 +105,7 @@ class Stream {
   Status status_{};
   std::string failure_;
   NotMade notMade_;
+  std::atomic<bool> hasNotMade_ = false;
   // What was given to the device last and not waited for yet, to tell where it failed.
   struct Last {
     const char* op = nullptr;

@@ -1,8 +1,9 @@
+import { nativeOp, type RealType } from '../../lib/core/index.ts';
 import { type AvgPool2dOptions, avgPool2d } from '../../lib/ops/avg-pool2d.ts';
 import { pair } from '../../lib/ops/conv2d.ts';
 import { globalAvgPool } from '../../lib/ops/global-avg-pool.ts';
 import { maxPool2d } from '../../lib/ops/max-pool2d.ts';
-import { type PoolOptions, pooledSize } from '../../lib/ops/pool-window.ts';
+import { type PoolOptions, pooledSize, poolWindow } from '../../lib/ops/pool-window.ts';
 import { type HostInputs, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 type Axes = [number, number, number, number, number];
@@ -119,7 +120,7 @@ export const largest: OpTable = {
   gradients: ['x'],
 };
 
-/** Ties everywhere, where differences say nothing of the gradient: see test/unit/pools.test.ts. */
+/** Ties everywhere, where differences say nothing of the gradient: see largestOfSpikesGradient. */
 export const largestOfSpikes: OpTable = {
   ...largest,
   name: 'maxPool2d of spikes',
@@ -130,6 +131,40 @@ export const largestOfSpikes: OpTable = {
       options: { ...window },
     })),
   ),
+  gradients: [],
+};
+
+const spikeGradient = nativeOp<'gx'>('spikeMaxPool2dGrad');
+
+/** The gradient of a window goes to its first pixel that fires, or to its first one. */
+export const largestOfSpikesGradient: OpTable = {
+  name: 'spikeMaxPool2dGrad',
+  natives: ['spikeMaxPool2dGrad'],
+  cases: [...spikeWindows, { kernel: [2, 3] as const, stride: 1 }].flatMap((window) =>
+    fired.map(([name, shape, rate]) => ({
+      name: `${name}, kernel ${window.kernel}, stride ${window.stride ?? 'the same'}`,
+      inputs: () => {
+        const x = spikes(shape, rate);
+        return { x, gy: noise(windows({ x }, window, () => 0)[0], 8) };
+      },
+      options: { ...window },
+    })),
+  ),
+  run: ({ gy, x }, options) => {
+    const { attributes } = poolWindow('spikeMaxPool2dGrad', x!, options as unknown as PoolOptions);
+    return [spikeGradient.run({ gy, x }, attributes, { types: { gx: gy!.dtype as RealType } }).gx];
+  },
+  twin: (inputs, options) => {
+    const { x, gy } = inputs;
+    const gx = new Float64Array(x!.data.length);
+    let window = 0;
+    windows(inputs, options as unknown as PoolOptions, (pixels) => {
+      const inside = pixels.filter((at) => at >= 0);
+      gx[inside.find((at) => x!.data[at] === 1) ?? inside[0]!]! += gy!.data[window++]!;
+      return 0;
+    });
+    return [host(x!.shape, gx)];
+  },
   gradients: [],
 };
 

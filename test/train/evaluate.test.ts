@@ -63,14 +63,13 @@ describe('a network used by several at once', () => {
     it(`is trained as if nobody evaluated it or predicted by it meanwhile (record: ${record})`, async () => {
       using alone = net();
       const expected = await trained(alone, { record });
-      using used = net();
+      using used = net().eval();
       let isTraining = true;
       let times = 0;
       const others = (async () => {
         for (; isTraining; times++) {
           await evaluate(used, data.test, { batch: 10, workers: 0 });
-          scope(() => noGrad(() => used.eval()(zeros([4, 1, 8, 8]))));
-          used.train();
+          scope(() => noGrad(() => used(zeros([4, 1, 8, 8]))));
         }
       })();
       const reports = await trained(used, { record });
@@ -78,6 +77,7 @@ describe('a network used by several at once', () => {
       await others;
       expect(times).to.be.above(1);
       expect(reports).to.deep.equal(expected);
+      expect(used.training).to.equal(false);
     });
   }
 });

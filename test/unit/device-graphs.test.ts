@@ -57,6 +57,21 @@ describe('a device that runs recorded parts as one', function () {
     expect(found).to.deep.equal([[2, 2, 0], [2, 2, 0], [2, 2, 0], 0, 'mul: products are not noted']);
   });
 
+  it('makes all of a step of which a part cannot be noted, as often as it is replayed', async () => {
+    const found = await run(`${SETUP}
+      const step = recordStep(cuda, (cut) => scope(() => {
+        const y = add(x, x);
+        cut();
+        const z = add(y, x);
+        const r = relu(mul(z, z));
+        return add(add(r, r), add(r, r));
+      }));
+      const seen = [];
+      for (let i = 0; i < 5; i++) { step.replay(); seen.push(Array.from(await step.result.array())); }
+      answer([new Set(seen.map(String)).size, cuda.stats().captureProblem]);`);
+    expect(found).to.deep.equal([1, 'mul: products are not noted']);
+  });
+
   it('times calls by its own clock', async () => {
     const found = await run(`${SETUP}
       const step = recordStep(cuda, (cut) => { const y = add(x, x); cut(); return relu(add(y, x)); });

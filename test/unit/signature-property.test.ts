@@ -27,7 +27,27 @@ function attempt<R>(body: () => R): R | undefined {
   }
 }
 
-const pieces = ['f', '(', ')', 'x', ':', 'real', '|', 'spike', '[', ']', '...N', 'C', '3', ',', ';', ' -> ', '?', '!'];
+const pieces = [
+  'f',
+  '(',
+  ')',
+  'x',
+  ':',
+  'real',
+  '|',
+  'spike',
+  '[',
+  ']',
+  '...N',
+  'C',
+  '3',
+  ',',
+  ';',
+  ' -> ',
+  '?',
+  '!',
+  '=',
+];
 const broken = fc.array(fc.constantFrom(...pieces, 'n:int', 'y:i32[C]', ''), { maxLength: 24 }).map((p) => p.join(''));
 
 describe('signatures: any input', () => {

@@ -3,6 +3,7 @@ import {
   backward,
   type DType,
   device,
+  empty,
   type HostArray,
   keep,
   MOST_THREADS,
@@ -23,7 +24,10 @@ import { add } from '../../lib/ops/add.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/mul.ts';
+import { clipFactor } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
+import { reshape } from '../../lib/ops/reshape.ts';
+import { sgd } from '../../lib/optim/index.ts';
 import { noise, spikes, toDevice } from '../support/op-table.ts';
 
 const live = (): number => device().stats().handles;
@@ -348,14 +352,21 @@ describe('backward', () => {
         write();
         expect(() => backward(y, tensor([1, 1]))).to.throw(
           SpikeloomError,
-          /^backward\(\) reads what an op was computed from, but its input [01], f32\[2\], was written by set\(\) since; call/,
+          /^backward\(\) reads what an op was computed from, but its input [01], f32\[2\], was written since, by set\(\) or an optimizer's step; call/,
         );
       });
       expect(w.grad).to.equal(undefined);
     }
     scope(() => {
+      using optimizer = sgd({ lr: 1 })([{ name: 'w', tensor: w }]);
       const y = mul(w, x);
-      b.set(Float32Array.of(2, 2)); // of another graph
+      w.grad = keep(tensor([1, 1]));
+      optimizer.step();
+      expect(() => backward(y, tensor([1, 1]))).to.throw(SpikeloomError, 'was written since');
+    });
+    scope(() => {
+      const y = add(mul(w, x), b);
+      b.set(Float32Array.of(2, 2)); // no gradient reads it
       backward(y, tensor([1, 1]));
     });
     expect([...(await w.grad!.array())]).to.deep.equal([1, 1]);
@@ -407,8 +418,17 @@ describe('the stream', () => {
     x.set(Float32Array.of(3, 4));
     const message = await told(behind);
     expect(message).to.match(/^crossEntropy: .*7/);
-    const ofIt = add(failed, behind);
-    for (const t of [failed, behind, ofIt, x]) expect(await told(t)).to.equal(message);
+    const [ofIt, norms] = [add(failed, behind), empty([2])];
+    const image = toDevice(noise([2, 3, 2, 2]), 'f32', 'cpu');
+    const { norm } = clipFactor([image, failed], norms, 1);
+    for (const t of [failed, behind, ofIt, x, norm]) expect(await told(t)).to.equal(message);
+    const bigger = toDevice(noise([2, 3, 2, 2]), 'f32', 'cpu');
+    const skipped = [crossEntropy(logits, bad), relu(bigger)] as const;
+    const copied = reshape(skipped[1], [2, 12]);
+    expect(await told(skipped[0])).to.equal(message);
+    const later = reshape(skipped[1], [2, 12]);
+    for (const t of [skipped[1], copied, later]) expect(await told(t)).to.equal(message);
+    for (const t of [norms, image, norm, bigger, ...skipped, copied, later]) t.dispose();
     expect(await told(before)).to.deep.equal([1, 2]);
     const [again, sum] = [crossEntropy(logits, good), relu(logits)];
     expect(await again.item()).to.be.greaterThan(0);
@@ -417,6 +437,25 @@ describe('the stream', () => {
     const y = relu(x);
     expect(await told(y)).to.deep.equal([5, 6]);
     for (const t of [logits, bad, good, x, before, failed, behind, ofIt, again, sum, y]) t.dispose();
+  });
+
+  it('refuses to update what a failure left unmade, and leaves alone what a skipped update was for', async () => {
+    const w = parameter(tensor([3, 4]));
+    using optimizer = sgd({ lr: 1, momentum: 0.5 })([{ name: 'w', tensor: w }]);
+    const [logits, bad] = [toDevice(noise([2, 3]), 'f32', 'cpu'), tensor(Int32Array.of(0, 7))];
+    const failed = crossEntropy(logits, bad);
+    optimizer.load({ 'm.w': Float32Array.of(8, 8) }, 3);
+    const told = async (t: Tensor) => t.array().then(Array.from, (error: Error) => error.message);
+    expect(await told(failed)).to.match(/label 7/);
+    w.grad = keep(tensor([1, 1]));
+    optimizer.step();
+    expect(await told(optimizer.state()['m.w']!)).to.match(/label 7/);
+    expect(await told(w)).to.deep.equal([3, 4]);
+    optimizer.load({ 'm.w': Float32Array.of(8, 8) }, 3);
+    w.grad = keep(tensor([1, 1]));
+    optimizer.step();
+    expect(await told(w)).to.deep.equal([-2, -1]);
+    for (const t of [w, logits, bad, failed]) t.dispose();
   });
 
   it('fails at every read of what a recorded step left unmade, and makes it when it is replayed', async () => {

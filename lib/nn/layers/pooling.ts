@@ -101,8 +101,8 @@ export const maxPool2dKind: LayerKind<z.output<typeof maxSchema>> = {
   plan(layer, input, context) {
     return { output: { ...input, shape: pooled(layer, input, context) } };
   },
-  forward(layer, x) {
-    return largest(x, windowOf(layer));
+  forward(layer, x, run) {
+    return largest(x, { ...windowOf(layer), precision: run.precision });
   },
 };
 

@@ -7,7 +7,7 @@
 
 namespace spikeloom {
 
-inline constexpr char kGradNorm[] = "gradNorm(g:real[...N], norms!:real[P]; slot:int) ->";
+inline constexpr char kGradNorm[] = "gradNorm(g:real[...N], norms=:real[P]; slot:int) ->";
 inline constexpr char kClipFactor[] = "clipFactor(norms:real[P]; limit:float) -> norm:real[1], factor:real[1]";
 
 SPIKELOOM_HD double clipFactorOf(double norm, double limit) {

@@ -1,9 +1,11 @@
 // One task per row of a picture; channels side by side.
+#define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/max_pool2d/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/max_pool2d/max_pool2d.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
 
 // Calls body(output pixel, picture, rows, columns) for every window.
 template <class F>
@@ -37,28 +39,17 @@ void maxReal(const Call& call, const PoolWindow& s) {
   });
 }
 
-// The first pixel that fires wins; where none does, the first pixel. The places of 32 channels are found side by side.
 void maxSpikes(const Call& call, const PoolWindow& s) {
   const int64_t words = spikeWords(s.C);
   forWindows(call, s, [&](int64_t pixel, int64_t n, PoolSpan rows, PoolSpan columns) {
     const uint32_t* x = as<uint32_t>(call.tensors[0]) + n * s.h.size * s.w.size * words;
     uint32_t* y = as<uint32_t>(call.tensors[1]) + pixel * words;
-    int32_t* index = call.tensors[2].data ? as<int32_t>(call.tensors[2]) + pixel * s.C : nullptr;
-    const int32_t first = static_cast<int32_t>(rows.begin * s.w.size + columns.begin);
-    for (int64_t k = 0; k < words; k++) {
-      int32_t at[32];
-      std::fill(at, at + 32, first);
-      uint32_t fired = 0;
-      for (int64_t h = rows.begin; h < rows.end; h++) {
-        for (int64_t w = columns.begin; w < columns.end; w++) {
-          const int32_t here = static_cast<int32_t>(h * s.w.size + w);
-          const uint32_t word = x[here * words + k], fresh = word & ~fired;
-          for (int i = 0; index && i < 32; i++) at[i] = fresh & (1u << i) ? here : at[i];
-          fired |= word;
-        }
+    std::fill(y, y + words, 0u);
+    for (int64_t h = rows.begin; h < rows.end; h++) {
+      for (int64_t w = columns.begin; w < columns.end; w++) {
+        const uint32_t* from = x + (h * s.w.size + w) * words;
+        for (int64_t k = 0; k < words; k++) y[k] |= from[k];
       }
-      y[k] = fired;
-      if (index) std::copy(at, at + std::min<int64_t>(32, s.C - k * 32), index + k * 32);
     }
   });
 }
@@ -66,8 +57,9 @@ void maxSpikes(const Call& call, const PoolWindow& s) {
 template <class T>
 void maxPool2d(const Call& call) {
   const PoolWindow s = poolWindow(call.tensors[0], call.tensors[1], call.attributes);
-  if (call.tensors[0].dtype == DType::spike) return maxSpikes(call, s);
-  maxReal<T>(call, s);
+  if (call.tensors[0].dtype != DType::spike) return maxReal<T>(call, s);
+  if (call.tensors[2].data) return fail(call, "index is of real numbers; the gradient of spikes is spikeMaxPool2dGrad's");
+  maxSpikes(call, s);
 }
 
 template <class T>
@@ -99,7 +91,47 @@ void maxPool2dGrad(const Call& call) {
   });
 }
 
+template <class T, class G, class X>
+void spreadToSpikes(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
+  const int64_t words = spikeWords(s.C), most = std::min(s.h.places, s.h.kernel) * std::min(s.w.places, s.w.kernel);
+  const uint32_t* bits = as<uint32_t>(call.tensors[1]);
+  parallelFor(call, s.N * s.h.size, [=](int64_t task, int thread) {
+    uint32_t* const won = scratch<uint32_t>(call, thread, 0, most * words);
+    const G** const from = scratch<const G*>(call, thread, 1, most);
+    const int64_t n = task / s.h.size, h = task % s.h.size;
+    const uint32_t* picture = bits + n * s.h.size * s.w.size * words;
+    const PoolSpan rows = s.h.covering(h);
+    for (int64_t w = 0; w < s.w.size; w++) {
+      const PoolSpan columns = s.w.covering(w);
+      int64_t windows = 0;
+      for (int64_t p = rows.begin; p < rows.end; p++) {
+        for (int64_t q = columns.begin; q < columns.end; q++, windows++) {
+          from[windows] = gy + ((n * s.h.places + p) * s.w.places + q) * s.C;
+          uint32_t* to = won + windows * words;
+          for (int64_t k = 0; k < words; k++) to[k] = wonOfWindow(picture + k, words, s.w.size, s.h.inside(p), s.w.inside(q), h, w);
+        }
+      }
+      X* out = gx + (task * s.w.size + w) * s.C;
+      eachVector<T>(s.C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+        Vec<T> sum{};
+        for (int64_t i = 0; i < windows; i++) sum += whereSet<T>(laneMask<T>(won + i * words, c), loadLanes<T>(from[i] + c, lanes));
+        storeLanes<T>(out + c, sum, lanes);
+      });
+    }
+  });
+}
+
+template <class T>
+void spikeMaxPool2dGrad(const Call& call) {
+  const TensorView &gy = call.tensors[0], &gx = call.tensors[2];
+  const PoolWindow s = poolWindow(gx, gy, call.attributes);
+  withStorage<T>(gy, [&]<class G>() {
+    withStorage<T>(gx, [&]<class X>() { spreadToSpikes<T>(call, s, as<G>(gy), as<X>(gx)); });
+  });
+}
+
 SPIKELOOM_KERNEL(kMaxPool2d, maxPool2d)
 SPIKELOOM_KERNEL(kMaxPool2dGrad, maxPool2dGrad)
+SPIKELOOM_KERNEL(kSpikeMaxPool2dGrad, spikeMaxPool2dGrad)
 
 #include "cpu/level_end.inl"

@@ -1,5 +1,6 @@
-// A thread per result, neighbours on neighbouring channels; of spikes a thread per word of 32 channels. Windows are walked row by row, so
-// that the first of equal pixels wins.
+// A thread per result, neighbours on neighbouring channels; of spikes a thread per word of 32 channels, of their gradient per vector of channels.
+// Windows are walked row by row, so that the first of equal pixels wins.
+#include "cuda/vectors.cuh"
 #include "cuda/window.cuh"
 #include "ops/max_pool2d/max_pool2d.h"
 
@@ -34,12 +35,10 @@ struct Largest {
   }
 };
 
-// The first pixel that fires wins; where none does, the first pixel.
 struct LargestSpikes {
   PoolWindow s;
   const uint32_t* x;
   uint32_t* y;
-  int32_t* index;  // may be null
   int64_t words;
 
   __device__ void operator()(int64_t i) const {
@@ -47,17 +46,9 @@ struct LargestSpikes {
     const PicturePlace window(at.quotient, s.h.places, s.w.places);
     const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
     const uint32_t* picture = x + window.n * s.h.size * s.w.size * words + at.rest;
-    const int64_t firstChannel = at.rest * 32;
-    int32_t* to = index ? index + at.quotient * s.C + firstChannel : nullptr;
-    for (int c = 0; to && c < 32 && firstChannel + c < s.C; c++) to[c] = static_cast<int32_t>(rows.begin * s.w.size + columns.begin);
     uint32_t all = 0;
     for (int64_t h = rows.begin; h < rows.end; h++) {
-      for (int64_t w = columns.begin; w < columns.end; w++) {
-        const int64_t here = h * s.w.size + w;
-        const uint32_t word = picture[here * words];
-        for (uint32_t fresh = to ? word & ~all : 0; fresh != 0; fresh &= fresh - 1) to[__ffs(static_cast<int>(fresh)) - 1] = static_cast<int32_t>(here);
-        all |= word;
-      }
+      for (int64_t w = columns.begin; w < columns.end; w++) all |= picture[(h * s.w.size + w) * words];
     }
     y[i] = all;
   }
@@ -86,13 +77,41 @@ struct Gradient {
   }
 };
 
+// V channels of a pixel, which lie in one word.
+template <class T, int V>
+struct SpikeGradient {
+  PoolWindow s;
+  Resting<T> gy, gx;
+  const uint32_t* x;
+  int64_t words;
+
+  __device__ void operator()(int64_t i) const {
+    const Division at = divide(i * V, s.C);
+    const PicturePlace pixel(at.quotient, s.h.size, s.w.size);
+    const PoolSpan rows = s.h.covering(pixel.row), columns = s.w.covering(pixel.column);
+    const uint32_t* picture = x + pixel.n * s.h.size * s.w.size * words + at.rest / 32;
+    T sum[V] = {};
+    for (int64_t p = rows.begin; p < rows.end; p++) {
+      for (int64_t q = columns.begin; q < columns.end; q++) {
+        const uint32_t won = wonOfWindow(picture, words, s.w.size, s.h.inside(p), s.w.inside(q), pixel.row, pixel.column) >> (at.rest % 32);
+        T values[V];
+        gy.load((pixel.n * s.h.places + p) * s.w.places + q, at.rest, values);
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] += (won >> j) & 1u ? values[j] : T(0);
+      }
+    }
+    gx.store(at.quotient, at.rest, sum);
+  }
+};
+
 template <class T>
 void maxPool2d(const Call& call) {
   const TensorView *t = call.tensors, &x = t[0], &y = t[1];
   const PoolWindow s = poolWindow(x, y, call.attributes);
   if (x.dtype != DType::spike) return forEach(call, count(y), Largest<T>{s, as<T>(x), as<T>(y), as<int32_t>(t[2])});
+  if (t[2].data) return fail(call.status, "index is of real numbers; the gradient of spikes is spikeMaxPool2dGrad's");
   const int64_t words = spikeWords(s.C);
-  forEach(call, pixels(y) * words, LargestSpikes{s, as<uint32_t>(x), as<uint32_t>(y), as<int32_t>(t[2]), words});
+  forEach(call, pixels(y) * words, LargestSpikes{s, as<uint32_t>(x), as<uint32_t>(y), words});
 }
 
 template <class T>
@@ -101,8 +120,18 @@ void maxPool2dGrad(const Call& call) {
   forEach(call, count(gx), Gradient<T>{poolWindow(gx, t[0], call.attributes), as<T>(t[0]), as<int32_t>(t[1]), as<T>(gx)});
 }
 
+template <class T>
+void spikeMaxPool2dGrad(const Call& call) {
+  const TensorView &gy = call.tensors[0], &x = call.tensors[1], &gx = call.tensors[2];
+  const PoolWindow s = poolWindow(gx, gy, call.attributes);
+  withChannelVector(s.C, [&]<int V>() {
+    forEach(call, count(gx) / V, SpikeGradient<T, V>{s, Resting<T>(gy), Resting<T>(gx), as<uint32_t>(x), spikeWords(s.C)});
+  });
+}
+
 SPIKELOOM_CUDA_KERNEL(kMaxPool2d, maxPool2d)
 SPIKELOOM_CUDA_KERNEL(kMaxPool2dGrad, maxPool2dGrad)
+SPIKELOOM_CUDA_KERNEL(kSpikeMaxPool2dGrad, spikeMaxPool2dGrad)
 
 }  // namespace
 }  // namespace spikeloom::cuda

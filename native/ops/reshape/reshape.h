@@ -5,7 +5,7 @@
 
 namespace spikeloom {
 
-inline constexpr char kReorder[] = "reorder(x:real|spike[...M], y!:real|spike[...N]) -> ";
+inline constexpr char kReorder[] = "reorder(x:real|spike[...M], y=:real|spike[...N]) -> ";
 
 // Where an element rests, from its row-major position: [lead][C][inner] is stored as [lead][inner][C].
 struct RestOrder {
