@@ -1,4 +1,4 @@
-import { nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { describe, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 
 const training = nativeOp<'y' | 'mean' | 'invStd'>('batchNorm');
@@ -37,6 +37,10 @@ export const BATCH_NORM_OPTIONS: Record<keyof BatchNormOptions, true> = {
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   needTensors('batchNorm', { x });
+  if (x.shape.length < 4)
+    throw new SpikeloomError(
+      `batchNorm: takes pictures [..., C, H, W] of four axes or more, not ${describe(x)}; reshape() adds one`,
+    );
   needOptions('batchNorm', options, BATCH_NORM_OPTIONS);
   const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = options;
   needTensors('batchNorm', { gamma });

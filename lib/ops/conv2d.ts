@@ -1,5 +1,6 @@
 import {
   type Backward,
+  describe,
   forBackward,
   nativeOp,
   needTensors,
@@ -49,16 +50,20 @@ export function convolvedSize(size: number, kernel: number, stride: number, padd
 
 function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
   needTensors('conv2d', { x, w });
+  if (x.shape.length < 4)
+    throw new SpikeloomError(
+      `conv2d: takes pictures [..., C, H, W] of four axes or more, not ${describe(x)}; reshape() adds one`,
+    );
   const [sh, sw] = pair(options.stride ?? 1);
   const [ph, pw] = pair(options.padding ?? 0);
   const [H, W] = x.shape.slice(-2) as [number, number];
   const [kh, kw] = w.shape.slice(-2) as [number, number];
   if (
-    ![sh, sw].every((s) => Number.isSafeInteger(s) && s >= 1) ||
-    ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0)
+    ![sh, sw].every((s) => Number.isSafeInteger(s) && s >= 1 && s < 2 ** 31) ||
+    ![ph, pw].every((p) => Number.isSafeInteger(p) && p >= 0 && p < 2 ** 20)
   ) {
     throw new SpikeloomError(
-      `conv2d: stride is at least 1 and padding at least 0, whole numbers; not stride ${contentOf([sh, sw])}, padding ${contentOf([ph, pw])}`,
+      `conv2d: stride is a whole number of at least 1, below 2^31, and padding of at least 0, below 2^20; not stride ${contentOf([sh, sw])}, padding ${contentOf([ph, pw])}`,
     );
   }
   const dims = { P: convolvedSize(H, kh, sh, ph), Q: convolvedSize(W, kw, sw, pw) };

@@ -122,6 +122,7 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
     Device* device = nullptr;
     int32_t index = -1;
     DType real = DType::f32;
+    bool isRounded = false;
     KernelCall call;
     Storage* storages[kMaxTensors] = {};
     for (size_t i = 0; i < tensors; i++) {
@@ -137,8 +138,12 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
       }
       if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; make them on one, as in tensor(data, { device })");
       if (call.tensors[i].dtype == DType::f64) real = DType::f64;
+      isRounded |= call.tensors[i].dtype == DType::bf16;
     }
     if (!device) refuse(env, ops()[op].name + ": no tensor was given");
+    if (isRounded && real == DType::f64 && ops()[op].name != "toReal") {
+      refuse(env, ops()[op].name + ": bf16 goes with f32, not with f64; make the others f32");
+    }
     call.kernel = device->kernel(op, real);
     if (!call.kernel) {
       refuse(env, ops()[op].name + ": no kernel for " + (real == DType::f64 ? "f64" : "f32") + " on device '" + device->backend->name + "'");

@@ -53,7 +53,12 @@ Napi::Value alias(const Napi::CallbackInfo& info) {
   const int64_t handle = integer(info[0]);
   TensorView view = viewOf(engine, handle);
   setShape(view, info, 1);
-  if (storedBytes(view) != storedBytes(viewOf(engine, handle))) refuse(info.Env(), "a view keeps the number of bytes of its tensor");
+  const TensorView& old = viewOf(engine, handle);
+  if (storedBytes(view) != storedBytes(old) || count(view) != count(old)) refuse(info.Env(), "a view keeps the number of elements of its tensor");
+  const auto isWhole = [](const TensorView& t) { return channels(t) % 32 == 0; };
+  if (view.dtype == DType::spike && channels(view) != channels(old) && !(isWhole(view) && isWhole(old))) {
+    refuse(info.Env(), "a view of spikes keeps the channels of its tensor, or both have whole words of 32; reshape() moves the bits");
+  }
   needHandle(engine);
   return Napi::Number::New(info.Env(), static_cast<double>(engine.store.add(view, engine.store.storage(handle))));
 }

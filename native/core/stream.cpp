@@ -1,7 +1,8 @@
 #include "core/stream.h"
 
-#include <chrono>
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -275,6 +276,9 @@ void Stream::attempt(const KernelCall* calls, size_t count, const std::function<
   } catch (const std::bad_alloc&) {
     status_.failed = true;
     __builtin_strcpy(status_.message, "out of memory");
+  } catch (const std::exception& error) {
+    status_.failed = true;
+    std::snprintf(status_.message, sizeof status_.message, "%s", error.what());
   }
   if (status_.failed) {
     // what is said of bad data names its op already, since a GPU finds it later

@@ -9,6 +9,7 @@
 //
 // All other kinds (triggers, vendor's data) are left out. Before the first word of high time no event has one: they are
 // left out too.
+#include <algorithm>
 #include <bit>
 
 #include "events/decoder.h"
@@ -79,7 +80,7 @@ EventResult addVector(Own& own, uint32_t mask, uint32_t length, const EventInput
     }
     output = out;
   }
-  own.x += length;
+  own.x = std::min(own.x + length, uint32_t{1} << 16);  // beyond every sensor it stays there
   return {};
 }
 

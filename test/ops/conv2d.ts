@@ -77,6 +77,7 @@ const manyImages = [
   item('5 images, 1x1 stride 2', [5, 32, 5, 3], [31, 32, 1, 1], { stride: 2 }, 0.2),
   item('5 images, uneven stride and padding', [5, 17, 7, 9], [16, 17, 2, 3], { stride: [3, 2], padding: [0, 2] }, 0.4),
   item('6 images, stride over the kernel', [6, 16, 7, 7], [19, 16, 2, 2], { stride: 3 }),
+  item('a stride far beyond the picture', [2, 4, 2, 3], [3, 4, 1, 1], { stride: 100_000 }),
   item('one channel with a bias, weights in fours', [3, 4, 5, 6], [1, 4, 2, 2], {}, undefined, true),
   item('few channels, 5x5', [2, 3, 12, 8, 9], [64, 12, 5, 5], {}, 0.3, true),
   item('few channels, 5x5, stride 2', [5, 12, 9, 10], [9, 12, 5, 5], { stride: 2, padding: 2 }),

@@ -1,7 +1,8 @@
 // The fused layer's gradients against those of the ops it replaces on the CPU, and bf16 against f32, on every device.
 // CUDA is pending where there is no such device.
 import { expect } from 'chai';
-import { backward, cudaBackend, device, type RealType, scope, type Tensor } from '../../lib/core/index.ts';
+import { backward, cudaBackend, device, type RealType, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { fire } from '../../lib/ops/index.ts';
 import { layers } from '../ops/current.ts';
 import { bf16Tensor, fromBf16, rounded } from '../support/bf16.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
@@ -102,3 +103,28 @@ for (const on of testDevices) {
     });
   });
 }
+
+describe('a current that rests as f32', () => {
+  for (const on of testDevices) {
+    for (const T of [2, 3]) {
+      it(`takes a gradient of its spikes in bf16, ${T} steps (${on})`, async function () {
+        if (on === 'cuda' && cudaBackend().score === 0) return this.skip();
+        const vector = (value: number) => tensor(new Float32Array(37).fill(value), { device: device(on) });
+        const norm = () => {
+          const given = { gamma: vector(1), beta: vector(0), runningMean: vector(0), runningVar: vector(1) };
+          return { ...given, training: true };
+        };
+        const gradient = async (bf16: boolean) => {
+          const y = toDevice(noise([T, 2, 37, 3, 3], 5), 'f32', on);
+          y.requiresGrad = true;
+          const gs = rounded(noise([T, 2, 37, 3, 3], 6));
+          scope(() => backward(fire(y, { norm: norm() }), bf16 ? bf16Tensor(gs, on) : toDevice(gs, 'f32', on)));
+          const found = Float64Array.from(await y.grad!.array());
+          y.dispose();
+          return found;
+        };
+        expect(difference(await gradient(true), await gradient(false))).to.be.below(1e-6);
+      });
+    }
+  }
+});

@@ -4,6 +4,7 @@ import { backward, describe as described, device, scope, type Tensor, tensor } f
 import { add } from '../../lib/ops/add.ts';
 import { linear } from '../../lib/ops/linear.ts';
 import { meanOverTime } from '../../lib/ops/mean-over-time.ts';
+import { relu } from '../../lib/ops/relu.ts';
 import { repeatOverTime } from '../../lib/ops/repeat-over-time.ts';
 import { reshape } from '../../lib/ops/reshape.ts';
 import { sigmoid } from '../../lib/ops/sigmoid.ts';
@@ -22,6 +23,21 @@ const bits = (shape: number[]) => {
     { shape, dtype: 'spike' },
   );
 };
+
+describe('relu', () => {
+  it('keeps a NaN and passes its gradient on, as PyTorch does', async () => {
+    const x = tensor(Float32Array.of(Number.NaN, -1, 0, 2));
+    x.requiresGrad = true;
+    const y = scope(() => {
+      const made = relu(x);
+      backward(made, tensor(Float32Array.of(3, 4, 5, 6)));
+      return made;
+    });
+    expect([...(await y.array())]).to.deep.equal([Number.NaN, 0, 0, 2]);
+    expect([...(await x.grad!.array())]).to.deep.equal([3, 0, 0, 6]);
+    for (const t of [x, y]) t.dispose();
+  });
+});
 
 describe('spikes as numbers', () => {
   it('take the real type that is asked for, f32 by default', () =>

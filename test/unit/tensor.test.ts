@@ -134,7 +134,7 @@ describe('tensors', () => {
       expect(() => zeros(shape), String(shape)).to.throw(SpikeloomError, 'a shape is an array of whole numbers');
     }
     const one = zeros([2]);
-    expect(() => one.alias([3])).to.throw(SpikeloomError, 'a view keeps the number of bytes');
+    expect(() => one.alias([3])).to.throw(SpikeloomError, 'a view keeps the number of elements');
     one.dispose();
   });
 

@@ -25,8 +25,30 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   ],
   'conv2d with a stride that is none': [
     () => ops.conv2d(frames(), zeros([4, 3, 3, 3]), { stride: wrong({}) }),
-    /^conv2d: stride is at least 1/,
+    /^conv2d: stride is a whole number of at least 1/,
   ],
+  'conv2d of a picture without a batch': [
+    () => ops.conv2d(zeros([3, 4, 4]), zeros([4, 3, 3, 3])),
+    /^conv2d: takes pictures \[\.\.\., C, H, W\] of four axes or more, not f32\[3,4,4\]/,
+  ],
+  'conv2d with a padding beyond all pictures': [
+    () => ops.conv2d(frames(), zeros([4, 3, 3, 3]), { padding: 2 ** 20 }),
+    /padding of at least 0, below 2\^20/,
+  ],
+  'batch norm of a picture without a batch': [
+    () => ops.batchNorm(zeros([3, 4, 4]), wrong({ gamma: zeros([3]) })),
+    /^batchNorm: takes pictures \[\.\.\., C, H, W\] of four axes or more, not f32\[3,4,4\]/,
+  ],
+  'bf16 beside f64': [
+    () => ops.conv2d(zeros([1, 3, 4, 4], 'bf16'), zeros([4, 3, 3, 3], 'f64')),
+    /^conv2d: bf16 goes with f32, not with f64; make the others f32$/,
+  ],
+  'means of f64 as bf16': [
+    () => ops.avgPool2d(zeros([1, 1, 8, 8, 8], 'f64'), { kernel: 2, precision: 'bf16' }),
+    /^avgPool2d: bf16 goes with f32/,
+  ],
+  'a view of fewer channels of spikes': [() => zeros([1, 32], 'spike').alias([1, 20]), /keeps the number of elements/],
+  'a view of other channels of spikes': [() => zeros([2, 20], 'spike').alias([1, 40]), /whole words of 32/],
   'lif of nothing': [() => ops.lif(none), /^lif: 'x' is a tensor, not undefined$/],
   'plif without a decay': [() => ops.plif(frames(), none), /^plif: 'logit' is a tensor/],
   'a pool without a kernel': [() => ops.maxPool2d(frames(), wrong({})), /^maxPool2d: kernel and stride are whole/],

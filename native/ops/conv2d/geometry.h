@@ -18,7 +18,11 @@ inline Geometry geometry(const TensorView& x, const TensorView& y, const TensorV
   int64_t N = 1;
   for (int i = 0; i + 3 < x.rank; i++) N *= x.dims[i];
   const auto integer = [&](int i) { return static_cast<int64_t>(attributes[i]); };
-  return {N, in.C, in.H, in.W, out.C, out.H, out.W, w.dims[2], w.dims[3], integer(0), integer(1), integer(2), integer(3)};
+  Geometry g{N, in.C, in.H, in.W, out.C, out.H, out.W, w.dims[2], w.dims[3], integer(0), integer(1), integer(2), integer(3)};
+  // one output meets no second step, and gradients walk the phases of a stride
+  if (g.P == 1) g.sh = least(g.sh, g.H + g.ph + g.kh);
+  if (g.Q == 1) g.sw = least(g.sw, g.W + g.pw + g.kw);
+  return g;
 }
 
 // Whether the product's factors are rounded to bf16: where an activation or its gradient is.

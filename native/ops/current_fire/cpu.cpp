@@ -195,18 +195,22 @@ struct PixelGradient {
   const T *mean, *factor;
   T *sums, *products;
   int64_t steps, stepWords, stepSize;
-  bool gsAsY;
+  bool gsRounded;  // gs rests as bf16
   Waiting<T>& wait;
   bool logit;
 
   Vec<T> arrived(int64_t t, int64_t c, int n) const {
-    if (kUsual || gsAsY) return loadLanes<T>(static_cast<const S*>(gs) + t * stepSize + c, n);
-    return loadLanes<T>(static_cast<const T*>(gs) + t * stepSize + c, n);
+    const int64_t at = t * stepSize + c;
+    if constexpr (kUsual) return loadLanes<T>(static_cast<const S*>(gs) + at, n);
+    if constexpr (sizeof(T) == 4) {
+      if (gsRounded) return loadLanes<T>(static_cast<const Bf16*>(gs) + at, n);
+    }
+    return loadLanes<T>(static_cast<const T*>(gs) + at, n);
   }
   // What arrives and leaves at c.
   void fetch(int64_t t, int64_t c) const {
     const int64_t at = t * stepSize + c;
-    __builtin_prefetch(gsAsY ? static_cast<const void*>(static_cast<const S*>(gs) + at) : static_cast<const T*>(gs) + at);
+    __builtin_prefetch(gsRounded ? static_cast<const void*>(static_cast<const Bf16*>(gs) + at) : static_cast<const T*>(gs) + at);
     if (g) __builtin_prefetch(g + at, 1);
   }
   uint32_t firedAt(int64_t t, int64_t c) const { return laneMask<T>(s + t * stepWords, c); }
@@ -324,7 +328,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
     for (int64_t t = 0; t < steps; t++) room.gain[t] = all.gate.gain(t * current.B + b);
   }
   const TensorView& gs = all.in[11];
-  const bool gsAsY = gs.dtype == all.in[0].dtype;
+  const bool gsRounded = gs.dtype == DType::bf16;
   GateSums gates;
   for (int64_t p = begin; p < end; p++) {
     const int64_t first = b * current.P + p, at = first * channels;
@@ -340,8 +344,8 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
     using Pixel = typename C::Pixel;
     const PixelGradient<T, S, kGated, kSteps, Pixel> here{
         current.pixel(b, p), neuron, surrogate, as<uint32_t>(all.in[12]) + first * current.words,
-        gsAsY ? static_cast<const void*>(as<S>(gs) + at) : as<T>(gs) + at, all.out[0].data ? as<S>(all.out[0]) + at : nullptr,
-        as<T>(all.in[13]), room.factor, sums, sums ? sums + channels : nullptr, steps, pixels * current.words, pixels * channels, gsAsY,
+        gsRounded ? static_cast<const void*>(as<Bf16>(gs) + at) : as<T>(gs) + at, all.out[0].data ? as<S>(all.out[0]) + at : nullptr,
+        as<T>(all.in[13]), room.factor, sums, sums ? sums + channels : nullptr, steps, pixels * current.words, pixels * channels, gsRounded,
         wait, all.out[6].data != nullptr};
     here.channels(channels, q);
     if constexpr (kGated) {
