@@ -1,5 +1,5 @@
 // Numbers below the smallest normal one count as 0 on the threads that compute, as they do on matrix units and GPUs. A
-// processor takes a hundred times longer for them, and a saturated gate's gradient is full of them.
+// processor takes far longer for them, and a saturated gate's gradient is full of them.
 #pragma once
 
 #if defined(__x86_64__)
