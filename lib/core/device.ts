@@ -1,6 +1,7 @@
 // Devices by name: 'cpu', 'cuda', 'cuda:1'. A device is a stream of queued work and the memory it works on.
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { processorQuota } from './cpu-quota.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { type BackendInfo, buildCommand, buildFolders, type MemoryStats, native } from './native.ts';
 import { kindOf } from './options.ts';
@@ -8,8 +9,8 @@ import { kindOf } from './options.ts';
 /** The CPU stream has no more. */
 export const MOST_THREADS = 256;
 
-/** As many threads as the machine runs at once, where nothing else is said. */
-export const usualThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
+/** As many threads as the machine runs at once, and a container may use, where nothing else is said. */
+export const usualThreads = (): number => Math.min(availableParallelism(), MOST_THREADS, processorQuota());
 
 /** Where tensors lie and ops run, in one queue: the CPU's cores, or one GPU. See {@link device}. */
 export class Device {
@@ -151,5 +152,6 @@ export function device(asked = 'cpu'): Device {
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
   const made = new Device(name, openDevice(name, backend, Number(match[1] ?? 0)), backend);
   open.set(name, made);
+  if (name === 'cpu' && usualThreads() < availableParallelism()) made.setThreads(usualThreads());
   return made;
 }
