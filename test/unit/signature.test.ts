@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { opTable, tensor } from '../../lib/core/index.ts';
+import { nativeOp, opTable, tensor } from '../../lib/core/index.ts';
 import { bindInputs, outputShape, parseSignature } from '../../lib/core/signature.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 
 describe('signatures', () => {
   it('parse inputs, attributes, outputs and what is saved', () => {
     const s = parseSignature(
-      'f(x:real|spike[...N,C,3], w!:real[C], b?:i32[], k?!:f64[1]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]',
+      'f(x:real|spike[...N,C,3], w!:real[C], b?:i32[], k?!:f64[1], l=:f64[2]; n:int, ok:bool) -> y:spike[...N,K], z?:real[C] | m:real[C]',
     );
     expect(s.name).to.equal('f');
     expect(s.inputs.map((i) => [i.name, i.optional, i.inPlace, i.types, i.dims])).to.deep.equal([
@@ -14,6 +14,7 @@ describe('signatures', () => {
       ['w', false, true, ['real'], ['C']],
       ['b', true, false, ['i32'], []],
       ['k', true, true, ['f64'], [1]],
+      ['l', false, true, ['f64'], [2]],
     ]);
     expect(s.attributes).to.deep.equal([
       { name: 'n', type: 'int' },
@@ -54,7 +55,8 @@ describe('signatures', () => {
       "conv2d: dimension C is 3 elsewhere but 4 in 'w' (f32[16,4,3,3] vs [O,C,kh,kw])",
     );
     expect(() => conv2d(x, w64)).to.throw("conv2d: 'w' is f64 where another input is f32");
-    expect(() => conv2d(flat, w)).to.throw("conv2d: 'x' has 2 dimensions, expected at least 3");
+    const moments = nativeOp<'mean'>('channelMoments');
+    expect(() => moments.run({ y: flat })).to.throw("channelMoments: 'y' has 2 dimensions, expected at least 3");
     for (const t of [x, w, w64, flat]) t.dispose();
   });
 });
