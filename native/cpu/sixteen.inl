@@ -24,6 +24,10 @@ SPIKELOOM_SIXTEEN Words widen(Halves x) { return _mm512_cvtepu16_epi32(x); }
 SPIKELOOM_SIXTEEN Floats asFloats(Words x) { return (Floats)x; }
 SPIKELOOM_SIXTEEN Words asWords(Floats x) { return (Words)x; }
 SPIKELOOM_SIXTEEN Floats allFloats(float x) { return _mm512_set1_ps(x); }
+// Where numbers are above (below) 0, elsewhere 0; NaN of NaN, which the second operand gives.
+SPIKELOOM_SIXTEEN Floats positivePart(Floats x) { return _mm512_max_ps(_mm512_setzero_ps(), x); }
+SPIKELOOM_SIXTEEN Floats negativePart(Floats x) { return _mm512_min_ps(_mm512_setzero_ps(), x); }
+SPIKELOOM_SIXTEEN float sumLanes(Floats x) { return sumLanes<float>((Vec<float>)x); }
 SPIKELOOM_SIXTEEN Words allWords(int x) { return _mm512_set1_epi32(x); }
 // a * b + c, fused.
 SPIKELOOM_SIXTEEN Floats mulAdd16(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -112,6 +116,13 @@ SPIKELOOM_SIXTEEN Floats operator+(Floats a, Floats b) { return {_mm256_add_ps(a
 SPIKELOOM_SIXTEEN Floats operator-(Floats a, Floats b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
 SPIKELOOM_SIXTEEN Floats operator*(Floats a, Floats b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
 SPIKELOOM_SIXTEEN Floats allFloats(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+SPIKELOOM_SIXTEEN Floats positivePart(Floats x) {
+  return {_mm256_max_ps(_mm256_setzero_ps(), x.low), _mm256_max_ps(_mm256_setzero_ps(), x.high)};
+}
+SPIKELOOM_SIXTEEN Floats negativePart(Floats x) {
+  return {_mm256_min_ps(_mm256_setzero_ps(), x.low), _mm256_min_ps(_mm256_setzero_ps(), x.high)};
+}
+SPIKELOOM_SIXTEEN float sumLanes(Floats x) { return sumLanes<float>((Vec<float>)_mm256_add_ps(x.low, x.high)); }
 SPIKELOOM_SIXTEEN Words allWords(int x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 SPIKELOOM_SIXTEEN Floats asFloats(Words x) { return {(__m256)x.low, (__m256)x.high}; }
 SPIKELOOM_SIXTEEN Words asWords(Floats x) { return {(__m256i)x.low, (__m256i)x.high}; }
@@ -235,6 +246,9 @@ SPIKELOOM_SIXTEEN Floats halfPart(const float* p, int64_t n) {
 }
 SPIKELOOM_SIXTEEN Floats halfPart(const Bf16* p, int64_t n) { return fromBf16(loadHalves(p, firstLanes(n))); }
 
+// The first n of 16 words; the others 0.
+SPIKELOOM_SIXTEEN Words firstWords(const uint32_t* p, int64_t n) { return asWords(halfPart(reinterpret_cast<const float*>(p), n)); }
+
 // The first n of 16 floats, rounded to bf16 if wanted; the others 0.
 SPIKELOOM_SIXTEEN Floats loadRounded(const float* p, int64_t n, bool rounded) {
   const Floats values = loadFloats(p, firstLanes(n));
@@ -258,6 +272,7 @@ SPIKELOOM_SIXTEEN void storeSome(uint32_t* p, ShortVec x, Lanes lanes) { _mm512_
 SPIKELOOM_SIXTEEN void storeShorts(uint32_t* p, Vec<float> x, Lanes lanes) {  // words of two rounded numbers
   _mm256_mask_storeu_epi32(p, static_cast<__mmask8>(lanes), toShorts((Floats)x));
 }
+SPIKELOOM_SIXTEEN void storeEight(uint32_t* p, Halves x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
 SPIKELOOM_SIXTEEN void storeEight(uint32_t* p, Halves x, Lanes lanes) { _mm256_mask_storeu_epi32(p, static_cast<__mmask8>(lanes), x); }
 SPIKELOOM_SIXTEEN ShortVec bitsAsShorts(uint32_t bits) { return (ShortVec)pairsWhere(bits, 1); }
 // Whether all are whole numbers from -limit to limit.

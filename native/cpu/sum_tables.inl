@@ -80,6 +80,12 @@ SPIKELOOM_SIXTEEN Words shortsAsWords(__m256i x) {
   return {_mm256_cvtepi16_epi32(_mm256_castsi256_si128(x)), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(x, 1))};
 }
 
+// Adds 16 sums of 16 bits to as many of 32.
+__attribute__((always_inline)) inline void addShorts(__m256i shorts, uint32_t* sums) {
+  const Words before = loadWords(sums), more = shortsAsWords(shorts);
+  storeWords(sums, {_mm256_add_epi32(before.low, more.low), _mm256_add_epi32(before.high, more.high)});
+}
+
 // body<K, kFirst, kLast>() for a run of sums of K words: begun here, carried on, or completed.
 template <class F>
 __attribute__((always_inline)) inline void withRun(int64_t words, bool first, bool last, F&& body) {

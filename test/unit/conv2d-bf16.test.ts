@@ -20,7 +20,7 @@ const cases = [
   { name: '35 images, 3 to 20 channels, stride 2', x: [5, 7, 3, 9, 11], w: [20, 3, 5, 3], stride: 2 },
   { name: '66 images of 2x2', x: [2, 33, 64, 2, 2], w: [64, 64, 3, 3] },
   // of pictures of few pixels a GPU takes one position in all of them at a time
-  { name: '128 images of 2x2', x: [2, 64, 64, 2, 2], w: [128, 64, 3, 3] },
+  { name: '128 images of 2x2', x: [2, 64, 64, 2, 2], w: [128, 64, 3, 3], tables: true },
   // and keeps windows of larger ones in shared memory: its blocks go along several tiles, of 64 channels, or have 128 or
   // 256 pixels, of more
   { name: 'one image of 9x7, 64 to 64 channels', x: [1, 64, 9, 7], w: [64, 64, 3, 3], transformed: true },
@@ -38,9 +38,9 @@ const cases = [
     transformed: true,
     tiles: true,
   },
-  { name: '50 images, 100 to 37 channels, 5x5 kernels', x: [2, 25, 100, 6, 5], w: [37, 100, 5, 5] },
+  { name: '50 images, 100 to 37 channels, 5x5 kernels', x: [2, 25, 100, 6, 5], w: [37, 100, 5, 5], tables: true },
   { name: '18 images, 200 to 20 channels, 1x7 kernels', x: [18, 200, 3, 9], w: [20, 200, 1, 7] },
-  { name: '128 images of 4x3, stride 2', x: [128, 32, 4, 3], w: [40, 32, 3, 3], stride: 2 },
+  { name: '128 images of 4x3, stride 2', x: [128, 32, 4, 3], w: [40, 32, 3, 3], stride: 2, tables: true },
   { name: '33 images, stride 2', x: [3, 11, 64, 5, 6], w: [33, 64, 3, 3], stride: 2 },
   { name: '33 images of 64 channels, stride 2', x: [3, 11, 64, 6, 7], w: [64, 64, 3, 3], stride: 2 },
   { name: 'one image of 64 channels, stride 2', x: [1, 64, 9, 12], w: [128, 64, 3, 3], stride: 2 },
@@ -66,6 +66,14 @@ const cases = [
   { name: '4 wide images, 32 to 34 channels', x: [4, 32, 5, 150], w: [34, 32, 3, 3], transformed: true },
   { name: '16 to 80 channels, many pixels', x: [2, 16, 130, 130], w: [80, 16, 1, 1] },
 ];
+/** Of a CPU alone: spikes of enough images, which choose out of tables of 16-bit integers. */
+const tableCases = [
+  { name: '61 images, 33 to 35 channels, 5x3 kernels, stride 3', x: [61, 33, 13, 10], w: [35, 33, 5, 3], stride: 3 },
+  { name: '32 images, 300 to 9 channels', x: [32, 300, 4, 4], w: [9, 300, 3, 3] },
+  { name: '27 wide images, 50 to 64 channels, 1x7 kernels', x: [27, 50, 2, 39], w: [64, 50, 1, 7] },
+  { name: '96 images of 3x1, 288 to 33 channels, 2x1 kernels', x: [3, 32, 288, 3, 1], w: [33, 288, 2, 1], stride: 2 },
+  { name: '160 images of 2x2, 130 to 66 channels', x: [5, 32, 130, 2, 2], w: [66, 130, 3, 3] },
+].map((one) => ({ ...one, tables: true, cpu: true }));
 
 /** What the factors were rounded to is exact; y is then rounded once (2^-8), and f32 sums differ in their order. */
 const AT_REST = 2 ** -8;
@@ -78,11 +86,12 @@ const SUMS = 1e-5;
 const TRANSFORMED = 2 ** -7;
 /**
  * Weight gradients by tiles on the CPU: there both factors are rounded to 16-bit integers, but spikes are not. On AVX2
- * this is so of all spikes, and of the weights in their forward pass, which are rounded to steps instead of to bf16
- * (docs/numerics.md).
+ * this is so of all spikes, on AVX-512 where these choose out of tables, and of the weights in their forward pass, which
+ * are rounded to steps instead of to bf16 (docs/numerics.md).
  */
 const TILES = { spikes: 2 ** -9, numbers: 2 ** -7 };
-const inSteps = (on: string) => on === 'cpu' && native().level === 'avx2';
+const inSteps = (on: string, tables = false) =>
+  on === 'cpu' && (native().level === 'avx2' || (tables && ['avx512', 'avx512bf16'].includes(native().level)));
 /** Many, and few: on a CPU these may be summed in another way. */
 const RATES = { spikes: 0.3, 'few spikes': 0.1 };
 
@@ -103,13 +112,14 @@ for (const on of testDevices) {
     for (const kind of ['spikes', 'few spikes', 'real', 'bf16'] as const) {
       if (kind === 'few spikes' && on === 'cuda') continue;
       describe(`conv2d in bf16, ${kind} in`, () => {
-        for (const { name, x: shape, w: kernel, stride = 1, transformed = false, tiles = false } of cases) {
+        for (const each of [...cases, ...(on === 'cpu' && kind in RATES ? tableCases : [])]) {
+          const { name, x: shape, w: kernel, stride = 1, transformed = false, tiles = false, tables = false } = each;
           it(name, async () => {
             const rate = kind in RATES ? RATES[kind as keyof typeof RATES] : undefined;
             const x = rate ? spikes(shape, rate, 3) : noise(shape, 3);
             const w = noise(kernel, 5);
             const options = { stride, padding: 1 };
-            const steps = rate !== undefined && inSteps(on);
+            const steps = rate !== undefined && inSteps(on, tables);
             const factors = { x: rate ? x : rounded(x), w: steps ? w : rounded(w) };
             const [expected] = table.twin(factors, options);
             const gy = noise(expected!.shape, 9);
@@ -240,7 +250,7 @@ for (const on of testDevices) {
         it(`a weight of ${bad} shows in its output, and only there`, async () => {
           const w = noise([36, 40, 3, 3], 5);
           w.data[(17 * 40 + 3) * 9 + 4] = bad;
-          for (const B of [3, 9]) {
+          for (const B of [3, 9, 14]) {
             const found = await currents(x(1, 40, B), w);
             const wrong = new Set<number>();
             found.forEach((v, i) => {
@@ -254,7 +264,7 @@ for (const on of testDevices) {
       it('weights of any size', async () => {
         for (const scale of [2 ** -100, 2 ** -40, 2 ** 60]) {
           const w = noise([36, 40, 3, 3], 5);
-          for (const B of [3, 9]) {
+          for (const B of [3, 9, 14]) {
             const [once, scaled] = [
               await currents(x(0.3, 40, B), w),
               await currents(x(0.3, 40, B), { ...w, data: w.data.map((v) => v * scale) }),

@@ -57,7 +57,10 @@ const sizes = [
   [8, 70, 40, 36, 31],
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 64].map((N) => [N, 40, 33, 5, 7] as const),
   [64, 33, 34, 3, 3],
+  [30, 140, 37, 6, 6],
 ] as const;
+/** Of fewer images and channels, and of so many that spikes may choose out of tables of 16-bit integers. */
+const bothSizes = [sizes[3], sizes.at(-1)!];
 /** Where spikes' gradients stay sums out of tables, and those of numbers go by tiles. */
 const narrow = [
   [8, 16, 8, 10, 10],
@@ -111,15 +114,18 @@ for (const on of testDevices) {
 
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       it(`a gradient of ${bad} shows in its output's weights, and only there`, async () => {
-        const { x, gy } = data(sizes[3], 'spikes');
-        gy.data[(20 * 49 + 17) * 36 + 14] = bad; // image 20, output 17, a pixel in the middle
-        for (const kind of ['spikes', 'f32'] as const) {
-          const { gw } = await gradients(kind === 'f32' ? { ...x, kind: 'real' } : x, gy, [kind, 'bf16'], on);
-          const outputs = new Set<number>();
-          gw.forEach((v, i) => {
-            if (!Number.isFinite(v)) outputs.add(Math.floor(i / (33 * 9)));
-          });
-          expect([...outputs]).to.deep.equal([17]);
+        for (const size of bothSizes) {
+          const [, C, O] = size;
+          const { x, gy } = data(size, 'spikes');
+          gy.data[(20 * O + 17) * 36 + 14] = bad; // image 20, output 17, a pixel in the middle
+          for (const kind of ['spikes', 'f32'] as const) {
+            const { gw } = await gradients(kind === 'f32' ? { ...x, kind: 'real' } : x, gy, [kind, 'bf16'], on);
+            const outputs = new Set<number>();
+            gw.forEach((v, i) => {
+              if (!Number.isFinite(v)) outputs.add(Math.floor(i / (C * 9)));
+            });
+            expect([...outputs]).to.deep.equal([17]);
+          }
         }
       });
     }
@@ -138,18 +144,20 @@ for (const on of testDevices) {
     });
 
     it('a huge gradient leaves the weights of other outputs as they are', async () => {
-      const [, C, O, H, W] = sizes[3];
-      for (const kind of bothKinds) {
-        const { x, gy } = data(sizes[3], kind);
-        const { gw } = await gradients(x, gy, [kind, 'f32'], on);
-        gy.data[((20 * O + 17) * H + 2) * W + 2] = 1e30;
-        const changed = await gradients(x, gy, [kind, 'f32'], on);
-        const outputs = new Set<number>();
-        changed.gw.forEach((v, i) => {
-          if (v !== gw[i]) outputs.add(Math.floor(i / (C * 9)));
-        });
-        expect([...outputs]).to.deep.equal([17]);
-        expect(difference(changed.gw, await exact(x, gy))).to.be.below(TRANSFORMED.spikes);
+      for (const size of bothSizes) {
+        const [, C, O, H, W] = size;
+        for (const kind of bothKinds) {
+          const { x, gy } = data(size, kind);
+          const { gw } = await gradients(x, gy, [kind, 'f32'], on);
+          gy.data[((20 * O + 17) * H + 2) * W + 2] = 1e30;
+          const changed = await gradients(x, gy, [kind, 'f32'], on);
+          const outputs = new Set<number>();
+          changed.gw.forEach((v, i) => {
+            if (v !== gw[i]) outputs.add(Math.floor(i / (C * 9)));
+          });
+          expect([...outputs]).to.deep.equal([17]);
+          expect(difference(changed.gw, await exact(x, gy))).to.be.below(TRANSFORMED.spikes);
+        }
       }
     });
 
@@ -191,7 +199,7 @@ for (const on of testDevices) {
     it('has the same bits for any number of threads', async function () {
       if (on !== 'cpu') this.skip();
       for (const kind of bothKinds) {
-        for (const size of [sizes[0], sizes[11]]) {
+        for (const size of [sizes[0], sizes[11], sizes.at(-1)!]) {
           const { x, gy } = data(size, kind);
           const runs: Float64Array[] = [];
           for (const threads of [1, 2, 5, 5]) {

@@ -32,6 +32,8 @@
 #if SPIKELOOM_LEVEL_NOW >= 1
 #include "cpu/word_rows.inl"
 #include "cpu/words.inl"
+#include "cpu/short_steps.inl"
+#include "ops/conv2d/table_use.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
 #include "ops/conv2d/word_products.inl"
@@ -48,9 +50,12 @@
 #include "cpu/subset_sums.inl"
 #include "ops/conv2d/spike_forward.inl"
 #include "ops/conv2d/spike_weights.inl"
+#include "cpu/short_subsets.inl"
+#include "ops/conv2d/short_weights.inl"
+#include "ops/conv2d/short_forward.inl"
+#include "ops/conv2d/short_gradient.inl"
 #endif
 #if SPIKELOOM_LEVEL_NOW == 1
-#include "cpu/short_steps.inl"
 #include "cpu/sum_tables.inl"
 #include "cpu/spike_lists.inl"
 #include "ops/conv2d/short_weights.inl"
@@ -90,7 +95,7 @@ void conv2d(const Call& call) {
     const Results results{y, TensorView{}, call.tensors[2], mean, var};
 #if SPIKELOOM_LEVEL_NOW == 1
     if (x.dtype == DType::spike) {
-      if (!isRounded(x, y) || !fitsShorts(p)) return convolveLists<float>(call, p, isRounded(x, y), x, results);
+      if (!isRounded(x, y) || !fitsShorts(g)) return convolveLists<float>(call, p, isRounded(x, y), x, results);
       if (TableForward::pays(p) && !isSparse(call, x, kListForward)) return convolveTables(call, p, x, results);
       return convolveLists<int16_t>(call, p, false, x, results);
     }
@@ -98,7 +103,8 @@ void conv2d(const Call& call) {
       return multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
     }
 #else
-    if (paysTables(p, x, false)) return convolveSpikes(call, p, isRounded(x, y), x, results);
+    if (isRounded(x, y) && paysShortForward(g, x)) return convolveShorts(call, p, x, results);
+    if (paysForwardTables(g, x)) return convolveSpikes(call, p, isRounded(x, y), x, results);
 #endif
     const bool dense = !isRounded(x, y) && !isSmall(p) && !isSparse(call, x, kSparseForward);
     if (dense) return multiply(WordWay<float>{p}, call, p, x, results);
@@ -362,7 +368,8 @@ void conv2dGradW(const Call& call) {
       return biasGradient<float>(call);
     }
 #else
-    if (paysTables(g, x, false)) return spikeGradient(call);
+    if (rounded && paysShortGradient(g, x)) return shortGradient(call);
+    if (paysGradientTables(g, x)) return spikeGradient(call);
 #endif
     if (!spikes && paysWords(g, x)) {
       if (isThin(g)) ThinGradient(call, g, rounded).run();

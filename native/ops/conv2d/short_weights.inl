@@ -1,8 +1,5 @@
-// Weights of spikes as whole steps of 16 bits (cpu/short_steps.inl; AVX2). A chunk's sum is exact, and a pixel's is that
+// Weights of spikes as whole steps of 16 bits (cpu/short_steps.inl). A chunk's sum is exact, and a pixel's is that
 // of its chunks: however it is made, the bits are the same.
-
-// Whether so few chunks of so few columns make a sum that it is exact in f32.
-bool fitsShorts(const Product& p) { return p.g.kw <= 64 && p.g.kh * spikeWords(p.sourceC) <= 512; }
 
 // A chunk is a kernel row of so many words of channels: some 200 weights.
 int64_t shortChunkWords(const Product& p) { return std::max<int64_t>(1, 6 / p.g.kw); }
@@ -33,7 +30,7 @@ float stepsOfWeights(const Product& p, const float* w, int64_t chunk) {
 constexpr int64_t kFewWindows = 8;  // of them a task is some outputs of all, and lays out its weights itself
 
 // Weights of up to 16 outputs and channels, channels x outputs; `from` of the first ones.
-void storeWholeWeights(const Product& p, const float* from, int64_t outputs, int64_t channels, Floats steps, int16_t* to, int64_t row) {
+inline void storeWholeWeights(const Product& p, const float* from, int64_t outputs, int64_t channels, Floats steps, int16_t* to, int64_t row) {
   Words w[16];
   for (int64_t r = 0; r < 16; r++) {
     w[r] = asWords(r < outputs ? loadFloats(from + r * p.taps() * p.sourceC, firstLanes(channels)) : allFloats(0));
@@ -53,9 +50,3 @@ struct StepsWorth {
     return toFloats(loadWords(sums)) * loadFloats(steps + half * 16);
   }
 };
-
-// Adds 16 sums of 16 bits to as many of 32.
-__attribute__((always_inline)) inline void addShorts(__m256i shorts, uint32_t* sums) {
-  const Words before = loadWords(sums), more = shortsAsWords(shorts);
-  storeWords(sums, {_mm256_add_epi32(before.low, more.low), _mm256_add_epi32(before.high, more.high)});
-}

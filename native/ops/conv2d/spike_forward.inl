@@ -9,11 +9,6 @@
 constexpr int64_t kSpikeImages = 64;
 constexpr int64_t kSpikePixels = 16;  // of a window: its sums stay in the second cache beside the tables
 
-// Whether bits choose out of tables: enough images fill the vectors, more of them beside dot products of pairs.
-bool paysTables(const Product& p, const TensorView& x, bool dots) {
-  return x.dtype == DType::spike && p.N >= (dots ? 32 : 16);
-}
-
 struct SpikeForward {
   const Job& job;
   const Product& p;

@@ -8,12 +8,6 @@
 // adds to its sums of all taps. The slices' sums are added in order. How the work is cut depends on the shapes alone.
 constexpr int64_t kGradientOutputs = 16, kGradientPixels = 32, kGradientTasks = 16;
 
-// Whether bits choose out of tables: enough images and channels fill the vectors, more of them beside dot products of
-// pairs.
-bool paysTables(const Geometry& g, const TensorView& x, bool dots) {
-  return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > (dots ? 16 : 4);
-}
-
 struct SpikeGradient {
   const Call& call;
   Geometry g;

@@ -94,10 +94,6 @@ struct FloatTile {
 // (RoundedPanels).
 constexpr int64_t kExactWords = 32;
 constexpr float kSourceSteps = 16383, kWeightSteps = 2047;
-constexpr float kMostPerNumber = 0x1p126f;  // so that the inverse of a step is finite where all numbers are 0
-
-// The inverse of a step of which `steps` make up `largest`; 0 where that is infinite, NaN where it is NaN.
-inline float perNumber(float steps, float largest) { return largest < steps / kMostPerNumber ? kMostPerNumber : steps / largest; }
 
 // The largest magnitude, or NaN: magnitudes of floats are in order as integers.
 inline Words largestOf(const float* p, int64_t n, Words most) {

@@ -11,11 +11,11 @@
 #if defined(__x86_64__)
 #include "cpu/level_begin.inl"
 #include "cpu/bf16_rows.inl"
+#include "cpu/short_steps.inl"
 #include "cpu/words.inl"
-#include "cpu/subset_sums.inl"
+#include "ops/conv2d/table_use.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
-#include "ops/conv2d/spike_forward.inl"
 #include "ops/conv2d/word_products.inl"
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd_use.inl"
@@ -28,11 +28,11 @@ void conv2d(const Call& call) {
   const Product p(geometry(x, y, call.tensors[1], call.attributes), false);
   const Results results{y, TensorView{}, call.tensors[2], call.tensors[4], call.tensors[5]};
   if (!isRounded(x, y)) return runLower(kLevel, kConv2d, call);
+  if (paysShortForward(p.g, x)) return runLower(kLevel, kConv2d, call);
   const bool tiles = paysWinograd(p, 0.6);
   if (tiles && x.dtype == DType::spike) multiply(WinogradWay<CountPanels<SpikeTile>>{p}, call, p, x, results);
   else if (tiles && PoolTile::holds(call, x)) multiply(WinogradWay<CountPanels<PoolTile>>{p}, call, p, x, results);
-  else if (isSmall(p)) runLower(kLevel, kConv2d, call);
-  else if (paysTables(p, x, true)) convolveSpikes(call, p, true, x, results);
+  else if (isSmall(p) || (paysForwardTables(p.g, x) && p.N >= 32)) runLower(kLevel, kConv2d, call);
   else multiply(WordWay<Bf16>{p}, call, p, x, results);
 }
 

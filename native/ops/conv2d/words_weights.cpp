@@ -11,11 +11,10 @@
 #include "cpu/level_begin.inl"
 #include "cpu/bf16_rows.inl"
 #include "cpu/words.inl"
-#include "cpu/subset_sums.inl"
 #include "ops/conv2d/bias_gradient.inl"
 
 #include "ops/conv2d/gradient_slices.inl"
-#include "ops/conv2d/spike_weights.inl"
+#include "ops/conv2d/table_use.inl"
 #include "ops/conv2d/winograd_points.inl"
 #include "ops/conv2d/winograd_weights.inl"
 #include "ops/conv2d/word_gradient.inl"
@@ -25,9 +24,9 @@ void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   if (!paysWords(g, x) || isThin(g)) return runLower(kLevel, kConv2dGradW, call);
-  const bool rounded = isRounded(gy, x), tables = paysTables(g, x, rounded);
-  if (rounded && paysWinograd(g, tables)) WinogradGradient(call, g).run();
-  else if (tables) return spikeGradient(call);
+  const bool rounded = isRounded(gy, x), tables = paysGradientTables(g, x) && (!rounded || g.C > 16);
+  if (rounded && paysWinograd(g, tables) && (g.C < 128 || !paysShortGradient(g, x))) WinogradGradient(call, g).run();
+  else if (tables) return runLower(kLevel, kConv2dGradW, call);
   else if (rounded) WordGradient<Bf16>(call, g, true).run();
   else WordGradient<float>(call, g, false).run();
   biasGradient<float>(call);

@@ -1,0 +1,237 @@
+// The weight gradient of spikes as sums of 16-bit integers out of tables (cpu/short_subsets.inl): the bits of 16 images at
+// a pixel choose three sums of output gradients.
+//
+//   gw[2 o, tap, 32 c]  = sum over chunks  step[chunk][o] * sum over pixels, halves of 32 images of
+//                         tables[pixel][half][o] at x[half, source(pixel, tap)][32 c]
+//
+// A chunk is up to 8 output pixels, each of 32 images: the gradients of an output are rounded to steps, so that a chunk's
+// sums are exact, and chunks are added up in f32 (cpu/short_steps.inl).
+//
+// The bits are turned around once a call, with zeros beside the picture: [group of images][half][block of channels][source
+// row][column][vector][32 channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of two
+// outputs stay in the first cache while all taps and channels meet them, 8 vectors of a kernel row at a time. The slices'
+// sums are added in order. How the work is cut depends on the shapes alone.
+struct ShortGradient {
+  static constexpr int64_t kOutputs = 32, kPixels = 8, kTasks = 16;
+  const Call& call;
+  Geometry g;
+  int64_t groups, together, rows, columns, groupTasks, rowTasks, columnTasks;  // chunks: groups x rows x columns
+  int64_t blocks, vectors;                                                      // blocks of so many vectors of channels
+  int64_t slices;
+  uint16_t* bits = nullptr;
+  float* parts = nullptr;  // [slice][O, whole pairs][tap][width]; gw itself where that is the same
+
+  explicit ShortGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
+    groups = ceilDivide(g.N, kShortLanes);
+    columns = ceilDivide(g.Q, ceilDivide(g.Q, kPixels)), rows = least(g.P, kPixels / columns);
+    together = least(groups, columns == g.Q && rows == g.P ? kPixels / (rows * columns) : 1);
+    groupTasks = ceilDivide(groups, together), rowTasks = ceilDivide(g.P, rows), columnTasks = ceilDivide(g.Q, columns);
+    const int64_t all = ceilDivide(g.C, kShortLanes);
+    blocks = ceilDivide(all, kShortVectors), vectors = ceilDivide(all, blocks);
+    slices = least(chunks(), ceilDivide(kTasks, outputBlocks() * blocks));
+  }
+
+  int64_t taps() const { return g.kh * g.kw; }
+  int64_t width() const { return blocks * vectors * kShortLanes; }  // channels, whole vectors
+  int64_t outputBlocks() const { return ceilDivide(g.O, kOutputs); }
+  int64_t chunks() const { return groupTasks * rowTasks * columnTasks; }
+  int64_t sumsSize() const { return ceilDivide(g.O, kShortRows) * kShortRows * taps() * width(); }
+  int64_t images(int64_t group) const { return least(kShortLanes, g.N - group * kShortLanes); }
+  int64_t columnsRead() const { return (g.Q - 1) * g.sw + g.kw; }  // from -pw on
+  int64_t rowSize() const { return columnsRead() * vectors * kShortLanes; }
+  int64_t bitsSize() const { return groups * 2 * blocks * g.H * rowSize(); }
+  uint16_t* place(int64_t group, int64_t half, int64_t block, int64_t h) const {
+    return bits + (((group * 2 + half) * blocks + block) * g.H + h) * rowSize();
+  }
+
+  struct Chunk {
+    int64_t group0, group1, p0, p1, q0, q1;
+  };
+  Chunk chunk(int64_t index) const {
+    const int64_t q0 = index % columnTasks * columns, p0 = index / columnTasks % rowTasks * rows;
+    const int64_t group0 = index / columnTasks / rowTasks * together;
+    return {group0, least(group0 + together, groups), p0, least(p0 + rows, g.P), q0, least(q0 + columns, g.Q)};
+  }
+  // body(group, p, q) for each pixel of a chunk.
+  template <class B>
+  __attribute__((always_inline)) static void eachPixel(const Chunk& a, B&& body) {
+    for (int64_t group = a.group0; group < a.group1; group++) {
+      for (int64_t p = a.p0; p < a.p1; p++) {
+        for (int64_t q = a.q0; q < a.q1; q++) body(group, p, q);
+      }
+    }
+  }
+
+  // A source row of a group: words of 32 channels of an image become words of 16 images of a channel. An image's row is
+  // read at once: images lie so far apart that the caches have room for few rows at the same place.
+  void turnBits(int64_t group, int64_t h, int thread) const {
+    const int64_t words = spikeWords(g.C), row = g.W * words, n = images(group), wide = columnsRead();
+    uint32_t* room = scratch<uint32_t>(call, thread, 1, row * kShortLanes);
+    const uint32_t* from = as<uint32_t>(call.tensors[1]) + (group * kShortLanes * g.H + h) * row;
+    if (n < kShortLanes) __builtin_memset(room, 0, static_cast<size_t>(row * kShortLanes) * sizeof(uint32_t));
+    for (int64_t image = 0; image < n; image++, from += g.H * row) {
+      for (int64_t k = 0; k < row; k++) room[k * kShortLanes + image] = from[k];
+    }
+    for (int64_t half = 0; half < 2; half++) {
+      for (int64_t block = 0; block < blocks; block++) __builtin_memset(place(group, half, block, h), 0, static_cast<size_t>(rowSize()) * sizeof(uint16_t));
+    }
+    for (int64_t w = 0; w < least(g.W, wide - g.pw); w++) {
+      for (int64_t k = 0; k < words; k++) {
+        const uint32_t* word = room + (w * words + k) * kShortLanes;
+        const Words low = loadWords(word), high = loadWords(word + 16);
+        alignas(64) uint32_t channels[32];
+        for (int64_t c = 0; c < 32; c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
+        const Words first = loadWords(channels), second = loadWords(channels + 16);
+        const int64_t at = ((w + g.pw) * vectors + k % vectors) * kShortLanes;
+        storeWords(reinterpret_cast<uint32_t*>(place(group, 0, k / vectors, h) + at), lowerHalves(first, second));
+        storeWords(reinterpret_cast<uint32_t*>(place(group, 1, k / vectors, h) + at), higherHalves(first, second));
+      }
+    }
+  }
+
+  // A chunk's gradients of 32 outputs in steps: [pixel][output][32 images], two times 16 images in a pair of words.
+  struct Gradients {
+    float* numbers;         // on their way there: [pixel][image][output]
+    uint32_t *first, *second;  // of the images: [pixel][output][16]
+    alignas(64) float steps[kOutputs];  // what a step is worth
+  };
+
+  template <class S>
+  void layGradients(const Chunk& a, const S* gy, int64_t o0, Gradients& to) const {
+    const int64_t left = g.O - o0;
+    LargestSum lowSum, highSum;
+    int64_t count = 0;
+    float* row = to.numbers;
+    eachPixel(a, [&](int64_t group, int64_t p, int64_t q) __attribute__((always_inline)) {
+      const S* from = gy + ((group * kShortLanes * g.P + p) * g.Q + q) * g.O + o0;
+      for (int64_t i = 0; i < kShortLanes; i++, row += kOutputs, from += g.P * g.Q * g.O) {
+        if (i >= images(group)) {
+          storeFloats(row, allFloats(0)), storeFloats(row + 16, allFloats(0));
+          continue;
+        }
+        __builtin_prefetch(from + kAhead * g.O);  // 32 images' rows are more streams than a processor foresees
+        const Floats low = halfPart(from, left), high = halfPart(from + 16, left - 16);
+        lowSum.add(low), highSum.add(high);
+        storeFloats(row, low), storeFloats(row + 16, high);
+        count++;
+      }
+    });
+    alignas(64) float perStep[kOutputs];
+    lowSum.ofLanes(perStep), highSum.ofLanes(perStep + 16);
+    for (int64_t o = 0; o < kOutputs; o++) perStep[o] = shortSteps(perStep[o], count), to.steps[o] = 1 / perStep[o];
+    const int64_t pixels = (row - to.numbers) / (kShortLanes * kOutputs);
+    for (int64_t pixel = 0; pixel < pixels; pixel++) {
+      for (int64_t o = 0; o < kOutputs; o += 16) {
+        for (int64_t i = 0; i < kShortLanes; i += 16) {
+          Words block[16];
+          for (int64_t r = 0; r < 16; r++) block[r] = toWords(loadFloats(to.numbers + (pixel * kShortLanes + i + r) * kOutputs + o) * loadFloats(perStep + o));
+          transpose16(block);
+          uint32_t* words = (i == 0 ? to.first : to.second) + (pixel * kOutputs + o) * 16;
+          for (int64_t r = 0; r < 16; r++) storeWords(words + r * 16, block[r]);
+        }
+      }
+    }
+  }
+
+  // What a table meets.
+  struct Meeting {
+    int64_t table;
+    const uint16_t* words;
+  };
+
+  // sums of two outputs += a chunk's, of P vectors of a kernel row.
+  template <int P>
+  __attribute__((noinline)) static void addRun(const Meeting* meetings, int64_t n, const int16_t* tables, int64_t at, const int64_t* places, const float* steps,
+                                               float* sums, int64_t sumStep) {
+    ShortTile<P> tile;
+    tile.clear();
+    for (int64_t i = 0; i < n; i++) tile.add(tables + meetings[i].table, meetings[i].words + at, kShortLanes);
+#pragma GCC unroll 2
+    for (int r = 0; r < kShortRows; r++) {
+      const Floats step = allFloats(steps[r]);
+#pragma GCC unroll 8
+      for (int i = 0; i < P; i++) {
+        float* to = sums + r * sumStep + places[i];
+        storeFloats(to, mulAdd16(toFloats(tile.low(r, i)), step, loadFloats(to)));
+        storeFloats(to + 16, mulAdd16(toFloats(tile.high(r, i)), step, loadFloats(to + 16)));
+      }
+    }
+  }
+
+  void runSlice(int64_t block, int64_t slice, int thread) const {
+    const int64_t o0 = block / blocks * kOutputs, channels = block % blocks, run = g.kw * vectors, outputs = least(kOutputs, g.O - o0);
+    constexpr int64_t kPixelTables = 2 * kShortStep;
+    int16_t* tables = scratch<int16_t>(call, thread, 0, kPixels * kPixelTables);
+    float* room = scratch<float>(call, thread, 1, kPixels * kOutputs * (kShortLanes + 32));
+    Gradients gradients{room, reinterpret_cast<uint32_t*>(room + kPixels * kOutputs * kShortLanes), nullptr, {}};
+    gradients.second = gradients.first + kPixels * kOutputs * 16;
+    float* mine = parts + slice * sumsSize() + o0 * taps() * width();
+    std::vector<int64_t> places;  // of a kernel row's vectors, in the sums
+    for (int64_t i = 0; i < run; i++) places.push_back(i / vectors * width() + (channels * vectors + i % vectors) * kShortLanes);
+    for (int64_t o = 0; o < ceilDivide(outputs, kShortRows) * kShortRows; o++) {
+      for (int64_t tap = 0; tap < taps(); tap++) {
+        float* to = mine + (o * taps() + tap) * width() + channels * vectors * kShortLanes;
+        __builtin_memset(to, 0, static_cast<size_t>(vectors * kShortLanes) * sizeof(float));
+      }
+    }
+    std::vector<Meeting> meetings(static_cast<size_t>(g.kh * kPixels * 2));
+    std::vector<int64_t> met(static_cast<size_t>(g.kh));
+    const TensorView& gy = call.tensors[0];
+    for (int64_t index = slice * chunks() / slices; index < (slice + 1) * chunks() / slices; index++) {
+      const Chunk a = chunk(index);
+      if (gy.dtype == DType::bf16) layGradients(a, as<Bf16>(gy), o0, gradients);
+      else layGradients(a, as<float>(gy), o0, gradients);
+      int64_t pixels = 0;
+      for (int64_t i = 0; i < g.kh; i++) {
+        Meeting* first = meetings.data() + i * kPixels * 2;
+        Meeting* next = first;
+        pixels = 0;
+        eachPixel(a, [&](int64_t group, int64_t p, int64_t q) {
+          const int64_t h = p * g.sh - g.ph + i, pixel = pixels++;
+          if (h < 0 || h >= g.H) return;
+          for (int64_t half = 0; half < 2; half++) {
+            *next++ = {pixel * kPixelTables + half * kShortStep, place(group, half, channels, h) + q * g.sw * vectors * kShortLanes};
+          }
+        });
+        met[static_cast<size_t>(i)] = next - first;
+      }
+      for (int64_t o = 0; o < outputs; o += kShortRows) {
+        for (int64_t pixel = 0; pixel < pixels; pixel++) {
+          for (int64_t r = 0; r < kShortRows; r++) {
+            const int64_t at = (pixel * kOutputs + o + r) * 16;
+            storeShortTables(loadWords(gradients.first + at), loadWords(gradients.second + at), 2, tables + pixel * kPixelTables + r * kShortTable, kShortStep);
+          }
+        }
+        for (int64_t i = 0; i < g.kh; i++) {
+          float* sums = mine + (o * taps() + i * g.kw) * width();
+          for (int64_t k = 0; k < run; k += kShortVectors) {
+            withShortVectors(run - k, [&]<int P>() __attribute__((always_inline)) {
+              addRun<P>(meetings.data() + i * kPixels * 2, met[static_cast<size_t>(i)], tables, k * kShortLanes, places.data() + k, gradients.steps + o, sums,
+                        taps() * width());
+            });
+          }
+        }
+      }
+    }
+  }
+
+  // Scratch slots: 0 a thread's tables, 1 its gradients or bits on their way, 2 (thread 0's, shared) the slices' sums, 3
+  // (shared) the bits.
+  void run() {
+    bits = scratch<uint16_t>(call, 0, 3, bitsSize());
+    const bool direct = slices == 1 && sumsSize() == count(call.tensors[2]);
+    parts = direct ? as<float>(call.tensors[2]) : scratch<float>(call, 0, 2, slices * sumsSize());
+    parallelFor(call, groups * g.H, [&](int64_t task, int thread) { turnBits(task / g.H, task % g.H, thread); });
+    const int64_t tasks = outputBlocks() * blocks;
+    parallelFor(call, slices * tasks, [&](int64_t task, int thread) { runSlice(task % tasks, task / tasks, thread); });
+    if (!direct) addSlices(call, g, parts, slices, sumsSize(), width());
+  }
+
+ private:
+  static constexpr int64_t kAhead = 4;  // pixels
+};
+
+void shortGradient(const Call& call) {
+  ShortGradient(call).run();
+  biasGradient<float>(call);
+}

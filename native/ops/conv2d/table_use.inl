@@ -1,0 +1,19 @@
+// Where spikes choose sums out of tables: in f32 (AVX-512; spike_forward.inl, spike_weights.inl), or in 16-bit integers
+// where factors are rounded anyway (short_forward.inl, short_gradient.inl; on AVX2 table_forward.inl,
+// table_gradient.inl). On AVX-512 enough images, or channels, are to fill the vectors, and enough is to meet a table.
+
+// Whether so few chunks of so few columns make a forward sum that it is exact in f32.
+inline bool fitsShorts(const Geometry& g) { return g.kw <= 64 && g.kh * spikeWords(g.C) <= 512; }
+
+inline bool fillGroups(int64_t images) { return 4 * images >= 3 * ceilDivide(images, kLanesPerGroup) * kLanesPerGroup; }
+
+inline bool paysForwardTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 16; }
+inline bool paysShortForward(const Geometry& g, const TensorView& x) {
+  return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 16 * kLanesPerGroup && fitsShorts(g);
+}
+
+inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > 4; }
+inline bool paysShortGradient(const Geometry& g, const TensorView& x) {
+  const int64_t met = g.kh * g.kw * ceilDivide(g.C, kLanesPerGroup);  // vectors of channels
+  return x.dtype == DType::spike && fillGroups(g.N) && g.C > 16 && g.O >= 8 && met >= 9;
+}
