@@ -37,7 +37,7 @@ struct ShortTile {
 #pragma GCC unroll 2
     for (int r = 0; r < kShortRows; r++) {
 #pragma GCC unroll 8
-      for (int p = 0; p < P; p++) rows[r][p] = _mm512_setzero_si512();
+      for (int p = 0; p < P; p++) rows[r][p] = allWords(0);
     }
   }
 
@@ -121,7 +121,7 @@ SPIKELOOM_SIXTEEN void storeShortTables(Words first, Words second, int64_t count
     if (i == count) break;
     const __m512i threes = sumsFrom<3>(x, placesAfter(kThrees, i));
     alignas(64) int16_t sums[32];
-    _mm512_store_si512(sums, threes);
+    _mm512_storeu_si512(sums, threes);
     const auto put = [&](int64_t table, const int16_t* three, __m512i next, int64_t chosen) __attribute__((always_inline)) {
       const __m512i repeated = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(three)));
       _mm512_storeu_si512(to + table * kShortLanes, _mm512_add_epi16(repeated, _mm512_permutexvar_epi16(placesAfter(kNext, chosen), next)));

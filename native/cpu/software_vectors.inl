@@ -109,6 +109,9 @@ SPIKELOOM_SOFTWARE __m512d _mm512_setzero_pd() { return __m512d{}; }
 SPIKELOOM_SOFTWARE __m512i _mm512_set1_epi8(char x) {
   return software::lanes<__m512i, char>([=](int) { return x; });
 }
+SPIKELOOM_SOFTWARE __m512i _mm512_set1_epi16(short x) {
+  return software::lanes<__m512i, short>([=](int) { return x; });
+}
 SPIKELOOM_SOFTWARE __m512i _mm512_set1_epi32(int x) {
   return software::lanes<__m512i, int>([=](int) { return x; });
 }
@@ -132,6 +135,7 @@ SPIKELOOM_SOFTWARE __m512i _mm512_setr_epi32(X... x) {
 SPIKELOOM_SOFTWARE __m512 _mm512_add_ps(__m512 a, __m512 b) { return a + b; }
 SPIKELOOM_SOFTWARE __m512 _mm512_sub_ps(__m512 a, __m512 b) { return a - b; }
 SPIKELOOM_SOFTWARE_PAIR(__m512, _mm512_max_ps, float, x[i] > y[i] ? x[i] : y[i])
+SPIKELOOM_SOFTWARE_PAIR(__m512, _mm512_min_ps, float, x[i] < y[i] ? x[i] : y[i])
 SPIKELOOM_SOFTWARE __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) {
   return software::lanes<__m512, float>([=](int i) { return __builtin_fmaf(a[i], b[i], c[i]); });
 }
@@ -201,6 +205,7 @@ SPIKELOOM_SOFTWARE __m512i _mm512_mask_or_epi32(__m512i other, __mmask16 k, __m5
 // Whole numbers
 SPIKELOOM_SOFTWARE __m512i _mm512_and_si512(__m512i a, __m512i b) { return a & b; }
 SPIKELOOM_SOFTWARE_PAIR(__m512i, _mm512_add_epi32, uint32_t, x[i] + y[i])
+SPIKELOOM_SOFTWARE_PAIR(__m512i, _mm512_add_epi16, uint16_t, x[i] + y[i])
 SPIKELOOM_SOFTWARE_PAIR(__m512i, _mm512_add_epi8, uint8_t, x[i] + y[i])
 SPIKELOOM_SOFTWARE_PAIR(__m512i, _mm512_sub_epi8, uint8_t, x[i] - y[i])
 SPIKELOOM_SOFTWARE_PAIR(__m512i, _mm512_max_epi32, int32_t, x[i] > y[i] ? x[i] : y[i])
@@ -212,6 +217,12 @@ SPIKELOOM_SOFTWARE __m512i _mm512_slli_epi32(__m512i a, unsigned n) {
 }
 SPIKELOOM_SOFTWARE __m512i _mm512_srli_epi32(__m512i a, unsigned n) {
   return software::lanes<__m512i, uint32_t>([=, x = software::as<uint32_t>(a)](int i) { return n < 32 ? x[i] >> n : 0u; });
+}
+SPIKELOOM_SOFTWARE __m512i _mm512_srai_epi32(__m512i a, unsigned n) {
+  return software::lanes<__m512i, int32_t>([=, x = software::as<int32_t>(a)](int i) { return x[i] >> (n < 32 ? n : 31); });
+}
+SPIKELOOM_SOFTWARE __m512i _mm512_srli_epi16(__m512i a, unsigned n) {
+  return software::lanes<__m512i, uint16_t>([=, x = software::as<uint16_t>(a)](int i) { return static_cast<uint16_t>(n < 16 ? x[i] >> n : 0); });
 }
 SPIKELOOM_SOFTWARE __m512i _mm512_slli_epi16(__m512i a, unsigned n) {
   return software::lanes<__m512i, uint16_t>([=, x = software::as<uint16_t>(a)](int i) { return static_cast<uint16_t>(n < 16 ? x[i] << n : 0); });
@@ -256,6 +267,12 @@ SPIKELOOM_SOFTWARE __m512i _mm512_broadcast_i32x4(__m128i a) {
 }
 SPIKELOOM_SOFTWARE __m512 _mm512_permutexvar_ps(__m512i order, __m512 a) {
   return software::lanes<__m512, float>([o = software::as<int>(order), x = software::as<float>(a)](int i) { return x[o[i] & 15]; });
+}
+SPIKELOOM_SOFTWARE __m512i _mm512_permutexvar_epi16(__m512i order, __m512i a) {
+  return software::lanes<__m512i, uint16_t>([o = software::as<uint16_t>(order), x = software::as<uint16_t>(a)](int i) { return x[o[i] & 31]; });
+}
+SPIKELOOM_SOFTWARE __m512i _mm512_maskz_permutexvar_epi16(__mmask32 k, __m512i order, __m512i a) {
+  return software::lanes<__m512i, uint16_t>(softwareChosen(k, software::as<uint16_t>(_mm512_permutexvar_epi16(order, a)), software::as<uint16_t>(__m512i{})));
 }
 SPIKELOOM_SOFTWARE __m512i _mm512_permutex2var_epi16(__m512i a, __m512i order, __m512i b) {
   return software::lanes<__m512i, uint16_t>([o = software::as<uint16_t>(order), x = software::as<uint16_t>(a), y = software::as<uint16_t>(b)](int i) {
