@@ -22,7 +22,7 @@ class LargestSum {
   }
 
  private:
-  // NaN where one is not finite.
+  // NaN where their sum is not finite.
   static float larger(float up, float down) {
     return up + down <= std::numeric_limits<float>::max() ? std::max(up, down) : __builtin_nanf("");
   }

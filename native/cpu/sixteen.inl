@@ -1,5 +1,5 @@
 // Sixteen lanes of 32 bits: a register of AVX-512, or two of AVX2. Kernels whose blocks are 16 wide are written once in
-// these; what is multiplied most has loops of its own for either level (cpu/tile_sums.inl, cpu/subset_sums.inl).
+// these; what is multiplied most has loops of its own for either level (cpu/tile_sums.inl, cpu/subset_sums.inl, cpu/short_subsets.inl).
 //
 //   Floats, Words   16 numbers, 16 words of 32 bits
 //   Lanes           a bit for each lane

@@ -9,8 +9,8 @@
 // multiplies lists of row pointers with packed panels. Every pixel's sum has the same terms in the same order. With
 // stride s the gradient takes the pixels of one phase (h % sh, w % sw) at a time: the kernel elements that reach a
 // pixel depend on its phase alone. Spikes are added up as they fire (sparse.inl; on AVX2 by lists, list_forward.inl and
-// list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl). With
-// either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
+// list_gradient.inl) or, with AVX-512, chosen out of tables of sums (spike_forward.inl, spike_weights.inl; in 16-bit
+// integers where factors are rounded anyway, short_forward.inl, short_gradient.inl). With either, dense products of enough images in f32 go by groups of images (word_products.inl, word_gradient.inl), data
 // gradients of 3x3 kernels by tiles of pixels or small pictures (winograd.inl), weight gradients of few channels pixel by
 // pixel (thin_gradient.inl). On AVX2 factors that are rounded anyway become 16-bit integers: lists add those, many
 // spikes choose out of tables of them (table_forward.inl, table_gradient.inl), the rest is multiplied in tiles of pixels

@@ -1,7 +1,8 @@
 // Forward pass of spikes as sums of 16-bit integers out of tables (cpu/short_subsets.inl), by groups of 32 images at the
 // same pixel: the bits of 16 channels of an image choose three sums of weights.
 //
-//   y[32 images, pixel, 2 o]  = sum over kernel rows, taps of the row, c/16 of  tables[tap][c/16][o] at x[32 images, source(pixel, tap)][c/16]
+//   y[32 images, pixel, 2 o]  = step[o] * sum over kernel rows, taps of the row, c/16 of
+//                               tables[tap][c/16][o] at x[32 images, source(pixel, tap)][c/16]
 //
 // The weights of an output are rounded to steps; a chunk is a kernel row of some channels (short_weights.inl). All sums
 // are exact, so that equal spikes give equal sums wherever they are.

@@ -96,14 +96,14 @@ struct ShortGradient {
     alignas(64) float steps[kOutputs];  // what a step is worth
   };
 
-  template <class S>
-  void layGradients(const Chunk& a, const S* gy, int64_t o0, Gradients& to) const {
+  void layGradients(const Chunk& a, int64_t o0, Gradients& to) const {
+    const Bf16* gy = as<Bf16>(call.tensors[0]);
     const int64_t left = g.O - o0;
     LargestSum lowSum, highSum;
     int64_t count = 0;
     float* row = to.numbers;
     eachPixel(a, [&](int64_t group, int64_t p, int64_t q) __attribute__((always_inline)) {
-      const S* from = gy + ((group * kShortLanes * g.P + p) * g.Q + q) * g.O + o0;
+      const Bf16* from = gy + ((group * kShortLanes * g.P + p) * g.Q + q) * g.O + o0;
       for (int64_t i = 0; i < kShortLanes; i++, row += kOutputs, from += g.P * g.Q * g.O) {
         if (i >= images(group)) {
           storeFloats(row, allFloats(0)), storeFloats(row + 16, allFloats(0));
@@ -176,11 +176,9 @@ struct ShortGradient {
     }
     std::vector<Meeting> meetings(static_cast<size_t>(g.kh * kPixels * 2));
     std::vector<int64_t> met(static_cast<size_t>(g.kh));
-    const TensorView& gy = call.tensors[0];
     for (int64_t index = slice * chunks() / slices; index < (slice + 1) * chunks() / slices; index++) {
       const Chunk a = chunk(index);
-      if (gy.dtype == DType::bf16) layGradients(a, as<Bf16>(gy), o0, gradients);
-      else layGradients(a, as<float>(gy), o0, gradients);
+      layGradients(a, o0, gradients);
       int64_t pixels = 0;
       for (int64_t i = 0; i < g.kh; i++) {
         Meeting* first = meetings.data() + i * kPixels * 2;

@@ -7,13 +7,24 @@ inline bool fitsShorts(const Geometry& g) { return g.kw <= 64 && g.kh * spikeWor
 
 inline bool fillGroups(int64_t images) { return 4 * images >= 3 * ceilDivide(images, kLanesPerGroup) * kLanesPerGroup; }
 
+// Whether at least half of what kernel columns meet lies in the picture: bits are laid out with zeros beside it, which
+// choose as well.
+inline bool meetPicture(const Geometry& g) {
+  int64_t inside = 0;
+  for (int64_t j = 0; j < g.kw; j++) {
+    const int64_t first = g.pw > j ? ceilDivide(g.pw - j, g.sw) : 0, end = g.W + g.pw > j ? ceilDivide(g.W + g.pw - j, g.sw) : 0;
+    inside += std::max<int64_t>(0, least(end, g.Q) - first);
+  }
+  return 2 * inside >= g.Q * g.kw;
+}
+
 inline bool paysForwardTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 16; }
 inline bool paysShortForward(const Geometry& g, const TensorView& x) {
-  return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 16 * kLanesPerGroup && fitsShorts(g);
+  return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 16 * kLanesPerGroup && meetPicture(g) && fitsShorts(g);
 }
 
 inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > 4; }
 inline bool paysShortGradient(const Geometry& g, const TensorView& x) {
   const int64_t met = g.kh * g.kw * ceilDivide(g.C, kLanesPerGroup);  // vectors of channels
-  return x.dtype == DType::spike && fillGroups(g.N) && g.C > 16 && g.O >= 8 && met >= 9;
+  return x.dtype == DType::spike && fillGroups(g.N) && g.C > 16 && g.O >= 8 && met >= 9 && meetPicture(g);
 }

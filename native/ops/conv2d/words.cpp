@@ -1,6 +1,6 @@
 // Forward pass and data gradient where factors are rounded to bf16, with dot products of pairs: by groups of images
-// (word_products.inl), 3x3 kernels of stride 1 by tiles of pixels (winograd.inl), other spikes as sums out of tables
-// (spike_forward.inl). f32 is left to the level below.
+// (word_products.inl), 3x3 kernels of stride 1 by tiles of pixels (winograd.inl). f32, and spikes of many images, which
+// choose out of tables (table_use.inl), are left to the level below.
 #define SPIKELOOM_FILE "ops/conv2d/words.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"

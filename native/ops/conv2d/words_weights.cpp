@@ -1,5 +1,6 @@
-// The weight gradient in vectors with dot products of bf16 pairs (word_gradient.inl); spikes choose sums of gradients
-// (spike_weights.inl), and 3x3 kernels in bf16 go by tiles of pixels where that pays (winograd_weights.inl).
+// The weight gradient in vectors with dot products of bf16 pairs (word_gradient.inl), and of 3x3 kernels in bf16 by tiles
+// of pixels where that pays (winograd_weights.inl). Other spikes choose sums of gradients at the level below
+// (table_use.inl).
 #define SPIKELOOM_FILE "ops/conv2d/words_weights.cpp"
 #define SPIKELOOM_BF16_DOTS
 #include "cpu/levels.h"
