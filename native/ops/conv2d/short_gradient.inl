@@ -46,6 +46,7 @@ struct ShortGradient {
 
   struct Chunk {
     int64_t group0, group1, p0, p1, q0, q1;
+    int64_t pixels() const { return (group1 - group0) * (p1 - p0) * (q1 - q0); }
   };
   Chunk chunk(int64_t index) const {
     const int64_t q0 = index % columnTasks * columns, p0 = index / columnTasks % rowTasks * rows;
@@ -119,8 +120,7 @@ struct ShortGradient {
     alignas(64) float perStep[kOutputs];
     lowSum.ofLanes(perStep), highSum.ofLanes(perStep + 16);
     for (int64_t o = 0; o < kOutputs; o++) perStep[o] = shortSteps(perStep[o], count), to.steps[o] = 1 / perStep[o];
-    const int64_t pixels = (row - to.numbers) / (kShortLanes * kOutputs);
-    for (int64_t pixel = 0; pixel < pixels; pixel++) {
+    for (int64_t pixel = 0; pixel < a.pixels(); pixel++) {
       for (int64_t o = 0; o < kOutputs; o += 16) {
         for (int64_t i = 0; i < kShortLanes; i += 16) {
           Words block[16];
@@ -133,19 +133,46 @@ struct ShortGradient {
     }
   }
 
-  // What a table meets.
+  // What the tables of a chunk's pixels meet: of each kernel row those whose source row lies in the picture.
   struct Meeting {
     int64_t table;
     const uint16_t* words;
   };
+  struct Meetings {
+    std::vector<Meeting> all;
+    std::vector<size_t> ends;  // of each kernel row
+  };
+  void meet(const Chunk& a, int64_t block, Meetings& to) const {
+    to.all.clear(), to.ends.clear();
+    for (int64_t i = 0; i < g.kh; i++) {
+      int64_t table = 0;
+      eachPixel(a, [&](int64_t group, int64_t p, int64_t q) {
+        const int64_t h = p * g.sh - g.ph + i;
+        for (int64_t half = 0; half < 2; half++, table += kShortStep) {
+          if (h >= 0 && h < g.H) to.all.push_back({table, place(group, half, block, h) + q * g.sw * vectors * kShortLanes});
+        }
+      });
+      to.ends.push_back(to.all.size());
+    }
+  }
 
-  // sums of two outputs += a chunk's, of P vectors of a kernel row.
+  // Of outputs o and o + 1 of the block: [pixel][half][output].
+  static void makeTables(const Gradients& gradients, int64_t pixels, int64_t o, int16_t* to) {
+    for (int64_t pixel = 0; pixel < pixels; pixel++, to += 2 * kShortStep) {
+      for (int64_t r = 0; r < kShortRows; r++) {
+        const int64_t at = (pixel * kOutputs + o + r) * 16;
+        storeShortTables(loadWords(gradients.first + at), loadWords(gradients.second + at), 2, to + r * kShortTable, kShortStep);
+      }
+    }
+  }
+
+  // The sums of two outputs += a chunk's, of P vectors of a kernel row, whose sums lie at `places`.
   template <int P>
-  __attribute__((noinline)) static void addRun(const Meeting* meetings, int64_t n, const int16_t* tables, int64_t at, const int64_t* places, const float* steps,
-                                               float* sums, int64_t sumStep) {
+  __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, const int16_t* tables, int64_t at, const int64_t* places,
+                                               const float* steps, float* sums, int64_t sumStep) {
     ShortTile<P> tile;
     tile.clear();
-    for (int64_t i = 0; i < n; i++) tile.add(tables + meetings[i].table, meetings[i].words + at, kShortLanes);
+    for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words + at, kShortLanes);
 #pragma GCC unroll 2
     for (int r = 0; r < kShortRows; r++) {
       const Floats step = allFloats(steps[r]);
@@ -158,56 +185,46 @@ struct ShortGradient {
     }
   }
 
-  void runSlice(int64_t block, int64_t slice, int thread) const {
-    const int64_t o0 = block / blocks * kOutputs, channels = block % blocks, run = g.kw * vectors, outputs = least(kOutputs, g.O - o0);
-    constexpr int64_t kPixelTables = 2 * kShortStep;
-    int16_t* tables = scratch<int16_t>(call, thread, 0, kPixels * kPixelTables);
-    float* room = scratch<float>(call, thread, 1, kPixels * kOutputs * (kShortLanes + 32));
-    Gradients gradients{room, reinterpret_cast<uint32_t*>(room + kPixels * kOutputs * kShortLanes), nullptr, {}};
-    gradients.second = gradients.first + kPixels * kOutputs * 16;
-    float* mine = parts + slice * sumsSize() + o0 * taps() * width();
-    std::vector<int64_t> places;  // of a kernel row's vectors, in the sums
-    for (int64_t i = 0; i < run; i++) places.push_back(i / vectors * width() + (channels * vectors + i % vectors) * kShortLanes);
-    for (int64_t o = 0; o < ceilDivide(outputs, kShortRows) * kShortRows; o++) {
-      for (int64_t tap = 0; tap < taps(); tap++) {
-        float* to = mine + (o * taps() + tap) * width() + channels * vectors * kShortLanes;
-        __builtin_memset(to, 0, static_cast<size_t>(vectors * kShortLanes) * sizeof(float));
-      }
+  // Where the sums of a kernel row's vectors of a block lie.
+  std::vector<int64_t> placesOf(int64_t block) const {
+    std::vector<int64_t> places;
+    for (int64_t i = 0; i < g.kw * vectors; i++) places.push_back(i / vectors * width() + (block * vectors + i % vectors) * kShortLanes);
+    return places;
+  }
+
+  void clearSums(float* sums, int64_t outputs, int64_t block) const {
+    for (int64_t i = 0; i < ceilDivide(outputs, kShortRows) * kShortRows * taps(); i++) {
+      __builtin_memset(sums + i * width() + block * vectors * kShortLanes, 0, static_cast<size_t>(vectors * kShortLanes) * sizeof(float));
     }
-    std::vector<Meeting> meetings(static_cast<size_t>(g.kh * kPixels * 2));
-    std::vector<int64_t> met(static_cast<size_t>(g.kh));
+  }
+
+  void runSlice(int64_t task, int64_t slice, int thread) const {
+    const int64_t o0 = task / blocks * kOutputs, block = task % blocks, outputs = least(kOutputs, g.O - o0), kernelRow = g.kw * width();
+    int16_t* tables = scratch<int16_t>(call, thread, 0, kPixels * 2 * kShortStep);
+    float* numbers = scratch<float>(call, thread, 1, kPixels * kOutputs * (kShortLanes + 32));
+    uint32_t* words = reinterpret_cast<uint32_t*>(numbers + kPixels * kOutputs * kShortLanes);
+    Gradients gradients{numbers, words, words + kPixels * kOutputs * 16, {}};
+    float* sums = parts + slice * sumsSize() + o0 * taps() * width();
+    clearSums(sums, outputs, block);
+    const std::vector<int64_t> places = placesOf(block);
+    const int64_t vectorsMet = static_cast<int64_t>(places.size());
+    Meetings meetings;
     for (int64_t index = slice * chunks() / slices; index < (slice + 1) * chunks() / slices; index++) {
       const Chunk a = chunk(index);
       layGradients(a, o0, gradients);
-      int64_t pixels = 0;
-      for (int64_t i = 0; i < g.kh; i++) {
-        Meeting* first = meetings.data() + i * kPixels * 2;
-        Meeting* next = first;
-        pixels = 0;
-        eachPixel(a, [&](int64_t group, int64_t p, int64_t q) {
-          const int64_t h = p * g.sh - g.ph + i, pixel = pixels++;
-          if (h < 0 || h >= g.H) return;
-          for (int64_t half = 0; half < 2; half++) {
-            *next++ = {pixel * kPixelTables + half * kShortStep, place(group, half, channels, h) + q * g.sw * vectors * kShortLanes};
-          }
-        });
-        met[static_cast<size_t>(i)] = next - first;
-      }
+      meet(a, block, meetings);
       for (int64_t o = 0; o < outputs; o += kShortRows) {
-        for (int64_t pixel = 0; pixel < pixels; pixel++) {
-          for (int64_t r = 0; r < kShortRows; r++) {
-            const int64_t at = (pixel * kOutputs + o + r) * 16;
-            storeShortTables(loadWords(gradients.first + at), loadWords(gradients.second + at), 2, tables + pixel * kPixelTables + r * kShortTable, kShortStep);
-          }
-        }
+        makeTables(gradients, a.pixels(), o, tables);
+        const Meeting* first = meetings.all.data();
         for (int64_t i = 0; i < g.kh; i++) {
-          float* sums = mine + (o * taps() + i * g.kw) * width();
-          for (int64_t k = 0; k < run; k += kShortVectors) {
-            withShortVectors(run - k, [&]<int P>() __attribute__((always_inline)) {
-              addRun<P>(meetings.data() + i * kPixels * 2, met[static_cast<size_t>(i)], tables, k * kShortLanes, places.data() + k, gradients.steps + o, sums,
-                        taps() * width());
+          const Meeting* end = meetings.all.data() + meetings.ends[static_cast<size_t>(i)];
+          float* rowSums = sums + o * taps() * width() + i * kernelRow;
+          for (int64_t k = 0; k < vectorsMet; k += kShortVectors) {
+            withShortVectors(vectorsMet - k, [&]<int P>() __attribute__((always_inline)) {
+              addRun<P>(first, end, tables, k * kShortLanes, places.data() + k, gradients.steps + o, rowSums, taps() * width());
             });
           }
+          first = end;
         }
       }
     }
