@@ -1,7 +1,7 @@
 // Products with bits as sums out of tables (AVX-512), in 16-bit integers: sixteen numbers have three tables, of the sums
 // of every choice of six, five and five of them, and 16 bits of a word choose one of each. The 32 lanes are 32 words, so
-// that three permutations and additions do the work of 512 products, however many bits are set; in f32
-// (cpu/subset_sums.inl) eight do that of as many. A tile is 2 rows of numbers x 32 P words.
+// that three permutations and additions do the work of 512 products, however many bits are set; f32 needs eight for that
+// (cpu/subset_sums.inl). A tile is 2 rows of numbers x 32 P words.
 //
 //   sums[r][w] += sum over steps of 16 numbers of  the three numbers that words[step][w] chooses of tables[step][r]
 //
@@ -109,7 +109,7 @@ SPIKELOOM_SIXTEEN __m512i placesAfter(const uint16_t* places, int64_t more) {
 // sums of three numbers, which repeat themselves, and the next two one of four sums of two: of the six numbers these are
 // half of eight sums of three for each half of the table.
 SPIKELOOM_SIXTEEN void storeShortTables(Words first, Words second, int64_t count, int16_t* to, int64_t step) {
-  // Where the first of three numbers lies: 0, 6, 11 and 3; of the two behind those at 6 and 11; and which sum is chosen.
+  // The lanes of the first of three numbers (0, 6, 11 and 3) and of the two behind those at 6 and 11; which sum is chosen.
   alignas(64) static constexpr uint16_t kThrees[32] = {0,  0,  0,  0,  0,  0,  0,  0,  12, 12, 12, 12, 12, 12, 12, 12,
                                                        22, 22, 22, 22, 22, 22, 22, 22, 6,  6,  6,  6,  6,  6,  6,  6};
   alignas(64) static constexpr uint16_t kTwos[32] = {18, 18, 18, 18, 28, 28, 28, 28, 19, 19, 19, 19, 29, 29, 29, 29};
