@@ -16,6 +16,7 @@ import type { AnyBatch } from '../../lib/train/step-inputs.ts';
 import { train } from '../../lib/train/train.ts';
 import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { abortAfter } from '../support/abort-after.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 import { tinyNet } from '../support/tiny-net.ts';
 
@@ -133,6 +134,7 @@ function describeOn(on: string): void {
   });
 
   it('the plan of a run counts the images; they rest from the first epoch to the end', async () => {
+    await freeGarbage();
     const before = device(on).stats();
     {
       using net = tinyNet(on);
@@ -152,6 +154,7 @@ function describeOn(on: string): void {
   });
 
   it('a run that leaves the finite numbers says where, and frees the images', async () => {
+    await freeGarbage();
     const { handles } = device(on).stats();
     {
       using net = tinyNet(on);

@@ -29,6 +29,7 @@ import { train } from '../../lib/train/train.ts';
 import type { EpochReport, TrainOptions } from '../../lib/train/train-options.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { randomSet } from '../support/image-sets.ts';
 import { noise } from '../support/op-table.ts';
 
@@ -232,6 +233,7 @@ describe('train()', function () {
   });
 
   it('knows the memory of its step before the first one, for every optimizer', async () => {
+    await freeGarbage();
     const before = device().stats();
     const net = makeNet();
     const [adam, plain] = [adamw(), sgd()].map((optimizer) => trainingMemory(net, { batch: 4, optimizer }));
@@ -249,6 +251,7 @@ describe('train()', function () {
   });
 
   it('allocates nothing after the first epoch and leaves no handle', async () => {
+    await freeGarbage();
     const before = device().stats().handles;
     const net = makeNet();
     const seen: { handles: number; systemAllocations: number }[] = [];

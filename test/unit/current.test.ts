@@ -7,6 +7,7 @@ import { layers } from '../ops/current.ts';
 import { bf16Tensor, fromBf16, rounded } from '../support/bf16.ts';
 import { composed, fused, type Layer, layerInputs, layerName, trained } from '../support/current.ts';
 import { testDevices } from '../support/devices.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { difference, type HostInputs, type HostTensor, noise, type Tensors, toDevice } from '../support/op-table.ts';
 
 type Run = (t: Tensors, layer: Layer) => Tensor[];
@@ -63,6 +64,7 @@ for (const on of testDevices) {
     it('leaves no tensor handle over', async () => {
       const layer: Layer = { channels: 33, fsta: true, residual: 'second', learned: true };
       await gradients(fused, layer, layerInputs(layer), 'f32', on);
+      await freeGarbage();
       const { handles } = device(on).stats();
       await gradients(fused, layer, layerInputs(layer), 'f32', on);
       expect(device(on).stats().handles).to.equal(handles);

@@ -12,6 +12,7 @@ import {
 } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { ifNode, type LifOptions, lif, lifWithState, plif, type Surrogate, surrogates } from '../../lib/ops/lif.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { difference, noise } from '../support/op-table.ts';
 
 const arrays = { f32: Float32Array, f64: Float64Array } as const;
@@ -75,7 +76,8 @@ const openHandles = () => device('cpu').stats().handles;
 
 describe('lif', () => {
   let handles = 0;
-  before(() => {
+  before(async () => {
+    await freeGarbage();
     handles = openHandles();
   });
   after(() => expect(openHandles()).to.equal(handles));

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { device, keep, type RealType, SpikeloomError, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { adamw, lamb, type NamedParameter, type OptimizerFactory, optimizerFrom, sgd } from '../../lib/optim/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { type GoldenTensor, goldenCases, relative } from '../support/golden-ops.ts';
 import { noise } from '../support/op-table.ts';
 
@@ -218,6 +219,7 @@ describe('optimizers', () => {
   });
 
   it('live outside of the scope they were made in, leave no handle and allocate nothing after the first step', async () => {
+    await freeGarbage();
     const handles = device().stats().handles;
     const { parameters, give, dispose } = small();
     for (const { tensor: t } of parameters) keep(t);

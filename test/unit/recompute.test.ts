@@ -18,6 +18,7 @@ import {
 import { avgPool2d } from '../../lib/ops/avg-pool2d.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { add, mul, scale } from '../../lib/ops/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { bytesOf, noise, spikes, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
@@ -37,6 +38,7 @@ describe('what is recomputed for backward()', () => {
   it('is made once for all who read it, and freed where it was made', async () => {
     const w = parameter(tensor([3, -2]));
     const one = tensor([1, 1]);
+    await freeGarbage();
     const before = cpu.stats().handles;
     for (const recompute of [true, false]) {
       let made = 0;

@@ -15,6 +15,7 @@ import {
 } from '../../lib/core/index.ts';
 import { parseSignature } from '../../lib/core/signature.ts';
 import * as ops from '../../lib/ops/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 
 /** What `body` returns, or undefined where it refuses with a SpikeloomError. Other errors pass through. */
 function attempt<R>(body: () => R): R | undefined {
@@ -180,6 +181,7 @@ describe('ops: any shapes, types and numbers', function () {
 
   for (const [name, call] of Object.entries(calls)) {
     it(`${name} works or refuses with a SpikeloomError`, async () => {
+      await freeGarbage();
       const handles = device().stats().handles;
       let worked = 0;
       // Half of the runs repeat one shape and type, or the later axes of the first, so that calls fit more often.

@@ -25,6 +25,7 @@ import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { adamw, lamb, sgd } from '../../lib/optim/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { bytesOf, noise, toDevice } from '../support/op-table.ts';
 
 const cpu = device();
@@ -59,6 +60,7 @@ function play(inputs: readonly Tensor[], sequence: readonly Move[]): Tensor[] {
 describe('a recorded step', () => {
   it('of random calls with random lifetimes gives the bits of the calls, for every input', async () => {
     const inputs = [1, 2].map((seed) => toDevice(noise([3, 70], seed), 'f32', 'cpu'));
+    await freeGarbage();
     const before = memory();
     await fc.assert(
       fc.asyncProperty(moves, async (sequence) => {
@@ -88,6 +90,7 @@ describe('a recorded step', () => {
       }
       return y;
     };
+    await freeGarbage();
     const before = memory();
     const plan = planStep(cpu, chain);
     expect(memory()).to.deep.equal(before);
@@ -144,6 +147,7 @@ describe('a recorded step', () => {
   });
 
   it('keeps what it uses, also where it was freed meanwhile', async () => {
+    await freeGarbage();
     const before = memory();
     const x = tensor([5]);
     const step = recordStep(cpu, () => ({ y: mul(x, x) }));
@@ -161,6 +165,7 @@ describe('a recorded step', () => {
   });
 
   it('refuses what cannot be recorded, and keeps nothing then', async () => {
+    await freeGarbage();
     const before = memory();
     const x = parameter(tensor([1, 2]));
     const refused = (body: (cut: () => void) => unknown, message: string | RegExp) =>
@@ -272,6 +277,7 @@ describe('a recorded training step', () => {
   }
 
   it('has the bits of the plain one: losses, weights, masks of dropout, learning rates, counts', async () => {
+    await freeGarbage();
     const before = memory();
     const plain = await trained(false);
     expect(await trained(true)).to.deep.equal(plain);
@@ -323,6 +329,7 @@ describe('a step recorded in turns', () => {
   }
 
   it('lets others work, record and replay in between, and takes none of it', async () => {
+    await freeGarbage();
     const before = memory();
     const x = tensor(Float32Array.of(-1, 2, 3));
     const other = tensor(Float32Array.of(5));
@@ -375,6 +382,7 @@ describe('a step recorded in turns', () => {
 
   it('goes on where two are recorded at once, and keeps nothing of one that fails', async () => {
     const x = tensor(Float32Array.of(-1, 2, 3));
+    await freeGarbage();
     const before = memory();
     const chain = function* () {
       const y = add(x, x);

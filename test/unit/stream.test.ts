@@ -19,6 +19,7 @@ import { clipFactor } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { reshape } from '../../lib/ops/reshape.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { noise, toDevice } from '../support/op-table.ts';
 
 describe('the stream', () => {
@@ -125,6 +126,7 @@ describe('the stream', () => {
   });
 
   it('asks the system for no memory once a step has run', async () => {
+    await freeGarbage();
     const x = toDevice(noise([2, 4, 3, 8, 8]), 'f32', 'cpu');
     const w = parameter(toDevice(noise([16, 3, 3, 3]), 'f32', 'cpu'));
     const step = () =>

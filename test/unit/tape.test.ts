@@ -17,6 +17,7 @@ import { add } from '../../lib/ops/add.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { freeGarbage } from '../support/garbage.ts';
 
 const live = (): number => device().stats().handles;
 
@@ -53,6 +54,7 @@ describe('backward', () => {
   };
 
   it('lets a node add its gradient to what has arrived, once', async () => {
+    await freeGarbage();
     const before = live();
     const x = parameter(tensor([3]));
     const seen: (Tensor | undefined)[] = [];

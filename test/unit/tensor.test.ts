@@ -15,6 +15,7 @@ import {
 import { native } from '../../lib/core/native.ts';
 import { readInto } from '../../lib/core/tensor.ts';
 import { relu } from '../../lib/ops/relu.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { noise, spikes, toDevice } from '../support/op-table.ts';
 
 const live = (): number => device().stats().handles;
@@ -126,6 +127,7 @@ describe('tensors', () => {
   });
 
   it('refuse numbers that their type does not hold, and round to bf16', async () => {
+    await freeGarbage();
     const before = live();
     for (const [dtype, numbers] of [
       ['u8', [256, -1, 1.5, Number.NaN]],
@@ -185,6 +187,7 @@ describe('tensors', () => {
 
 describe('scope', () => {
   it('frees all but what it returns, also when it throws', async () => {
+    await freeGarbage();
     const before = live();
     const kept = scope(() => {
       zeros([3]);
