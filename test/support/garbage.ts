@@ -13,6 +13,6 @@ export async function freeGarbage(): Promise<void> {
   do {
     before = device('cpu').stats().handles;
     collect();
-    await new Promise((resolve) => setTimeout(resolve, 1)); // finalizers are tasks of their own
+    await new Promise((resolve) => setTimeout(resolve, 10)); // finalizers are tasks of their own, some ms later
   } while (device('cpu').stats().handles < before);
 }
