@@ -64,6 +64,7 @@ struct SurrogateLanes {
       w[j] = y * y;
       p[j] = splat(T(tanhTerm(0)));
     }
+#pragma GCC unroll 16
     for (int i = 1; i < kTanhTerms; i++) {
       for (int j = 0; j < kCount; j++) p[j] = p[j] * w[j] + T(tanhTerm(i));
     }

@@ -15,6 +15,7 @@
 #include "cpu/lif_lanes.inl"
 #include "cpu/peaks.inl"
 #include "cpu/surrogate_lanes.inl"
+#include "cpu/gate_lanes.inl"
 
 // What both directions get: tensors 3..10 of the call are r, rscale, rshift, a, F, m, n, logit. Without a, every factor
 // is 1.
@@ -27,7 +28,8 @@ struct Gate {
 
   // G and k of a block's pixels.
   void open(int64_t first, int64_t size, T* G, T* k) const {
-    for (int64_t i = 0; i < size; i++) G[i] = a ? openShare(F[first + i]) : T(0);
+    if (a) openShares(F + first, size, G);
+    else std::fill(G, G + size, T(0));
     for (int64_t i = 0; i < size; i++) k[i] = a ? gateFactor(m, n, G[i]) : T(1);
   }
   T gain(int64_t at) const { return a ? gateGain(a[at]) : T(1); }
@@ -161,19 +163,21 @@ struct PerStep<T, 0> {
   void rest(Vec<T>* room) { at = room; }
 };
 
-// Room for the vectors that wait for the way back, [step][kTogether], and the sums over the block.
+// Room for the vectors that wait for the way back, [step][kTogether], the sums over the block, and each pixel's sum over
+// steps, whose lanes are added up at the end: there the sums of several pixels are under way at once.
 template <class T>
 struct Waiting {
-  Vec<T> *u, *x, *d, *q, *ga;
+  Vec<T> *u, *x, *d, *q, *ga, *r;
   Vec<T> logit{};
 
-  Waiting(const Call& call, int thread, int64_t steps) {
+  Waiting(const Call& call, int thread, int64_t steps, int64_t pixels) {
     const int64_t size = steps * kTogether<T>;
-    u = scratch<Vec<T>>(call, thread, 3, 3 * size + 2 * steps);
+    u = scratch<Vec<T>>(call, thread, 3, 3 * size + 2 * steps + pixels);
     x = u + size;
     d = x + size;
     q = d + size;
     ga = q + steps;
+    r = ga + steps;
     std::fill(ga, ga + steps, Vec<T>{});
   }
 };
@@ -320,7 +324,7 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
   const int64_t steps = kSteps ? kSteps : current.T_, b = blocks.b(task), begin = blocks.begin(task), end = blocks.end(task);
   const int64_t channels = current.C, pixels = current.B * current.P;
   const Room<T> room(call, thread, blocks.size, steps);
-  Waiting<T> wait(call, thread, steps);
+  Waiting<T> wait(call, thread, steps, blocks.size);
   T* sums = all.channelParts ? all.channelParts + task * 2 * channels : nullptr;
   if (sums) std::fill(sums, sums + 2 * channels, T(0));
   if constexpr (kGated) {
@@ -354,10 +358,13 @@ void fireBlock(const Call& call, const FireGradient<T>& all, const C& current, c
         wait.ga[t] += q.at[t] * k;
         overTime += q.at[t] * room.gain[t];
       }
-      const double r = static_cast<double>(sumLanes<T>(overTime)), open = static_cast<double>(room.G[p - begin]);
-      if (all.gF) all.gF[first] = static_cast<T>(mapSlope(r, static_cast<double>(all.gate.n), open));
-      gates.add(r, open);
+      wait.r[p - begin] = overTime;
     }
+  }
+  for (int64_t p = begin; kGated && p < end; p++) {
+    const double r = static_cast<double>(sumLanes<T>(wait.r[p - begin])), open = static_cast<double>(room.G[p - begin]);
+    if (all.gF) all.gF[b * current.P + p] = static_cast<T>(mapSlope(r, static_cast<double>(all.gate.n), open));
+    gates.add(r, open);
   }
   double* part = all.parts + task * all.width;
   for (int64_t t = 0; t < steps; t++) part[t] = static_cast<double>(sumLanes<T>(wait.ga[t]));

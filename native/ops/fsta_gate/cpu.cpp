@@ -5,6 +5,10 @@
 #include "ops/fsta_gate/fsta_gate.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
+#include "cpu/peaks.inl"
+#include "cpu/surrogate_lanes.inl"
+#include "cpu/gate_lanes.inl"
 
 constexpr int64_t kBlock = 256;
 
@@ -19,12 +23,6 @@ struct Blocks {
   Shape5 s;
   int64_t P, blocks;
 };
-
-// The open share G of the pixels begin..end of F.
-template <class T>
-inline void openShares(const T* F, int64_t n, T* G) {
-  for (int64_t i = 0; i < n; i++) G[i] = openShare(F[i]);
-}
 
 template <class T>
 void fstaGate(const Call& call) {
