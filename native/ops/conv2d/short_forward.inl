@@ -15,7 +15,7 @@ struct ShortForward {
   const Job& job;
   const Product& p;
   uint16_t* bits;
-  float* perWeight;  // steps in 1 of each output's weights
+  float* perWeight;  // steps in 1 of each output's weights, or null
 
   static constexpr int64_t kLeastTasks = 16, kRun = 4;  // pixels that go home together
 
@@ -29,9 +29,14 @@ struct ShortForward {
   int64_t chunk() const { return shortChunkWords(p) * 2; }  // of halves
   int64_t tablesSize() const { return p.g.kw * chunk() * kShortStep; }
 
-  // Windows of 64 pixels, counted over their groups, or fewer where these are no work for many threads.
+  // Steps in 1 of an output's weights.
+  float stepsOf(int64_t o) const { return stepsOfWeights(p, as<float>(job.call.tensors[1]) + o * p.taps() * p.sourceC, shortChunkWords(p) * 32); }
+  // Whether a task finds those of its outputs itself: of few windows, whose weights come from memory once then.
+  static bool findsSteps(const Tasks& tasks) { return tasks.windows() <= 2; }
+
+  // Windows of 128 pixels, counted over their groups, or fewer where these are no work for many threads.
   static Tasks tasks(const Product& p) {
-    int64_t pixels = 64;
+    int64_t pixels = 128;
     while (pixels > 16 && ceilDivide(groups(p) * p.targetH * p.targetW, pixels) * p.columns() < kLeastTasks) pixels /= 2;
     const int64_t columns = ceilDivide(p.targetW, ceilDivide(p.targetW, pixels)), rows = least(p.targetH, std::max<int64_t>(1, pixels / columns));
     const bool whole = columns == p.targetW && rows == p.targetH;
@@ -71,10 +76,10 @@ struct ShortForward {
   }
 
   // Of outputs o and o + 1, a kernel row and `n` halves from half k on: [tap][half][output].
-  void makeTables(int64_t o, int64_t row, int64_t k, int64_t n, int16_t* to) const {
+  void makeTables(int64_t o, const float* perWeight, int64_t row, int64_t k, int64_t n, int16_t* to) const {
     for (int64_t r = 0; r < kShortRows; r++, to += kShortTable) {
       if (o + r >= p.targetC) continue;  // sums that nobody reads
-      const Floats steps = allFloats(perWeight[o + r]);
+      const Floats steps = allFloats(perWeight[r]);
       const float* w = as<float>(job.call.tensors[1]) + ((o + r) * p.taps() + row * p.g.kw) * p.sourceC;
       for (int64_t j = 0; j < p.g.kw; j++, w += p.sourceC) {
         for (int64_t half = 0; half < n; half += 2) {
@@ -86,10 +91,10 @@ struct ShortForward {
     }
   }
 
-  // The sums of P pixels of a row and two outputs += those of a chunk.
+  // The sums of P pixels of a row and two outputs += those of a chunk; of the first one they are the sums.
   template <int P>
   __attribute__((noinline)) static void addRun(const int16_t* tables, const uint16_t* words, int64_t taps, int64_t halves, int64_t halfStep, int64_t step,
-                                               uint32_t* sums, int64_t sumStep) {
+                                               uint32_t* sums, int64_t sumStep, bool first) {
     ShortTile<P> tile;
     tile.clear();
     for (int64_t j = 0; j < taps; j++, words += kShortLanes) {
@@ -100,23 +105,28 @@ struct ShortForward {
 #pragma GCC unroll 8
       for (int i = 0; i < P; i++) {
         uint32_t* to = sums + r * sumStep + i * kShortLanes;
-        storeWords(to, _mm512_add_epi32(loadWords(to), tile.low(r, i)));
-        storeWords(to + 16, _mm512_add_epi32(loadWords(to + 16), tile.high(r, i)));
+        storeWords(to, _mm512_add_epi32(first ? allWords(0) : loadWords(to), tile.low(r, i)));
+        storeWords(to + 16, _mm512_add_epi32(first ? allWords(0) : loadWords(to + 16), tile.high(r, i)));
       }
     }
   }
 
-  // sums[pixel of the window][32 images] of two outputs += those of kernel row i and `n` halves from half k on.
+  // sums[pixel of the window][32 images] of two outputs += those of kernel row i and `n` halves from half k on. The first
+  // chunk's are the sums, and 0 where its kernel row lies outside of the picture.
   void addChunk(const Job::Area& a, int64_t i, int64_t k, int64_t n, const int16_t* tables, uint32_t* sums) const {
+    const bool first = i == 0 && k == 0;
     const int64_t wide = a.u1 - a.u0, step = p.g.sw * kShortLanes, halfStep = p.sourceH * width(p) * kShortLanes;
     for (int64_t lane = 0; lane < a.lanes; lane += kShortLanes) {
       for (int64_t t = a.t0; t < a.t1; t++, sums += wide * kShortLanes) {
         const int64_t h = p.sourceRow(t, i);
-        if (h < 0) continue;
+        if (h < 0) {
+          for (int64_t r = 0; first && r < kShortRows; r++) std::fill_n(sums + r * sumStep(), wide * kShortLanes, 0u);
+          continue;
+        }
         const uint16_t* words = place((a.n0 + lane) / kShortLanes, k, h) + a.u0 * step;
         for (int64_t u = 0; u < wide; u += kShortVectors) {
           withShortVectors(wide - u, [&]<int P>() __attribute__((always_inline)) {
-            addRun<P>(tables, words + u * step, p.g.kw, n, halfStep, step, sums + u * kShortLanes, sumStep());
+            addRun<P>(tables, words + u * step, p.g.kw, n, halfStep, step, sums + u * kShortLanes, sumStep(), first);
           });
         }
       }
@@ -128,25 +138,27 @@ struct ShortForward {
     const int64_t room = 32 * sumStep();
     int16_t* tables = scratch<int16_t>(job.call, thread, 0, tablesSize());
     uint32_t* sums = scratch<uint32_t>(job.call, thread, 1, room + kShortLanes * kTurnedStep);
-    for (int64_t o = 0; o < 32 && column * 32 + o < p.targetC; o += kShortRows) {
+    const int64_t first = column * 32, outputs = least(32, p.targetC - first);
+    float steps[32] = {};
+    for (int64_t o = 0; o < outputs; o += kShortRows) {
       uint32_t* of = sums + o * sumStep();
-      __builtin_memset(of, 0, static_cast<size_t>(kShortRows * sumStep()) * sizeof(uint32_t));
+      for (int64_t r = o; r < least(o + kShortRows, outputs); r++) steps[r] = perWeight ? perWeight[first + r] : stepsOf(first + r);
       for (int64_t i = 0; i < p.g.kh; i++) {
         for (int64_t k = 0; k < halves(p); k += chunk()) {
           const int64_t n = least(chunk(), halves(p) - k);
-          makeTables(column * 32 + o, i, k, n, tables);
+          makeTables(first + o, steps + o, i, k, n, tables);
           addChunk(a, i, k, n, tables, of);
         }
       }
     }
-    putColumn(a, window, column, sums, sums + room);
+    putColumn(a, window, column, steps, sums, sums + room);
   }
 
  private:
   static constexpr int64_t kTurnedStep = kRun * 32 + 16;  // from image to image
 
-  void putColumn(const Job::Area& a, int64_t window, int64_t column, const uint32_t* sums, uint32_t* turned) const {
-    const StepsWorth worth(perWeight + column * 32, least(32, p.targetC - column * 32));
+  void putColumn(const Job::Area& a, int64_t window, int64_t column, const float* steps, const uint32_t* sums, uint32_t* turned) const {
+    const StepsWorth worth(steps, least(32, p.targetC - column * 32));
     Job::Channels channels(job, window, column);
     for (int64_t lane = 0; lane < a.lanes; lane += kShortLanes) {
       const int64_t images = least(kShortLanes, a.lanes - lane);
@@ -172,13 +184,13 @@ void convolveShorts(const Call& call, const Product& p, const TensorView& source
   const bool wantMoments = to.mean.data || to.var.data;
   const int64_t partsSize = wantMoments ? tasks.windows() * 3 * p.targetC : 0;
   float* parts = scratch<float>(call, 0, 2, partsSize + p.targetC);
+  float* perWeight = ShortForward::findsSteps(tasks) ? nullptr : parts + partsSize;
   const Job job{call, p, tasks, source, to.target, to.added, as<float>(to.bias), wantMoments ? parts : nullptr};
-  const ShortForward forward{job, p, scratch<uint16_t>(call, 0, 3, ShortForward::bitsSize(p)), parts + partsSize};
+  const ShortForward forward{job, p, scratch<uint16_t>(call, 0, 3, ShortForward::bitsSize(p)), perWeight};
   const int64_t rows = ShortForward::groups(p) * p.sourceH;
-  parallelFor(call, rows + p.targetC, [&](int64_t task, int) {
-    if (task < rows) return forward.layOut(task / p.sourceH, task % p.sourceH);
-    const int64_t o = task - rows;
-    forward.perWeight[o] = stepsOfWeights(p, as<float>(call.tensors[1]) + o * p.taps() * p.sourceC, shortChunkWords(p) * 32);
+  parallelFor(call, rows + (perWeight ? p.targetC : 0), [&](int64_t task, int) {
+    if (task < rows) forward.layOut(task / p.sourceH, task % p.sourceH);
+    else perWeight[task - rows] = forward.stepsOf(task - rows);
   });
   parallelFor(call, tasks.windows() * p.columns(), [&](int64_t task, int thread) { forward.run(task / p.columns(), task % p.columns(), thread); });
   if (wantMoments) mergeMoments(job, to.mean, to.var);

@@ -110,7 +110,7 @@ struct ShortGradient {
           storeFloats(row, allFloats(0)), storeFloats(row + 16, allFloats(0));
           continue;
         }
-        __builtin_prefetch(from + kAhead * g.O);  // 32 images' rows are more streams than a processor foresees
+        __builtin_prefetch(from + kAhead * g.O, 0, 2);  // 32 images' rows are more streams than a processor foresees
         const Floats low = halfPart(from, left), high = halfPart(from + 16, left - 16);
         lowSum.add(low), highSum.add(high);
         storeFloats(row, low), storeFloats(row + 16, high);
@@ -166,10 +166,11 @@ struct ShortGradient {
     }
   }
 
-  // The sums of two outputs += a chunk's, of P vectors of a kernel row, whose sums lie at `places`.
+  // The sums of two outputs += a chunk's, of P vectors of a kernel row, whose sums lie at `places`; of the first chunk
+  // they are the sums.
   template <int P>
   __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, const int16_t* tables, int64_t at, const int64_t* places,
-                                               const float* steps, float* sums, int64_t sumStep) {
+                                               const float* steps, float* sums, int64_t sumStep, bool first) {
     ShortTile<P> tile;
     tile.clear();
     for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words + at, kShortLanes);
@@ -179,8 +180,8 @@ struct ShortGradient {
 #pragma GCC unroll 8
       for (int i = 0; i < P; i++) {
         float* to = sums + r * sumStep + places[i];
-        storeFloats(to, mulAdd16(toFloats(tile.low(r, i)), step, loadFloats(to)));
-        storeFloats(to + 16, mulAdd16(toFloats(tile.high(r, i)), step, loadFloats(to + 16)));
+        storeFloats(to, mulAdd16(toFloats(tile.low(r, i)), step, first ? allFloats(0) : loadFloats(to)));
+        storeFloats(to + 16, mulAdd16(toFloats(tile.high(r, i)), step, first ? allFloats(0) : loadFloats(to + 16)));
       }
     }
   }
@@ -192,12 +193,6 @@ struct ShortGradient {
     return places;
   }
 
-  void clearSums(float* sums, int64_t outputs, int64_t block) const {
-    for (int64_t i = 0; i < ceilDivide(outputs, kShortRows) * kShortRows * taps(); i++) {
-      __builtin_memset(sums + i * width() + block * vectors * kShortLanes, 0, static_cast<size_t>(vectors * kShortLanes) * sizeof(float));
-    }
-  }
-
   void runSlice(int64_t task, int64_t slice, int thread) const {
     const int64_t o0 = task / blocks * kOutputs, block = task % blocks, outputs = least(kOutputs, g.O - o0), kernelRow = g.kw * width();
     int16_t* tables = scratch<int16_t>(call, thread, 0, kPixels * 2 * kShortStep);
@@ -205,11 +200,11 @@ struct ShortGradient {
     uint32_t* words = reinterpret_cast<uint32_t*>(numbers + kPixels * kOutputs * kShortLanes);
     Gradients gradients{numbers, words, words + kPixels * kOutputs * 16, {}};
     float* sums = parts + slice * sumsSize() + o0 * taps() * width();
-    clearSums(sums, outputs, block);
     const std::vector<int64_t> places = placesOf(block);
     const int64_t vectorsMet = static_cast<int64_t>(places.size());
     Meetings meetings;
-    for (int64_t index = slice * chunks() / slices; index < (slice + 1) * chunks() / slices; index++) {
+    const int64_t firstChunk = slice * chunks() / slices;
+    for (int64_t index = firstChunk; index < (slice + 1) * chunks() / slices; index++) {
       const Chunk a = chunk(index);
       layGradients(a, o0, gradients);
       meet(a, block, meetings);
@@ -221,7 +216,7 @@ struct ShortGradient {
           float* rowSums = sums + o * taps() * width() + i * kernelRow;
           for (int64_t k = 0; k < vectorsMet; k += kShortVectors) {
             withShortVectors(vectorsMet - k, [&]<int P>() __attribute__((always_inline)) {
-              addRun<P>(first, end, tables, k * kShortLanes, places.data() + k, gradients.steps + o, rowSums, taps() * width());
+              addRun<P>(first, end, tables, k * kShortLanes, places.data() + k, gradients.steps + o, rowSums, taps() * width(), index == firstChunk);
             });
           }
           first = end;

@@ -4,6 +4,8 @@
 // A chunk is a kernel row of so many words of channels: some 200 weights.
 int64_t shortChunkWords(const Product& p) { return std::max<int64_t>(1, 6 / p.g.kw); }
 
+constexpr int64_t kAhead = 2;  // outputs: their rows are read in pieces, which no processor foresees
+
 // Steps of an output's weights in 1, as many as the sums of its chunks of so many channels allow; NaN where a weight is
 // not finite.
 float stepsOfWeights(const Product& p, const float* w, int64_t chunk) {
@@ -14,7 +16,7 @@ float stepsOfWeights(const Product& p, const float* w, int64_t chunk) {
       for (int64_t j = 0; j < p.g.kw; j++) {
         const float* row = w + (i * p.g.kw + j) * p.sourceC;
         for (int64_t c = c0; c < least(c0 + chunk, p.sourceC); c += 16) {
-          __builtin_prefetch(row + c + p.taps() * p.sourceC);  // the next output's: rows are read in pieces, which no processor foresees
+          __builtin_prefetch(row + c + kAhead * p.taps() * p.sourceC, 0, 2);
           sum.add(halfPart(row + c, p.sourceC - c));
         }
       }

@@ -20,7 +20,7 @@ inline bool meetPicture(const Geometry& g) {
 
 inline bool paysForwardTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 16; }
 inline bool paysShortForward(const Geometry& g, const TensorView& x) {
-  return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 16 * kLanesPerGroup && meetPicture(g) && fitsShorts(g);
+  return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 8 * kLanesPerGroup && meetPicture(g) && fitsShorts(g);
 }
 
 inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > 4; }

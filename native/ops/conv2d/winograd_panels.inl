@@ -3,7 +3,8 @@
 
 // Of the gradient, whose columns are inputs c and whose words lie along the outputs o; each kernel backwards.
 struct GradientKernels {
-  static constexpr int64_t kAhead = 8;  // outputs: their rows lie so far apart that no processor foresees them
+  // Outputs: their rows lie so far apart that no processor foresees them, and that the first cache has room for few.
+  static constexpr int64_t kAhead = 16;
 
   // All positions' weights of output o and a vector of inputs from c on.
   template <class Points>
@@ -11,7 +12,7 @@ struct GradientKernels {
     Vec<float> g[9];
     for (int tap = 0; tap < 9; tap++) {
       const float* from = w + (o * 9 + tap) * p.g.C + c;
-      if (o + kAhead < p.g.O) __builtin_prefetch(from + kAhead * 9 * p.g.C);
+      if (o + kAhead < p.g.O) __builtin_prefetch(from + kAhead * 9 * p.g.C, 0, 2);
       g[8 - tap] = o < p.g.O ? loadSome(from, firstLanes(p.g.C - c)) : Vec<float>{};
     }
     transformKernel<Points>(g, u);

@@ -64,7 +64,7 @@ struct WordPanels {
     for (int64_t r = k; r < k + 16 && r < words; r++, to += 32) {
       const float* a = row(r * kPerWord<F>);
       for (int64_t i = 0; i < kPerWord<F>; i++) {
-        if (const float* next = row((r + kAhead) * kPerWord<F> + i)) __builtin_prefetch(next), __builtin_prefetch(next + 16);
+        if (const float* next = row((r + kAhead) * kPerWord<F> + i)) __builtin_prefetch(next, 0, 2), __builtin_prefetch(next + 16, 0, 2);
       }
       const float* b = kPerWord<F> == 2 ? row(r * 2 + 1) : nullptr;
       storeWords(to, wordsAcross<F>(a, b, p.g.C - c));

@@ -44,6 +44,7 @@ void conv2dGradX(const Call& call) {
   if (!isRounded(gy, gx)) return runLower(kLevel, kConv2dGradX, call);
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
   if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels<RealPoints>>{p}, call, p, gy, results);
+  else if (gx.dtype == DType::bf16 && paysWholePictures(p)) multiply(WinogradWay<RoundedPanels<TwoPixels>>{p}, call, p, gy, results);
   else if (isSmall(p)) runLower(kLevel, kConv2dGradX, call);
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }
