@@ -7,10 +7,10 @@
 // A chunk is up to 8 output pixels, each of 32 images: the gradients of an output are rounded to steps, so that a chunk's
 // sums are exact, and chunks are added up in f32 (cpu/short_steps.inl).
 //
-// The bits are turned around once a call, with zeros beside the picture: [group of images][half][block of channels][source
-// row][column][vector][32 channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of two
-// outputs stay in the first cache while all taps and channels meet them, 8 vectors of a kernel row at a time. The slices'
-// sums are added in order. How the work is cut depends on the shapes alone.
+// The bits are turned around once a call: [group of images][half][block of channels][source row][column][vector][32
+// channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of two outputs stay in the first
+// cache while all taps and channels meet them. The slices' sums are added in order. How the work is cut depends on the
+// shapes alone.
 struct ShortGradient {
   static constexpr int64_t kOutputs = 32, kPixels = 8, kTasks = 16;
   const Call& call;
@@ -37,8 +37,7 @@ struct ShortGradient {
   int64_t chunks() const { return groupTasks * rowTasks * columnTasks; }
   int64_t sumsSize() const { return ceilDivide(g.O, kShortRows) * kShortRows * taps() * width(); }
   int64_t images(int64_t group) const { return least(kShortLanes, g.N - group * kShortLanes); }
-  int64_t columnsRead() const { return (g.Q - 1) * g.sw + g.kw; }  // from -pw on
-  int64_t rowSize() const { return columnsRead() * vectors * kShortLanes; }
+  int64_t rowSize() const { return g.W * vectors * kShortLanes; }
   int64_t bitsSize() const { return groups * 2 * blocks * g.H * rowSize(); }
   uint16_t* place(int64_t group, int64_t half, int64_t block, int64_t h) const {
     return bits + (((group * 2 + half) * blocks + block) * g.H + h) * rowSize();
@@ -66,24 +65,21 @@ struct ShortGradient {
   // A source row of a group: words of 32 channels of an image become words of 16 images of a channel. An image's row is
   // read at once: images lie so far apart that the caches have room for few rows at the same place.
   void turnBits(int64_t group, int64_t h, int thread) const {
-    const int64_t words = spikeWords(g.C), row = g.W * words, n = images(group), wide = columnsRead();
+    const int64_t words = spikeWords(g.C), row = g.W * words, n = images(group);
     uint32_t* room = scratch<uint32_t>(call, thread, 1, row * kShortLanes);
     const uint32_t* from = as<uint32_t>(call.tensors[1]) + (group * kShortLanes * g.H + h) * row;
     if (n < kShortLanes) __builtin_memset(room, 0, static_cast<size_t>(row * kShortLanes) * sizeof(uint32_t));
     for (int64_t image = 0; image < n; image++, from += g.H * row) {
       for (int64_t k = 0; k < row; k++) room[k * kShortLanes + image] = from[k];
     }
-    for (int64_t half = 0; half < 2; half++) {
-      for (int64_t block = 0; block < blocks; block++) __builtin_memset(place(group, half, block, h), 0, static_cast<size_t>(rowSize()) * sizeof(uint16_t));
-    }
-    for (int64_t w = 0; w < least(g.W, wide - g.pw); w++) {
+    for (int64_t w = 0; w < g.W; w++) {
       for (int64_t k = 0; k < words; k++) {
         const uint32_t* word = room + (w * words + k) * kShortLanes;
         const Words low = loadWords(word), high = loadWords(word + 16);
         alignas(64) uint32_t channels[32];
         for (int64_t c = 0; c < 32; c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
         const Words first = loadWords(channels), second = loadWords(channels + 16);
-        const int64_t at = ((w + g.pw) * vectors + k % vectors) * kShortLanes;
+        const int64_t at = (w * vectors + k % vectors) * kShortLanes;
         storeWords(reinterpret_cast<uint32_t*>(place(group, 0, k / vectors, h) + at), lowerHalves(first, second));
         storeWords(reinterpret_cast<uint32_t*>(place(group, 1, k / vectors, h) + at), higherHalves(first, second));
       }
@@ -133,23 +129,24 @@ struct ShortGradient {
     }
   }
 
-  // What the tables of a chunk's pixels meet: of each kernel row those whose source row lies in the picture.
+  // What the tables of a chunk's pixels meet: of each tap those whose source pixel lies in the picture.
   struct Meeting {
     int64_t table;
     const uint16_t* words;
   };
   struct Meetings {
     std::vector<Meeting> all;
-    std::vector<size_t> ends;  // of each kernel row
+    std::vector<size_t> ends;  // of each tap
   };
   void meet(const Chunk& a, int64_t block, Meetings& to) const {
     to.all.clear(), to.ends.clear();
-    for (int64_t i = 0; i < g.kh; i++) {
+    for (int64_t tap = 0; tap < taps(); tap++) {
       int64_t table = 0;
       eachPixel(a, [&](int64_t group, int64_t p, int64_t q) {
-        const int64_t h = p * g.sh - g.ph + i;
+        const int64_t h = p * g.sh - g.ph + tap / g.kw, w = q * g.sw - g.pw + tap % g.kw;
+        const bool inside = h >= 0 && h < g.H && w >= 0 && w < g.W;
         for (int64_t half = 0; half < 2; half++, table += kShortStep) {
-          if (h >= 0 && h < g.H) to.all.push_back({table, place(group, half, block, h) + q * g.sw * vectors * kShortLanes});
+          if (inside) to.all.push_back({table, place(group, half, block, h) + w * vectors * kShortLanes});
         }
       });
       to.ends.push_back(to.all.size());
@@ -166,42 +163,32 @@ struct ShortGradient {
     }
   }
 
-  // The sums of two outputs += a chunk's, of P vectors of a kernel row, whose sums lie at `places`; of the first chunk
-  // they are the sums.
+  // The sums of two outputs += a chunk's, of P vectors of a tap; of the first chunk they are the sums.
   template <int P>
-  __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, const int16_t* tables, int64_t at, const int64_t* places,
-                                               const float* steps, float* sums, int64_t sumStep, bool first) {
+  __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, const int16_t* tables, const float* steps, float* sums,
+                                               int64_t sumStep, bool first) {
     ShortTile<P> tile;
     tile.clear();
-    for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words + at, kShortLanes);
+    for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words, kShortLanes);
 #pragma GCC unroll 2
     for (int r = 0; r < kShortRows; r++) {
       const Floats step = allFloats(steps[r]);
 #pragma GCC unroll 8
       for (int i = 0; i < P; i++) {
-        float* to = sums + r * sumStep + places[i];
+        float* to = sums + r * sumStep + i * kShortLanes;
         storeFloats(to, mulAdd16(toFloats(tile.low(r, i)), step, first ? allFloats(0) : loadFloats(to)));
         storeFloats(to + 16, mulAdd16(toFloats(tile.high(r, i)), step, first ? allFloats(0) : loadFloats(to + 16)));
       }
     }
   }
 
-  // Where the sums of a kernel row's vectors of a block lie.
-  std::vector<int64_t> placesOf(int64_t block) const {
-    std::vector<int64_t> places;
-    for (int64_t i = 0; i < g.kw * vectors; i++) places.push_back(i / vectors * width() + (block * vectors + i % vectors) * kShortLanes);
-    return places;
-  }
-
   void runSlice(int64_t task, int64_t slice, int thread) const {
-    const int64_t o0 = task / blocks * kOutputs, block = task % blocks, outputs = least(kOutputs, g.O - o0), kernelRow = g.kw * width();
+    const int64_t o0 = task / blocks * kOutputs, block = task % blocks, outputs = least(kOutputs, g.O - o0);
     int16_t* tables = scratch<int16_t>(call, thread, 0, kPixels * 2 * kShortStep);
     float* numbers = scratch<float>(call, thread, 1, kPixels * kOutputs * (kShortLanes + 32));
     uint32_t* words = reinterpret_cast<uint32_t*>(numbers + kPixels * kOutputs * kShortLanes);
     Gradients gradients{numbers, words, words + kPixels * kOutputs * 16, {}};
     float* sums = parts + slice * sumsSize() + o0 * taps() * width();
-    const std::vector<int64_t> places = placesOf(block);
-    const int64_t vectorsMet = static_cast<int64_t>(places.size());
     Meetings meetings;
     const int64_t firstChunk = slice * chunks() / slices;
     for (int64_t index = firstChunk; index < (slice + 1) * chunks() / slices; index++) {
@@ -211,14 +198,12 @@ struct ShortGradient {
       for (int64_t o = 0; o < outputs; o += kShortRows) {
         makeTables(gradients, a.pixels(), o, tables);
         const Meeting* first = meetings.all.data();
-        for (int64_t i = 0; i < g.kh; i++) {
-          const Meeting* end = meetings.all.data() + meetings.ends[static_cast<size_t>(i)];
-          float* rowSums = sums + o * taps() * width() + i * kernelRow;
-          for (int64_t k = 0; k < vectorsMet; k += kShortVectors) {
-            withShortVectors(vectorsMet - k, [&]<int P>() __attribute__((always_inline)) {
-              addRun<P>(first, end, tables, k * kShortLanes, places.data() + k, gradients.steps + o, rowSums, taps() * width(), index == firstChunk);
-            });
-          }
+        for (int64_t tap = 0; tap < taps(); tap++) {
+          const Meeting* end = meetings.all.data() + meetings.ends[static_cast<size_t>(tap)];
+          float* to = sums + (o * taps() + tap) * width() + block * vectors * kShortLanes;
+          withShortVectors(vectors, [&]<int P>() __attribute__((always_inline)) {
+            addRun<P>(first, end, tables, gradients.steps + o, to, taps() * width(), index == firstChunk);
+          });
           first = end;
         }
       }

@@ -26,7 +26,7 @@ void conv2dGradW(const Call& call) {
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   if (!paysWords(g, x) || isThin(g)) return runLower(kLevel, kConv2dGradW, call);
   const bool rounded = isRounded(gy, x), tables = paysGradientTables(g, x) && (!rounded || g.C > 16);
-  if (rounded && paysWinograd(g, tables) && (g.C < 128 || !paysShortGradient(g, x))) WinogradGradient(call, g).run();
+  if (rounded && paysWinograd(g, tables) && (g.C < 96 || !paysShortGradient(g, x))) WinogradGradient(call, g).run();
   else if (tables) return runLower(kLevel, kConv2dGradW, call);
   else if (rounded) WordGradient<Bf16>(call, g, true).run();
   else WordGradient<float>(call, g, false).run();
