@@ -73,11 +73,13 @@ struct ShortGradient {
       for (int64_t k = 0; k < row; k++) room[k * kShortLanes + image] = from[k];
     }
     for (int64_t w = 0; w < g.W; w++) {
-      for (int64_t k = 0; k < words; k++) {
-        const uint32_t* word = room + (w * words + k) * kShortLanes;
-        const Words low = loadWords(word), high = loadWords(word + 16);
-        alignas(64) uint32_t channels[32];
-        for (int64_t c = 0; c < 32; c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
+      for (int64_t k = 0; k < blocks * vectors; k++) {
+        alignas(64) uint32_t channels[32] = {};
+        if (k < words) {
+          const uint32_t* word = room + (w * words + k) * kShortLanes;
+          const Words low = loadWords(word), high = loadWords(word + 16);
+          for (int64_t c = 0; c < 32; c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
+        }
         const Words first = loadWords(channels), second = loadWords(channels + 16);
         const int64_t at = (w * vectors + k % vectors) * kShortLanes;
         storeWords(reinterpret_cast<uint32_t*>(place(group, 0, k / vectors, h) + at), lowerHalves(first, second));

@@ -9,11 +9,14 @@ struct GradientKernels {
   // All positions' weights of output o and a vector of inputs from c on.
   template <class Points>
   static void transform(const Product& p, const float* w, int64_t o, int64_t c, Vec<float> u[kPositions<Points>]) {
+    const Lanes there = firstLanes(o < p.g.O ? p.g.C - c : 0);
+    const float* from = w + least(o, p.g.O - 1) * 9 * p.g.C + c;
+    const int64_t ahead = o + kAhead < p.g.O ? kAhead * 9 * p.g.C : 0;
     Vec<float> g[9];
-    for (int tap = 0; tap < 9; tap++) {
-      const float* from = w + (o * 9 + tap) * p.g.C + c;
-      if (o + kAhead < p.g.O) __builtin_prefetch(from + kAhead * 9 * p.g.C, 0, 2);
-      g[8 - tap] = o < p.g.O ? loadSome(from, firstLanes(p.g.C - c)) : Vec<float>{};
+#pragma GCC unroll 9
+    for (int tap = 0; tap < 9; tap++, from += p.g.C) {
+      __builtin_prefetch(from + ahead, 0, 2);
+      g[8 - tap] = loadSome(from, there);
     }
     transformKernel<Points>(g, u);
   }

@@ -96,10 +96,12 @@ constexpr int kPositions = Points::kProducts * Points::kProducts;
 
 // G g G^T of a kernel's nine elements.
 template <class Points, class V>
-void transformKernel(const V g[9], V u[kPositions<Points>]) {
+__attribute__((always_inline)) inline void transformKernel(const V g[9], V u[kPositions<Points>]) {
   constexpr int n = Points::kProducts;
   V rows[n * 3];
+#pragma GCC unroll 3
   for (int j = 0; j < 3; j++) Points::kernel(g[j], g[3 + j], g[6 + j], rows + j, 3);
+#pragma GCC unroll 6
   for (int i = 0; i < n; i++) Points::kernel(rows[i * 3], rows[i * 3 + 1], rows[i * 3 + 2], u + i * n, 1);
 }
 
