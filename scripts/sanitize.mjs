@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // npm run sanitize: the native code under AddressSanitizer and UndefinedBehaviorSanitizer.
 // First native/test/self_check, which needs no Node, and a short run of the event decoders on damaged inputs
-// (scripts/fuzz.mjs); then the addon itself in the op tables and in recorded steps, on processors with AVX2 at every
-// level from it, as many side by side as there are processors: AVX-512 and the matrix unit are in software
-// (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in build/sanitize.
+// (scripts/fuzz.mjs); then the addon itself in the op tables, in recorded steps and in bf16 convolutions that these do
+// not reach, on processors with AVX2 at every level from it, as many side by side as there are processors: AVX-512 and
+// the matrix unit are in software (native/cpu/software_vectors.inl, software_tiles.inl). Everything lies in
+// build/sanitize.
 //   node scripts/sanitize.mjs             both
 //   node scripts/sanitize.mjs --quick     what needs no Node
 // Needs g++ with its sanitizer libraries. SPIKELOOM_CPU chooses one instruction-set level for the op tables.
@@ -107,7 +108,8 @@ async function opTables(native) {
     LD_PRELOAD: ['libasan.so', 'libubsan.so'].map(library).join(':'),
     SPIKELOOM_BUILD: join(root, folder, 'Release'),
   };
-  const args = ['--import', 'tsx', ...mocha, 'test/ops/all.test.ts', 'test/unit/step.test.ts'];
+  const tests = ['test/ops/all', 'test/unit/step', 'test/unit/conv2d-filled-groups'];
+  const args = ['--import', 'tsx', ...mocha, ...tests.map((name) => `${name}.test.ts`)];
   const waiting = levels();
   const next = async () => {
     while (waiting.length > 0) await runLabelled(waiting.shift(), args, env);

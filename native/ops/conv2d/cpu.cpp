@@ -59,6 +59,7 @@
 #include "cpu/sum_tables.inl"
 #include "cpu/spike_lists.inl"
 #include "ops/conv2d/short_weights.inl"
+#include "ops/conv2d/whole_weights.inl"
 #include "ops/conv2d/list_forward.inl"
 #include "ops/conv2d/table_forward.inl"
 #include "ops/conv2d/gradient_chunks.inl"
