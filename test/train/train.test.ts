@@ -1,85 +1,23 @@
-// Training of a tiny network on random images: reports, files, interruption, resuming to the bit.
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+// Training of a tiny network on random images: reports, files, interruption, resuming to the bit. What is refused:
+// train-refusals.test.ts.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
-import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
-import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
-import {
-  conv2d,
-  define,
-  dropout,
-  globalAvgPool,
-  lif,
-  linear,
-  meanOverTime,
-  type NamedTensor,
-  Net,
-  norm,
-} from '../../lib/nn/index.ts';
-import { adamw, cosine, lamb, optimizerFrom, sgd } from '../../lib/optim/index.ts';
+import { openSafetensors } from '../../lib/core/safetensors.ts';
+import { type NamedTensor, Net } from '../../lib/nn/index.ts';
+import { adamw, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { evaluateRun, loadNet } from '../../lib/train/evaluate-run.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { openRun, runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
-import type { EpochReport, TrainOptions } from '../../lib/train/train-options.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
 import { freeGarbage } from '../support/garbage.ts';
-import { randomSet } from '../support/image-sets.ts';
-import { noise } from '../support/op-table.ts';
-
-const CLASSES = 3;
-
-/** Random images whose brightness depends on the class. */
-function images(count: number, seed: number) {
-  const size = 3 * 7 * 5;
-  const values = noise([count * size], seed).data;
-  const labels = Array.from({ length: count }, (_, i) => i % CLASSES);
-  return imageSet({
-    name: 'cifar10',
-    images: Uint8Array.from(values, (v, i) => 128 + 30 * v + 30 * (labels[Math.floor(i / size)]! - 1)),
-    labels,
-    ...{
-      count,
-      channels: 3,
-      height: 7,
-      width: 5,
-      classes: ['a', 'b', 'c'],
-      mean: [0.5, 0.5, 0.5],
-      std: [0.2, 0.2, 0.2],
-    },
-  });
-}
-
-const data: ImageSplits = { train: images(23, 1), test: images(11, 2) };
-
-const tiny = define('tiny', ({ classes }) => [
-  conv2d(5, { kernel: 3, padding: 1 }),
-  norm(),
-  lif(),
-  dropout(0.2),
-  conv2d(6, { kernel: 3, padding: 1 }),
-  norm(),
-  lif(),
-  globalAvgPool(),
-  linear(classes),
-  meanOverTime(),
-]);
-const makeNet = () => tiny({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
-
-const usual: Partial<TrainOptions> = {
-  batch: 4,
-  schedule: cosine({ epochs: 3, minLr: 1e-3 }),
-  optimizer: adamw({ lr: 0.02 }),
-  augment: 'basic',
-  workers: 0,
-  seed: 11,
-};
+import { CLASSES, data, go, makeNet, tiny, usual } from '../support/small-training.ts';
 
 /** A net with a tensor that becomes NaN in the second forward pass in training, before its layer is reached. */
 function poisoned(wanted: string): Net {
@@ -93,43 +31,11 @@ function poisoned(wanted: string): Net {
   return net;
 }
 
-interface Outcome {
-  reports: EpochReport[];
-  interrupted: boolean;
-}
-
-async function go(net: Net, options: Partial<TrainOptions> = {}): Promise<Outcome> {
-  const run = train(net, { data, ...usual, ...options });
-  const reports: EpochReport[] = [];
-  for await (const report of run) reports.push(report);
-  net.dispose();
-  return { reports, interrupted: run.interrupted };
-}
-
 function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string, Buffer> {
   const file = openSafetensors(runPaths(folder)[which]);
   const found = file.names.map((name) => [name, Buffer.from(file.read(name).buffer)] as const);
   file.close();
   return Object.fromEntries(found);
-}
-
-/** Adds 1 to a byte in the last tensor of a file. */
-function damage(path: string): void {
-  const bytes = readFileSync(path);
-  bytes[bytes.length - 3]! += 1;
-  writeFileSync(path, bytes);
-}
-
-/** Writes a file's tensors again, with other metadata. */
-async function withMetadata(path: string, change: (metadata: Record<string, string>) => object): Promise<void> {
-  const file = openSafetensors(path);
-  const tensors = [...file.entries.values()].map(({ name, dtype, shape }) => [
-    name,
-    { dtype, shape, data: file.read(name) },
-  ]);
-  const metadata = change({ ...file.metadata }) as Record<string, string>;
-  file.close();
-  await writeSafetensors(path, Object.fromEntries(tensors), metadata);
 }
 
 /** What of a report does not depend on the clock. */
@@ -317,109 +223,6 @@ describe('train()', function () {
     expect(() => loadNet(empty)).to.throw(SpikeloomError, /there is no run folder/);
   });
 
-  it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
-    const out = folder();
-    await go(makeNet(), { out, ...abortAfter(8) });
-    const { best, last, state } = runPaths(out);
-    for (const path of [best, last, state]) {
-      const bytes = readFileSync(path);
-      const file = openSafetensors(path);
-      file.close();
-      const data = bytes.subarray(8 + Number(bytes.readBigUInt64LE()));
-      expect(file.metadata.data_sha256, path).to.equal(createHash('sha256').update(data).digest('hex'));
-      damage(path);
-    }
-    const resumed = await refusal(go(makeNet(), { out, resume: true }));
-    expect(resumed).to.match(/state.safetensors: the numbers must have the SHA-256 .* is damaged. Restore the file/);
-    expect(() => loadNet(out)).to.throw(SpikeloomError, /best.safetensors: .* \(weights: 'last', --weights last\) or/);
-    expect(() => loadNet(out, { weights: 'last' })).to.throw(SpikeloomError, /last.safetensors: .* --weights best/);
-    for (const path of [last, state]) await withMetadata(path, ({ data_sha256: _, ...rest }) => rest);
-    loadNet(out, { weights: 'last' }).dispose();
-    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
-  });
-
-  it('refuses a state whose position lies outside of the run', async () => {
-    const out = folder();
-    await go(makeNet(), { out, ...abortAfter(8) });
-    const { state } = runPaths(out);
-    const whole = readFileSync(state);
-    for (const wrong of [
-      ...[{ epoch: 4 }, { batch: 7 }, { images: 24 }, { correct: 23 }, { seconds: -1 }],
-      ...[{ best: { epoch: 0, accuracy: 1.5 } }, { best: { epoch: 3, accuracy: 0.5 } }],
-    ]) {
-      writeFileSync(state, whole);
-      await withMetadata(state, ({ position, ...rest }) => ({
-        ...rest,
-        position: JSON.stringify({ ...JSON.parse(position!), ...wrong }),
-      }));
-      expect(await refusal(go(makeNet(), { out, resume: true })), JSON.stringify(wrong)).to.match(
-        /state.safetensors: the state's 'position' is damaged. Restore the file from a copy, or start a new run/,
-      );
-    }
-    writeFileSync(state, whole);
-    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
-  });
-
-  it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {
-    const out = folder();
-    await go(makeNet(), { out, epochs: 1 });
-    const net = makeNet();
-    expect(await refusal(go(net, { out, epochs: 1, resume: true, batch: 5 }))).to.match(/batch: 4 then, 5 now/);
-    expect(() => train(net, { data, ...usual, out })).to.throw(/needs a folder of its own/);
-    expect(() => train(net, { data, ...usual, out: folder(), resume: true })).to.throw(/is not there/);
-    expect(() => train(net, { data, ...usual, resume: true })).to.throw(/give the folder/);
-    truncateSync(runPaths(out).state, 1000);
-    expect(await refusal(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
-    net.dispose();
-  });
-
-  it('refuses options and data that do not fit', () => {
-    const net = makeNet();
-    const wide = { ...data, test: randomSet('cifar10', [4, 3, 8, 7]) };
-    expect(() => train(net, { data: wide, epochs: 1 })).to.throw(/images \[3,7,5\].*\[3,8,7\]/);
-    expect(() => train(net, { data, epochs: 1, loss: { kind: 'tet' } })).to.throw(/'tet'.*meanOverTime/);
-    expect(() => train(net, { data })).to.throw(/epochs/);
-    expect(() => train(net, { data, epochs: 1.5 })).to.throw(/1\.5/);
-    const refused: [options: object, says: RegExp][] = [
-      [{ learningRate: 0.1 }, /train\(\) has no option learningRate; it has data, epochs, .*, signal/],
-      [{ loss: { label_smoothing: 0.1 } }, /loss has no option label_smoothing; it has kind, smoothing/],
-      [{ loss: 'ce' }, /the options of loss are an object of kind, smoothing, not "ce"/],
-      [{ mix: true }, /the options of mix are an object of mixup, .*, not true/],
-      [{ data: data.train }, /data is two sets, \{ train, test \}/],
-      [{ optimizer: { lr: 0.1 } }, /optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes/],
-      [{ schedule: 'cosine' }, /schedule is what constant\(\), step\(\) or cosine\(\) makes/],
-      [{ record: 'no' }, /^train\(\): record is true or false, not "no"$/],
-      [{ resume: 1 }, /^train\(\): resume is true or false, not 1$/],
-      [{ signal: new AbortController() }, /^train\(\): signal is an AbortSignal, .*, not AbortController$/],
-      [{ signal: 'SIGINT' }, /signal is an AbortSignal, .*, not "SIGINT"$/],
-      ...[{}, 'runs/x-0001', null, { paths: {} }].map((run): [object, RegExp] => [
-        { run },
-        /^train\(\): run is what createRun\(\) or openRun\(\) gives; the path of a folder is out$/,
-      ]),
-      ...['', 3, null].map((out): [object, RegExp] => [{ out }, /out is the path of a folder/]),
-    ];
-    for (const [options, says] of refused) {
-      expect(() => train(net, { data, epochs: 1, ...options }), JSON.stringify(options)).to.throw(SpikeloomError, says);
-    }
-    expect(() => train(net, { data, epochs: 1, batch: 0 })).to.throw(/batch/);
-    const four = tiny({ steps: 2, channels: 3, size: [7, 5], classes: 4 });
-    expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);
-    for (const made of [net, four]) made.dispose();
-  });
-
-  it('keeps a factory of the user: clipNorm beside it is refused, beside one of the library it is used', () => {
-    const net = makeNet();
-    const base = sgd({ lr: 0.1 });
-    const optimizer = Object.assign((all: readonly NamedTensor[]) => base(all.slice(-2)), { settings: base.settings });
-    expect(() => train(net, { data, epochs: 1, optimizer, clipNorm: 1 })).to.throw(
-      SpikeloomError,
-      /^train\(\): clipNorm goes with what sgd\(\), .* leave clipNorm out and clip in it, as in sgd\(\{ clipNorm: 1 \}\)/,
-    );
-    for (const made of [base, adamw(), lamb(), optimizerFrom(base.settings), undefined])
-      train(net, { data, epochs: 1, optimizer: made, clipNorm: 1 });
-    net.dispose();
-  });
-
   for (const record of [true, false]) {
     it(`trains a part of a network, ${record ? 'recorded' : 'call by call'}, with a short last batch`, async () => {
       const base = sgd({ lr: 0.1, momentum: 0.9 });
@@ -445,19 +248,6 @@ describe('train()', function () {
       for (const net of [byOptimizer, byFlag, fresh]) net.dispose();
     });
   }
-
-  it('refuses a network that another run is training, until that one is left', async () => {
-    const net = tiny({ steps: 2, input: { channels: 3, height: 7, width: 5 }, classes: CLASSES, seed: 1 });
-    for await (const _ of train(net, { data, ...usual, epochs: 2 })) {
-      const second = train(net, { data, ...usual, epochs: 1 })[Symbol.asyncIterator]();
-      expect(await refusal(second.next())).to.match(/another run is training this network/);
-      break;
-    }
-    let epochs = 0;
-    for await (const _ of train(net, { data, ...usual, epochs: 1 })) epochs++;
-    expect(epochs).to.equal(1);
-    net.dispose();
-  });
 
   for (const [kind, clipNorm] of [
     ['bce', 0.5],

@@ -1,0 +1,163 @@
+// What train() refuses: options and data that do not fit, runs that cannot be gone on with, damaged files.
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { SpikeloomError } from '../../lib/core/index.ts';
+import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
+import type { NamedTensor } from '../../lib/nn/index.ts';
+import { adamw, lamb, optimizerFrom, sgd } from '../../lib/optim/index.ts';
+import { loadNet } from '../../lib/train/evaluate-run.ts';
+import { runPaths } from '../../lib/train/run-folder.ts';
+import { train } from '../../lib/train/train.ts';
+import { abortAfter } from '../support/abort-after.ts';
+import { refusal } from '../support/failure.ts';
+import { randomSet } from '../support/image-sets.ts';
+import { CLASSES, data, go, makeNet, tiny, usual } from '../support/small-training.ts';
+
+/** Adds 1 to a byte in the last tensor of a file. */
+function damage(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 3]! += 1;
+  writeFileSync(path, bytes);
+}
+
+/** Writes a file's tensors again, with other metadata. */
+async function withMetadata(path: string, change: (metadata: Record<string, string>) => object): Promise<void> {
+  const file = openSafetensors(path);
+  const tensors = [...file.entries.values()].map(({ name, dtype, shape }) => [
+    name,
+    { dtype, shape, data: file.read(name) },
+  ]);
+  const metadata = change({ ...file.metadata }) as Record<string, string>;
+  file.close();
+  await writeSafetensors(path, Object.fromEntries(tensors), metadata);
+}
+
+describe('train() refuses what cannot work', function () {
+  this.timeout(20_000);
+  let root = '';
+  let made = 0;
+  const folder = () => join(root, String(made++));
+  before(() => {
+    root = mkdtempSync(join(tmpdir(), 'train-'));
+  });
+  after(() => rmSync(root, { recursive: true }));
+
+  it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
+    const out = folder();
+    await go(makeNet(), { out, ...abortAfter(8) });
+    const { best, last, state } = runPaths(out);
+    for (const path of [best, last, state]) {
+      const bytes = readFileSync(path);
+      const file = openSafetensors(path);
+      file.close();
+      const data = bytes.subarray(8 + Number(bytes.readBigUInt64LE()));
+      expect(file.metadata.data_sha256, path).to.equal(createHash('sha256').update(data).digest('hex'));
+      damage(path);
+    }
+    const resumed = await refusal(go(makeNet(), { out, resume: true }));
+    expect(resumed).to.match(/state.safetensors: the numbers must have the SHA-256 .* is damaged. Restore the file/);
+    expect(() => loadNet(out)).to.throw(SpikeloomError, /best.safetensors: .* \(weights: 'last', --weights last\) or/);
+    expect(() => loadNet(out, { weights: 'last' })).to.throw(SpikeloomError, /last.safetensors: .* --weights best/);
+    for (const path of [last, state]) await withMetadata(path, ({ data_sha256: _, ...rest }) => rest);
+    loadNet(out, { weights: 'last' }).dispose();
+    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
+  });
+
+  it('refuses a state whose position lies outside of the run', async () => {
+    const out = folder();
+    await go(makeNet(), { out, ...abortAfter(8) });
+    const { state } = runPaths(out);
+    const whole = readFileSync(state);
+    for (const wrong of [
+      ...[{ epoch: 4 }, { batch: 7 }, { images: 24 }, { correct: 23 }, { seconds: -1 }],
+      ...[{ best: { epoch: 0, accuracy: 1.5 } }, { best: { epoch: 3, accuracy: 0.5 } }],
+    ]) {
+      writeFileSync(state, whole);
+      await withMetadata(state, ({ position, ...rest }) => ({
+        ...rest,
+        position: JSON.stringify({ ...JSON.parse(position!), ...wrong }),
+      }));
+      expect(await refusal(go(makeNet(), { out, resume: true })), JSON.stringify(wrong)).to.match(
+        /state.safetensors: the state's 'position' is damaged. Restore the file from a copy, or start a new run/,
+      );
+    }
+    writeFileSync(state, whole);
+    expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
+  });
+
+  it('refuses to go on under other settings, to overwrite a run, and to resume nothing', async () => {
+    const out = folder();
+    await go(makeNet(), { out, epochs: 1 });
+    const net = makeNet();
+    expect(await refusal(go(net, { out, epochs: 1, resume: true, batch: 5 }))).to.match(/batch: 4 then, 5 now/);
+    expect(() => train(net, { data, ...usual, out })).to.throw(/needs a folder of its own/);
+    expect(() => train(net, { data, ...usual, out: folder(), resume: true })).to.throw(/is not there/);
+    expect(() => train(net, { data, ...usual, resume: true })).to.throw(/give the folder/);
+    truncateSync(runPaths(out).state, 1000);
+    expect(await refusal(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
+    net.dispose();
+  });
+
+  it('refuses options and data that do not fit', () => {
+    const net = makeNet();
+    const wide = { ...data, test: randomSet('cifar10', [4, 3, 8, 7]) };
+    expect(() => train(net, { data: wide, epochs: 1 })).to.throw(/images \[3,7,5\].*\[3,8,7\]/);
+    expect(() => train(net, { data, epochs: 1, loss: { kind: 'tet' } })).to.throw(/'tet'.*meanOverTime/);
+    expect(() => train(net, { data })).to.throw(/epochs/);
+    expect(() => train(net, { data, epochs: 1.5 })).to.throw(/1\.5/);
+    const refused: [options: object, says: RegExp][] = [
+      [{ learningRate: 0.1 }, /train\(\) has no option learningRate; it has data, epochs, .*, signal/],
+      [{ loss: { label_smoothing: 0.1 } }, /loss has no option label_smoothing; it has kind, smoothing/],
+      [{ loss: 'ce' }, /the options of loss are an object of kind, smoothing, not "ce"/],
+      [{ mix: true }, /the options of mix are an object of mixup, .*, not true/],
+      [{ data: data.train }, /data is two sets, \{ train, test \}/],
+      [{ optimizer: { lr: 0.1 } }, /optimizer is what sgd\(\), adamw\(\) or lamb\(\) makes/],
+      [{ schedule: 'cosine' }, /schedule is what constant\(\), step\(\) or cosine\(\) makes/],
+      [{ record: 'no' }, /^train\(\): record is true or false, not "no"$/],
+      [{ resume: 1 }, /^train\(\): resume is true or false, not 1$/],
+      [{ signal: new AbortController() }, /^train\(\): signal is an AbortSignal, .*, not AbortController$/],
+      [{ signal: 'SIGINT' }, /signal is an AbortSignal, .*, not "SIGINT"$/],
+      ...[{}, 'runs/x-0001', null, { paths: {} }].map((run): [object, RegExp] => [
+        { run },
+        /^train\(\): run is what createRun\(\) or openRun\(\) gives; the path of a folder is out$/,
+      ]),
+      ...['', 3, null].map((out): [object, RegExp] => [{ out }, /out is the path of a folder/]),
+    ];
+    for (const [options, says] of refused) {
+      expect(() => train(net, { data, epochs: 1, ...options }), JSON.stringify(options)).to.throw(SpikeloomError, says);
+    }
+    expect(() => train(net, { data, epochs: 1, batch: 0 })).to.throw(/batch/);
+    const four = tiny({ steps: 2, channels: 3, size: [7, 5], classes: 4 });
+    expect(() => train(four, { data, epochs: 1 })).to.throw(/gives \[4\].*3 classes/);
+    for (const made of [net, four]) made.dispose();
+  });
+
+  it('keeps a factory of the user: clipNorm beside it is refused, beside one of the library it is used', () => {
+    const net = makeNet();
+    const base = sgd({ lr: 0.1 });
+    const optimizer = Object.assign((all: readonly NamedTensor[]) => base(all.slice(-2)), { settings: base.settings });
+    expect(() => train(net, { data, epochs: 1, optimizer, clipNorm: 1 })).to.throw(
+      SpikeloomError,
+      /^train\(\): clipNorm goes with what sgd\(\), .* leave clipNorm out and clip in it, as in sgd\(\{ clipNorm: 1 \}\)/,
+    );
+    for (const made of [base, adamw(), lamb(), optimizerFrom(base.settings), undefined])
+      train(net, { data, epochs: 1, optimizer: made, clipNorm: 1 });
+    net.dispose();
+  });
+
+  it('refuses a network that another run is training, until that one is left', async () => {
+    const net = tiny({ steps: 2, input: { channels: 3, height: 7, width: 5 }, classes: CLASSES, seed: 1 });
+    for await (const _ of train(net, { data, ...usual, epochs: 2 })) {
+      const second = train(net, { data, ...usual, epochs: 1 })[Symbol.asyncIterator]();
+      expect(await refusal(second.next())).to.match(/another run is training this network/);
+      break;
+    }
+    let epochs = 0;
+    for await (const _ of train(net, { data, ...usual, epochs: 1 })) epochs++;
+    expect(epochs).to.equal(1);
+    net.dispose();
+  });
+});
