@@ -15,7 +15,7 @@ struct ShortForward {
   const Job& job;
   const Product& p;
   uint16_t* bits;
-  float* perWeight;  // steps in 1 of each output's weights, or null
+  const float* perWeight;  // steps in 1 of each output's weights; null where a task finds those of its outputs
 
   static constexpr int64_t kLeastTasks = 16, kRun = 4;  // pixels that go home together
 
@@ -31,7 +31,7 @@ struct ShortForward {
 
   // Steps in 1 of an output's weights.
   float stepsOf(int64_t o) const { return stepsOfWeights(p, as<float>(job.call.tensors[1]) + o * p.taps() * p.sourceC, shortChunkWords(p) * 32); }
-  // Whether a task finds those of its outputs itself: of few windows, whose weights come from memory once then.
+  // Whether tasks find them, so that the weights of few windows come from memory once.
   static bool findsSteps(const Tasks& tasks) { return tasks.windows() <= 2; }
 
   // Windows of 128 pixels, counted over their groups, or fewer where these are no work for many threads.
@@ -75,11 +75,11 @@ struct ShortForward {
     }
   }
 
-  // Of outputs o and o + 1, a kernel row and `n` halves from half k on: [tap][half][output].
-  void makeTables(int64_t o, const float* perWeight, int64_t row, int64_t k, int64_t n, int16_t* to) const {
+  // Of outputs o and o + 1, whose steps in 1 are given, a kernel row and `n` halves from half k on: [tap][half][output].
+  void makeTables(int64_t o, const float* stepsInOne, int64_t row, int64_t k, int64_t n, int16_t* to) const {
     for (int64_t r = 0; r < kShortRows; r++, to += kShortTable) {
       if (o + r >= p.targetC) continue;  // sums that nobody reads
-      const Floats steps = allFloats(perWeight[r]);
+      const Floats steps = allFloats(stepsInOne[r]);
       const float* w = as<float>(job.call.tensors[1]) + ((o + r) * p.taps() + row * p.g.kw) * p.sourceC;
       for (int64_t j = 0; j < p.g.kw; j++, w += p.sourceC) {
         for (int64_t half = 0; half < n; half += 2) {

@@ -4,11 +4,10 @@
 // A chunk is a kernel row of so many words of channels: some 200 weights.
 int64_t shortChunkWords(const Product& p) { return std::max<int64_t>(1, 6 / p.g.kw); }
 
-constexpr int64_t kAhead = 2;  // outputs: their rows are read in pieces, which no processor foresees
-
 // Steps of an output's weights in 1, as many as the sums of its chunks of so many channels allow; NaN where a weight is
 // not finite.
 float stepsOfWeights(const Product& p, const float* w, int64_t chunk) {
+  constexpr int64_t kAhead = 2;  // outputs: their rows are read in pieces, which no processor foresees
   float most = 0;
   for (int64_t i = 0; i < p.g.kh; i++) {
     for (int64_t c0 = 0; c0 < p.sourceC; c0 += chunk) {
