@@ -16,7 +16,7 @@ export function isCurrent(product, inputs) {
   return inputs.every((input) => existsSync(join(root, input)) && statSync(join(root, input)).mtimeMs < made);
 }
 
-/** Takes as long as all others together under the sanitizers: begun first. */
+/** Takes a third of all the time under the sanitizers: begun first. */
 const LONGEST = 'native/ops/current_fire/cpu.cpp';
 
 const listOf = (product) => `${product}.d`;

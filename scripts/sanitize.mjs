@@ -27,7 +27,7 @@ const addonSource = 'native/core/addon.cpp';
 
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 const flags = [
-  ...['-std=c++20', '-O1', '-g1', '-fno-omit-frame-pointer', '-fPIC', '-pthread'],
+  ...['-std=c++20', '-Og', '-finline-small-functions', '-g1', '-fno-omit-frame-pointer', '-fPIC', '-pthread'],
   ...['-Wall', '-Wextra', '-Wno-missing-field-initializers', '-ffp-contract=off', '-Inative', ...sanitizers],
   ...['-DSPIKELOOM_SOFTWARE_LEVELS', '-Wno-psabi', '-Wno-ignored-attributes'],
 ];

@@ -14,25 +14,25 @@ inline void storeSoftwareTile(int tile, void* to, int64_t stride) {
   for (int64_t r = 0; r < 16; r++) std::memcpy(static_cast<uint8_t*>(to) + r * stride, softwareTiles[tile].rows[r], 64);
 }
 
-// The lower (part 0) or upper (part 1) bf16 of each pair as floats.
-inline __m512 pairPart(__m512i pairs, int part) {
-  return _mm512_castsi512_ps(part == 0 ? _mm512_slli_epi32(pairs, 16) : _mm512_and_si512(pairs, _mm512_set1_epi32(-65536)));
-}
-
-inline void multiplySoftwareTiles(int c, int a, int b) {
+// Nearly all of such a check's time, and of memory it touches the tiles alone: optimized, and not looked at.
+__attribute__((optimize("O3"), no_sanitize("address", "undefined"))) inline void multiplySoftwareTiles(int c, int a, int b) {
+  uint32_t x[16][16], y[16][16];  // pairs of bf16
+  float z[16][16];
+  std::memcpy(x, softwareTiles[a].rows, sizeof x);
+  std::memcpy(y, softwareTiles[b].rows, sizeof y);
+  std::memcpy(z, softwareTiles[c].rows, sizeof z);
   for (int m = 0; m < 16; m++) {
-    __m512 sums[2] = {};
+    float even[16] = {}, odd[16] = {};
     for (int k = 0; k < 16; k++) {
-      int32_t pair;
-      std::memcpy(&pair, softwareTiles[a].rows[m] + 4 * k, 4);
-      for (int part = 0; part < 2; part++) {
-        const __m512 row = pairPart(_mm512_load_si512(softwareTiles[b].rows[k]), part);
-        sums[part] = _mm512_fmadd_ps(pairPart(_mm512_set1_epi32(pair), part), row, sums[part]);
+      const float low = __builtin_bit_cast(float, x[m][k] << 16), high = __builtin_bit_cast(float, x[m][k] & 0xffff0000u);
+      for (int n = 0; n < 16; n++) {
+        even[n] = __builtin_fmaf(low, __builtin_bit_cast(float, y[k][n] << 16), even[n]);
+        odd[n] = __builtin_fmaf(high, __builtin_bit_cast(float, y[k][n] & 0xffff0000u), odd[n]);
       }
     }
-    float* row = reinterpret_cast<float*>(softwareTiles[c].rows[m]);
-    _mm512_store_ps(row, _mm512_add_ps(_mm512_load_ps(row), _mm512_add_ps(sums[0], sums[1])));
+    for (int n = 0; n < 16; n++) z[m][n] += even[n] + odd[n];
   }
+  std::memcpy(softwareTiles[c].rows, z, sizeof z);
 }
 
 #undef _tile_loadconfig

@@ -16,22 +16,23 @@ function twin({ x, w, bias }: HostInputs, options: Options) {
   const lead = x!.shape.slice(0, -3);
   const N = lead.reduce((n, d) => n * d, 1);
   const y = host([...lead, O, P, Q], new Float64Array(N * O * P * Q));
-  for (let n = 0, at = 0; n < N; n++) {
+  for (let n = 0; n < N; n++) {
     for (let o = 0; o < O; o++) {
-      for (let p = 0; p < P; p++) {
-        for (let q = 0; q < Q; q++, at++) {
-          let sum = bias ? bias.data[o]! : 0;
-          for (let c = 0; c < C; c++) {
-            for (let i = 0; i < kh; i++) {
-              for (let j = 0; j < kw; j++) {
-                const h = p * sh + i - ph;
+      const plane = y.data.subarray((n * O + o) * P * Q, (n * O + o + 1) * P * Q).fill(bias ? bias.data[o]! : 0);
+      for (let c = 0; c < C; c++) {
+        const source = x!.data.subarray((n * C + c) * H * W, (n * C + c + 1) * H * W);
+        for (let i = 0; i < kh; i++) {
+          for (let j = 0; j < kw; j++) {
+            const weight = w!.data[((o * C + c) * kh + i) * kw + j]!;
+            for (let p = 0; p < P; p++) {
+              const h = p * sh + i - ph;
+              if (h < 0 || h >= H) continue;
+              for (let q = 0; q < Q; q++) {
                 const v = q * sw + j - pw;
-                if (h < 0 || h >= H || v < 0 || v >= W) continue;
-                sum += w!.data[((o * C + c) * kh + i) * kw + j]! * x!.data[((n * C + c) * H + h) * W + v]!;
+                if (v >= 0 && v < W) plane[p * Q + q]! += weight * source[h * W + v]!;
               }
             }
           }
-          y.data[at] = sum;
         }
       }
     }

@@ -277,7 +277,7 @@ export function noise(shape: Shape, seed = 1, scale = 1): HostTensor {
 /** Spikes at a rate of 0 (silent) to 1 (all firing). */
 export function spikes(shape: Shape, rate: number, seed = 1): HostTensor {
   const { data } = noise(shape, seed);
-  const sorted = [...data].sort((a, b) => a - b);
+  const sorted = data.slice().sort();
   const threshold = rate >= 1 ? Number.POSITIVE_INFINITY : sorted[Math.floor(rate * data.length)]!;
   return { shape, kind: 'spike', data: data.map((x) => (x < threshold ? 1 : 0)) };
 }
