@@ -1,5 +1,6 @@
 // The public surface of Spikeloom.
 export {
+  type BackendInfo,
   type Backward,
   backward,
   backwardInTurns,
@@ -43,6 +44,6 @@ export {
 export * from './data/index.ts';
 export * from './nn/index.ts';
 export * as ops from './ops/index.ts';
-export { bceWithLogits, crossEntropy, tetLoss } from './ops/index.ts';
+export { bceWithLogits, crossEntropy, type LossOptions, tetLoss } from './ops/index.ts';
 export * from './optim/index.ts';
 export * from './train/index.ts';

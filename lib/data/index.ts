@@ -1,5 +1,5 @@
 // Data sets, augmentation and the loader.
-export { philox } from '../core/random.ts';
+export { type Philox, philox } from '../core/random.ts';
 export { type FileEntry, type FileTree, openTree, openTreeSync, type TreeEntry, type TreeKind } from './archive.ts';
 export {
   type Augmentation,
@@ -11,9 +11,10 @@ export {
 export { autoAugmentCifar10 } from './augment/auto-augment.ts';
 export type { MixSettings } from './augment/mix.ts';
 export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './augment/rand-augment.ts';
+export type { AnySet, AnySplits } from './batch.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
 export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
-export type { EventSet, EventSplits } from './event-sets/event-set.ts';
+export type { EventSet, EventSplits, FrameShape } from './event-sets/event-set.ts';
 export { nCaltech101 } from './event-sets/n-caltech101.ts';
 export { nCars } from './event-sets/n-cars.ts';
 export { nMnist } from './event-sets/n-mnist.ts';
@@ -30,7 +31,15 @@ export { cifar10, cifar100 } from './images/cifar.ts';
 export { fashionMnist, type IdxArray, mnist, readIdx } from './images/idx.ts';
 export { type ImageSet, type ImageSetInit, type ImageSplits, imageSet } from './images/image-set.ts';
 export { limit } from './limit.ts';
-export { type Batch, Loader, type LoaderOptions, loader } from './loader.ts';
-export { type ImageFiles, type ImageFilesOptions, imageFolder } from './pictures/image-files.ts';
+export {
+  type Batch,
+  type BatchIndices,
+  type ByteBatch,
+  Loader,
+  type LoaderOptions,
+  loader,
+  type PixelBatch,
+} from './loader.ts';
+export { type ImageFiles, type ImageFilesOptions, type Interpolation, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
 export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';

@@ -7,8 +7,11 @@ import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
 import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 
+/** Images of the largest batch. */
+export const MOST_IMAGES = 2 ** 20;
+
 export interface LoaderOptions {
-  /** B, images per batch. */
+  /** B, images per batch: an integer from 1 to 2^20. */
   batch: number;
   /** Of shuffling and augmentation, an integer from 0 to 2^53 - 1. Default 0. */
   seed?: number;
@@ -259,7 +262,7 @@ function checkCount(name: string, value: number, least: number, most: number): v
 function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
   needOptions('a loader', options, { batch: true, ...DEFAULTS });
   const all: Required<LoaderOptions> = { ...DEFAULTS, ...given(options) };
-  checkCount('batch', all.batch, 1, 2 ** 20);
+  checkCount('batch', all.batch, 1, MOST_IMAGES);
   checkCount('seed', all.seed, 0, Number.MAX_SAFE_INTEGER);
   checkCount('workers', all.workers, 0, 64);
   checkCount('prefetch', all.prefetch, 1, 1024);

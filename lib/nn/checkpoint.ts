@@ -53,7 +53,7 @@ interface Entry {
   shape: Shape;
 }
 
-interface Match {
+export interface Match {
   report: WeightsReport;
   /** What to copy: from which name in the file to which tensor. */
   pairs: { source: string; target: NamedTensor['tensor'] }[];

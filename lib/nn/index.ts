@@ -2,21 +2,45 @@
 export {
   type LoadOptions,
   loadWeights,
+  type Match,
   matchWeights,
   releasedNames,
   saveWeights,
   type WeightsReport,
 } from './checkpoint.ts';
-export { type DefineSettings, define, type Factory, type FactoryOptions, type ModelOptions } from './define.ts';
-export type { Layer } from './layer.ts';
+export {
+  type DefineSettings,
+  define,
+  type Factory,
+  type FactoryOptions,
+  type InputOptions,
+  type ModelOptions,
+} from './define.ts';
+export type { Layer, PlannedLayer, Signal, TensorPlan } from './layer.ts';
 export { type BlockOptions, block, type StageOptions, stage } from './layers/block.ts';
-export { conv2d } from './layers/conv2d.ts';
-export { dropout, flatten, meanOverTime, relu } from './layers/elementwise.ts';
-export { fsta } from './layers/fsta.ts';
-export { linear, vote } from './layers/linear.ts';
-export { ifNode, lif, type NeuronLayer, plif } from './layers/neurons.ts';
-export { norm } from './layers/norm.ts';
-export { avgPool2d, globalAvgPool, maxPool2d } from './layers/pooling.ts';
+export { type Conv2dLayer, conv2d } from './layers/conv2d.ts';
+export {
+  type DropoutLayer,
+  dropout,
+  type FlattenLayer,
+  flatten,
+  type MeanOverTimeLayer,
+  meanOverTime,
+  type ReluLayer,
+  relu,
+} from './layers/elementwise.ts';
+export { type FstaLayer, fsta } from './layers/fsta.ts';
+export { type LinearLayer, linear, type VoteLayer, vote } from './layers/linear.ts';
+export { type IfLayer, ifNode, type LifLayer, lif, type NeuronLayer, type PlifLayer, plif } from './layers/neurons.ts';
+export { type NormLayer, norm } from './layers/norm.ts';
+export {
+  type AvgPool2dLayer,
+  avgPool2d,
+  type GlobalAvgPoolLayer,
+  globalAvgPool,
+  type MaxPool2dLayer,
+  maxPool2d,
+} from './layers/pooling.ts';
 export { type ResidualLayer, residual } from './layers/residual.ts';
 export { type FiringCount, type NamedTensor, Net, type NetOptions, type PassOptions, type Precision } from './net.ts';
 export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';

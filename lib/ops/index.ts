@@ -50,7 +50,7 @@ export {
 } from './lif.ts';
 export { linear } from './linear.ts';
 export { type DeviceLog, logMetrics } from './log-metrics.ts';
-export { maxPool2d } from './max-pool2d.ts';
+export { type MaxPool2dOptions, maxPool2d } from './max-pool2d.ts';
 export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
 export { mixImages, mixLabels } from './mix.ts';
 export { mul, scale } from './mul.ts';

@@ -3,6 +3,7 @@
 // It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
 import { z } from 'zod';
 import { DEVICE_NAME, MOST_THREADS } from '../core/device.ts';
+import { MOST_IMAGES } from '../data/loader.ts';
 import { surrogates } from '../ops/lif.ts';
 
 interface Kind<S extends z.ZodType> {
@@ -185,7 +186,7 @@ export const settingsSchema = z.strictObject({
   ),
   seed: key(integer(0), 3407, 'seed of every random number'),
   epochs: key(integer(1), 10, 'passes over the training images: length of the cosine, without the cooldown'),
-  batch: key(integer(1, 1_000_000), 128, 'images per update'),
+  batch: key(integer(1, MOST_IMAGES), 128, 'images per update'),
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(DEVICE_NAME, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and how activations are stored'),
