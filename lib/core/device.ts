@@ -152,6 +152,6 @@ export function device(asked = 'cpu'): Device {
   if (backend.score === 0) throw new SpikeloomError(`device '${name}' cannot be used: ${backend.reason}`);
   const made = new Device(name, openDevice(name, backend, Number(match[1] ?? 0)), backend);
   open.set(name, made);
-  if (name === 'cpu' && usualThreads() < availableParallelism()) made.setThreads(usualThreads());
+  if (name === 'cpu') made.setThreads(usualThreads());
   return made;
 }

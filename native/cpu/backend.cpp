@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <thread>
 
 #include "cpu/memory.h"
 #include "cpu/thread_pool.h"
@@ -32,12 +31,8 @@ const Chosen& chosen() {
   return kChosen;
 }
 
-int defaultThreads() {
-  const unsigned n = std::thread::hardware_concurrency();
-  return n == 0 ? 1 : static_cast<int>(n < CpuContext::kMaxThreads ? n : CpuContext::kMaxThreads);
-}
-
-void* createContext(int32_t, Status*) { return new CpuContext(defaultThreads()); }
+// On one thread; who opens it knows how many a container may use (setCpuThreads).
+void* createContext(int32_t, Status*) { return new CpuContext(1); }
 void destroyContext(void* context) { delete static_cast<CpuContext*>(context); }
 
 void* allocate(void*, size_t bytes, Status* status) {

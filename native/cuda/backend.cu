@@ -138,7 +138,10 @@ void* createContext(int32_t device, Status* status) {
   cudaStream_t stream = nullptr, aside = nullptr;
   if (!check(status, cudaSetDevice(device), "choosing the GPU")) return nullptr;
   if (!check(status, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream")) return nullptr;
-  if (!check(status, cudaStreamCreateWithFlags(&aside, cudaStreamNonBlocking), "making a stream")) return nullptr;
+  if (!check(status, cudaStreamCreateWithFlags(&aside, cudaStreamNonBlocking), "making a stream")) {
+    cudaStreamDestroy(stream);
+    return nullptr;
+  }
   Context* context = new Context{device, stream, aside, new HostSide};
   context->hasGroups = properties.major == 9;
   context->startsEarly = properties.major >= 9 && !isSet("SPIKELOOM_CUDA_EARLY", "0");

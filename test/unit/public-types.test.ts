@@ -57,15 +57,20 @@ describe('the public surface', () => {
     const missing = new Map<string, string>();
     const look = (node: ts.Node, from: string): void => {
       if (ts.isBlock(node) || isPrivate(node)) return;
-      if (ts.isVariableDeclaration(node) && node.type) return look(node.type, from);
-      if ((ts.isPropertyDeclaration(node) || ts.isParameter(node)) && node.type) return look(node.type, from);
+      const isPlace = ts.isVariableDeclaration(node) || ts.isPropertyDeclaration(node) || ts.isParameter(node);
+      if (isPlace && node.type) {
+        look(node.type, from); // and not its value
+        return;
+      }
       const name = nameIn(node);
       const symbol = name && checker.getSymbolAtLocation(name);
       const named = symbol && target(symbol);
       const file = named?.declarations?.[0]?.getSourceFile().fileName ?? '';
       const isType = named && !(named.flags & (ts.SymbolFlags.TypeParameter | ts.SymbolFlags.Property));
       if (isType && file.startsWith(`${root}lib/`) && !exported.has(named)) missing.set(named.name, from);
-      ts.forEachChild(node, (child) => look(child, from));
+      ts.forEachChild(node, (child) => {
+        look(child, from);
+      });
     };
     for (const symbol of exported) {
       for (const declaration of symbol.declarations ?? []) {
