@@ -186,7 +186,10 @@ export class Tensor implements Disposable {
     return value[0]!;
   }
 
-  /** Replaces the elements by a copy of `data`, in row-major order of `shape`. */
+  /**
+   * Replaces the elements by a copy of `data`, in row-major order of `shape`.
+   * @throws SpikeloomError for an array of another kind or length, and for spikes that are neither 0 nor 1
+   */
   set(data: HostArray): void {
     const Kind = hostArrays[this.dtype];
     if (!(data instanceof Kind) || data.length !== this.size) {
@@ -201,6 +204,7 @@ export class Tensor implements Disposable {
   /**
    * Replaces rows of the first axis, from index `first` on, by a copy of `data`: as many rows as it holds, in row-major
    * order. For tensors of two or more axes that are too large to be written in one turn of the event loop.
+   * @throws SpikeloomError for rows that there are not, and as {@link set}
    */
   setRows(first: number, data: HostArray): void {
     const Kind = hostArrays[this.dtype];
@@ -320,7 +324,12 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
   needDtype(dtype);
   const numbers = hostNumbers(data, dtype);
   const made = empty(shape, dtype, options.device);
-  made.set(numbers);
+  try {
+    made.set(numbers);
+  } catch (error) {
+    made.dispose();
+    throw error;
+  }
   return made;
 }
 

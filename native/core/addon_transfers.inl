@@ -27,6 +27,16 @@ TensorView partOf(Napi::Env env, TensorView view, int64_t first, size_t bytes) {
   return view;
 }
 
+// Spikes come as bytes, each 0 or 1.
+void needSpikes(Napi::Env env, const char* data, size_t bytes) {
+  const auto* spikes = reinterpret_cast<const uint8_t*>(data);
+  uint8_t all = 0;
+  for (size_t i = 0; i < bytes; i++) all |= spikes[i];
+  if (all <= 1) return;
+  const size_t wrong = static_cast<size_t>(std::find_if(spikes, spikes + bytes, [](uint8_t spike) { return spike > 1; }) - spikes);
+  refuse(env, "spike holds 0 and 1, but number " + std::to_string(wrong) + " is " + std::to_string(spikes[wrong]));
+}
+
 // write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros; write(handle, data,
 // first): those from an index of the first axis on.
 Napi::Value write(const Napi::CallbackInfo& info) {
@@ -45,6 +55,7 @@ Napi::Value write(const Napi::CallbackInfo& info) {
     } else if (array.ByteLength() != hostBytes(view)) {
       refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
     }
+    if (view.dtype == DType::spike) needSpikes(info.Env(), data, array.ByteLength());
     transfer->host.assign(data, data + array.ByteLength());
   }
   enqueue(device, transfer.release());

@@ -76,6 +76,15 @@ describe('tensors', () => {
     expect([...into]).to.deep.equal([1, 2, 1, 2, 5, 6]);
   });
 
+  it('refuse spikes that are neither 0 nor 1, and keep those they have', async () => {
+    using t = tensor([1, 0, 1, 0, 1, 0], { shape: [3, 2], dtype: 'spike' });
+    const rule = (at: number, is: number) => `spike holds 0 and 1, but number ${at} is ${is}`;
+    expect(() => t.set(Uint8Array.of(1, 1, 1, 1, 255, 2))).to.throw(SpikeloomError, rule(4, 255));
+    expect(() => t.setRows(1, Uint8Array.of(0, 2))).to.throw(SpikeloomError, rule(1, 2));
+    expect(() => tensor(Uint8Array.of(3), { dtype: 'spike' })).to.throw(SpikeloomError, rule(0, 3));
+    expect([...(await t.array())]).to.deep.equal([1, 0, 1, 0, 1, 0]);
+  });
+
   it('refuse rows that are none', () => {
     using t = zeros([3, 2]);
     const refuse = (first: number, data: HostArray, on = t) =>
