@@ -32,7 +32,7 @@ async function mocha({ title, label, files, env = {} }) {
   const args = ['--import', 'tsx', 'node_modules/mocha/bin/mocha.js', '--no-config', '--timeout', '120000', '--exit'];
   const child = spawn(process.execPath, [...args, '--reporter', 'test/support/reporter.cjs', ...files], {
     cwd: root,
-    env: { ...process.env, ...env, SPIKELOOM_TEST_COUNTS: counts },
+    env: { ...process.env, ...env, SPIKELOOM_TEST_COUNTS: counts, SPIKELOOM_TEST_BUILT: '1' },
     stdio: label ? ['ignore', 'pipe', 'pipe'] : 'inherit',
   });
   for (const output of [child.stdout, child.stderr]) {

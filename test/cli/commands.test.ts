@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { expect } from 'chai';
 import { native } from '../../lib/core/native.ts';
-import { root, spikeloom } from './spawn.ts';
+import { program, root, spikeloom } from './spawn.ts';
 
 describe('spikeloom', function () {
   this.timeout(30_000);
@@ -94,7 +94,7 @@ describe('spikeloom', function () {
   });
 
   it('is silent when the reader goes away', async () => {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', 'train', '--help'], { cwd: root });
+    const child = spawn(process.execPath, [...program, 'train', '--help'], { cwd: root });
     let stderr = '';
     child.stderr.on('data', (data) => {
       stderr += data;

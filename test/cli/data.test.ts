@@ -9,7 +9,7 @@ import { CIFAR10_CLASSES } from '../support/event-sets.ts';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { decodePng } from '../support/png.ts';
-import { root, spikeloom } from './spawn.ts';
+import { program, root, spikeloom } from './spawn.ts';
 
 const SHIPPED = `${root}datasets/fashion-mnist-small`;
 
@@ -189,7 +189,7 @@ describe('spikeloom data show', function () {
       linkSync(join(recordings, first!), join(recordings, name));
     }
     const args = ['cifar10-dvs', recordings, '--out', folder.path('none.svg'), '--json'];
-    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', 'data', 'show', ...args], {
+    const child = spawn(process.execPath, [...program, 'data', 'show', ...args], {
       cwd: root,
     });
     let [stdout, stderr] = ['', ''];

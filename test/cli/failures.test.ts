@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
-import { type Outcome, root, spikeloom } from './spawn.ts';
+import { type Outcome, program, root, spikeloom } from './spawn.ts';
 
 const TINY = [
   'model.name=fsta-resnet20',
@@ -174,7 +174,7 @@ describe('spikeloom where something is wrong', function () {
 
   it('lets one process at a time train in a folder; one that was killed leaves it free', async () => {
     const out = join(folder, 'shared');
-    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', ...train(out, EPOCHS)], {
+    const child = spawn(process.execPath, [...program, ...train(out, EPOCHS)], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'ignore'],
     });

@@ -1,9 +1,12 @@
-// Runs the program from its sources, as a user would.
+// Runs the program as a user would: as npm test has built it, by hand from its sources.
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What Node.js gets before the program's own arguments. */
+export const program = process.env.SPIKELOOM_TEST_BUILT ? ['dist/cli/main.js'] : ['--import', 'tsx', 'lib/cli/main.ts'];
 
 export interface Outcome {
   status: number | null;
@@ -26,7 +29,7 @@ export function spikeloom(
   { env = {}, stdoutFile, stderrFile, onOutput }: SpawnOptions = {},
 ): Promise<Outcome> {
   const files = [stdoutFile, stderrFile].map((name) => (name === undefined ? undefined : openSync(name, 'w')));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli/main.ts', ...args], {
+  const child = spawn(process.execPath, [...program, ...args], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', files[0] ?? 'pipe', files[1] ?? 'pipe'],
