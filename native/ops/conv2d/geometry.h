@@ -58,4 +58,8 @@ inline Split splitPixels(int64_t images, int64_t rows, int64_t width, int64_t we
   return s;
 }
 
+// Whether the lanes of a vector are images and not a picture's pixels: there are some, or weights are the work and not the
+// few pixels that they meet.
+inline bool paysGroups(int64_t images, int64_t pixels) { return images >= 4 || pixels <= 64; }
+
 }  // namespace spikeloom

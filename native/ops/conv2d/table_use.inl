@@ -23,7 +23,7 @@ inline bool paysShortForward(const Geometry& g, const TensorView& x) {
   return x.dtype == DType::spike && fillGroups(g.N) && g.N * g.P * g.Q >= 8 * kLanesPerGroup && meetPicture(g) && fitsShorts(g);
 }
 
-inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && g.N >= 4 && g.O >= 4 && g.C > 4; }
+inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && paysGroups(g.N, g.P * g.Q) && g.O >= 4 && g.C > 4; }
 inline bool paysShortGradient(const Geometry& g, const TensorView& x) {
   const int64_t met = g.kh * g.kw * ceilDivide(g.C, kLanesPerGroup);  // vectors of channels
   return x.dtype == DType::spike && fillGroups(g.N) && g.C > 16 && g.O >= 8 && met >= 9;

@@ -158,5 +158,5 @@ struct WordGradient {
 // Whether most lanes of the vectors are in use.
 bool paysWords(const Geometry& g, const TensorView& x) {
   const bool few = isThin(g) && (x.dtype == DType::spike || g.kh * g.kw * g.C < 8);
-  return g.N >= 4 && !few && g.O >= kTileRows;
+  return paysGroups(g.N, g.P * g.Q) && !few && g.O >= kTileRows;
 }

@@ -128,4 +128,4 @@ struct WordWay {
 };
 
 // Whether so much of a tile would be empty that the vectors of one picture are faster.
-bool isSmall(const Product& p) { return p.N < 4 || p.targetC < 16; }
+bool isSmall(const Product& p) { return p.targetC < 16 || !paysGroups(p.N, p.targetH * p.targetW); }
