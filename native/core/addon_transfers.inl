@@ -28,13 +28,13 @@ TensorView partOf(Napi::Env env, TensorView view, int64_t first, size_t bytes) {
 }
 
 // Spikes come as bytes, each 0 or 1.
-void needSpikes(Napi::Env env, const char* data, size_t bytes) {
-  const auto* spikes = reinterpret_cast<const uint8_t*>(data);
+void needSpikes(Napi::Env env, const HostBytes& bytes) {
   uint8_t all = 0;
-  for (size_t i = 0; i < bytes; i++) all |= spikes[i];
+  for (const char byte : bytes) all |= static_cast<uint8_t>(byte);
   if (all <= 1) return;
-  const size_t wrong = static_cast<size_t>(std::find_if(spikes, spikes + bytes, [](uint8_t spike) { return spike > 1; }) - spikes);
-  refuse(env, "spike holds 0 and 1, but number " + std::to_string(wrong) + " is " + std::to_string(spikes[wrong]));
+  const auto wrong = std::find_if(bytes.begin(), bytes.end(), [](char byte) { return static_cast<uint8_t>(byte) > 1; });
+  const int number = static_cast<uint8_t>(*wrong);
+  refuse(env, "spike holds 0 and 1, but number " + std::to_string(wrong - bytes.begin()) + " is " + std::to_string(number));
 }
 
 // write(handle, data): replaces the elements by a copy of the typed array; write(handle): by zeros; write(handle, data,
@@ -55,8 +55,8 @@ Napi::Value write(const Napi::CallbackInfo& info) {
     } else if (array.ByteLength() != hostBytes(view)) {
       refuse(info.Env(), "a tensor of " + std::to_string(hostBytes(view)) + " bytes cannot take " + std::to_string(array.ByteLength()));
     }
-    if (view.dtype == DType::spike) needSpikes(info.Env(), data, array.ByteLength());
     transfer->host.assign(data, data + array.ByteLength());
+    if (view.dtype == DType::spike) needSpikes(info.Env(), transfer->host);
   }
   enqueue(device, transfer.release());
   return info.Env().Undefined();
