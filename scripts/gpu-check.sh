@@ -263,8 +263,8 @@ tables() {
   for op in $(ops); do
     item "tables-$op" 240 env SPIKELOOM_TEST_COUNTS="$out/tables/$op.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts -g " $op\b.* on cuda "
   done
-  item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-input-gradient.test.ts \
-    test/unit/conv2d-single-terms.test.ts -g 'on cuda'
+  item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-added-gradient.test.ts \
+    test/unit/conv2d-input-gradient.test.ts test/unit/conv2d-single-terms.test.ts -g 'on cuda'
   item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
 }

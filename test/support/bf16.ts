@@ -16,3 +16,7 @@ export const rounded = (t: HostTensor): HostTensor => ({ ...t, data: fromBf16(bf
 
 export const bf16Tensor = ({ data, shape }: Pick<HostTensor, 'data' | 'shape'>, on: string): Tensor =>
   tensor(bf16Words(data), { shape, dtype: 'bf16', device: device(on) });
+
+/** The numbers of a tensor, also of one in bf16. */
+export const values = async (t: Tensor): Promise<Float64Array> =>
+  t.dtype === 'bf16' ? fromBf16(await t.array()) : Float64Array.from(await t.array());

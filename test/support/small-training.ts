@@ -1,4 +1,7 @@
 // A tiny network and random images to train it on, in seconds.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
 import {
   conv2d,
@@ -76,4 +79,15 @@ export async function go(net: Net, options: Partial<TrainOptions> = {}): Promise
   for await (const report of run) reports.push(report);
   net.dispose();
   return { reports, interrupted: run.interrupted };
+}
+
+/** For the tests of a describe(): a place for a run at each call, removed with all others behind the last test. */
+export function newFolders(): () => string {
+  let root = '';
+  let made = 0;
+  before(() => {
+    root = mkdtempSync(join(tmpdir(), 'train-'));
+  });
+  after(() => rmSync(root, { recursive: true }));
+  return () => join(root, String(made++));
 }

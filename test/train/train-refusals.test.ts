@@ -1,8 +1,6 @@
 // What train() refuses: options and data that do not fit, runs that cannot be gone on with, damaged files.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
@@ -14,7 +12,7 @@ import { train } from '../../lib/train/train.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
 import { randomSet } from '../support/image-sets.ts';
-import { CLASSES, data, go, makeNet, tiny, usual } from '../support/small-training.ts';
+import { CLASSES, data, go, makeNet, newFolders, tiny, usual } from '../support/small-training.ts';
 
 /** Adds 1 to a byte in the last tensor of a file. */
 function damage(path: string): void {
@@ -37,13 +35,7 @@ async function withMetadata(path: string, change: (metadata: Record<string, stri
 
 describe('train() refuses what cannot work', function () {
   this.timeout(20_000);
-  let root = '';
-  let made = 0;
-  const folder = () => join(root, String(made++));
-  before(() => {
-    root = mkdtempSync(join(tmpdir(), 'train-'));
-  });
-  after(() => rmSync(root, { recursive: true }));
+  const folder = newFolders();
 
   it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
     const out = folder();

@@ -1,7 +1,6 @@
 // Training of a tiny network on random images: reports, files, interruption, resuming to the bit. What is refused:
 // train-refusals.test.ts.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
@@ -17,7 +16,7 @@ import { train } from '../../lib/train/train.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
 import { freeGarbage } from '../support/garbage.ts';
-import { CLASSES, data, go, makeNet, tiny, usual } from '../support/small-training.ts';
+import { CLASSES, data, go, makeNet, newFolders, tiny, usual } from '../support/small-training.ts';
 
 /** A net with a tensor that becomes NaN in the second forward pass in training, before its layer is reached. */
 function poisoned(wanted: string): Net {
@@ -43,13 +42,7 @@ const numbers = ({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }: R
 
 describe('train()', function () {
   this.timeout(20_000);
-  let root = '';
-  let made = 0;
-  const folder = () => join(root, String(made++));
-  before(() => {
-    root = mkdtempSync(join(tmpdir(), 'train-'));
-  });
-  after(() => rmSync(root, { recursive: true }));
+  const folder = newFolders();
 
   it('lowers the loss, reports every epoch and keeps its files', async () => {
     const out = folder();

@@ -1,17 +1,13 @@
 // conv2d with bf16 at rest, and the moments of its output: beside the plain sums in float64 over the same rounded
 // factors, on the CPU and on a CUDA device (pending where there is none).
 import { expect } from 'chai';
-import { backward, cudaBackend, nativeOp, scope, type Tensor } from '../../lib/core/index.ts';
+import { backward, cudaBackend, scope } from '../../lib/core/index.ts';
 import { native } from '../../lib/core/native.ts';
-import { add } from '../../lib/ops/add.ts';
 import { conv2d, conv2dWithMoments } from '../../lib/ops/conv2d.ts';
 import { table } from '../ops/conv2d.ts';
-import { bf16Tensor, fromBf16, rounded } from '../support/bf16.ts';
+import { bf16Tensor, rounded, values } from '../support/bf16.ts';
 import { testDevices } from '../support/devices.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
-
-const values = async (t: Tensor) =>
-  t.dtype === 'bf16' ? fromBf16(await t.array()) : Float64Array.from(await t.array());
 
 interface Case {
   name: string;
@@ -404,62 +400,6 @@ for (const on of testDevices) {
           });
         }
       }
-    });
-
-    describe('a gradient that conv2d adds on its way', () => {
-      const gradX = nativeOp<'gx'>('conv2dGradX');
-      const kinds = [
-        ['f64', 'f64'],
-        ['f32', 'f32'],
-        ['f32', 'bf16'],
-        ['bf16', 'bf16'],
-        ['bf16', 'f32'],
-      ] as const;
-
-      const sizes = [
-        [40, 33],
-        [40, 12],
-        [64, 64],
-        [128, 72],
-      ] as const;
-      for (const [stride, outputs, channels] of [1, 2].flatMap((n) => sizes.map((c) => [n, ...c] as const))) {
-        for (const [given, out] of kinds) {
-          it(`${given} in, ${out} out, stride ${stride}, ${outputs} to ${channels} channels: the sum of both`, async () => {
-            const real = given === 'f64' ? 'f64' : 'f32';
-            const dims = { H: 6, W: 5 };
-            const made = (host: HostTensor) => (given === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on));
-            const w = toDevice(noise([outputs, channels, 3, 3], 5), real, on);
-            const gy = made(noise([3, 11, outputs, 6 / stride, stride === 1 ? 5 : 3], 6));
-            const added = made(noise([3, 11, channels, 6, 5], 7, 2));
-            const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
-            const run = (more: Record<string, Tensor>) =>
-              gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;
-            const [sum, alone] = scope(() => [run({ add: added }), run({})] as const);
-            const others = await values(added);
-            const expected = (await values(alone)).map((v, i) => v + others[i]!);
-            expect(difference(await values(sum), expected)).to.be.below({ f64: 1e-13, f32: 1e-6, bf16: 2 ** -7 }[out]);
-            for (const t of [w, gy, added, sum, alone]) t.dispose();
-          });
-        }
-      }
-
-      it('is used by the tape: spikes that two convolutions read', async () => {
-        const [first, second] = [noise([20, 33, 3, 3], 5), noise([20, 33, 3, 3], 6)];
-        const both = { ...first, data: first.data.map((v, i) => v + second.data[i]!) };
-        const gradientOf = async (kernels: HostTensor[]) => {
-          const x = toDevice(spikes([2, 17, 33, 5, 6], 0.3, 3), 'f64', on);
-          x.requiresGrad = true;
-          scope(() => {
-            const made = kernels.map((kernel) => conv2d(x, toDevice(kernel, 'f64', on), { padding: 1 }));
-            const sum = made.length > 1 ? add(made[0]!, made[1]!) : made[0]!;
-            backward(sum, toDevice(noise(sum.shape, 8), 'f64', on));
-          });
-          const found = await values(x.grad!);
-          x.dispose();
-          return found;
-        };
-        expect(difference(await gradientOf([first, second]), await gradientOf([both]))).to.be.below(1e-12);
-      });
     });
   });
 }
