@@ -325,4 +325,4 @@ struct WinogradGradient {
 };
 
 // Whether tiles are ahead of tables of sums, or of dot products of pixels.
-inline bool paysWinograd(const Geometry& g, bool tables) { return g.N >= 4 && (tables ? g.C > 32 && g.O > 32 : g.C >= 8) && paysTiles(g, 0.6); }
+inline bool paysWinograd(const Geometry& g, bool tables) { return g.N >= 8 && (tables ? g.C > 32 && g.O > 32 : g.C >= 8) && paysTiles(g, 0.6); }
