@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // npm test: installs and builds what is missing, then runs every test on the best instruction-set level of this
 // machine, and the op tables, fused layers and whole networks again on the lower ones, op tables and fused layers also
-// on the emulated CUDA device; as many runs side by side as there are processors. Ends with
-// 'N passed, N failed, N skipped'.
+// on the emulated CUDA device; as many runs side by side as there are processors. Ends with what failed, if anything did,
+// and 'N passed, N failed, N skipped'.
 //   npm test                 everything
 //   npm test -- FILE ...     these test files only, on the best level
 import { spawn } from 'node:child_process';
@@ -15,6 +15,7 @@ import { createInterface } from 'node:readline';
 import { build, checkNode, install, root } from './prepare.mjs';
 
 const total = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
 const folder = mkdtempSync(join(tmpdir(), 'spikeloom-test-'));
 const units = (...names) => names.map((name) => `test/unit/${name}.test.ts`);
 
@@ -38,10 +39,16 @@ async function mocha({ title, label, files, env = {} }) {
   for (const output of [child.stdout, child.stderr]) {
     if (output) createInterface({ input: output }).on('line', (line) => line && console.log(`${label} | ${line}`));
   }
-  const [status] = await once(child, 'close');
-  const result = existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };
-  if (status !== 0 && result.failed === 0) result.failed = 1;
+  const [status, signal] = await once(child, 'close');
+  const told = existsSync(counts);
+  const nothing = { passed: 0, failed: 0, skipped: 0, failures: [] };
+  const result = told ? JSON.parse(readFileSync(counts, 'utf8')) : nothing;
+  if (!told || (status !== 0 && result.failed === 0)) {
+    result.failed++;
+    result.failures.push({ title: 'the whole run', error: `ended with ${signal ?? `exit code ${status}`}` });
+  }
   for (const name of Object.keys(total)) total[name] += result[name];
+  failures.push(...result.failures.map(({ title, error }) => `${label ?? 'best'} | ${title}\n${error}\n`));
 }
 
 async function sideBySide(runs) {
@@ -100,9 +107,10 @@ try {
   if (chosen.length > 0) await mocha(best);
   else await sideBySide([{ ...best, label: 'best' }, ...againRuns()]); // one run alone takes a GPU, if there is one
 } catch (error) {
-  console.error(`test: ${error.message}`);
+  failures.push(`test: ${error.message}\n`);
   total.failed++;
 }
 rmSync(folder, { recursive: true, force: true });
+if (failures.length > 0) console.log(`\n== failed\n${failures.join('\n')}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
