@@ -30,7 +30,7 @@ function tests(path) {
 async function mocha({ title, label, files, env = {} }) {
   console.log(`\n== ${title}`);
   const counts = join(folder, `${label ?? 'all'}.json`);
-  const args = ['--import', 'tsx', 'node_modules/mocha/bin/mocha.js', '--no-config', '--timeout', '120000', '--exit'];
+  const args = ['--import', 'tsx', 'node_modules/mocha/bin/mocha.js', '--no-config', '--timeout', '600000', '--exit'];
   const child = spawn(process.execPath, [...args, '--reporter', 'test/support/reporter.cjs', ...files], {
     cwd: root,
     env: { ...process.env, ...env, SPIKELOOM_TEST_COUNTS: counts, SPIKELOOM_TEST_BUILT: '1' },

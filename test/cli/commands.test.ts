@@ -4,9 +4,7 @@ import { expect } from 'chai';
 import { native } from '../../lib/core/native.ts';
 import { program, root, spikeloom } from './spawn.ts';
 
-describe('spikeloom', function () {
-  this.timeout(30_000);
-
+describe('spikeloom', () => {
   it('prints its commands', async () => {
     const { status, stdout, stderr } = await spikeloom(['--help']);
     expect(status).to.equal(0);

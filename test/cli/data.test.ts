@@ -13,8 +13,7 @@ import { program, root, spikeloom } from './spawn.ts';
 
 const SHIPPED = `${root}datasets/fashion-mnist-small`;
 
-describe('spikeloom data check', function () {
-  this.timeout(30_000);
+describe('spikeloom data check', () => {
   const folder = testFolder();
 
   it('finds what ships, says that it differs from the original, and ends with 0', async () => {
@@ -55,8 +54,7 @@ describe('spikeloom data check', function () {
   });
 });
 
-describe('spikeloom data fetch', function () {
-  this.timeout(30_000);
+describe('spikeloom data fetch', () => {
   const folder = testFolder();
   let server: FileServer;
   before(async () => {
@@ -145,8 +143,7 @@ describe('spikeloom data fetch', function () {
   });
 });
 
-describe('spikeloom data show', function () {
-  this.timeout(30_000);
+describe('spikeloom data show', () => {
   const folder = testFolder();
   const show = (...args: string[]) => spikeloom(['data', 'show', ...args]);
 

@@ -34,8 +34,7 @@ function readmeProgram(from: string, ...more: string[]): string {
   return `import { ${[...new Set([...names, ...more])].join(', ')} } from '${from}';\n${first}\n${batch}${second}`;
 }
 
-describe('README.md and docs/', function () {
-  this.timeout(60_000);
+describe('README.md and docs/', () => {
   let folder = '';
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'spikeloom-docs-'));

@@ -36,8 +36,7 @@ type Case = [args: string[], status: number, says: RegExp];
 
 const lastLine = ({ stdout }: Outcome) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 
-describe('spikeloom where something is wrong', function () {
-  this.timeout(120_000);
+describe('spikeloom where something is wrong', () => {
   let folder = '';
   let run = '';
   before(async () => {

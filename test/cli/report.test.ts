@@ -4,8 +4,7 @@ import { expect } from 'chai';
 import { testFolder } from '../support/image-sets.ts';
 import { spikeloom } from './spawn.ts';
 
-describe('spikeloom report and compare', function () {
-  this.timeout(60_000);
+describe('spikeloom report and compare', () => {
   const folder = testFolder();
   const run = (name: string) => folder.path(`${name}-0001`);
   before(async () => {

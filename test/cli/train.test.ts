@@ -23,8 +23,7 @@ const linesOf = ({ stdout }: Outcome) =>
     .map((line) => JSON.parse(line));
 const weights = (out: string, run = 'quickstart-0001') => readFileSync(join(out, run, 'weights/last.safetensors'));
 
-describe('spikeloom train and eval', function () {
-  this.timeout(60_000);
+describe('spikeloom train and eval', () => {
   let folder = '';
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'spikeloom runs-')); // the space is meant

@@ -36,8 +36,7 @@ function configure(parts: Parts, change: Record<string, unknown>): void {
 
 const failed = ({ results }: Verification): string[] => results.filter(({ ok }) => !ok).map(({ name }) => name);
 
-describe('spikeloom verify', function () {
-  this.timeout(60_000);
+describe('spikeloom verify', () => {
   let folder = '';
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'spikeloom-'));

@@ -41,8 +41,7 @@ function expectNear(actual: Outcome, expected: Outcome, limit: number): void {
   });
 }
 
-describe('a network on a CUDA device', function () {
-  this.timeout(300_000);
+describe('a network on a CUDA device', () => {
   before(function () {
     if (cudaBackend().score === 0) this.skip();
   });

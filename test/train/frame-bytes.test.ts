@@ -70,8 +70,7 @@ async function compared(set: EventSet, options: Partial<LoaderOptions> = {}): Pr
   return [asBytes, all];
 }
 
-describe('frames as bytes', function () {
-  this.timeout(120_000);
+describe('frames as bytes', () => {
   const folder = testFolder();
   before(() => writeSets(folder.path()));
   const digits = (options: Partial<EventSetOptions> = {}) => nMnist(folder.path('n-mnist'), { steps: T, ...options });

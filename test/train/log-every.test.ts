@@ -76,8 +76,7 @@ function noticedEarly(on: string, nth: number): OptimizerFactory {
 }
 
 for (const on of testDevices) {
-  describe(`numbers of training steps, on ${on}`, function () {
-    this.timeout(60_000);
+  describe(`numbers of training steps, on ${on}`, () => {
     const folders = testFolder();
     let made = 0;
     const folder = () => folders.path(String(made++));

@@ -30,8 +30,7 @@ async function gradients(on: string, precision: Precision, fused: boolean, power
 }
 
 for (const on of testDevices) {
-  describe(`a scaled loss, on ${on}`, function () {
-    this.timeout(120_000);
+  describe(`a scaled loss, on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });

@@ -42,8 +42,7 @@ function networkOf(fixture: SafetensorsFile): Net {
 
 describe('golden networks', () => {
   for (const file of readdirSync(golden).filter((name) => name.startsWith('network-'))) {
-    it(file, async function () {
-      this.timeout(60_000);
+    it(file, async () => {
       const fixture = openSafetensors(golden + file);
       const read = (name: string) => fixture.read(name) as Float64Array;
       const net = networkOf(fixture);

@@ -69,8 +69,7 @@ async function stepped(
 }
 
 for (const on of testDevices) {
-  describe(`a loss that is not finite, on ${on}`, function () {
-    this.timeout(60_000);
+  describe(`a loss that is not finite, on ${on}`, () => {
     const folders = testFolder();
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();

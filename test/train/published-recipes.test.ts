@@ -98,8 +98,7 @@ const RECIPES: Readonly<Record<string, Small>> = {
     counts: [4, 4],
   },
 };
-describe('the published recipes, from small files of their formats', function () {
-  this.timeout(120_000);
+describe('the published recipes, from small files of their formats', () => {
   const folder = testFolder();
   const written = new Set<string>();
   /** The folder of a recipe's files, which are written when first asked for. */
@@ -203,8 +202,7 @@ describe('the published recipes, from small files of their formats', function ()
   });
 });
 
-describe('binary frames', function () {
-  this.timeout(60_000);
+describe('binary frames', () => {
   const folder = testFolder();
   const settingsFor = (root: string, ...overrides: string[]) =>
     loadRecipe('recipes/nmnist.yaml', [

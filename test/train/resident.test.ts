@@ -172,8 +172,7 @@ function describeOn(on: string): void {
   });
 }
 
-describe('images that rest on the CPU', function () {
-  this.timeout(60_000);
+describe('images that rest on the CPU', () => {
   describeOn('cpu');
 
   it('do so only where asked for', () => {
@@ -244,8 +243,7 @@ describe('images that rest on the CPU', function () {
   });
 });
 
-describe('images that rest on a CUDA device', function () {
-  this.timeout(300_000);
+describe('images that rest on a CUDA device', () => {
   before(function () {
     if (cudaBackend().score === 0) this.skip();
   });

@@ -39,8 +39,7 @@ function limitedSet(): ImageSplits {
   return { train: limit(train, 32), test: limit(test, 20) };
 }
 
-describe('trainRecipe()', function () {
-  this.timeout(60_000);
+describe('trainRecipe()', () => {
   let out = '';
   before(() => {
     out = mkdtempSync(join(tmpdir(), 'recipe-'));

@@ -40,8 +40,7 @@ function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string
 /** What of a report does not depend on the clock. */
 const numbers = ({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }: Record<string, unknown>) => rest;
 
-describe('train()', function () {
-  this.timeout(20_000);
+describe('train()', () => {
   const folder = newFolders();
 
   it('lowers the loss, reports every epoch and keeps its files', async () => {

@@ -94,7 +94,6 @@ describe('atomic files', () => {
 
   it('a file-size limit, as a full disk does, leaves the old file and no part of the new one', function () {
     if (process.platform === 'win32') this.skip();
-    this.timeout(30_000);
     const path = join(folder, 'limited');
     writeFileSync(path, 'old');
     const code = `

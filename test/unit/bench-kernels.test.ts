@@ -88,7 +88,6 @@ describe('bench: kernels of a step', () => {
       } catch {
         this.skip();
       }
-      this.timeout(60_000);
       const file = join(folders.path(), 'trace.so');
       await compileTrace(file);
       expect(statSync(file).size).to.be.above(1000);

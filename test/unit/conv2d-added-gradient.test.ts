@@ -9,8 +9,7 @@ import { testDevices } from '../support/devices.ts';
 import { difference, type HostTensor, noise, spikes, toDevice } from '../support/op-table.ts';
 
 for (const on of testDevices) {
-  describe(`a gradient that conv2d adds on its way, on ${on}`, function () {
-    this.timeout(120_000);
+  describe(`a gradient that conv2d adds on its way, on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });

@@ -117,8 +117,7 @@ const parts = (shape: number[], of: number): HostTensor => ({
 });
 
 for (const on of testDevices) {
-  describe(`on ${on}`, function () {
-    this.timeout(120_000);
+  describe(`on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });

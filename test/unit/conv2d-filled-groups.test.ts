@@ -19,8 +19,7 @@ const cases = [
   { x: [58, 20, 3, 3], w: [8, 20, 3, 3], padding: 4 },
 ];
 
-describe('conv2d of spikes that fill groups of images, in bf16', function () {
-  this.timeout(120_000);
+describe('conv2d of spikes that fill groups of images, in bf16', () => {
   for (const { x: shape, w: kernel, stride = 1, padding } of cases) {
     it(`${shape.join('x')} by ${kernel.join('x')}, stride ${stride}, padding ${padding}`, async () => {
       const x = spikes(shape, 0.3, 3);

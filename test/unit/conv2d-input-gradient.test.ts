@@ -11,8 +11,7 @@ import { difference, type HostTensor, noise, toDevice } from '../support/op-tabl
 const AT_REST = 2 ** -8;
 
 for (const on of testDevices) {
-  describe(`on ${on}`, function () {
-    this.timeout(120_000);
+  describe(`on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });

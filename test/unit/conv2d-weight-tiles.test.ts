@@ -75,8 +75,7 @@ const data = ([N, C, O, H, W]: readonly [number, number, number, number, number]
 });
 
 for (const on of testDevices) {
-  describe(`the weight gradient in bf16 on ${on}`, function () {
-    this.timeout(120_000);
+  describe(`the weight gradient in bf16 on ${on}`, () => {
     before(function () {
       if (on === 'cuda' && cudaBackend().score === 0) this.skip();
     });

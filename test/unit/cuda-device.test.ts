@@ -25,8 +25,7 @@ import { randomSet } from '../support/image-sets.ts';
 
 const MIB = 2 ** 20;
 
-describe('a CUDA device', function () {
-  this.timeout(120_000);
+describe('a CUDA device', () => {
   before(function () {
     if (cudaBackend().score === 0) this.skip();
   });

@@ -32,8 +32,7 @@ async function expectRefused(folder: string, reason: RegExp): Promise<void> {
   expect(onCpu).to.deep.equal([0, 2]);
 }
 
-describe('the CUDA library', function () {
-  this.timeout(60_000);
+describe('the CUDA library', () => {
   let folder = '';
   beforeEach(() => {
     folder = buildFolder();
@@ -89,8 +88,7 @@ describe('the CUDA library', function () {
   });
 });
 
-describe('a backend library made for the test', function () {
-  this.timeout(60_000);
+describe('a backend library made for the test', () => {
   let folder = '';
   before(function () {
     if (!compiler()) this.skip();

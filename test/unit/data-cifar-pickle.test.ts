@@ -149,7 +149,6 @@ describe("data: CIFAR's Python files", () => {
     const packed = `${SHARED}/cifar10`;
     const python = spawnSync('python3', ['-c', 'import numpy']);
     if (!existsSync(packed) || python.status !== 0) return this.skip();
-    this.timeout(120_000);
     const root = folder.path('real');
     const unpacked = spawnSync(process.execPath, [`${SHARED}/unpack.mjs`, root, 'cifar10']);
     if (unpacked.status !== 0) return this.skip();

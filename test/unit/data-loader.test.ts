@@ -21,9 +21,7 @@ async function collect(options: LoaderOptions, epoch = 0, startBatch = 0): Promi
   return batches;
 }
 
-describe('data: loader', function () {
-  this.timeout(20_000);
-
+describe('data: loader', () => {
   it('gives every image once an epoch, with its own pixels and label', async () => {
     const batches = await collect({ ...full, augment: 'none', workers: 0 });
     expect(batches.map((batch) => batch.shape)).to.deep.equal([...Array(5).fill([4, 3, 8, 7]), [3, 3, 8, 7]]);
@@ -196,8 +194,7 @@ describe('data: loader', function () {
   });
 });
 
-describe('data: worker pool', function () {
-  this.timeout(20_000);
+describe('data: worker pool', () => {
   const folder = testFolder();
   const script = (name: string, body: string): URL => {
     const text = `import { parentPort as port, workerData } from 'node:worker_threads';\n${body}\n`;
@@ -255,8 +252,7 @@ describe('data: worker pool', function () {
   });
 });
 
-describe('data: a process with a loader', function () {
-  this.timeout(60_000);
+describe('data: a process with a loader', () => {
   const folder = testFolder();
 
   /** Runs a TypeScript module that has `loader` and a tiny `train` set; gives its output and exit code. */

@@ -8,8 +8,7 @@ import { inNode } from '../support/own-build.ts';
 
 const folder = buildFolders().find((path) => existsSync(`${path}libspikeloom_cuda_emulated.so`));
 
-describe("device('cuda') with SPIKELOOM_CUDA=emulated", function () {
-  this.timeout(60_000);
+describe("device('cuda') with SPIKELOOM_CUDA=emulated", () => {
   before(function () {
     if (!folder) this.skip();
   });

@@ -129,8 +129,7 @@ interface Builder {
   buildEmulatedCases(): Promise<string>;
 }
 
-describe('the emulated device', function () {
-  this.timeout(300_000);
+describe('the emulated device', () => {
   const found = new Map<string, string>();
   before(async () => {
     const { buildEmulatedCases } = (await import(

@@ -17,8 +17,7 @@ import { compiler } from '../support/own-build.ts';
 
 const support = (name: string): URL => new URL(`../support/${name}`, import.meta.url);
 
-describe('mapped cache of recordings', function () {
-  this.timeout(60_000);
+describe('mapped cache of recordings', () => {
   before(function () {
     if (process.platform !== 'linux') this.skip();
   });

@@ -92,7 +92,7 @@ describe('cache of recordings', () => {
       truncateSync(file, length);
       dataErrorOf(() => openEventCache(file));
     }
-  }).timeout(60_000);
+  });
 
   it('an index of its own making can ask for nothing that is not there', async () => {
     const file = fresh();
@@ -177,7 +177,7 @@ describe('cache of recordings', () => {
     utimesSync(join(dirname(file), left[0]!), old, old);
     await buildEventCache(file, CONTENT, items(2));
     expect(readdirSync(dirname(file))).to.deep.equal(['set.events']);
-  }).timeout(60_000);
+  });
 
   it('makes and reads 480 MB of recordings with a heap of 64 MB, in bounded memory', async () => {
     const file = fresh();
@@ -191,5 +191,5 @@ describe('cache of recordings', () => {
     expect(statSync(file).size).to.be.above(480e6);
     expect(Number(last), 'MiB').to.be.within(1, 200);
     rmSync(file);
-  }).timeout(120_000);
+  });
 });

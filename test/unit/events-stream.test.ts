@@ -22,7 +22,6 @@ describe('recordings larger than memory', () => {
 
   it('stream in blocks where memory is limited to less than the file has', function () {
     if (process.platform !== 'linux') return this.skip(); // ulimit -d counts memory there
-    this.timeout(120_000);
     const events = 2 ** 26; // 512 MiB in the file, 832 MiB as arrays
     const child = fileURLToPath(new URL('../support/read-sparse.ts', import.meta.url));
     const limited = `ulimit -d ${640 * 1024}; exec "$0" "$@"`;

@@ -70,8 +70,7 @@ function describeOn(name: string): void {
 
 describe('pictures as Pillow changes them, on the CPU', () => describeOn('cpu'));
 
-describe('pictures as Pillow changes them, on a CUDA device', function () {
-  this.timeout(60_000);
+describe('pictures as Pillow changes them, on a CUDA device', () => {
   before(function () {
     if (cudaBackend().score === 0) this.skip();
   });

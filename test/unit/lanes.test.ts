@@ -4,8 +4,7 @@ import { rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { buildBackend, buildFolder, compiler, inNode } from '../support/own-build.ts';
 
-describe('a device with two lanes', function () {
-  this.timeout(60_000);
+describe('a device with two lanes', () => {
   let folder = '';
   beforeEach(function () {
     if (!compiler()) this.skip();

@@ -35,8 +35,7 @@ async function expectedOf(set: AnySet, options: LoaderOptions): Promise<number[]
   return epochs;
 }
 
-describe('batches that are lent', function () {
-  this.timeout(60_000);
+describe('batches that are lent', () => {
   const folder = testFolder();
   const sets: Record<string, () => Promise<AnySet>> = {
     'frames as bytes and, where a count is large, as numbers': async () =>

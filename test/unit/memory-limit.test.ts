@@ -20,8 +20,7 @@ function endOf(what: string, mebibytes: number): string {
   return ended;
 }
 
-describe('a process without memory left', function () {
-  this.timeout(60_000);
+describe('a process without memory left', () => {
   before(function () {
     const has = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0;
     if (!has) this.skip();

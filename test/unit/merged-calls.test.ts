@@ -36,8 +36,7 @@ async function updated(factory: OptimizerFactory, dtype: 'f32' | 'f64', record: 
   return found;
 }
 
-describe('rows of calls as one kernel', function () {
-  this.timeout(120_000);
+describe('rows of calls as one kernel', () => {
   before(function () {
     if (cudaBackend().score === 0) this.skip();
   });

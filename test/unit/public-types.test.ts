@@ -34,8 +34,7 @@ function nameIn(node: ts.Node): ts.Node | undefined {
 }
 
 describe('the public surface', () => {
-  it('exports the types that its signatures name', function () {
-    this.timeout(60_000);
+  it('exports the types that its signatures name', () => {
     const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
     const program = ts.createProgram([entry], options);

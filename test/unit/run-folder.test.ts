@@ -75,8 +75,7 @@ describe('run folders', () => {
     expect([create().name, create().name]).to.deep.equal(['try-10000', 'try-10001']);
   });
 
-  it('are never shared by processes that start at once', async function () {
-    this.timeout(60_000);
+  it('are never shared by processes that start at once', async () => {
     const code = `
       import { createRun } from './lib/train/run-folder.ts';
       import { resolveSettings } from './lib/train/recipe.ts';
