@@ -100,7 +100,7 @@ describe('data: loader', () => {
     const seen: boolean[] = [];
     for await (const { images, index } of source.epoch(0)) {
       if (index === 0) {
-        await sleep(500);
+        await sleep(2000);
         mine.images.fill(0);
       }
       seen.push(black(images));
