@@ -39,6 +39,11 @@ struct Engine {
   // Whether tensors and calls of this device belong to the recording under way.
   bool records(int32_t index) const { return recorder && !isPaused && recorder->device() == index; }
 
+  // Whether a call can take a tensor now: it has memory, or the recording under way makes it.
+  bool canUse(const Storage& storage) const {
+    return !Recorder::isVirtual(&storage) || (records(storage.device) && recorder->made(&storage));
+  }
+
   Napi::Env env;
   Store store;
   std::vector<const Backend*> backends = {cpuBackend()};
@@ -135,6 +140,9 @@ napi_value callOp(napi_env rawEnv, napi_callback_info rawInfo) {
       if (index < 0) {
         index = home;
         device = &engine.device(home);
+      }
+      if (!engine.canUse(*storages[i])) {
+        refuse(env, ops()[op].name + ": what is made while a step is recorded has no memory before that ends, so only calls of the same recording take it; compute it again outside of the recording");
       }
       if (home != index) refuse(env, ops()[op].name + ": the tensors live on different devices; make them on one, as in tensor(data, { device })");
       if (call.tensors[i].dtype == DType::f64) real = DType::f64;
