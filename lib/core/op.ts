@@ -13,6 +13,7 @@ import {
   type Signature,
   type TensorSpec,
 } from './signature.ts';
+import { noteWrite } from './step.ts';
 import { elements, empty, isTensor, markPlace, needTensors, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
@@ -106,6 +107,10 @@ export class NativeOp<Output extends string = string> {
       call(...numbers);
     } catch (error) {
       throw nativeError((error as Error).message, error);
+    }
+    for (const { name, inPlace } of signature.inputs) {
+      const written = inPlace && inputs[name];
+      if (written) noteWrite(written);
     }
     return made as Record<Output, Tensor>;
   }

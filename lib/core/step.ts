@@ -59,6 +59,8 @@ interface Recording {
   readonly leaves: Set<Tensor>;
   /** Tensors of stepInput(). */
   readonly inputs: Tensor[];
+  /** What calls write that existed before them, by the tensors' `writes`, and how often. */
+  readonly written: Map<{ count: number }, number>;
 }
 
 let current: Recording | undefined;
@@ -98,6 +100,19 @@ export function stepInput(make: () => Tensor): Tensor {
   }
 }
 
+/** @internal A call writes into a tensor that existed before it; in a recorded step every replay does. */
+export function noteWrite({ writes }: Tensor): void {
+  if (current) current.written.set(writes, timesWritten({ writes }) + 1);
+  else writes.count++;
+}
+
+/** @internal How often a tensor was written so far; while a step is recorded: by its calls. */
+export const timesWritten = ({ writes }: Pick<Tensor, 'writes'>): number =>
+  current ? (current.written.get(writes) ?? 0) : writes.count;
+
+/** @internal What tells the recording under way from others; undefined: none is. */
+export const recordingUnderWay = (): object | undefined => current;
+
 /** @internal backward() is about to leave a gradient in `leaf` */
 export function noteGradient(leaf: Tensor): void {
   if (!current) return;
@@ -134,7 +149,7 @@ interface Recorded<R> {
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
   needArguments('a recorded step', 'a function', { body });
-  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [] };
+  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [], written: new Map() };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
     native().cutRecording();
@@ -180,6 +195,10 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
     kept = !dry;
     const results = kept ? keepMade(tensorsIn(result)) : [];
     for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
+    const written = [...recording.written];
+    recording.hooks[0]!.push(() => {
+      for (const [writes, times] of written) writes.count += times;
+    });
     return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program, device };
   } finally {
     for (const scope of open.reverse()) closeScope(scope);

@@ -3,7 +3,7 @@
 import type { DType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
-import { isStepRecording, noteGradient, runToEnd } from './step.ts';
+import { noteGradient, recordingUnderWay, runToEnd, timesWritten } from './step.ts';
 import { describe, isTensor, keep, needTensors, scope, type Tensor } from './tensor.ts';
 
 /**
@@ -26,6 +26,8 @@ export interface Node {
   outputs: Tensor[];
   /** How often each input had been written; undefined: its gradient does not read it. */
   writes: (number | undefined)[];
+  /** The recording that it was made in, whose writes these are. */
+  step: object | undefined;
   backward: Backward;
   /** Whether inputs stand for what is never made, and gradients have shapes and types of their own. */
   standIns: boolean;
@@ -76,7 +78,8 @@ export const needsGrad = (...inputs: (Tensor | undefined)[]): boolean =>
 /**
  * Enters `outputs = f(inputs)` on the tape, if any input needs a gradient.
  * @param unread numbers of the inputs that `backward` does not read: they may be written before it runs
- * @throws SpikeloomError from backward() where `backward` gives anything but gradients that fit the inputs, and where
+ * @throws SpikeloomError for an output that was entered before or is a parameter: its gradient would be lost; from
+ * backward() where `backward` gives anything but gradients that fit the inputs, and where
  * set() or an optimizer has written into an input that it reads
  */
 export function record(
@@ -103,12 +106,23 @@ function enter(
   needArguments('record()', 'an array', { outputs, inputs });
   needArguments('record()', 'a function', { backward });
   if (!needsGrad(...inputs)) return;
-  const writes = inputs.map((input, i) => (unread.includes(i) ? undefined : input?.writes.count));
-  const node: Node = { order: order++, inputs, outputs, writes, backward, standIns, done: false };
+  outputs.forEach(refuseHistory);
+  const writes = inputs.map((input, i) => (input && !unread.includes(i) ? timesWritten(input) : undefined));
+  const step = recordingUnderWay();
+  const node: Node = { order: order++, inputs, outputs, writes, step, backward, standIns, done: false };
   for (const output of outputs) {
     output.requiresGrad = true;
     output.node = node;
   }
+}
+
+/** Refuses an output whose own gradient would be lost. */
+function refuseHistory(output: Tensor, i: number): void {
+  if (!output.requiresGrad) return;
+  const what = output.node ? 'was entered before' : 'is a parameter';
+  throw new SpikeloomError(
+    `record() enters what was made by calls that are not recorded, but output ${i}, ${describe(output)}, ${what}; make it within noGrad()`,
+  );
 }
 
 /** Tensors that the backward pass recomputes. */
@@ -272,10 +286,14 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
   noGrad(() => leaveWithLeaves(arrived));
 }
 
-/** Refuses to go on from other numbers than those of the forward pass. A step that is recorded has none yet. */
-function refuseOverwritten({ inputs, writes }: Node): void {
-  const i = inputs.findIndex((input, at) => writes[at] !== undefined && input!.writes.count !== writes[at]);
-  if (i < 0 || isStepRecording()) return;
+/**
+ * Refuses to go on from other numbers than those of the forward pass. A step that is recorded has none yet, and counts
+ * what its calls write.
+ */
+function refuseOverwritten({ inputs, writes, step }: Node): void {
+  if (step !== recordingUnderWay()) return;
+  const i = inputs.findIndex((input, at) => writes[at] !== undefined && timesWritten(input!) !== writes[at]);
+  if (i < 0) return;
   throw new SpikeloomError(
     `backward() reads what an op was computed from, but its input ${i}, ${describe(inputs[i]!)}, was written since, by set() or an optimizer's step; call backward() before that, or write into another tensor`,
   );

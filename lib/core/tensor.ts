@@ -157,7 +157,7 @@ export class Tensor implements Disposable {
     readonly dtype: DType,
     readonly shape: Shape,
     readonly device: Device,
-    /** @internal how often set() and setRows() have written the memory; its views share it */
+    /** @internal how often set(), setRows() and ops have written the memory; its views share it */
     readonly writes = { count: 0 },
   ) {
     adopt(this);

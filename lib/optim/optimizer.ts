@@ -102,7 +102,6 @@ export class Optimizer implements Disposable {
     const factor = this.clipping(ready);
     for (const { tensor, weightDecay, buffers } of ready) {
       this.rule.update(hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
-      tensor.writes.count++;
       yield;
     }
     for (const { tensor } of ready) tensor.freeGrad();
@@ -193,10 +192,21 @@ function checkParameters(parameters: readonly NamedParameter[]): Tensor {
     );
   }
   const names = new Set<string>();
+  const known = new Map<Tensor['writes'], string>(); // views of one memory share it
   for (const { name, tensor } of list) {
-    if (names.has(name))
-      throw new SpikeloomError(`an optimizer needs distinct names, but two parameters are called '${name}'`);
+    if (names.has(name)) {
+      throw new SpikeloomError(
+        `an optimizer needs distinct names, but two parameters are called '${name}'; give those of several networks a prefix each`,
+      );
+    }
     names.add(name);
+    const other = known.get(tensor.writes);
+    if (other !== undefined) {
+      throw new SpikeloomError(
+        `an optimizer updates a parameter once a step, but '${name}' and '${other}' are the same; name it once`,
+      );
+    }
+    known.set(tensor.writes, name);
     if (tensor.dtype !== 'f32' && tensor.dtype !== 'f64') {
       throw new SpikeloomError(`an optimizer updates f32 or f64, but '${name}' is ${describe(tensor)}`);
     }

@@ -99,22 +99,35 @@ export function trainingStep(
   };
 }
 
+/** Which parameters of a network are trained and which are frozen. */
+const trainedOf = (net: Net): string =>
+  net
+    .parameters()
+    .map(({ tensor }) => Number(tensor.requiresGrad))
+    .join('');
+
 /**
  * Steps that are recorded once for every kind of batch that comes from a loader (its size; bytes or not), and replayed
- * from then on.
+ * from then on; anew once parameters were frozen or trained again.
  */
 export class RecordedSteps<R> implements Disposable {
   readonly #net: Net;
   readonly #body: StepOf<R>;
   readonly #made = new Map<string, { inputs: StepInputs; step: RecordedStep<R> }>();
+  /** {@link trainedOf} of what was recorded. */
+  #trained: string;
 
   constructor(net: Net, body: StepOf<R>) {
     this.#net = net;
     this.#body = body;
+    this.#trained = trainedOf(net);
   }
 
   /** The step for a batch of this shape, with the batch written to the device. Wait for it before the next load(). */
   async load(batch: AnyBatch): Promise<RecordedStep<R>> {
+    const trained = trainedOf(this.#net);
+    if (trained !== this.#trained) this.dispose();
+    this.#trained = trained;
     const { inputs, step } = this.#made.get(inputKind(batch)) ?? (await this.#record(batch));
     inputs.write(batch);
     return step;

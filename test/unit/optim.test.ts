@@ -271,6 +271,9 @@ describe('optimizers', () => {
     const one = tensor([1]);
     const named = (name: string, t: Tensor) => ({ name, tensor: t });
     expect(() => sgd()([named('a', one), named('a', one)])).to.throw(SpikeloomError, /two parameters are called 'a'/);
+    for (const same of [one, one.alias([1, one.size])]) {
+      expect(() => sgd()([named('a', one), named('b', same)])).to.throw(SpikeloomError, /'b' and 'a' are the same;/);
+    }
     expect(() => sgd()([named('a', tensor(Int32Array.of(1)))])).to.throw(SpikeloomError, /'a' is i32\[1\]/);
     const double = tensor(Float64Array.of(1));
     expect(() => sgd()([named('a', one), named('b', double)])).to.throw(SpikeloomError, /'b' is f64 on cpu/);

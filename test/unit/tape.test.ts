@@ -174,4 +174,24 @@ describe('backward', () => {
     });
     x.dispose();
   });
+
+  it('refuses to enter an output whose own gradient would be lost', () => {
+    const w = parameter(tensor([2, 3]));
+    scope(() => {
+      const [y, made] = [mul(w, w), noGrad(() => mul(w, w))];
+      const pass: Backward = ([g]) => [g];
+      expect(() => record([y], [y], pass)).to.throw(
+        SpikeloomError,
+        /^record\(\) .* output 0, f32\[2\], was entered before;/,
+      );
+      expect(() => record([made, w], [y], pass)).to.throw(
+        SpikeloomError,
+        /output 1, f32\[2\], is a parameter; make it/,
+      );
+      expect(made.requiresGrad).to.equal(false);
+      record([made], [y], pass);
+      expect(made.requiresGrad).to.equal(true);
+    });
+    w.dispose();
+  });
 });

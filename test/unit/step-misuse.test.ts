@@ -1,0 +1,127 @@
+// What a recorded step makes, used where it is not, and what its calls write: refused, and counted at every replay.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect } from 'chai';
+import {
+  backward,
+  backwardInTurns,
+  device,
+  parameter,
+  recordStep,
+  recordStepInTurns,
+  SpikeloomError,
+  scope,
+  stepInput,
+  type Tensor,
+  tensor,
+} from '../../lib/core/index.ts';
+import '../../lib/ops/add.ts';
+import { mul } from '../../lib/ops/mul.ts';
+import { sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
+import { relu } from '../../lib/ops/relu.ts';
+import { sgd } from '../../lib/optim/index.ts';
+
+const cpu = device();
+const NO_MEMORY = /made while a step is recorded has no memory .* compute it again outside of the recording$/;
+
+/** Yields until the recording is left for a turn of the event loop. */
+function* untilLeft(): Generator<void, void, void> {
+  let left = false;
+  setImmediate(() => {
+    left = true;
+  });
+  while (!left) yield;
+}
+
+describe('what a recorded step makes', () => {
+  const x = tensor([1, -2, 3]);
+  after(() => x.dispose());
+
+  it('is refused where an input of the step is made of it', () => {
+    const body = () => {
+      const y = relu(x);
+      return stepInput(() => relu(y));
+    };
+    expect(() => recordStep(cpu, body)).to.throw(SpikeloomError, NO_MEMORY);
+  });
+
+  it('is refused by calls and by recordings between two turns, and the step is as without them', async () => {
+    let made: Tensor | undefined;
+    const recorded = recordStepInTurns(cpu, function* () {
+      made = relu(x);
+      yield* untilLeft();
+      return relu(made);
+    });
+    while (!made) await nextTurn();
+    expect(() => relu(made!)).to.throw(SpikeloomError, NO_MEMORY);
+    expect(() => recordStep(cpu, () => relu(made!))).to.throw(SpikeloomError, NO_MEMORY);
+    using step = await recorded;
+    step.replay();
+    expect([...(await step.result.array())]).to.deep.equal([1, 0, 3]);
+  });
+
+  it('is refused as the gradient that another backward pass between two turns adds to', async () => {
+    const w = parameter(tensor([2, 3]));
+    const given = tensor([1, 1]);
+    const recorded = recordStepInTurns(cpu, function* () {
+      yield* backwardInTurns(mul(w, w), given);
+      yield* untilLeft();
+      return { g: w.grad! };
+    });
+    while (!w.grad) await nextTurn();
+    expect(() => scope(() => backward(mul(w, w), given))).to.throw(SpikeloomError, NO_MEMORY);
+    const step = await recorded;
+    step.replay();
+    expect([...(await step.result.g.array())]).to.deep.equal([4, 6]);
+    for (const each of [step, w, given]) each.dispose();
+  });
+});
+
+describe('what the calls of a recorded step write', () => {
+  const OVERWRITTEN = /^backward\(\) reads what an op was computed from, but its input \d, f32\[2\], was written since/;
+  const given = tensor([1, 1]);
+  after(() => given.dispose());
+
+  it('is refused as what a backward pass behind them reads, in the same step', () => {
+    const w = parameter(tensor([2, 3]));
+    using optimizer = sgd({ lr: 1 })([{ name: 'w', tensor: w }]);
+    const body = () => {
+      const [first, second] = [mul(w, w), mul(w, w)];
+      backward(first, given);
+      optimizer.step();
+      backward(second, given);
+    };
+    expect(() => recordStep(cpu, body)).to.throw(SpikeloomError, OVERWRITTEN);
+    w.dispose();
+  });
+
+  it('counts at every replay, so that a graph made before one cannot be walked behind it', async () => {
+    const w = parameter(tensor([2, 3]));
+    using optimizer = sgd({ lr: 0.5 })([{ name: 'w', tensor: w }]);
+    using step = recordStep(cpu, () => {
+      backward(mul(w, w), given);
+      optimizer.step();
+    });
+    scope(() => backward(mul(w, w), given)); // recording has written nothing
+    w.freeGrad();
+    for (let i = 0; i < 2; i++) {
+      scope(() => {
+        const y = mul(w, w);
+        step.replay();
+        expect(() => backward(y, given)).to.throw(SpikeloomError, OVERWRITTEN);
+      });
+    }
+    scope(() => backward(mul(w, w), given));
+    expect([...(await w.array())]).to.deep.equal([0, 0]);
+    w.dispose();
+  });
+
+  it('counts for updates without an optimizer, too', () => {
+    const w = parameter(tensor([2, 3]));
+    scope(() => {
+      const y = mul(w, w);
+      sgdUpdate(tensor([1]), { w, g: given, weightDecay: 0 });
+      expect(() => backward(y, given)).to.throw(SpikeloomError, OVERWRITTEN);
+    });
+    w.dispose();
+  });
+});
