@@ -13,6 +13,7 @@ import {
   tensor,
   zeros,
 } from '../../lib/core/index.ts';
+import type { Backward } from '../../lib/core/tape.ts';
 import { add } from '../../lib/ops/add.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { relu } from '../../lib/ops/relu.ts';
