@@ -13,8 +13,8 @@ import {
   type Signature,
   type TensorSpec,
 } from './signature.ts';
-import { noteWrite } from './step.ts';
-import { elements, empty, isTensor, markPlace, needTensors, type Tensor } from './tensor.ts';
+import { isStepRecording, noteMade, noteWrite } from './step.ts';
+import { elements, empty, isTensor, markPlace, needMade, needTensors, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
   /** Sizes that the inputs do not fix, by their names in the signature. */
@@ -80,7 +80,9 @@ export class NativeOp<Output extends string = string> {
     const { signature, call } = this.bind();
     for (const name in inputs) {
       const given = inputs[name];
-      if (given !== undefined && !isTensor(given)) needTensors(this.name, { [name]: given });
+      if (given === undefined) continue;
+      if (!isTensor(given)) needTensors(this.name, { [name]: given });
+      if (!isStepRecording()) needMade(given);
     }
     const binding = bindInputs(signature, inputs);
     const numbers = signature.inputs.map((spec) => inputs[spec.name]?.handle ?? 0);
@@ -99,6 +101,7 @@ export class NativeOp<Output extends string = string> {
       const fits = from?.dtype === dtype && from.size === elements(shape) && native().isOnlyView(from.handle);
       const output = fits ? from!.alias(shape) : empty(shape, dtype, on);
       made[spec.name] = output;
+      noteMade(output);
       numbers.push(output.handle);
     }
     for (const spec of signature.attributes) numbers.push(attributeValue(signature, spec, attributes[spec.name]));

@@ -60,7 +60,9 @@ interface Recording {
   /** Tensors of stepInput(). */
   readonly inputs: Tensor[];
   /** What calls write that existed before them, by the tensors' `writes`, and how often. */
-  readonly written: Map<{ count: number }, number>;
+  readonly written: Map<Tensor['writes'], number>;
+  /** The same of what calls make. */
+  readonly made: WeakSet<Tensor['writes']>;
 }
 
 let current: Recording | undefined;
@@ -106,6 +108,11 @@ export function noteWrite({ writes }: Tensor): void {
   else writes.count++;
 }
 
+/** @internal A call makes a tensor. */
+export function noteMade({ writes }: Tensor): void {
+  current?.made.add(writes);
+}
+
 /** @internal How often a tensor was written so far; while a step is recorded: by its calls. */
 export const timesWritten = ({ writes }: Pick<Tensor, 'writes'>): number =>
   current ? (current.written.get(writes) ?? 0) : writes.count;
@@ -149,7 +156,7 @@ interface Recorded<R> {
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
   needArguments('a recorded step', 'a function', { body });
-  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [], written: new Map() };
+  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [], written: new Map(), made: new WeakSet() };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
     native().cutRecording();
@@ -195,9 +202,12 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
     kept = !dry;
     const results = kept ? keepMade(tensorsIn(result)) : [];
     for (const tensor of results) Object.assign(tensor, { node: undefined, requiresGrad: false });
+    const made = results.map(({ writes }) => writes).filter((writes) => recording.made.has(writes));
+    for (const writes of made) writes.awaitsReplay = true;
     const written = [...recording.written];
     recording.hooks[0]!.push(() => {
       for (const [writes, times] of written) writes.count += times;
+      for (const writes of made) writes.awaitsReplay = false;
     });
     return { result, made: [...results, ...recording.inputs], hooks: recording.hooks, program, device };
   } finally {

@@ -157,8 +157,8 @@ export class Tensor implements Disposable {
     readonly dtype: DType,
     readonly shape: Shape,
     readonly device: Device,
-    /** @internal how often set(), setRows() and ops have written the memory; its views share it */
-    readonly writes = { count: 0 },
+    /** @internal */
+    readonly writes: Writes = { count: 0, awaitsReplay: false },
   ) {
     adopt(this);
   }
@@ -172,6 +172,7 @@ export class Tensor implements Disposable {
    * work that makes them.
    */
   async array(): Promise<HostArray> {
+    needMade(this);
     return readInto(this, hostArray(this.dtype, this.size));
   }
 
@@ -199,6 +200,7 @@ export class Tensor implements Disposable {
     }
     write(this.handle, data);
     this.writes.count++;
+    this.writes.awaitsReplay = false;
   }
 
   /**
@@ -232,6 +234,15 @@ export class Tensor implements Disposable {
     }
   }
 
+  /**
+   * The same numbers without their history: no gradient passes through. Where a sequence is cut into pieces, each begins
+   * with the detached state of the one before (truncated backpropagation through time).
+   * @example const { s, v } = lifWithState(x, { v0: before.detach() });
+   */
+  detach(): Tensor {
+    return this.alias(this.shape);
+  }
+
   /** Frees the memory (of this view of it). Harmless when done already. */
   dispose(): void {
     for (const scope of scopes) scope.delete(this);
@@ -250,6 +261,20 @@ export class Tensor implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** What is known of a tensor's memory; its views share it. */
+interface Writes {
+  /** How often set(), setRows() and ops have written it. */
+  count: number;
+  /** Whether a recorded step is to make it and was not replayed yet. */
+  awaitsReplay: boolean;
+}
+
+/** @internal Refuses what a recorded step makes before its first replay: it holds nothing yet. */
+export function needMade(t: Tensor): void {
+  if (!t.writes.awaitsReplay) return;
+  throw new SpikeloomError(`${describe(t)} is made by a recorded step that was not replayed yet; replay it first`);
 }
 
 /** @internal */

@@ -59,6 +59,19 @@ describe('what a recorded step makes', () => {
     expect([...(await step.result.array())]).to.deep.equal([1, 0, 3]);
   });
 
+  it('is refused before its first replay, but for what else is recorded', async () => {
+    const AWAITED = /^f32\[3\] is made by a recorded step that was not replayed yet; replay it first$/;
+    using step = recordStep(cpu, () => ({ y: relu(x), same: x.alias([3, 1]) }));
+    using next = recordStep(cpu, () => mul(step.result.y, step.result.y));
+    const error = await step.result.y.array().then(String, (reason: Error) => reason);
+    expect(error).to.be.instanceOf(SpikeloomError).with.property('message').that.matches(AWAITED);
+    expect(() => relu(step.result.y)).to.throw(SpikeloomError, AWAITED);
+    expect([...(await step.result.same.array())]).to.deep.equal([1, -2, 3]);
+    step.replay();
+    next.replay();
+    expect([...(await next.result.array())]).to.deep.equal([1, 0, 9]);
+  });
+
   it('is refused as the gradient that another backward pass between two turns adds to', async () => {
     const w = parameter(tensor([2, 3]));
     const given = tensor([1, 1]);

@@ -103,10 +103,9 @@ describe('a recorded step', () => {
     });
     const step = recordStep(cpu, chain);
     expect(cpu.stats().bytesInUse - before.bytesInUse).to.equal(plan.peakBytes);
-    const result = await bytesOf(step.result);
+    x.set(new Float32Array(1024).fill(-2));
     step.replay();
-    expect(await bytesOf(step.result)).to.not.deep.equal(result);
-    expect((await step.result.array())[0]).to.equal(-20);
+    expect((await step.result.array())[0]).to.equal(-40);
     step.dispose();
     x.dispose();
   });

@@ -195,4 +195,12 @@ describe('backward', () => {
     });
     w.dispose();
   });
+
+  it('passes nothing through what is detached', async () => {
+    const w = parameter(tensor([2, 3]));
+    const given = tensor([1, 1]);
+    scope(() => backward(mul(w, mul(w, w).detach()), given));
+    expect([...(await w.grad!.array())]).to.deep.equal([4, 9]);
+    for (const each of [w, given]) each.dispose();
+  });
 });
