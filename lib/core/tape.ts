@@ -280,6 +280,7 @@ export function* backwardInTurns(loss: Tensor, gradient?: Tensor): Generator<voi
   const start = () => (gradient ? gradient.alias(gradient.shape) : sums!.one(loss));
   const arrived = new Map<Tensor, Tensor>([[loss, noGrad(start)]]);
   for (const node of nodes) {
+    refuseOverwritten(node); // by what ran between two turns
     noGrad(() => walk(node, arrived));
     yield;
   }

@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import {
   backward,
+  backwardInTurns,
   device,
   keep,
   noGrad,
@@ -202,5 +203,16 @@ describe('backward', () => {
     scope(() => backward(mul(w, mul(w, w).detach()), given));
     expect([...(await w.grad!.array())]).to.deep.equal([4, 9]);
     for (const each of [w, given]) each.dispose();
+  });
+
+  it('refuses what is written between two of its turns', () => {
+    const w = parameter(tensor([2, 3]));
+    scope(() => {
+      const turns = backwardInTurns(add(mul(w, w), w), tensor([1, 1]));
+      turns.next();
+      w.set(Float32Array.of(5, 5));
+      expect(() => turns.next()).to.throw(SpikeloomError, 'was written since');
+    });
+    w.dispose();
   });
 });
