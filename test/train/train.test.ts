@@ -5,7 +5,18 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { type NamedTensor, Net } from '../../lib/nn/index.ts';
+import {
+  conv2d,
+  define,
+  dropout,
+  globalAvgPool,
+  lif,
+  linear,
+  meanOverTime,
+  type NamedTensor,
+  Net,
+  norm,
+} from '../../lib/nn/index.ts';
 import { adamw, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { evaluateRun, loadNet } from '../../lib/train/evaluate-run.ts';
@@ -93,6 +104,26 @@ describe('train()', () => {
     expect(reports).to.deep.equal(expected.reports.map((report) => numbers({ ...report })));
     expect(weights(single)).to.deep.equal(weights(recorded));
   });
+
+  for (const options of [{}, { dtype: 'f64' }, { precision: 'bf16' }] as const) {
+    for (const p of [0.3, 0]) {
+      it(`trains and evaluates with dropout of p = ${p} behind spikes, ${Object.values(options)[0] ?? 'f32'}`, async () => {
+        const design = define('dropped', ({ classes }) => [
+          ...[conv2d(5, { kernel: 3 }), norm(), lif(), dropout(p)],
+          ...[conv2d(5, { kernel: 3 }), norm(), lif(), dropout(p)],
+          ...[norm(), lif(), globalAvgPool(), linear(classes), meanOverTime()],
+        ]);
+        const reportsOf = async (record: boolean) => {
+          const net = design({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5, ...options });
+          const { reports } = await go(net, { record, epochs: 2 });
+          return reports.map((report) => numbers({ ...report }));
+        };
+        const recorded = await reportsOf(true);
+        expect(recorded).to.have.length(2);
+        expect(await reportsOf(false)).to.deep.equal(recorded);
+      });
+    }
+  }
 
   for (const steps of [2, 6, 9]) {
     it(`interrupted in step ${steps} and resumed: the same bits as without`, async () => {

@@ -6,6 +6,7 @@ import { firingGroup } from '../../lib/nn/fused.ts';
 import {
   conv2d,
   define,
+  dropout,
   globalAvgPool,
   lif,
   linear,
@@ -44,6 +45,13 @@ const nets: Record<string, Make> = {
       globalAvgPool(),
       linear(4),
       meanOverTime(),
+    ])({ ...input(2), ...o }),
+  'dropout of spikes between two groups': (o) =>
+    define('dropped', () => [
+      ...[conv2d(5, { kernel: 3 }), norm(), lif(), dropout(0.3)],
+      ...[conv2d(6, { kernel: 3 }), norm(), lif(), dropout(0)],
+      ...[residual({ body: [conv2d(6, { kernel: 3 }), norm()] }), lif()],
+      ...[globalAvgPool(), linear(4), meanOverTime()],
     ])({ ...input(2), ...o }),
 };
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { backward, device, noGrad, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import { backward, device, noGrad, scope, type Tensor, tensor, zeros } from '../../lib/core/index.ts';
 import { philox } from '../../lib/core/random.ts';
 import {
   avgPool2d,
@@ -7,6 +7,7 @@ import {
   define,
   dropout,
   flatten,
+  fsta,
   globalAvgPool,
   ifNode,
   lif,
@@ -173,6 +174,49 @@ describe('networks', () => {
     expect(new Set(await pass())).to.deep.equal(new Set([1]));
     expect(net.passes).to.equal(1);
     x.dispose();
+  });
+
+  for (const [name, layers] of Object.entries({
+    norm: [norm()],
+    lif: [lif()],
+    relu: [relu()],
+    fsta: [fsta()],
+    maxPool2d: [maxPool2d(2)],
+    residual: [residual({ body: [conv2d(4, { kernel: 3 }), norm()] }), lif()],
+    'a fused group': [conv2d(4, { kernel: 3 }), norm(), lif()],
+    nothing: [],
+  })) {
+    for (const p of [0.3, 0]) {
+      it(`dropout of p = ${p} gives ${name} real numbers of spikes, in training and in evaluation`, () => {
+        const design = define('d', () => [conv2d(4, { kernel: 3 }), norm(), lif(), dropout(p), ...layers]);
+        for (const options of [{}, { dtype: 'f64' }, { precision: 'bf16' }] as const) {
+          const net = held(design({ ...shape, dtype: 'f32', ...options }));
+          const x = noise([2, 2, 7, 5], net.dtype);
+          const types = new Map<string, string>();
+          for (const isWatched of [false, true]) {
+            net.onLayer = isWatched ? (path, { dtype }) => types.set(path, dtype) : undefined;
+            const made = scope(() => {
+              const trained = net.train()(x);
+              backward(trained, zeros(trained.shape, net.dtype));
+              return [trained.dtype, net.eval()(x).dtype, noGrad(() => net(x)).dtype];
+            });
+            expect(new Set(made).size, String(made)).to.equal(1);
+          }
+          expect(types.get('dropout1')).to.equal(net.dtype);
+          x.dispose();
+        }
+      });
+    }
+  }
+
+  it('dropout takes frames of spikes, in training and in evaluation', () => {
+    const net = held(define('d', () => [dropout(0.3), norm()])({ ...shape, dtype: 'f32' }));
+    const frames = tensor(new Uint8Array(3 * 2 * 2 * 7 * 5).fill(1), { shape: [3, 2, 2, 7, 5], dtype: 'spike' });
+    for (const made of noGrad(() => [net.train()(frames), net.eval()(frames)])) {
+      expect(made.dtype).to.equal('f32');
+      made.dispose();
+    }
+    frames.dispose();
   });
 
   it('without a mean the output has a time axis', () => {

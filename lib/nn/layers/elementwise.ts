@@ -4,6 +4,7 @@ import { dropout as drop } from '../../ops/dropout.ts';
 import { meanOverTime as meanOfSteps } from '../../ops/mean-over-time.ts';
 import { relu as rectify } from '../../ops/relu.ts';
 import { reshape } from '../../ops/reshape.ts';
+import { toReal } from '../../ops/to-real.ts';
 import { type LayerKind, layerSchema, needTime, type Options } from '../layer.ts';
 
 const reluSchema = layerSchema('relu', {});
@@ -21,7 +22,7 @@ export const relu = (options: Options<typeof reluSchema> = {}): ReluLayer => ({ 
 
 /**
  * While training, each element is zero with probability p, one draw for all time steps, and the others are divided by
- * 1 - p.
+ * 1 - p. Spikes become real numbers, in evaluation too.
  */
 export const dropout = (p: number, options: Options<typeof dropoutSchema, 'p'> = {}): DropoutLayer => ({
   kind: 'dropout',
@@ -62,7 +63,8 @@ export const dropoutKind: LayerKind<z.output<typeof dropoutSchema>> = {
     return { output: { ...input, spikes: false } };
   },
   forward({ p }, x, run) {
-    return run.training && p > 0 ? drop(x, run.counter, { p, seed: run.seed, real: run.real }) : x;
+    if (run.training && p > 0) return drop(x, run.counter, { p, seed: run.seed, real: run.real });
+    return x.dtype === 'spike' ? toReal(x, { real: run.real }) : x;
   },
 };
 
