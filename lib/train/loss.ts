@@ -1,5 +1,5 @@
 // Losses by name, for outputs with and without a time axis.
-import { SpikeloomError, type Tensor } from '../core/index.ts';
+import { type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
 import { kindOf } from '../core/options.ts';
 import type { ModelPlan } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
@@ -26,9 +26,10 @@ export interface LossResult {
  * The loss of a network's output.
  * @param output [B,K] or, with a time axis, [T,B,K]
  * @param labels classes, i32 [B], or a weight for every class, [B,K]
+ * @param real type of the network's numbers: what spikes become
  */
-export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels: Tensor): LossResult {
-  const logits = output.shape.length === 3 ? meanOverTime(output) : output;
+export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels: Tensor, real: RealType): LossResult {
+  const logits = output.shape.length === 3 ? meanOverTime(output, { real }) : output;
   if (kind === 'tet') return { loss: tetLoss(output, labels, { smoothing }), logits };
   const loss = kind === 'bce' ? bceWithLogits : crossEntropy;
   return { loss: loss(logits, labels, { smoothing }), logits };

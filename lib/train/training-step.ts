@@ -48,7 +48,7 @@ export function* forwardPass(
 ): Generator<void, StepTensors, void> {
   const output = yield* net.forwardInTurns(images, options);
   const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
-  const { loss, logits } = lossOf(settings, output, targets);
+  const { loss, logits } = lossOf(settings, output, targets, net.dtype);
   return { loss, correct: accuracyCount(logits, labels) };
 }
 

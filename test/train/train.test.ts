@@ -51,6 +51,12 @@ function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string
 /** What of a report does not depend on the clock. */
 const numbers = ({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }: Record<string, unknown>) => rest;
 
+/** Ends in spikes. */
+const spiking = define('spiking', ({ classes }) => [
+  ...[conv2d(5, { kernel: 3 }), norm(), lif()],
+  ...[globalAvgPool(), linear(classes), lif()],
+]);
+
 describe('train()', () => {
   const folder = newFolders();
 
@@ -271,6 +277,30 @@ describe('train()', () => {
       for (const net of [byOptimizer, byFlag, fresh]) net.dispose();
     });
   }
+
+  for (const kind of ['ce', 'bce'] as const) {
+    it(`trains and evaluates a network that ends in spikes with the loss ${kind}, in its type`, async () => {
+      const losses: Record<string, number[]> = {};
+      for (const dtype of ['f32', 'f64'] as const) {
+        const net = spiking({ steps: 3, channels: 3, size: [7, 5], classes: CLASSES, seed: 5, dtype });
+        const run = train(net, { data, ...usual, epochs: 4, loss: { kind }, augment: 'none' });
+        const seen: number[] = [];
+        for await (const { loss, testLoss } of run) seen.push(loss, testLoss);
+        const { loss } = await evaluate(net, data.test, { batch: 4, loss: kind, workers: 0 });
+        expect(loss).to.equal(seen.at(-1));
+        expect(seen.at(-2)).to.be.below(seen[0]!);
+        losses[dtype] = seen;
+        net.dispose();
+      }
+      expect(losses.f64![0]).to.be.closeTo(losses.f32![0]!, 1e-2);
+    });
+  }
+
+  it('evaluates a network of float64 that ends in spikes in its type', async () => {
+    using net = spiking({ steps: 3, channels: 3, size: [7, 5], classes: CLASSES, seed: 5, dtype: 'f64' });
+    const { loss } = await evaluate(net, data.test, { batch: 11, workers: 0 });
+    expect(loss).to.not.equal(Math.fround(loss));
+  });
 
   for (const [kind, clipNorm] of [
     ['bce', 0.5],
