@@ -5,6 +5,7 @@ import type { ModelPlan } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
 import { crossEntropy, tetLoss } from '../ops/cross-entropy.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
+import { toReal } from '../ops/to-real.ts';
 
 export interface LossSettings {
   /** Cross-entropy of the mean logits, binary cross-entropy of them, or the mean of every time step's cross-entropy. */
@@ -30,7 +31,10 @@ export interface LossResult {
  */
 export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels: Tensor, real: RealType): LossResult {
   const logits = output.shape.length === 3 ? meanOverTime(output, { real }) : output;
-  if (kind === 'tet') return { loss: tetLoss(output, labels, { smoothing }), logits };
+  if (kind === 'tet') {
+    const steps = output.dtype === 'spike' ? toReal(output, { real }) : output;
+    return { loss: tetLoss(steps, labels, { smoothing }), logits };
+  }
   const loss = kind === 'bce' ? bceWithLogits : crossEntropy;
   return { loss: loss(logits, labels, { smoothing }), logits };
 }

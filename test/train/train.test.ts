@@ -51,11 +51,12 @@ function weights(folder: string, which: 'best' | 'last' = 'last'): Record<string
 /** What of a report does not depend on the clock. */
 const numbers = ({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }: Record<string, unknown>) => rest;
 
-/** Ends in spikes. */
-const spiking = define('spiking', ({ classes }) => [
+/** Layers that end in spikes. */
+const firing = (classes: number) => [
   ...[conv2d(5, { kernel: 3 }), norm(), lif()],
   ...[globalAvgPool(), linear(classes), lif()],
-]);
+];
+const spiking = define('spiking', ({ classes }) => firing(classes));
 
 describe('train()', () => {
   const folder = newFolders();
@@ -278,7 +279,7 @@ describe('train()', () => {
     });
   }
 
-  for (const kind of ['ce', 'bce'] as const) {
+  for (const kind of ['ce', 'bce', 'tet'] as const) {
     it(`trains and evaluates a network that ends in spikes with the loss ${kind}, in its type`, async () => {
       const losses: Record<string, number[]> = {};
       for (const dtype of ['f32', 'f64'] as const) {
@@ -295,6 +296,15 @@ describe('train()', () => {
       expect(losses.f64![0]).to.be.closeTo(losses.f32![0]!, 1e-2);
     });
   }
+
+  it('trains and evaluates a network that ends in dropout of spikes with the loss tet', async () => {
+    const design = define('dropped', ({ classes }) => [...firing(classes), dropout(0.2)]);
+    const { reports } = await go(design({ steps: 3, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 }), {
+      loss: { kind: 'tet' },
+      epochs: 2,
+    });
+    expect(reports).to.have.length(2);
+  });
 
   it('evaluates a network of float64 that ends in spikes in its type', async () => {
     using net = spiking({ steps: 3, channels: 3, size: [7, 5], classes: CLASSES, seed: 5, dtype: 'f64' });
