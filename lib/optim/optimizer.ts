@@ -233,6 +233,15 @@ function mismatch(name: string, tensor: Tensor, data: HostArray | undefined): st
 export const isOptimizerFactory = (make: unknown): boolean =>
   typeof make === 'function' && typeof (make as Partial<OptimizerFactory>).settings?.kind === 'string';
 
+/** @internal What a factory, which may be the user's, makes. @throws SpikeloomError for what is no optimizer */
+export function optimizerOf(of: string, factory: OptimizerFactory, parameters: readonly NamedParameter[]): Optimizer {
+  const given: Partial<Optimizer> | null | undefined = factory(parameters);
+  if (typeof given?.step === 'function' && typeof given.dispose === 'function') return given as Optimizer;
+  throw new SpikeloomError(
+    `${of}: optimizer is a function that makes one, with step() and dispose(), but this one returned ${kindOf(given)}; return what sgd()(parameters) gives`,
+  );
+}
+
 const made = new WeakSet<OptimizerFactory>();
 
 /** @internal Whether its settings say all of it; not so of a function of the user's. */

@@ -2,15 +2,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { SpikeloomError } from '../../lib/core/index.ts';
+import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import type { NamedTensor } from '../../lib/nn/index.ts';
-import { adamw, lamb, optimizerFrom, sgd } from '../../lib/optim/index.ts';
+import { adamw, lamb, type Optimizer, optimizerFrom, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
+import { freeGarbage } from '../support/garbage.ts';
 import { randomSet } from '../support/image-sets.ts';
 import { CLASSES, data, go, makeNet, newFolders, tiny, usual } from '../support/small-training.ts';
 
@@ -137,6 +138,30 @@ describe('train() refuses what cannot work', () => {
     for (const made of [base, adamw(), lamb(), optimizerFrom(base.settings), undefined])
       train(net, { data, epochs: 1, optimizer: made, clipNorm: 1 });
     net.dispose();
+  });
+
+  it('refuses a factory that makes no optimizer, and frees what it took', async () => {
+    await freeGarbage();
+    const net = makeNet();
+    const before = device().stats().handles;
+    const { settings } = sgd();
+    const returned: [value: unknown, says: string][] = [
+      [{}, 'Object'],
+      [undefined, 'undefined'],
+      [null, 'null'],
+      [{ step() {} }, 'Object'],
+      [Promise.resolve(), 'Promise'],
+      [sgd(), 'a function'],
+    ];
+    for (const [value, says] of returned) {
+      const optimizer = Object.assign(() => value as Optimizer, { settings });
+      const rule = `optimizer is a function that makes one, with step() and dispose(), but this one returned ${says}; return what sgd()(parameters) gives`;
+      const run = train(net, { data, ...usual, epochs: 1, optimizer });
+      expect(await refusal(run[Symbol.asyncIterator]().next())).to.equal(`train(): ${rule}`);
+      expect(() => run.memory()).to.throw(SpikeloomError, `trainingMemory(): ${rule}`);
+    }
+    expect(device().stats().handles).to.equal(before);
+    expect((await go(net, { epochs: 1 })).reports).to.have.length(1);
   });
 
   it('refuses a network that another run is training, until that one is left', async () => {
