@@ -92,7 +92,8 @@ export class Optimizer implements Disposable {
 
   /**
    * step() as a generator that yields between the updates of two parameters, for recordStepInTurns(). An optimizer of
-   * your own overrides this one, which step() calls, or step(), which train() then calls in its place.
+   * your own overrides this one, which step() calls, or step(), which train() then calls in its place. One that holds
+   * more state than the buffers here overrides state() and load() too: what they leave out is lost to a resumed run.
    */
   *stepInTurns(): Generator<void, void, void> {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);

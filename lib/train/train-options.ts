@@ -31,7 +31,10 @@ export interface TrainOptions {
    * without it, too: `tensor.requiresGrad = false`.
    */
   optimizer?: OptimizerFactory | undefined;
-  /** The learning rate by epoch. Default: the optimizer's in every epoch. */
+  /**
+   * The learning rate by epoch. Default: the optimizer's in every epoch. One of your own has `settings`, too, where the
+   * run has a folder, as in { ...constant({ epochs: 3 }), lrAt }: a resumed run compares them, not the function.
+   */
   schedule?: Schedule | undefined;
   /** Default: cross-entropy without smoothing. */
   loss?: Partial<LossSettings> | undefined;
@@ -130,6 +133,7 @@ const isRun = (run: Partial<RunFiles> | null): boolean =>
 
 /** Refuses what is not what its type says, where that would be noticed late or not at all. */
 function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: TrainOptions): void {
+  const isSaved = out !== undefined || run !== undefined;
   const wrong = [
     [!data?.train || !data.test, 'data is two sets, { train, test }'],
     [
@@ -139,6 +143,10 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
     [
       schedule !== undefined && typeof schedule?.lrAt !== 'function',
       'schedule is what constant(), step() or cosine() makes',
+    ],
+    [
+      schedule !== undefined && isSaved && typeof schedule?.settings?.kind !== 'string',
+      'schedule has settings where the run is saved (out, run), which is resumed by them, but this one has none; take what constant(), step() or cosine() makes, as in { ...constant({ epochs: 3 }), lrAt }',
     ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
     [run !== undefined && !isRun(run), 'run is what createRun() or openRun() gives; the path of a folder is out'],

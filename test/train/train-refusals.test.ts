@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import type { NamedTensor } from '../../lib/nn/index.ts';
-import { adamw, lamb, type Optimizer, optimizerFrom, sgd } from '../../lib/optim/index.ts';
+import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
@@ -138,6 +138,23 @@ describe('train() refuses what cannot work', () => {
     for (const made of [base, adamw(), lamb(), optimizerFrom(base.settings), undefined])
       train(net, { data, epochs: 1, optimizer: made, clipNorm: 1 });
     net.dispose();
+  });
+
+  it('refuses a schedule without settings where the run is saved, and takes it elsewhere', async () => {
+    const [lrAt, epochs] = [() => 0.01, 1];
+    const bare = { epochs, lrAt } as unknown as Schedule;
+    const net = makeNet();
+    for (const schedule of [bare, { ...bare, settings: null }, { ...bare, settings: {} }] as Schedule[]) {
+      expect(() => train(net, { data, ...usual, schedule, out: folder() })).to.throw(
+        SpikeloomError,
+        /^train\(\): schedule has settings where the run is saved .* \{ \.\.\.constant\(\{ epochs: 3 \}\), lrAt \}$/,
+      );
+    }
+    expect(() => train(net, { data, ...usual, schedule: null as never, out: folder() })).to.throw(/schedule is what/);
+    expect((await go(net, { schedule: bare })).reports).to.have.length(1);
+    const out = folder();
+    const schedule = { ...constant({ epochs }), lrAt };
+    expect((await go(makeNet(), { schedule, out })).reports).to.have.length(1);
   });
 
   it('refuses a factory that makes no optimizer, and frees what it took', async () => {
