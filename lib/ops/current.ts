@@ -15,7 +15,7 @@ import {
 } from '../core/index.ts';
 import { kindOf, needArguments, needOptions } from '../core/options.ts';
 import './add.ts'; // a residual, and FSTA's statistics, are used twice: their gradients are summed
-import { BATCH_NORM_OPTIONS, type BatchNormOptions } from './batch-norm.ts';
+import { BATCH_NORM_OPTIONS, type BatchNormOptions, normNumbers } from './batch-norm.ts';
 import type { ChannelMoments } from './conv2d.ts';
 import { type FstaOptions, type FstaParams, frequencyMap, fstaFilters, fstaSteps } from './fsta.ts';
 import { type LifOptions, lifSettings } from './lif.ts';
@@ -73,7 +73,8 @@ const fail = (message: string): never => {
 function affineOf(given: Normalised, steps: number): Affine {
   const { y, moments: known, norm } = given;
   needOptions('the norm of fire', norm, BATCH_NORM_OPTIONS);
-  const { gamma, beta, runningMean, runningVar, momentum = 0.1, eps = 1e-5 } = norm;
+  const { gamma, beta, runningMean, runningVar } = norm;
+  const { momentum, eps } = normNumbers('the norm of fire', norm);
   needTensors('fire', { y, gamma });
   if (!norm.training) {
     const made = affineEval.run({ gamma, beta, runningMean, runningVar }, { eps });

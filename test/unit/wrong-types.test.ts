@@ -1,6 +1,7 @@
 // What a program in plain JavaScript may hand over by mistake: refused with what is wanted, never computed with.
 import { expect } from 'chai';
 import * as api from '../../lib/index.ts';
+import type { BatchNormOptions } from '../../lib/ops/index.ts';
 import { tinyNet } from '../support/tiny-net.ts';
 
 const { ops, tensor, zeros } = api;
@@ -299,6 +300,39 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   ],
   'memory of no network': [() => api.trainingMemory(none, { batch: 1 }), /^trainingMemory\(\) takes a network/],
 };
+
+describe('numbers of a batch norm are those that its layer takes:', () => {
+  const refused: [numbers: object, message: string][] = [
+    ...[0, -1e-5, Number.NaN, Number.POSITIVE_INFINITY, null].map((eps): [object, string] => [
+      { eps },
+      `eps is a number above 0, not ${eps}`,
+    ]),
+    ...[-0.1, 1.1, Number.NaN, Number.NEGATIVE_INFINITY, null].map((momentum): [object, string] => [
+      { momentum },
+      `momentum is between 0 and 1, not ${momentum}`,
+    ]),
+  ];
+  for (const training of [true, false]) {
+    const on = (numbers: object, call: (norm: BatchNormOptions) => unknown) =>
+      api.scope(() => {
+        const [gamma, beta, runningMean, runningVar] = Array.from({ length: 4 }, () => zeros([4]));
+        const norm = { gamma, beta, runningMean, runningVar, training, ...numbers };
+        call(norm as BatchNormOptions);
+      });
+    const batchNorm = (norm: BatchNormOptions) => ops.batchNorm(zeros([1, 2, 4, 3, 3]), norm);
+    const fire = (norm: BatchNormOptions) => ops.fire(zeros([1, 2, 4, 3, 3]), { norm });
+    it(`in ${training ? 'training' : 'evaluation'}`, () => {
+      for (const [numbers, message] of refused) {
+        expect(() => on(numbers, batchNorm)).to.throw(api.SpikeloomError, `batchNorm: ${message}`);
+        expect(() => on(numbers, fire)).to.throw(api.SpikeloomError, `the norm of fire: ${message}`);
+        const design = api.define('n', () => [{ ...api.norm(), ...numbers }]);
+        expect(() => design.plan({ steps: 1, channels: 4, size: 3, classes: 2 })).to.throw(/ must be /);
+      }
+      for (const numbers of [{ momentum: 0 }, { momentum: 1, eps: 1e-30 }, { momentum: undefined, eps: undefined }])
+        for (const call of [batchNorm, fire]) on(numbers, call);
+    });
+  }
+});
 
 describe('what is of a wrong type is refused:', () => {
   for (const [name, [call, message]] of Object.entries(calls)) {
