@@ -1,8 +1,9 @@
 // Where a run keeps its files.
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { makeFolders, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
+import { statOf } from '../core/file-kind.ts';
 import type { Net } from '../nn/index.ts';
 import type { Course } from './checkpoint.ts';
 import { describeEnvironment } from './environment.ts';
@@ -43,14 +44,20 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
   return { paths, metrics };
 }
 
+/** What another run has left beside its state: files that a new one would replace, or append to. */
+const leftIn = ({ best, last, metrics }: RunPaths): string[] =>
+  [best, last, metrics].filter((path) => (statOf(path)?.size ?? 0) > 0).map((path) => basename(path));
+
 /** @throws SpikeloomError when a new run would overwrite another one, or one to be resumed has no state */
 export function checkFresh(paths: RunPaths, resume: boolean): void {
-  if (!resume && hasState(paths)) {
-    throw new SpikeloomError(
-      `a new run needs a folder of its own, but ${paths.folder} holds one; go on with it by resume: true, or give another folder`,
-    );
-  }
-  if (resume && !hasState(paths)) {
+  if (resume) {
+    if (hasState(paths)) return;
     throw new SpikeloomError(`a run goes on from its state, but ${paths.state} is not there; start a new run`);
   }
+  const rule = `a new run needs a folder of its own, but ${paths.folder}`;
+  if (hasState(paths))
+    throw new SpikeloomError(`${rule} holds one; go on with it by resume: true, or give another folder`);
+  const left = leftIn(paths);
+  if (left.length > 0)
+    throw new SpikeloomError(`${rule} holds ${left.join(', ')} of one whose state is gone; give another folder`);
 }

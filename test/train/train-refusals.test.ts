@@ -1,12 +1,14 @@
 // What train() refuses: options and data that do not fit, runs that cannot be gone on with, damaged files.
 import { createHash } from 'node:crypto';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import type { NamedTensor } from '../../lib/nn/index.ts';
 import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
+import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
 import { abortAfter } from '../support/abort-after.ts';
@@ -91,6 +93,46 @@ describe('train() refuses what cannot work', () => {
     truncateSync(runPaths(out).state, 1000);
     expect(await refusal(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
     net.dispose();
+  });
+
+  it('refuses a folder with what is left of a run whose state is gone, and changes nothing there', async () => {
+    const [out, part] = [folder(), folder()];
+    await go(makeNet(), { out, epochs: 1 });
+    const { state, best, last, metrics, model } = runPaths(out);
+    rmSync(state);
+    const kept = [best, last, metrics, model].map((path) => readFileSync(path));
+    const net = makeNet();
+    const begin = (at: string) => () => train(net, { data, ...usual, epochs: 1, out: at });
+    expect(begin(out)).to.throw(
+      SpikeloomError,
+      /folder of its own, but \S+ holds best.safetensors, last.safetensors, metrics.jsonl of one whose state is gone; give another folder$/,
+    );
+    expect([best, last, metrics, model].map((path) => readFileSync(path))).to.deep.equal(kept);
+    for (const [i, name] of (['best', 'last', 'metrics'] as const).entries()) {
+      const paths = runPaths(join(part, name));
+      mkdirSync(dirname(paths.last), { recursive: true });
+      writeFileSync(paths[name], kept[i]!);
+      expect(begin(paths.folder), name).to.throw(SpikeloomError, /holds (\w+\.\w+) of one whose state is gone/);
+    }
+    const late = begin(join(part, 'late'))()[Symbol.asyncIterator]();
+    mkdirSync(join(part, 'late'));
+    writeFileSync(runPaths(join(part, 'late')).metrics, kept[2]!);
+    expect(await refusal(late.next())).to.match(/holds metrics.jsonl of one whose state is gone/);
+    net.dispose();
+  });
+
+  it('begins in a folder that is empty, or holds what a run that never began has left', async () => {
+    const [empty, prepared] = [folder(), folder()];
+    mkdirSync(empty);
+    const { last, metrics, settings, model } = runPaths(prepared);
+    mkdirSync(dirname(last), { recursive: true });
+    for (const path of [settings, model]) writeFileSync(path, '{}\n');
+    writeFileSync(metrics, '');
+    for (const out of [empty, prepared]) {
+      const { reports } = await go(makeNet(), { out, epochs: 1 });
+      expect(reports).to.have.length(1);
+      expect(readMetrics(runPaths(out).metrics)).to.have.length(1);
+    }
   });
 
   it('refuses options and data that do not fit', () => {
