@@ -43,9 +43,9 @@ export async function readStoppably<R>(
     return await work({ onProgress, signal: stopping.signal });
   } catch (error) {
     if (!stopping.signal.aborted) throw error;
-    sayStopped('interrupted: the same command begins again', stopping, json);
-    return undefined;
   } finally {
     close();
   }
+  sayStopped('interrupted: the same command begins again', stopping, json);
+  return undefined;
 }

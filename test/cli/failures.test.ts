@@ -1,12 +1,24 @@
 // What goes wrong around a command: the place it writes to, another process at the same run, and what programs read of
 // its errors.
 import { spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
+import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { type Outcome, program, root, spikeloom } from './spawn.ts';
 
 const TINY = [
@@ -169,6 +181,49 @@ describe('spikeloom where something is wrong', () => {
     } finally {
       if (mounted) spawnSync('umount', [disk]);
     }
+  });
+
+  describe('while recordings are read, on a terminal,', () => {
+    /** Of programs that take their stderr for a terminal. */
+    const env = { NODE_OPTIONS: '--import=data:text/javascript,process.stderr.isTTY=true', TERM: 'xterm' };
+    const line = /reading the recordings {2}[█░]+ {2}1 of \d+ /;
+
+    it('removes the line before an error is told', async () => {
+      const data = join(folder, 'n-mnist');
+      const recording = fortyBit(someEvents(200, 34, 34));
+      writeTree(data, { 'Test/0/1.bin': recording, 'Train/0/1.bin': recording, 'Train/0/2.bin': 'odd' });
+      const commands = [
+        ['train', 'recipes/nmnist.yaml', `data.root=${data}`, `out=${folder}`],
+        ['data', 'show', 'n-mnist', data],
+      ];
+      for (const { status, stdout, stderr } of await Promise.all(commands.map((args) => spikeloom(args, { env })))) {
+        expect([status, stdout]).to.deep.equal([1, '']);
+        expect(stderr).to.match(line);
+        expect(stderr.split('\r\x1b[2K').at(-1)).to.match(/^spikeloom: .*2\.bin/);
+      }
+    });
+
+    it('removes the line before it says that a signal ended the work', () => {
+      const code = `
+        import { setTimeout as wait } from 'node:timers/promises';
+        import { readStoppably } from './lib/cli/reading.ts';
+        await readStoppably(false, async ({ onProgress, signal }) => {
+          onProgress(1, 3);
+          process.kill(process.pid, 'SIGTERM');
+          await wait(60_000, undefined, { signal });
+        });`;
+      const told = join(folder, 'told.txt');
+      const file = openSync(told, 'w');
+      const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+        ...{ cwd: root, stdio: ['ignore', file, file], env: { ...process.env, ...env } },
+      });
+      closeSync(file);
+      expect(status).to.equal(143);
+      const parts = readFileSync(told, 'utf8').split('\r\x1b[2K');
+      expect(parts).to.have.length(3);
+      expect(parts[1]).to.match(line);
+      expect(parts[2]).to.equal('interrupted: the same command begins again\n');
+    });
   });
 
   it('lets one process at a time train in a folder; one that was killed leaves it free', async () => {

@@ -53,11 +53,12 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
     onEpoch: (report) => {
       if (json) writeJson({ event: 'epoch', ...epochJson(report) });
     },
-  }).catch((error: unknown) => {
-    if (started || !stopping.signal.aborted) throw error;
-    return undefined;
-  });
-  reading.close();
+  })
+    .catch((error: unknown) => {
+      if (started || !stopping.signal.aborted) throw error;
+      return undefined;
+    })
+    .finally(reading.close);
   if (result === undefined) {
     const text = 'interrupted while the data was read, before the first step: the same command begins again';
     return sayStopped(text, stopping, json);
