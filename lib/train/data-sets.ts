@@ -10,7 +10,7 @@ import type { EventSplits } from '../data/event-sets/event-set.ts';
 import { nCaltech101 } from '../data/event-sets/n-caltech101.ts';
 import { nCars } from '../data/event-sets/n-cars.ts';
 import { nMnist } from '../data/event-sets/n-mnist.ts';
-import type { EventSetOptions } from '../data/event-sets/open.ts';
+import { type EventSetOptions, framesBy } from '../data/event-sets/open.ts';
 import { shd } from '../data/event-sets/shd.ts';
 import { cifar10, cifar100 } from '../data/images/cifar.ts';
 import { fashionMnist, mnist } from '../data/images/idx.ts';
@@ -20,8 +20,8 @@ import { imageShards } from '../data/pictures/image-shards.ts';
 import type { SampleSet } from '../data/sample-set.ts';
 import type { Settings } from './settings.ts';
 
-/** The facts of a data set that a network depends on. */
-export type SampleFacts = Pick<SampleSet, 'name' | 'steps' | 'channels' | 'height' | 'width'> & {
+/** The facts of a data set that a network and the memory of its training depend on. */
+export type SampleFacts = Pick<SampleSet, 'name' | 'steps' | 'binary' | 'unit' | 'channels' | 'height' | 'width'> & {
   classes: { readonly length: number };
 };
 
@@ -104,9 +104,11 @@ const KNOWN: Readonly<Record<Settings['data']['name'], Known>> = {
 /** What the settings' data set is by its definition; no file is read. */
 export function factsOf({ data, model }: DataSettings): SampleFacts {
   const { classes, channels, size, timed } = KNOWN[data.name];
-  const [height, width] = data.size ?? data.crop ?? size;
-  const steps = timed ? { steps: model.steps } : {};
-  return { name: data.name, ...steps, channels, height, width, classes: { length: classes } };
+  const facts = { name: data.name, channels, classes: { length: classes } };
+  const [height, width] = data.size ?? size;
+  if (!timed) return { ...facts, height, width };
+  const { frame: _, ...frames } = framesBy({ height: size[0], width: size[1] }, data);
+  return { ...facts, steps: model.steps, ...frames };
 }
 
 /**

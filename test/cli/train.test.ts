@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { type Outcome, spikeloom } from './spawn.ts';
 
 const tiny = [
@@ -99,6 +100,27 @@ describe('spikeloom train and eval', () => {
         expect(weights(parts).equals(weights(whole))).to.equal(true);
       });
     }
+  });
+
+  it('plans the memory of event frames as the summary does', async () => {
+    const data = join(folder, 'n-mnist');
+    for (let i = 0; i < 8; i++) {
+      const recording = fortyBit(someEvents(200, 34, 34, i + 1));
+      writeTree(data, { [`Train/${i % 3}/${i}.bin`]: recording, [`Test/${i % 3}/${i}.bin`]: recording });
+    }
+    const small = [`data.root=${data}`, 'model.width=2', 'model.steps=3', 'batch=4', 'epochs=1', 'threads=1'];
+    const keys = [[], ['data.clip=1'], ['data.normalise=true']];
+    const steps: number[] = [];
+    for (const more of keys) {
+      const args = ['recipes/nmnist.yaml', ...small, ...more, '--json'];
+      const trained = await spikeloom(['train', ...args, `out=${folder}`]);
+      const summary = await spikeloom(['summary', ...args]);
+      expect([trained.status, summary.status], trained.stderr + summary.stderr).to.deep.equal([0, 0]);
+      const { memory } = linesOf(trained)[0];
+      expect(JSON.parse(summary.stdout).training_memory, more.join()).to.deep.equal(memory);
+      steps.push(memory.step_bytes);
+    }
+    expect(new Set(steps), 'bytes, spikes and real numbers').to.have.property('size', keys.length);
   });
 
   it('reports a complete run again, and refuses to go on where there is none', async () => {

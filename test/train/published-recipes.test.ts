@@ -175,6 +175,28 @@ describe('the published recipes, from small files of their formats', () => {
     }
   });
 
+  it('the facts that the settings give are those of the files', async () => {
+    const [dvs, gesture] = ['cifar10-dvs', 'dvs128-gesture'] as const;
+    const cases: [recipe: string, overrides: string[], binary: boolean, unit: number | undefined][] = [
+      [dvs, [], false, 0.25],
+      [dvs, ['data.size=128', 'data.clip=1'], true, 1],
+      [dvs, ['data.size=48'], false, undefined],
+      [dvs, ['data.size=48', 'data.crop=[48,96]'], false, 0.5],
+      [gesture, [], false, 1],
+      [gesture, ['data.crop=48', 'data.clip=1'], true, 1],
+      [gesture, ['data.size=64', 'data.clip=1'], false, 0.25],
+      [gesture, ['data.normalise=true'], false, undefined],
+    ];
+    for (const [recipe, overrides, binary, unit] of cases) {
+      const settings = loadRecipe(`recipes/${recipe}.yaml`, [`data.root=${rootOf(recipe)}`, ...overrides]);
+      const { classes, ...facts } = factsOf(settings);
+      const { train } = await openData(settings);
+      expect(train, overrides.join()).to.deep.include(facts);
+      expect([facts.binary, facts.unit], overrides.join()).to.deep.equal([binary, unit]);
+      expect(classes.length).to.equal(train.classes.length);
+    }
+  });
+
   it("ImageNet's pictures are read as the recipe says", async () => {
     const given = { interpolation: 'bicubic', broken: 'skip' };
     const keys = Object.entries(given).map(([key, value]) => `data.${key}=${value}`);

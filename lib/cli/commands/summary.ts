@@ -56,8 +56,8 @@ async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promi
     using net = netOf({ ...settings, device: 'cpu' }, { train });
     const { batch, loss } = settings;
     const mix = mixSettings(settings.mix) !== undefined;
-    const { steps } = factsOf(settings);
-    return trainingMemory(net, { batch, steps, mix, loss, optimizer: optimizerOf(settings) });
+    const { steps, binary, unit } = factsOf(settings);
+    return trainingMemory(net, { batch, steps, binary, unit, mix, loss, optimizer: optimizerOf(settings) });
   } catch (error) {
     if (error instanceof SpikeloomError) return `the training step was not planned: ${error.message}`;
     throw error;

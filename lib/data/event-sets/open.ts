@@ -166,24 +166,30 @@ function sharedNumbers(from: ArrayLike<number>): Float64Array<SharedArrayBuffer>
   return made;
 }
 
-function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions): Omit<EventSet, 'count' | 'chosen'> {
-  const { width, height } = plan.sensor;
-  const window = options.crop ? sides('crop', options.crop) : ([height, width] as [number, number]);
-  const [H, W] = options.size ? sides('size', options.size) : window;
-  const { steps, binning = 'count', clip = 0, normalise = false } = options;
-  const binary = clip === 1 && H === window[0] && W === window[1];
+/** What frames are by the options that shape them; no file is read. */
+export function framesBy(
+  { height, width }: SensorSize,
+  { size, crop, clip = 0, normalise = false }: Pick<EventSetOptions, 'size' | 'crop' | 'clip' | 'normalise'>,
+): Pick<EventSet, 'frame' | 'height' | 'width' | 'binary' | 'unit'> {
+  const window = crop ? sides('crop', crop) : ([height, width] as [number, number]);
+  const [H, W] = size ? sides('size', size) : window;
   const corner: [number, number] = [Math.floor((height - window[0]) / 2), Math.floor((width - window[1]) / 2)];
   const frame = { window, corner, clip, normalise };
   const unit = frameUnit(frame, [H, W]);
+  const binary = clip === 1 && H === window[0] && W === window[1];
+  return { frame, height: H, width: W, binary, ...(unit === undefined ? {} : { unit }) };
+}
+
+function setOf(plan: EventSetPlan, cache: EventCache, options: EventSetOptions): Omit<EventSet, 'count' | 'chosen'> {
+  const { steps, binning = 'count' } = options;
   return {
-    ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, binary, channels: 2, height: H, width: W },
+    ...{ kind: 'events', name: plan.name, classes: cache.classes, steps, channels: 2 },
+    ...framesBy(plan.sensor, options),
     cache: { file: cache.file, id: cache.id },
     sensor: plan.sensor,
     labels: sharedIntegers(cache.labels),
     recordings: sharedNumbers(cache.recordings),
     binning: { by: binning, window: options.window ?? 0 },
-    ...(unit === undefined ? {} : { unit }),
-    frame,
   };
 }
 
