@@ -5,6 +5,7 @@ import { processorQuota } from './cpu-quota.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { type BackendInfo, buildCommand, buildFolders, type MemoryStats, native } from './native.ts';
 import { kindOf } from './options.ts';
+import { explain } from './places.ts';
 
 /** The CPU stream has no more. */
 export const MOST_THREADS = 256;
@@ -50,7 +51,7 @@ export class Device {
     try {
       await native().finish(this.id);
     } catch (error) {
-      throw nativeError((error as Error).message.replace(/ \[call \d+\]$/, ''));
+      explain(error as Error);
     }
   }
 

@@ -5,6 +5,7 @@ import type { DType, RealType } from './dtype.ts';
 import { nativeError, SpikeloomError } from './errors.ts';
 import { buildCommand, native } from './native.ts';
 import { kindOf } from './options.ts';
+import { markPlace } from './places.ts';
 import {
   type AttributeSpec,
   bindInputs,
@@ -14,7 +15,7 @@ import {
   type TensorSpec,
 } from './signature.ts';
 import { isStepRecording, noteMade, noteWrite } from './step.ts';
-import { elements, empty, isTensor, markPlace, needMade, needTensors, type Tensor } from './tensor.ts';
+import { elements, empty, isTensor, needMade, needTensors, type Tensor } from './tensor.ts';
 
 export interface RunOptions {
   /** Sizes that the inputs do not fix, by their names in the signature. */

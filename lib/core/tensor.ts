@@ -1,10 +1,11 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device, needDevice } from './device.ts';
 import { type DType, dtypes, type HostArray, hostArray, hostArrays, hostNumbers, needDtype } from './dtype.ts';
-import { nativeError, SpikeloomError } from './errors.ts';
+import { SpikeloomError } from './errors.ts';
 import { bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from './options.ts';
+import { explain } from './places.ts';
 import type { Node } from './tape.ts';
 
 export type Shape = readonly number[];
@@ -370,26 +371,4 @@ export function parameter(t: Tensor): Tensor {
   needTensors('parameter()', { t });
   t.requiresGrad = true;
   return keep(t);
-}
-
-// ---- where queued work was asked for (SPIKELOOM_DEBUG=1)
-
-const debug = process.env.SPIKELOOM_DEBUG === '1';
-const places: string[] = [];
-let calls = 0;
-
-/** @internal numbers the call that is about to be queued, so that a failure can name its line */
-export function markPlace(): void {
-  if (!debug) return;
-  calls++;
-  const lines = (new Error().stack ?? '').split('\n').slice(1);
-  places[calls % 4096] = (lines.find((line) => !/[/\\](core|ops|nn)[/\\]/.test(line)) ?? '').trim();
-  native().setPlace(calls);
-}
-
-function explain(error: Error): never {
-  const call = / \[call (\d+)\]$/.exec(error.message);
-  const message = call ? error.message.slice(0, call.index) : error.message;
-  const place = call ? places[Number(call[1]) % 4096] : '';
-  throw nativeError(place ? `${message} (${place})` : message);
 }
