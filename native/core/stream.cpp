@@ -56,7 +56,7 @@ void Stream::drain() {
 }
 
 void Stream::beginAnew(const void* data, size_t bytes) {
-  if (!hasNotMade_) return;
+  if (queued() == 0 && !hasNotMade_) return;  // what is queued may fail yet, and leave the tensor that was there unmade
   Task& task = next();
   task.fresh = data;
   task.freshBytes = bytes;

@@ -15,6 +15,7 @@ import {
 import { add } from '../../lib/ops/add.ts';
 import { conv2d } from '../../lib/ops/conv2d.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
+import { linear } from '../../lib/ops/linear.ts';
 import { clipFactor } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { reshape } from '../../lib/ops/reshape.ts';
@@ -23,6 +24,26 @@ import { freeGarbage } from '../support/garbage.ts';
 import { noise, toDevice } from '../support/op-table.ts';
 
 describe('the stream', () => {
+  it('says nothing of a tensor that failed of the next one in its memory', async () => {
+    const x = toDevice(noise([1024, 1024]), 'f32', 'cpu');
+    const g = tensor([3, 4]);
+    const logits = toDevice(noise([2, 3]), 'f32', 'cpu');
+    const labels = tensor(Int32Array.of(0, 7));
+    await device().finish();
+    scope(() => {
+      for (let i = 0; i < 10; i++) linear(x, x); // so that the call that fails still waits
+    });
+    crossEntropy(logits, labels).dispose();
+    const told = device()
+      .finish()
+      .then(String, (error: Error) => error.message);
+    const norms = empty([1]); // where the loss was
+    const { norm } = clipFactor([g], norms, 1);
+    expect(await norm.item()).to.equal(5);
+    expect(await told).to.match(/^crossEntropy: .*7/);
+    for (const t of [x, g, logits, labels, norms, norm]) t.dispose();
+  });
+
   it('reports a failure at the next read, runs nothing behind it, and then goes on', async () => {
     const logits = toDevice(noise([2, 3]), 'f32', 'cpu');
     const bad = tensor(Int32Array.from([0, 7]));
