@@ -8,7 +8,7 @@ import { bf16ToF32 } from '../lib/core/half-float.ts';
 import type { Tensor } from '../lib/core/index.ts';
 import { loader } from '../lib/data/index.ts';
 import { loadWeights, type Net } from '../lib/nn/index.ts';
-import { netOf, trainRecipe } from '../lib/train/assemble.ts';
+import { netOf, scheduleOf, trainRecipe } from '../lib/train/assemble.ts';
 import { openData } from '../lib/train/data-sets.ts';
 import type { LossSettings } from '../lib/train/loss.ts';
 import { loadRecipe } from '../lib/train/recipe.ts';
@@ -135,7 +135,7 @@ async function measured(settings: Settings): Promise<Side> {
     const { batch, seed } = settings;
     const { augment } = settings.data;
     await using source = loader(data.train, { batch, seed, shuffle: true, workers: 0, augment });
-    const next = await source.epoch(settings.epochs).next();
+    const next = await source.epoch(scheduleOf(settings).epochs).next();
     const layers = await gradientsOf(net, next.value!, settings.loss);
     return { precision: settings.precision, accuracy: epochs.at(-1)!.accuracy, all: together(layers), layers };
   } finally {

@@ -81,7 +81,7 @@ export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
     kind: planned.layer.kind,
     shape: planned.output.shape,
     parameters: count(planned.parameters),
-    macs: planned.macs,
+    macs: planned.macs / (planned.output.timed ? 1 : plan.steps),
     neurons: planned.neurons,
     bytes: count(planned.parameters) * real + kept(planned),
   }));

@@ -119,7 +119,11 @@ const data = z.strictObject({
     'imagenet: error',
     'imagenet: a picture that cannot be decoded ends the run, or is replaced by the next one and counted',
   ),
-  train_limit: key(integer(0), 0, 'use N training samples only (images: the first; else evenly spread); 0 = all'),
+  train_limit: key(
+    integer(0),
+    0,
+    'use N training samples only (images: the first; else evenly spread over each class); 0 = all',
+  ),
   test_limit: key(integer(0), 0, 'use N test samples only; 0 = all'),
   augment: key(
     oneOf('none', 'basic', 'published'),

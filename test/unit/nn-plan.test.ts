@@ -211,6 +211,12 @@ describe('models: define()', () => {
   ];
   const tiny = define('tiny', layers, { own: ['width'] });
 
+  it('counts of what runs once, behind the mean over time, a share for each step', () => {
+    const late = define('late', () => [flatten(), linear(3), lif(), meanOverTime(), linear(5)]);
+    const plan = late.plan({ steps: 4, input: { channels: 1, height: 2, width: 2 }, classes: 5 });
+    expect(plan.summary().totals.macsPerStep).to.equal(4 * 3 + (3 * 5) / 4);
+  });
+
   it('hands common and own options to the design', () => {
     const made = tiny.plan({ steps: 3, input: { channels: 1, height: 5, width: 4 }, classes: 7, width: 6 });
     expect(made.output.shape).to.deep.equal([7]);
