@@ -155,8 +155,8 @@ export interface RecipeResult {
 /**
  * Trains by settings in a new run folder, or continues in one.
  * @param settings what loadRecipe() reads or resolveSettings() makes; undefined only with `resume`: those of the run.
- * Given with it, they may differ in what does not change the numbers (device, threads, workers, resident, log_every),
- * else the state refuses them
+ * Given with it, they may differ in what does not change the numbers (device, threads, workers, resident, log_every,
+ * where the data and its cache lie), and in what is done with broken pictures; else the state refuses them
  * @throws SpikeloomError for keys and values that a recipe may not have and for settings that do not fit the data,
  * before a folder is made, and for whatever train() throws
  * @example

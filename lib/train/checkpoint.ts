@@ -214,15 +214,38 @@ function parsed<S extends z.ZodType>(file: SafetensorsFile, key: string, schema:
   throw new SpikeloomError(`${file.path}: the state's '${key}' is damaged. ${REMEDY}`);
 }
 
+/** The keys of values that differ. */
+const differing = (a: Course, b: Course): string[] =>
+  [...new Set([...Object.keys(a), ...Object.keys(b)])].filter(
+    (key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]),
+  );
+
 function checkCourse(path: string, saved: Course, given: Course): void {
   const plain = JSON.parse(JSON.stringify(given)) as Course;
-  const keys = [...new Set([...Object.keys(saved), ...Object.keys(plain)])];
-  const different = keys.filter((key) => JSON.stringify(saved[key]) !== JSON.stringify(plain[key]));
+  // states of older versions do not say how samples were presented
+  const different = differing(saved, plain).filter((key) => key !== 'samples' || key in saved);
   if (different.length === 0) return;
-  const lines = different.map((key) => `  ${key}: ${shown(saved[key])} then, ${shown(plain[key])} now`);
+  const lines = different.map((key) => {
+    const [before, now] = apart(saved[key], plain[key]);
+    return `  ${key}: ${shown(before)} then, ${shown(now)} now`;
+  });
   throw new SpikeloomError(
     `${path}: a run goes on under the settings it began with, but these differ:\n${lines.join('\n')}\nRestore them or start a new run`,
   );
+}
+
+const hasKeys = (value: unknown): value is Course =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Two values without what is the same in both, so that a short text has what differs. */
+function apart(a: unknown, b: unknown): [unknown, unknown] {
+  const keys = hasKeys(a) && hasKeys(b) ? differing(a, b) : [];
+  if (keys.length === 0) return [a, b];
+  const parts = keys.map((key) => [key, ...apart((a as Course)[key], (b as Course)[key])] as const);
+  return [
+    Object.fromEntries(parts.map(([key, before]) => [key, before])),
+    Object.fromEntries(parts.map(([key, , now]) => [key, now])),
+  ];
 }
 
 function shown(value: unknown): string {

@@ -1,6 +1,9 @@
-// What a run was trained and tested on: the facts that two runs must share to be compared.
+// What a run was trained and tested on: the facts that two runs must share to be compared, and how the samples are
+// presented.
 import { SpikeloomError } from '../core/errors.ts';
 import { readTextFile } from '../core/file-kind.ts';
+import type { AugmentName } from '../data/augment/augment.ts';
+import type { AnySet } from '../data/batch.ts';
 import type { SampleSplits, SplitName } from '../data/sample-set.ts';
 
 /** Samples and classes of a data set as a run used it, after its limits. */
@@ -29,6 +32,23 @@ export function describeData({ train, test }: SampleSplits): DataDescription {
     ...(steps === undefined ? {} : { steps }),
     ...(split === undefined ? {} : { split }),
   };
+}
+
+/**
+ * How the samples of a set become numbers, by what changes these alone: not where the files lie, nor what is done with
+ * broken ones. T is in the description, C, H and W are in the network.
+ * @param augment decides how pictures are cut: the middle of a size, or at random
+ */
+export function describeSamples(set: AnySet, augment: AugmentName): Record<string, unknown> {
+  if (set.kind === 'events') {
+    const { by, window } = set.binning;
+    const { window: counted, corner, clip, normalise } = set.frame;
+    return { binning: by, ...(by === 'window' ? { window } : {}), counted, corner, clip, normalise };
+  }
+  const statistics = { mean: [...set.mean], std: [...set.std] };
+  if (set.kind === 'images') return statistics;
+  const { interpolation, resize, scale, ratio } = set;
+  return { interpolation, ...(augment === 'none' ? { resize } : { scale, ratio }), ...statistics };
 }
 
 /**

@@ -10,7 +10,7 @@ import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
-import { describeData } from './data-description.ts';
+import { describeData, describeSamples } from './data-description.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { needSignal } from './need-signal.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
@@ -225,6 +225,7 @@ export function courseOf(net: Net, options: Filled): Course {
     precision: net.precision,
     netSeed: net.seed,
     data: describeData(data),
+    samples: { train: describeSamples(data.train, augment), test: describeSamples(data.test, 'none') },
     ...{ epochs, batch, seed, augment, mix, loss },
     optimizer: optimizer.settings,
     schedule: schedule.settings,

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
+import { imageSet } from '../../lib/data/images/image-set.ts';
 import type { NamedTensor } from '../../lib/nn/index.ts';
 import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
@@ -93,6 +94,27 @@ describe('train() refuses what cannot work', () => {
     truncateSync(runPaths(out).state, 1000);
     expect(await refusal(go(net, { out, epochs: 1, resume: true }))).to.contain(runPaths(out).state);
     net.dispose();
+  });
+
+  it('refuses to go on with samples that are presented in another way, where the state says how they were', async () => {
+    const out = folder();
+    await go(makeNet(), { out, ...abortAfter(8) });
+    const { state } = runPaths(out);
+    const brighter = { ...data, train: { ...data.train, mean: [0.5, 0.5, 0.1 + 0.2] } };
+    const failed = await refusal(go(makeNet(), { out, resume: true, data: brighter }));
+    expect(failed).to.match(
+      /these differ:\n {2}samples: {"train":{"mean":\[0.5,0.5,0.5\]}} then, {"train":{"mean":\[0.5,0.5,0.30+4\]}} now\n/,
+    );
+    const again = { train: imageSet({ ...data.train, images: data.train.images.slice() }), test: data.test };
+    await go(makeNet(), { out, resume: true, data: again, ...abortAfter(2) });
+    await withMetadata(state, ({ course, ...rest }) => {
+      const { samples, ...older } = JSON.parse(course!);
+      expect(samples).to.have.all.keys('train', 'test');
+      return { ...rest, course: JSON.stringify(older) };
+    });
+    await go(makeNet(), { out, resume: true, data: brighter, ...abortAfter(1) });
+    expect(await refusal(go(makeNet(), { out, resume: true }))).to.match(/samples: /);
+    expect((await go(makeNet(), { out, resume: true, data: brighter })).reports).to.have.length.above(0);
   });
 
   it('refuses a folder with what is left of a run whose state is gone, and changes nothing there', async () => {

@@ -1,12 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
+import { type EventSetOptions, type ImageFilesOptions, limit, nMnist } from '../../lib/data/index.ts';
+import { imageFiles } from '../../lib/data/pictures/image-files.ts';
+import { packFiles } from '../../lib/data/pictures/packed-files.ts';
 import {
   type DataDescription,
   describeData,
+  describeSamples,
   incomparable,
   readDataDescription,
 } from '../../lib/train/data-description.ts';
+import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { randomSet, testFolder } from '../support/image-sets.ts';
 
 describe("the description of a run's data", () => {
@@ -48,5 +53,46 @@ describe("the description of a run's data", () => {
     expect(other({ split: { name: 'tet', hash: 'b'.repeat(64) } })).to.match(/'fsta' \(a{12}\) and 'tet' \(b{12}\)/);
     const { split: _, ...none } = fsta;
     expect(incomparable(fsta, none)).to.match(/'fsta' \(a{12}\) and unnamed/);
+  });
+
+  const picture = (options: ImageFilesOptions = {}, place = 'a') =>
+    imageFiles(packFiles([place], [{ place: 0, name: 'a.png' }]), [0], ['a'], options);
+
+  it('of images has what they are normalised by, of pictures how they are scaled and cut as well', () => {
+    const { mean, std } = randomSet();
+    expect(describeSamples(randomSet(), 'basic')).to.deep.equal({ mean, std });
+    expect(describeSamples(limit(randomSet('mine', [9, 3, 5, 4]), 2), 'none')).to.deep.equal({ mean, std });
+    const [none, basic] = [describeSamples(picture(), 'none'), describeSamples(picture(), 'basic')];
+    expect(none).to.have.all.keys('interpolation', 'resize', 'mean', 'std');
+    expect(basic).to.have.all.keys('interpolation', 'scale', 'ratio', 'mean', 'std');
+    const other = picture({ broken: 'skip', name: 'mine' }, 'b');
+    expect(describeSamples(other, 'none')).to.deep.equal(none);
+    for (const options of [{ interpolation: 'bicubic' }, { mean: [0, 0, 0] }, { std: [1, 1, 1] }] as const) {
+      const changed = picture(options as ImageFilesOptions);
+      expect(describeSamples(changed, 'none'), JSON.stringify(options)).not.to.deep.equal(none);
+      expect(describeSamples(changed, 'basic'), JSON.stringify(options)).not.to.deep.equal(basic);
+    }
+    expect(describeSamples(picture({ resize: 230 }), 'none')).not.to.deep.equal(none);
+    expect(describeSamples(picture({ resize: 230 }), 'basic')).to.deep.equal(basic);
+    for (const options of [{ scale: [0.5, 1] }, { ratio: [1, 1] }] as const) {
+      expect(describeSamples(picture(options), 'none'), JSON.stringify(options)).to.deep.equal(none);
+      expect(describeSamples(picture(options), 'published'), JSON.stringify(options)).not.to.deep.equal(basic);
+    }
+  });
+
+  it('of events has how frames are cut and counted, wherever the files and the cache lie', async () => {
+    for (const root of ['here', 'there'])
+      for (const half of ['Train', 'Test'])
+        writeTree(folder.path(root), { [`${half}/1/a.bin`]: fortyBit(someEvents(50, 34, 34)) });
+    const open = async (options: Partial<EventSetOptions> = {}, root = 'here') =>
+      describeSamples((await nMnist(folder.path(root), { steps: 2, ...options })).train, 'none');
+    const usual = await open();
+    expect(usual).to.deep.equal({ binning: 'count', counted: [34, 34], corner: [0, 0], clip: 0, normalise: false });
+    const same = { cacheFolder: folder.path('cache'), crop: [34, 34], window: 500 } as const;
+    expect(await open(same, 'there')).to.deep.equal(usual);
+    const windows = { binning: 'window', window: 500 } as const;
+    expect(await open(windows)).to.include({ binning: 'window', window: 500 });
+    for (const options of [{ clip: 1 }, { normalise: true }, { crop: [20, 20] }, { binning: 'duration' }] as const)
+      expect(await open(options as Partial<EventSetOptions>), JSON.stringify(options)).not.to.deep.equal(usual);
   });
 });
