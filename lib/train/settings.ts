@@ -112,7 +112,7 @@ const data = z.strictObject({
   ),
   normalise: key(yesNo(), false, 'event sets: divide every frame by its largest count'),
   window: key(positive(), 10_000, 'event sets: microseconds of a frame where binning is window'),
-  cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file'),
+  cache: optional(path(), 'a folder in root', 'event sets: folder for the events in one file, NAME-HASH.events there'),
   interpolation: optional(oneOf('bilinear', 'bicubic'), 'imagenet: bilinear', 'imagenet: how crops are resized'),
   broken: optional(
     oneOf('error', 'skip'),

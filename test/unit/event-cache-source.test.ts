@@ -16,7 +16,7 @@ import { basename, join } from 'node:path';
 import { expect } from 'chai';
 import { Origins } from '../../lib/data/event-sets/origins.ts';
 import { COLUMNS, type EventCache, openEventCache, RecordingFile, renewStamp } from '../../lib/data/events/cache.ts';
-import { cifar10Dvs, DataError, nMnist } from '../../lib/data/index.ts';
+import { cifar10Dvs, DataError, loader, nMnist } from '../../lib/data/index.ts';
 import { zipBytes } from '../support/archives.ts';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { failure } from '../support/failure.ts';
@@ -120,6 +120,30 @@ describe('source of a cache', () => {
     writeTree(root, { [TRAIN]: recording(2), [TEST]: recording(1) });
     for (const file of [TRAIN, TEST]) touch(join(root, file), 4000);
     expect(await reads(root)).to.equal(2);
+  });
+
+  it('in a folder of several roots: the name tells whose a cache is, and none replaces another', async () => {
+    const [a, b, cacheFolder] = [await smallSet(), await smallSet(), fresh()];
+    writeTree(b, { 'Train/1/c.bin': recording(3) });
+    const former = { 'n-mnist.events': readFileSync(cacheIn(a).file) };
+    writeTree(cacheFolder, former);
+    const opened = async (root: string) => {
+      let count = 0;
+      const { train } = await nMnist(root, { steps: 2, cacheFolder, onProgress: () => count++ });
+      return { count, file: train.cache.file, train };
+    };
+    const first = await opened(a);
+    const { listing } = cacheIn(a).source;
+    expect(first).to.include({ count: 2, file: join(cacheFolder, `n-mnist-${listing.slice(0, 8)}.events`) });
+    const second = await opened(b);
+    expect(second.count).to.equal(3);
+    const names = [first, second].map(({ file }) => basename(file));
+    expect(readdirSync(cacheFolder)).to.have.members(['n-mnist.events', ...names]);
+    expect(readFileSync(join(cacheFolder, 'n-mnist.events')).equals(former['n-mnist.events']!)).to.equal(true);
+    let samples = 0;
+    for await (const { size } of loader(first.train, { batch: 1, workers: 0 }).epoch(0)) samples += size;
+    expect(samples, 'who reads the first cache reads on').to.equal(1);
+    expect([(await opened(a)).count, (await opened(b)).count]).to.deep.equal([0, 0]);
   });
 
   it('in archives is told by the archives', async () => {

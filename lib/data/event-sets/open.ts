@@ -41,7 +41,10 @@ export interface EventSetOptions {
   clip?: number;
   /** Divide every frame by its largest count. */
   normalise?: boolean;
-  /** Folder for the cache (default: 'spikeloom-cache' in the data's folder). */
+  /**
+   * Folder for the cache (default: 'spikeloom-cache' in the data's folder). Its file is NAME-HASH.events there, by the
+   * names and sizes of the data's files, so that several roots may share a folder.
+   */
   cacheFolder?: string;
   /** Aborts the building of the cache. */
   signal?: AbortSignal;
@@ -135,9 +138,15 @@ async function isOf({ source, file, id }: EventCache, origins: Origins, signal?:
   return true;
 }
 
+/** In a folder that is given, which other files of that data set may share, the name tells whose the cache is. */
+function cacheFile(root: string, { name, origins }: EventSetPlan, folder: string | undefined): string {
+  if (folder === undefined) return join(defaultFolder(root), `${name}.events`);
+  return join(folder, `${name}-${origins.listing.slice(0, 8)}.events`);
+}
+
 /** The cache of these files; built where there is none, or one of other files, or a damaged one. */
 async function cacheOf(root: string, plan: EventSetPlan, options: EventSetOptions): Promise<EventCache> {
-  const file = join(options.cacheFolder ?? defaultFolder(root), `${plan.name}.events`);
+  const file = cacheFile(root, plan, options.cacheFolder);
   let found: EventCache | undefined;
   try {
     found = openEventCache(file);
