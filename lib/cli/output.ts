@@ -31,11 +31,6 @@ export function keepOnWithoutOutput(): void {
   process.stderr.on('error', () => {}); // there is no place left to say so
 }
 
-/** An argument as a shell takes it. */
-export function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 type Colour = 'green' | 'red' | 'yellow';
 const CODES = { red: 31, green: 32, yellow: 33 } as const;
 

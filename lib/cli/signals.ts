@@ -21,6 +21,7 @@ export function listenForStop(work = 'finishing this step and saving'): Stopping
       return;
     }
     status = 128 + constants.signals[name];
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K'); // over what is drawn there
     writeError(`${name}: ${work}; once more ends it at once`);
     controller.abort();
   };

@@ -149,15 +149,18 @@ function writeFully(fd: number, bytes: Uint8Array, chunkBytes: number): void {
  */
 const STALE_MS = 10 * 60_000;
 
-/** Removes temporary files that writes of `path` have left behind when their process was killed. */
-export function removeLeftovers(path: string): void {
+/**
+ * Removes temporary files that writes of `path` have left behind when their process was killed.
+ * @param ms how long they were not touched, at least; 0 where nobody else can be writing
+ */
+export function removeLeftovers(path: string, ms = STALE_MS): void {
   const folder = dirname(path);
   const name = basename(path).slice(0, 200);
   for (const found of readdirSync(folder)) {
     const isLeft = found.startsWith(`.${name}.`) && /^[0-9a-f]{12}\.tmp$/.test(found.slice(name.length + 2));
     const file = join(folder, found);
     const stat = isLeft ? statSync(file, { throwIfNoEntry: false }) : undefined;
-    if (stat?.isFile() && Date.now() - stat.mtimeMs > STALE_MS) removeIfThere(file);
+    if (stat?.isFile() && Date.now() - stat.mtimeMs >= ms) removeIfThere(file);
   }
 }
 

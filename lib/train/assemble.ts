@@ -4,6 +4,7 @@ import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device, usualThreads } from '../core/index.ts';
 import { kindOf, needOptions } from '../core/options.ts';
+import { quoted } from '../core/shell.ts';
 import { orShipped } from '../core/shipped.ts';
 import { type AnySplits, batchMaker } from '../data/batch.ts';
 import { DataError } from '../data/files.ts';
@@ -172,7 +173,7 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
   try {
     if (folder) checkSameRecipe(folder, used);
-    const command = resume === undefined ? undefined : `spikeloom train --resume ${resume}`;
+    const command = resume === undefined ? undefined : `npx spikeloom train --resume ${quoted(resume)}`;
     const data = await prepared(used, { signal, onPrepare }, command);
     using net = netOf(used, data);
     const { batch, seed, loss } = used;

@@ -88,15 +88,22 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison {
   return { runs: compared, differing: differingSettings(runs) };
 }
 
+/** What tells runs apart: their names, or their folders where two have one name. */
+export function labelsOf(runs: readonly Pick<RunRecord, 'name' | 'folder'>[]): string[] {
+  const isClear = new Set(runs.map(({ name }) => name)).size === runs.length;
+  return runs.map(({ name, folder }) => (isClear ? name : folder));
+}
+
 /** The curves of several runs in the same charts. @param rows the results as a table, with its head */
 export function comparisonPage(
   runs: readonly RunRecord[],
   [head, ...rows]: readonly (readonly string[])[],
 ): ReportPage {
   const { differing } = compareRuns(runs);
+  const labels = labelsOf(runs);
   const chart = (title: string, key: string, more: Partial<Chart> = {}): Chart => ({
     ...{ title, ...more },
-    series: runs.map((run) => ({ name: run.name, values: column(run, key) })),
+    series: runs.map((run, i) => ({ name: labels[i]!, values: column(run, key) })),
   });
   const charts = [
     chart('Test accuracy', 'accuracy', { percent: true }),
@@ -107,10 +114,10 @@ export function comparisonPage(
     chart('Training speed, images/s', 'imagesPerSecond', { fromZero: true }),
   ];
   return {
-    ...{ title: runs.map(({ name }) => name).join(', '), highlights: [], charts },
+    ...{ title: labels.join(', '), highlights: [], charts },
     tables: [
       { title: 'Results', head: head ?? [], rows },
-      { title: 'Settings that differ', head: ['setting', ...runs.map(({ name }) => name)], rows: differing },
+      { title: 'Settings that differ', head: ['setting', ...labels], rows: differing },
     ],
     texts: [],
   };

@@ -1,9 +1,11 @@
 // What comes after training: the network of a run with its weights, and their evaluation.
+
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { type Device, needDevice } from '../core/device.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { kindOf, needOptions } from '../core/options.ts';
+import { quoted } from '../core/shell.ts';
 import { loadWeights, Net } from '../nn/index.ts';
 import { netOf, prepared } from './assemble.ts';
 import { checkFileContent } from './content-hash.ts';
@@ -73,7 +75,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   needSignal('evaluateRun()', signal);
   const settings = readEvaluationSettings(folder, overrides);
   const file = weightsFile('evaluateRun()', folder, weights);
-  const data = await prepared(settings, { signal, onPrepare }, `spikeloom eval ${folder}`);
+  const data = await prepared(settings, { signal, onPrepare }, `npx spikeloom eval ${quoted(folder)}`);
   using net = netOf(settings, data);
   readWeights(net, file, weights);
   const { batch, loss, data: source } = settings;

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from 'yaml';
@@ -60,7 +60,8 @@ function layersOf(text: string, file: string, above: readonly string[] = []): La
   if (typeof base !== 'string' || base === '') {
     throw new SpikeloomError(`${place}: 'extends' is the path of another recipe, but it is ${brief(base)}`);
   }
-  const path = resolve(dirname(file), base);
+  const beside = resolve(dirname(file), base);
+  const path = existsSync(beside) ? beside : orShipped(base);
   const chain = [...above, resolve(file)];
   if (chain.includes(path)) throw new SpikeloomError(`${place}: ${base} extends this recipe itself; break the circle`);
   if (chain.length > MAX_BASES) throw new SpikeloomError(`${place}: at most ${MAX_BASES} recipes build on each other`);

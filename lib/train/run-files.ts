@@ -8,7 +8,7 @@ import type { Net } from '../nn/index.ts';
 import type { Course } from './checkpoint.ts';
 import { describeEnvironment } from './environment.ts';
 import { MetricsLog } from './metrics-log.ts';
-import { type RunFolder, type RunPaths, runPaths } from './run-folder.ts';
+import { clearLeftovers, type RunFolder, type RunPaths, runPaths } from './run-folder.ts';
 
 /** What training needs of a run's folder. */
 export type RunFiles = Pick<RunFolder, 'paths' | 'metrics'>;
@@ -31,7 +31,8 @@ export function openFiles(folder: string, net: Net, course: Course, resume: bool
   const metrics = new MetricsLog(paths.metrics);
   try {
     checkFresh(paths, resume);
-    if (!resume) {
+    if (resume) clearLeftovers(paths);
+    else {
       writeJsonAtomic(paths.environment, describeEnvironment({ device: net.device.name }));
       writeJsonAtomic(paths.data, course.data);
       writeJsonAtomic(paths.model, net);

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import { makeFolders, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
+import { basename, dirname, join, resolve } from 'node:path';
+import { makeFolders, removeLeftovers, syncFolder, writeFileAtomic, writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { isFolder } from '../core/file-kind.ts';
 import { kindOf, needArguments } from '../core/options.ts';
@@ -101,7 +101,14 @@ function removeIfPossible(folder: string): void {
 export function openRun(folder: string): RunFolder {
   const settings = readSettings(folder);
   const paths = runPaths(folder);
-  return { name: basename(resolve(folder)), settings, paths, metrics: new MetricsLog(paths.metrics) };
+  const metrics = new MetricsLog(paths.metrics);
+  clearLeftovers(paths);
+  return { name: basename(resolve(folder)), settings, paths, metrics };
+}
+
+/** Removes what saves that were killed have left in a run's folder, which is the caller's alone. */
+export function clearLeftovers({ state, best, last }: RunPaths): void {
+  for (const path of [state, best, last]) if (existsSync(dirname(path))) removeLeftovers(path, 0);
 }
 
 /** Refuses a folder that is not there, or is not a run's: it lacks that file of one. */

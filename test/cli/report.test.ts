@@ -1,5 +1,5 @@
 // A tiny run's report, and runs side by side.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { testFolder } from '../support/image-sets.ts';
 import { spikeloom } from './spawn.ts';
@@ -49,6 +49,15 @@ describe('spikeloom report and compare', () => {
     ]);
     expect(differing).to.deep.equal({ epochs: ['2', '1'], 'model.attention': ['"fsta"', '"none"'] });
     expect(readFileSync(out, 'utf8')).to.contain('model.attention');
+  });
+
+  it('tells runs of one name apart by their folders', async () => {
+    const again = folder.path('lr=0.1/with-0001');
+    cpSync(run('with'), again, { recursive: true });
+    const page = folder.path('same.html');
+    const { status, stdout } = await spikeloom(['compare', run('with'), again, '--out', page]);
+    expect(status).to.equal(0);
+    for (const text of [stdout, readFileSync(page, 'utf8')]) expect(text).to.contain(run('with')).and.contain(again);
   });
 
   it('refuses runs of other test samples with 1, and what is not a run with 2', async () => {

@@ -1,7 +1,7 @@
 // Tiny runs through the program: train, eval, stop, resume.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { type Outcome, spikeloom } from './spawn.ts';
@@ -137,6 +137,26 @@ describe('spikeloom train and eval', () => {
     expect(none.stderr).to.match(/^spikeloom: there is no run .*empty/);
     expect(other.status).to.equal(2);
     expect(other.stderr).to.match(/is not a run folder/);
+  });
+
+  it('clears what a save that was killed has left, once the run goes on', async () => {
+    const run = join(folder, 'quickstart-0001');
+    const left = ['.state.safetensors.0123456789ab.tmp', 'weights/.best.safetensors.0123456789ab.tmp'];
+    for (const file of left) writeFileSync(join(run, file), 'half');
+    const { status, stderr } = await spikeloom(['train', '--resume', run]);
+    expect(status, stderr).to.equal(0);
+    for (const file of left) expect(existsSync(join(run, file)), file).to.equal(false);
+  });
+
+  it("takes a recipe whose path has a '=' in it, with --resume too", async () => {
+    const recipe = join(folder, 'lr=0.1', 'mine.yaml');
+    mkdirSync(dirname(recipe));
+    copyFileSync('recipes/quickstart.yaml', recipe);
+    const [, , ...keys] = train(join(folder, 'from it'), 'epochs=1');
+    for (const more of [[], ['--resume', 'last']]) {
+      const { status, stderr } = await spikeloom(['train', recipe, ...keys, ...more]);
+      expect(status, stderr).to.equal(0);
+    }
   });
 
   it('evaluates a run with other places in place of its own, and no other settings', async () => {

@@ -142,16 +142,16 @@ describe('trainRecipe()', () => {
 
     it('evaluates it with other places, and says how where they are not given', async () => {
       expect(await refusal(evaluateRun(run))).to.match(
-        /^device 'cuda:99' [\s\S]*\nThe run's device is 'cuda:99'. On another one: spikeloom eval \S+ device=cpu$/,
+        /^device 'cuda:99' [\s\S]*\nThe run's device is 'cuda:99'. On another one: npx spikeloom eval \S+ device=cpu$/,
       );
       const overrides = ['device=cpu', 'threads=1', 'data.workers=2'];
       const lost = await failure(evaluateRun(run, { overrides }));
       expect(lost).to.be.instanceOf(DataError);
       expect(lost.message).to.match(
-        /\nThe run's data is in gone. If it was moved: spikeloom eval \S+ data.root=FOLDER$/,
+        /\nThe run's data is in gone. If it was moved: npx spikeloom eval \S+ data.root=FOLDER$/,
       );
       expect(await refusal(trainRecipe(settingsOf('data.root=gone', 'device=cpu'), { resume: run }))).to.match(
-        /If it was moved: spikeloom train --resume \S+ data.root=FOLDER$/,
+        /If it was moved: npx spikeloom train --resume \S+ data.root=FOLDER$/,
       );
       const found = await evaluateRun(run, { weights: 'last', overrides: [...overrides, `data.root=${root}`] });
       expect(found).to.include({ accuracy: last.accuracy, loss: last.testLoss });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -132,6 +132,14 @@ describe('a recipe', () => {
         ...{ epochs: 8, batch: 5, kind: 'lamb', lr: 0.25 },
       });
       expect([model.name, model.attention, data.root]).to.deep.equal(['fsta-resnet20', 'none', 'somewhere']);
+    });
+
+    it('finds one that ships from any folder, unless there is one of that name', () => {
+      write('shipped.yaml', 'extends: recipes/quickstart.yaml\nbatch: 7\n');
+      expect(load('shipped.yaml')).to.deep.include({ batch: 7, epochs: loadRecipe('recipes/quickstart.yaml').epochs });
+      mkdirSync(join(folder, 'recipes'));
+      write('recipes/quickstart.yaml', `${MINIMAL}epochs: 77\n`);
+      expect(load('shipped.yaml').epochs).to.equal(77);
     });
 
     it('names the file of a wrong value', () => {

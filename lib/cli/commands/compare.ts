@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../core/atomic-file.ts';
-import { type Comparison, compareRuns, comparisonPage } from '../../train/compare.ts';
+import { type Comparison, compareRuns, comparisonPage, labelsOf } from '../../train/compare.ts';
 import { renderPage } from '../../train/report-page.ts';
 import { readRun } from '../../train/run-record.ts';
 import { asUsage, UsageError } from '../exit.ts';
@@ -26,8 +26,9 @@ const text = <V>(value: V | null, show: (value: V) => string): string => (value 
 
 function rowsOf({ runs }: Comparison): string[][] {
   const head = ['run', 'epochs', 'best accuracy', 'epoch', 'last accuracy', 'test loss', 'firing rate', 'images/s'];
-  const rows = runs.map(({ name, epochs, best, last, testLoss, firingRate, imagesPerSecond }) => [
-    name,
+  const labels = labelsOf(runs);
+  const rows = runs.map(({ epochs, best, last, testLoss, firingRate, imagesPerSecond }, i) => [
+    labels[i]!,
     String(epochs),
     text(best, ({ accuracy }) => percent(accuracy)),
     text(best, ({ epoch }) => String(epoch)),
@@ -54,7 +55,7 @@ function compareCommand(folders: string[], { out, json }: Options): void {
   }
   writeText(table(rows, COLUMNS));
   if (found.differing.length > 0) {
-    writeText(`\n${table([['settings that differ', ...runs.map(({ name }) => name)], ...found.differing])}`);
+    writeText(`\n${table([['settings that differ', ...labelsOf(runs)], ...found.differing])}`);
   }
   if (out !== undefined) writeText(`\n${out}`);
 }

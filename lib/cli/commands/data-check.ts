@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { isFolder } from '../../core/file-kind.ts';
+import { quoted } from '../../core/shell.ts';
 import { CATALOGUE, type CatalogueEntry } from '../../data/originals/catalogue.ts';
 import { checkData, type FileFinding, type Finding, type PartFinding } from '../../data/originals/check.ts';
 import { binaryBytes } from '../../nn/summary.ts';
@@ -100,8 +101,8 @@ function renderAbsent(sets: readonly CatalogueEntry[], root: string, nothing: bo
     `  ${title}`,
     page,
     fetch.every(({ url }) => url)
-      ? `spikeloom data fetch ${name} --to ${root}`
-      : `spikeloom data fetch ${name} says how`,
+      ? `npx spikeloom data fetch ${name} --to ${quoted(root)}`
+      : `npx spikeloom data fetch ${name} says how`,
   ]);
   const head = nothing ? `No data set was found in ${root} or the folders in it.` : 'Not here:';
   return [`${head}\n${table(rows)}`];

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
+import { quoted } from '../../core/shell.ts';
 import { CATALOGUE, type CatalogueEntry, catalogueEntry, type KnownFile } from '../../data/originals/catalogue.ts';
 import { fetchFile } from '../../data/originals/fetch.ts';
 import { ConnectionError, httpAddress } from '../../data/originals/http.ts';
 import { asUsage, EXIT } from '../exit.ts';
-import { quoted, writeJson, writeText } from '../output.ts';
+import { writeJson, writeText } from '../output.ts';
 import { listenForStop } from '../signals.ts';
 import { Transfer } from '../transfer.ts';
 

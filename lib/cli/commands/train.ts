@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { device } from '../../core/index.ts';
+import { quoted } from '../../core/shell.ts';
 import { trainRecipe } from '../../train/assemble.ts';
 import { readMetrics } from '../../train/metrics-log.ts';
 import { loadRecipe } from '../../train/recipe.ts';
@@ -11,7 +12,7 @@ import { renderSettingKeys, type Settings } from '../../train/settings.ts';
 import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
 import { asUsage, EXIT, UsageError } from '../exit.ts';
-import { quoted, writeJson, writeText } from '../output.ts';
+import { writeJson, writeText } from '../output.ts';
 import { sayStopped, showReading } from '../reading.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
@@ -34,7 +35,9 @@ export function addTrain(program: Command): void {
 }
 
 async function trainCommand(recipe: string | undefined, rest: string[], { resume, json }: Options): Promise<void> {
-  const [file, overrides] = recipe?.includes('=') && resume ? [undefined, [recipe, ...rest]] : [recipe, rest];
+  // with --resume RUN the recipe may be left out; a path may have a '=' in it
+  const isKey = resume !== undefined && recipe?.includes('=') && !existsSync(recipe);
+  const [file, overrides] = recipe !== undefined && isKey ? [undefined, [recipe, ...rest]] : [recipe, rest];
   if (resume !== undefined && resume !== 'last') asUsage(() => readSettings(resume));
   const settings = asUsage(() => loadRecipe(file ?? settingsOf(resume), overrides));
   const folder = resume === 'last' ? lastRun(settings) : resume;

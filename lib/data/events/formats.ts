@@ -1,6 +1,6 @@
 // Headers of recordings: the format, where the events begin, the size of the sensor.
 import { extname } from 'node:path';
-import { kindOf } from '../../core/options.ts';
+import { kindOf, needOptions } from '../../core/options.ts';
 import { DataError } from '../files.ts';
 import { openAedat4, type Packets } from './aedat4.ts';
 
@@ -236,6 +236,7 @@ export function openRecording(head: Uint8Array, file: string, options: EventOpti
   }
   const { decoder, bytesPerEvent, open } = OPEN[format];
   const { start, width, height, packets }: Opened = open?.(head, file) ?? { start: 0 };
+  needOptions('size', options.size ?? {}, { width: true, height: true });
   const size = options.size ?? (width && height ? { width, height } : USUAL[format]);
   if (![size.width, size.height].every((side) => Number.isInteger(side) && side >= 1 && side <= 0x8000)) {
     throw new DataError(
