@@ -161,10 +161,11 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
     return this.#cut(this.order(epoch), startBatch);
   }
 
-  /** Ends the threads; an iteration under way gets an error. The process can exit without it. */
+  /** Ends the threads and closes files; an iteration under way gets an error. The process can exit without it. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#spare = [];
+    this.#makeHere.close?.();
     await this.#pool?.close();
   }
 

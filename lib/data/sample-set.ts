@@ -77,4 +77,8 @@ export interface SkippedSample {
 }
 
 /** Makes batches; what it makes is a pure function of the set, the seed, the augmentation and the job. */
-export type BatchMaker = (job: BatchJob) => BatchArrays | Promise<BatchArrays>;
+export interface BatchMaker {
+  (job: BatchJob): BatchArrays | Promise<BatchArrays>;
+  /** Where it keeps files open: closes them. It makes no batches any more. */
+  close?: () => void;
+}

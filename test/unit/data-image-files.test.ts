@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
@@ -10,8 +20,10 @@ import { type Batch, type LoaderOptions, loader } from '../../lib/data/loader.ts
 import { type ImageFiles, imageFolder } from '../../lib/data/pictures/image-files.ts';
 import { imageShards } from '../../lib/data/pictures/image-shards.ts';
 import { fileName } from '../../lib/data/pictures/packed-files.ts';
+import { evaluate } from '../../lib/train/evaluate.ts';
 import { type Files, tarBytes } from '../support/archives.ts';
 import { testFolder } from '../support/image-sets.ts';
+import { tinyNet } from '../support/tiny-net.ts';
 
 const golden = (name: string): Buffer => readFileSync(new URL(`../golden/pictures/${name}`, import.meta.url));
 const [A, B, C, D] = ['halved.jpg', 'colour.png', 'grey.jpg', 'large.jpg'].map(golden) as [
@@ -44,6 +56,20 @@ async function batches(set: ImageFiles, options: Partial<LoaderOptions> = {}, st
     await feed.close();
   }
   return all;
+}
+
+const DESCRIPTORS = '/proc/self/fd';
+
+/** Descriptors of this process that point below a folder. */
+function openBelow(root: string): number {
+  const target = (descriptor: string): string => {
+    try {
+      return readlinkSync(join(DESCRIPTORS, descriptor));
+    } catch {
+      return ''; // the one that the folder was listed by
+    }
+  };
+  return readdirSync(DESCRIPTORS).filter((descriptor) => target(descriptor).startsWith(root)).length;
 }
 
 const plain = (all: Batch[]) =>
@@ -188,6 +214,47 @@ describe('data: pictures in files', () => {
       expect(plain(await batches(shards[half], { workers: 0 }))).to.deep.equal(expected);
       expect(plain(await batches(shards[half], { workers: 2 }))).to.deep.equal(expected);
     }
+  });
+
+  for (const workers of [0, 1]) {
+    it(`no archive stays open behind a loader that is closed (${workers} workers)`, async function () {
+      if (!existsSync(DESCRIPTORS)) return this.skip();
+      const root = realpathSync(write(SHARDS));
+      const { train, test } = imageShards(root, SMALL);
+      const expected = plain(await batches(train, { workers: 0 }));
+      for (let i = 0; i < 2; i++) {
+        const feed = loader(train, { batch: 2, seed: 5, shuffle: true, augment: 'basic', workers });
+        for (let epoch = 2; epoch < 4; epoch++) {
+          const all: Batch[] = [];
+          for await (const batch of feed.epoch(epoch)) all.push(batch);
+          if (epoch === 3) expect(plain(all)).to.deep.equal(expected);
+        }
+        expect(openBelow(root)).to.equal(2);
+        await feed.close();
+        expect(openBelow(root)).to.equal(0);
+      }
+      using net = tinyNet('cpu', 'f32', { size: [16, 16], classes: 2 });
+      expect((await evaluate(net, test, { workers })).images).to.equal(2);
+      expect(openBelow(root)).to.equal(0);
+    });
+  }
+
+  it('a batch that is being made when its loader is closed is an error, and opens nothing', async function () {
+    if (!existsSync(DESCRIPTORS)) return this.skip();
+    const root = realpathSync(write(SHARDS));
+    const { train } = imageShards(root, { ...SMALL, broken: 'skip' });
+    const feed = loader(train, { batch: 4, workers: 0 });
+    const first = feed
+      .epoch(0)
+      .next()
+      .then(
+        () => undefined,
+        (cause) => cause,
+      );
+    while (openBelow(root) === 0) await nextTurn();
+    await feed.close();
+    expect((await first)?.message).to.equal('these files are closed: make a new loader to read on');
+    expect(openBelow(root)).to.equal(0);
   });
 
   it('finds shards beside each other by their names', () => {

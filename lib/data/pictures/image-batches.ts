@@ -52,7 +52,7 @@ export function pictureBatches({
     return draws;
   };
   const scratch = new Scratch<Uint8Array<ArrayBuffer>>(Uint8Array);
-  return async ({ epoch, indices, memory }) => {
+  const make: BatchMaker = async ({ epoch, indices, memory }) => {
     const length = indices.length * 3 * plane;
     const pixels = asPixels ? arrayIn(Uint8Array, length, memory) : scratch.take(length);
     const labels = new Int32Array(indices.length);
@@ -72,6 +72,7 @@ export function pictureBatches({
     scratch.giveBack(pixels);
     return { images, ...rest };
   };
+  return Object.assign(make, { close: () => reader.close() });
 }
 
 /**

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { SpikeloomError } from '../../core/errors.ts';
 import { type ByteSource, fileSource } from '../archive/source.ts';
 import { DataError, readDataFile } from '../files.ts';
 
@@ -62,17 +63,22 @@ export function fileName({ places, place, names, nameEnds }: PackedFiles, index:
   return join(places[place[index]!]!, name);
 }
 
-/** Reads the files of a set synchronously; the last {@link MAX_OPEN} archives stay open. */
+/** Reads the files of a set synchronously; the last {@link MAX_OPEN} archives stay open until `close()`. */
 export class FileReader {
   readonly #files: PackedFiles;
   readonly #open = new Map<number, ByteSource>();
+  #closed = false;
 
   constructor(files: PackedFiles) {
     this.#files = files;
   }
 
-  /** @throws DataError where the file is gone, shorter than it was, or larger than a picture */
+  /**
+   * @throws DataError where the file is gone, shorter than it was, or larger than a picture
+   * @throws SpikeloomError behind close()
+   */
   read(index: number): Buffer {
+    if (this.#closed) throw new SpikeloomError('these files are closed: make a new loader to read on');
     const { spans, place } = this.#files;
     if (!spans) return readDataFile(fileName(this.#files, index), MAX_BYTES);
     const [offset, length] = [spans[2 * index]!, spans[2 * index + 1]!];
@@ -83,6 +89,12 @@ export class FileReader {
       );
     }
     return this.#archive(place[index]!).readSync(offset, length);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const source of this.#open.values()) source.close();
+    this.#open.clear();
   }
 
   #archive(place: number): ByteSource {
