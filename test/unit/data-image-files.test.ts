@@ -318,6 +318,33 @@ describe('data: pictures in files', () => {
       expect(feed.skipped).to.equal(2);
       await feed.close();
     });
+
+    it(`what takes its place is of the part in use (${workers} workers)`, async () => {
+      const { train } = imageFolder(write(broken()), { ...SMALL, broken: 'skip' });
+      const images = async (chosen: number[]) => {
+        const indices = new Int32Array(new SharedArrayBuffer(4 * chosen.length));
+        indices.set(chosen);
+        const part = { ...train, chosen: indices, count: chosen.length };
+        const [batch] = await batches(part, { batch: 5, shuffle: false, augment: 'none', workers });
+        const all = [...batch!.labels.keys()].map((i) => batch!.images.subarray(i * 768, (i + 1) * 768));
+        return { all, labels: [...batch!.labels], skipped: batch!.skipped!.map(({ index }) => index) };
+      };
+      const [own] = (await images([0, 1])).all;
+      for (const [chosen, labels, places] of [
+        [[0, 1], [0, 0], [1]],
+        [
+          [3, 1, 0],
+          [0, 0, 0],
+          [0, 1],
+        ],
+        [[0, 3], [0, 0], [1]],
+      ] as const) {
+        const { all, skipped, ...made } = await images([...chosen]);
+        expect(made.labels).to.deep.equal(labels);
+        for (const place of places) expect(all[place]).to.deep.equal(own);
+        expect(skipped).to.deep.equal(chosen[0] === 3 ? [3, 1, 1] : [chosen[1]]);
+      }
+    });
   }
 
   it('does not skip for ever', async () => {

@@ -76,7 +76,8 @@ export function pictureBatches({
 }
 
 /**
- * Renders a sample, or with 'skip' the first one after it that can be decoded; returns its index and its random stream.
+ * Renders a sample, or with 'skip' the first one after it, of those in use, that can be decoded; returns its index and
+ * its random stream.
  */
 async function firstSound(
   set: ImageFiles,
@@ -85,7 +86,7 @@ async function firstSound(
   render: (index: number) => Promise<Philox>,
 ): Promise<[number, Philox]> {
   for (let tries = 0; ; tries++) {
-    const used = (index + tries) % set.labels.length;
+    const used = tries === 0 ? index : behind(set, index, tries);
     try {
       return [used, await render(used)];
     } catch (error) {
@@ -97,6 +98,11 @@ async function firstSound(
       skipped.push({ index: used, reason: error.message });
     }
   }
+}
+
+/** The sample in use that is `steps` behind another one; after the last comes the first. */
+function behind({ chosen, labels }: ImageFiles, index: number, steps: number): number {
+  return chosen ? chosen[(chosen.indexOf(index) + steps) % chosen.length]! : (index + steps) % labels.length;
 }
 
 function named(error: DataError, what: string): DataError {
