@@ -10,7 +10,7 @@ import { integer, type Layer } from './layer.ts';
 import { neuronsWithAttention, stage } from './layers/block.ts';
 import { conv2d } from './layers/conv2d.ts';
 import { meanOverTime } from './layers/elementwise.ts';
-import { type FstaLayer, fsta } from './layers/fsta.ts';
+import { type FstaLayer, frequencyMaps, fsta } from './layers/fsta.ts';
 import { linear } from './layers/linear.ts';
 import type { NeuronLayer } from './layers/neurons.ts';
 import { norm } from './layers/norm.ts';
@@ -24,9 +24,9 @@ export interface ZooOptions {
    * FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16.
    */
   reduction?: number | undefined;
-  /** FSTA: side of the DCT filters, odd. Default 7. */
+  /** FSTA: side of the DCT filters, odd. Default 7. ResNet-19: 5 or more. */
   basis?: number | undefined;
-  /** FSTA: which filters. Default 'all'. */
+  /** FSTA: which filters. Default 'all'. ResNet-19: at least 16. */
   filters?: FstaLayer['filters'];
   /** Default 'fsta'. */
   attention?: 'fsta' | 'none' | undefined;
@@ -106,13 +106,25 @@ function resnet8({ width = 32, ...options }: ModelOptions & ZooOptions): Layer[]
   ];
 }
 
+/** What the blocks of ResNet-19 reduce by. */
+const BLOCK_REDUCTION = 16;
+
+function needMapsToReduce({ attention, basis, filters }: ZooOptions): void {
+  const maps = attention === 'none' ? undefined : frequencyMaps(fsta({ basis, filters }));
+  if (maps === undefined || maps >= BLOCK_REDUCTION) return;
+  throw new SpikeloomError(
+    `fsta-resnet19: its blocks reduce the frequency maps by ${BLOCK_REDUCTION}, as released, so it needs ${BLOCK_REDUCTION} of them at least, but here are ${maps}; use basis 7 with all filters or with ${BLOCK_REDUCTION} and more, or another network`,
+  );
+}
+
 /** As released, the option `reduction` reaches the stem alone (default 1); the blocks always use 16. */
 function resnet19({ width = 128, ...options }: ModelOptions & ZooOptions): Layer[] {
+  needMapsToReduce(options);
   return [
     conv2d(width, { kernel: 3, name: 'conv1' }),
     norm({ name: 'bn1' }),
     ...neuronsWithAttention('relu', parts(options)),
-    ...stages(width, [3, 3, 2], 'strided', parts(options, 16)),
+    ...stages(width, [3, 3, 2], 'strided', parts(options, BLOCK_REDUCTION)),
     ...head(options.classes),
   ];
 }

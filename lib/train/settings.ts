@@ -78,8 +78,12 @@ const model = z.strictObject({
   classes: optional(integer(1, MOST_CLASSES), "the data's", 'outputs of the network'),
   channels: optional(integer(1, 4096), "the data's", 'channels of the input image'),
   size: optional(imageSize, "the data's", 'input size in pixels'),
-  reduction: optional(integer(1, 49), "the network's own", 'FSTA: factor by which the frequency maps are reduced'),
-  basis: key(dctBasis, 7, 'FSTA: side of the DCT basis in pixels'),
+  reduction: optional(
+    integer(1, 49),
+    "the network's own",
+    'FSTA: factor by which the frequency maps are reduced; fsta-resnet19: in its stem, its blocks use 16',
+  ),
+  basis: key(dctBasis, 7, 'FSTA: side of the DCT basis in pixels; fsta-resnet19: 7 alone'),
   attention: key(oneOf('fsta', 'none'), 'fsta', 'attention before every neuron layer'),
   neuron,
 });

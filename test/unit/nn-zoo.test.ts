@@ -78,6 +78,25 @@ describe('zoo: options', () => {
     expect(hidden(7)).to.deep.equal([7, 3]);
   });
 
+  it('ResNet-19 refuses fewer frequency maps than its blocks reduce by', () => {
+    const plan = (options: object) => () => zoo['fsta-resnet19'].plan(options);
+    const list = (count: number) => Array.from({ length: count }, (_, i) => i);
+    for (const [options, maps] of [
+      [{ basis: 3 }, 9],
+      [{ basis: 3, reduction: 4 }, 9],
+      [{ filters: 5 }, 1],
+      [{ filters: list(15) }, 15],
+    ] as const) {
+      expect(plan(options), JSON.stringify(options)).to.throw(
+        `fsta-resnet19: its blocks reduce the frequency maps by 16, as released, so it needs 16 of them at least, but here are ${maps}; use basis 7 with all filters or with 16 and more, or another network`,
+      );
+    }
+    for (const options of [{ basis: 3, attention: 'none' }, { basis: 5 }, { filters: list(16) }])
+      expect(plan(options), JSON.stringify(options)).not.to.throw();
+    expect(plan({ basis: 2 })).to.throw(/relu\.dct \(fsta\): 'basis' must be odd/);
+    expect(plan({ reduction: 50 })).to.throw(/reduction 50 leaves none of 49 frequency maps/);
+  });
+
   it('takes any neuron', () => {
     const kinds = (options: object) =>
       new Set([...zoo['fsta-resnet20'].plan(options).walk()].filter((l) => l.neurons > 0).map((l) => l.layer.kind));

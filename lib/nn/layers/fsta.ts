@@ -76,6 +76,12 @@ function filterCount({ basis, filters }: Checked): number {
   return typeof filters === 'number' ? 1 : filters.length;
 }
 
+/** K, the frequency maps of a layer; undefined for one that is refused when its shapes are checked. */
+export function frequencyMaps(layer: FstaLayer): number | undefined {
+  const { success, data } = schema.safeParse(layer);
+  return success ? filterCount(data) : undefined;
+}
+
 const uniform = (role: string, shape: number[], inputs: number): TensorPlan => ({
   role,
   shape,
