@@ -121,7 +121,7 @@ const data = z.strictObject({
   broken: optional(
     oneOf('error', 'skip'),
     'imagenet: error',
-    'imagenet: a picture that cannot be decoded ends the run, or is replaced by the next one and counted',
+    'imagenet: a picture that cannot be decoded ends the run, or is replaced by the next one in use',
   ),
   train_limit: key(
     integer(0),
