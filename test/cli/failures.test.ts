@@ -220,9 +220,10 @@ describe('spikeloom where something is wrong', () => {
       closeSync(file);
       expect(status).to.equal(143);
       const parts = readFileSync(told, 'utf8').split('\r\x1b[2K');
-      expect(parts).to.have.length(3);
+      expect(parts).to.have.length(4);
       expect(parts[1]).to.match(line);
-      expect(parts[2]).to.equal('interrupted: the same command begins again\n');
+      expect(parts[2]).to.match(/^spikeloom: SIGTERM: .*; once more ends it at once\n$/);
+      expect(parts[3]).to.equal('interrupted: the same command begins again\n');
     });
   });
 
