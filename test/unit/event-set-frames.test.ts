@@ -84,7 +84,7 @@ describe('frames of event sets', () => {
     expect(labelsOf(limit(test, 10))).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     const labels = new Int32Array(new SharedArrayBuffer(test.labels.byteLength));
     for (const [at, i] of test.chosen!.entries()) labels[i] = at % 5;
-    const inTurn = { ...test, labels }; // class after class again and again, as in a session of gestures
+    const inTurn = { ...test, labels }; // class after class again and again, as gestures are recorded
     const fifth = limit(inTurn, test.count / 5);
     expect(new Set(labelsOf(fifth)).size)
       .to.equal(fifth.count)
