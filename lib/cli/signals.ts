@@ -1,5 +1,6 @@
 // Graceful stopping: the first signal asks, the second ends the process immediately.
 import { constants } from 'node:os';
+import { CLEAR_LINE, redraws } from '../core/terminal.ts';
 import { writeError } from './output.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -21,7 +22,7 @@ export function listenForStop(work = 'finishing this step and saving'): Stopping
       return;
     }
     status = 128 + constants.signals[name];
-    if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K'); // over what is drawn there
+    if (redraws(process.stderr)) process.stderr.write(CLEAR_LINE); // over what is drawn there
     writeError(`${name}: ${work}; once more ends it at once`);
     controller.abort();
   };

@@ -1,5 +1,6 @@
 // Progress of a download, or of other work whose amount is known, on stderr: one line that is redrawn on a terminal,
 // else a line every half minute.
+import { CLEAR_LINE, redraws } from '../core/terminal.ts';
 import { binaryBytes } from '../nn/summary.ts';
 import { duration, type ProgressStream } from '../train/progress.ts';
 
@@ -38,7 +39,7 @@ export class Transfer {
   ) {
     this.#name = name;
     this.#options = { stream, clock, env, redrawMs, quietMs, unit };
-    this.#redraws = stream.isTTY === true && env.TERM !== 'dumb';
+    this.#redraws = redraws(stream, env);
   }
 
   /** Call as often as something is done; draws only as often as the options say. */
@@ -49,12 +50,12 @@ export class Transfer {
     if (now - this.#shown < (this.#redraws ? this.#options.redrawMs : this.#options.quietMs)) return;
     this.#shown = now;
     const line = this.#line(done, total, now);
-    this.#options.stream.write(this.#redraws ? `\r\x1b[2K${line}` : `${line}\n`);
+    this.#options.stream.write(this.#redraws ? `${CLEAR_LINE}${line}` : `${line}\n`);
   }
 
   /** Removes the line. */
   close(): void {
-    if (this.#redraws && this.#first) this.#options.stream.write('\r\x1b[2K');
+    if (this.#redraws && this.#first) this.#options.stream.write(CLEAR_LINE);
   }
 
   #line(done: number, total: number, now: number): string {

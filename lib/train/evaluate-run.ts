@@ -1,5 +1,4 @@
 // What comes after training: the network of a run with its weights, and their evaluation.
-
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { type Device, needDevice } from '../core/device.ts';

@@ -1,4 +1,5 @@
 import { given, needOptions } from '../core/options.ts';
+import { CLEAR_LINE, redraws } from '../core/terminal.ts';
 
 /** What progress is written to; process.stderr by default. */
 export interface ProgressStream {
@@ -79,7 +80,7 @@ export class Progress {
     needOptions('progress', options, { epochs: true, steps: true, ...all });
     this.#options = { ...all, ...given(options) };
     const { stream, env, clock } = this.#options;
-    this.#redraws = stream.isTTY === true && env.TERM !== 'dumb';
+    this.#redraws = redraws(stream, env);
     this.#colour = this.#redraws && !env.NO_COLOR;
     this.#start = clock();
     this.#epochStart = this.#start;
@@ -174,7 +175,7 @@ export class Progress {
   }
 
   #erase(): void {
-    if (this.#drawn) this.#write('\r\x1b[2K');
+    if (this.#drawn) this.#write(CLEAR_LINE);
     this.#drawn = false;
   }
 

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { isFolder } from '../../core/file-kind.ts';
 import { quoted } from '../../core/shell.ts';
+import { CLEAR_LINE, redraws } from '../../core/terminal.ts';
 import { CATALOGUE, type CatalogueEntry } from '../../data/originals/catalogue.ts';
 import { checkData, type FileFinding, type Finding, type PartFinding } from '../../data/originals/check.ts';
 import { binaryBytes } from '../../nn/summary.ts';
@@ -40,14 +41,13 @@ async function dataCheckCommand(root: string, { name, json }: Options): Promise<
   process.exitCode = whole ? EXIT.fine : EXIT.failure;
 }
 
-const redraws = (): boolean => process.stderr.isTTY === true && process.env.TERM !== 'dumb';
-
 function showFile(file: string): void {
-  if (redraws()) process.stderr.write(`\r\x1b[2Kreading ${file}`.slice(0, (process.stderr.columns ?? 80) + 4));
+  if (redraws(process.stderr))
+    process.stderr.write(`${CLEAR_LINE}reading ${file}`.slice(0, (process.stderr.columns ?? 80) + 4));
 }
 
 function clearLine(): void {
-  if (redraws()) process.stderr.write('\r\x1b[2K');
+  if (redraws(process.stderr)) process.stderr.write(CLEAR_LINE);
 }
 
 /** Places count as users gave them: below the finding's folder. */
