@@ -6,15 +6,19 @@ import { fileURLToPath } from 'node:url';
 /** The package's own folder. */
 export const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** The package's own file of that name, if one of its recipes or its data set has it. */
+export function shippedFile(path: string): string | undefined {
+  const own = join(PACKAGE_ROOT, path);
+  return /^(recipes|datasets)[/\\]/.test(normalize(path)) && existsSync(own) ? own : undefined;
+}
+
 /**
  * The path as it is given, or the package's own file of that name where there is none: its recipes and its data set are
  * found from any folder.
  * @example orShipped('recipes/quickstart.yaml')
  */
 export function orShipped(path: string): string {
-  const own = join(PACKAGE_ROOT, path);
-  const isShipped = /^(recipes|datasets)[/\\]/.test(normalize(path)) && existsSync(own);
-  return isShipped && !existsSync(path) ? own : path;
+  return existsSync(path) ? path : (shippedFile(path) ?? path);
 }
 
 /** The recipes that come with the package, as orShipped() takes them. */

@@ -5,7 +5,7 @@ import { type Document, isNode, LineCounter, parse, parseDocument, stringify } f
 import { SpikeloomError } from '../core/errors.ts';
 import { nearestKey } from '../core/nearest-key.ts';
 import { needArguments } from '../core/options.ts';
-import { orShipped, shippedRecipes } from '../core/shipped.ts';
+import { orShipped, shippedFile, shippedRecipes } from '../core/shipped.ts';
 import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
 
 /** Recipes are short; more than this is not a recipe. */
@@ -61,7 +61,7 @@ function layersOf(text: string, file: string, above: readonly string[] = []): La
     throw new SpikeloomError(`${place}: 'extends' is the path of another recipe, but it is ${brief(base)}`);
   }
   const beside = resolve(dirname(file), base);
-  const path = existsSync(beside) ? beside : orShipped(base);
+  const path = existsSync(beside) ? beside : (shippedFile(base) ?? beside);
   const chain = [...above, resolve(file)];
   if (chain.includes(path)) throw new SpikeloomError(`${place}: ${base} extends this recipe itself; break the circle`);
   if (chain.length > MAX_BASES) throw new SpikeloomError(`${place}: at most ${MAX_BASES} recipes build on each other`);
