@@ -92,12 +92,15 @@ export function stepInput(make: () => Tensor): Tensor {
     throw new SpikeloomError(
       'stepInput() is called while a step is recorded, but none is being recorded; make the tensor itself',
     );
+  const recording = current;
   native().pauseRecording(true);
+  current = undefined;
   try {
     const made = keep(make());
-    current.inputs.push(made);
+    recording.inputs.push(made);
     return made;
   } finally {
+    current = recording;
     native().pauseRecording(false);
   }
 }

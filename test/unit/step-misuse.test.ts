@@ -19,18 +19,10 @@ import { mul } from '../../lib/ops/mul.ts';
 import { sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { untilOver } from '../support/turns.ts';
 
 const cpu = device();
 const NO_MEMORY = /made while a step is recorded has no memory .* compute it again outside of the recording$/;
-
-/** Yields until the recording is left for a turn of the event loop. */
-function* untilLeft(): Generator<void, void, void> {
-  let left = false;
-  setImmediate(() => {
-    left = true;
-  });
-  while (!left) yield;
-}
 
 describe('what a recorded step makes', () => {
   const x = tensor([1, -2, 3]);
@@ -48,7 +40,7 @@ describe('what a recorded step makes', () => {
     let made: Tensor | undefined;
     const recorded = recordStepInTurns(cpu, function* () {
       made = relu(x);
-      yield* untilLeft();
+      yield* untilOver();
       return relu(made);
     });
     while (!made) await nextTurn();
@@ -77,7 +69,7 @@ describe('what a recorded step makes', () => {
     const given = tensor([1, 1]);
     const recorded = recordStepInTurns(cpu, function* () {
       yield* backwardInTurns(mul(w, w), given);
-      yield* untilLeft();
+      yield* untilOver();
       return { g: w.grad! };
     });
     while (!w.grad) await nextTurn();

@@ -27,6 +27,7 @@ import { relu } from '../../lib/ops/relu.ts';
 import { adamw, lamb, sgd } from '../../lib/optim/index.ts';
 import { freeGarbage } from '../support/garbage.ts';
 import { bytesOf, noise, toDevice } from '../support/op-table.ts';
+import { untilOver } from '../support/turns.ts';
 
 const cpu = device();
 const memory = () => {
@@ -318,15 +319,6 @@ describe('a recorded training step', () => {
 });
 
 describe('a step recorded in turns', () => {
-  /** Yields until the event loop had its turn, which comes when the one under way has been long enough. */
-  function* untilOver(): Generator<void, void, void> {
-    let over = false;
-    setImmediate(() => {
-      over = true;
-    });
-    while (!over) yield;
-  }
-
   it('lets others work, record and replay in between, and takes none of it', async () => {
     await freeGarbage();
     const before = memory();
