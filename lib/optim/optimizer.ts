@@ -235,7 +235,7 @@ export const isOptimizerFactory = (make: unknown): boolean =>
   typeof make === 'function' && typeof (make as Partial<OptimizerFactory>).settings?.kind === 'string';
 
 /** @internal What a factory, which may be the user's, makes. @throws SpikeloomError for what is no optimizer */
-export function optimizerOf(of: string, factory: OptimizerFactory, parameters: readonly NamedParameter[]): Optimizer {
+export function makeOptimizer(of: string, factory: OptimizerFactory, parameters: readonly NamedParameter[]): Optimizer {
   const given: Partial<Optimizer> | null | undefined = factory(parameters);
   if (typeof given?.step === 'function' && typeof given.dispose === 'function') return given as Optimizer;
   throw new SpikeloomError(

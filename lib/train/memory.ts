@@ -6,7 +6,7 @@ import { needOptions } from '../core/options.ts';
 import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
-import { isOptimizerFactory, optimizerOf } from '../optim/optimizer.ts';
+import { isOptimizerFactory, makeOptimizer } from '../optim/optimizer.ts';
 import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
 import { trainingStep } from './training-step.ts';
@@ -80,7 +80,7 @@ export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory
       'trainingMemory(): optimizer is what sgd(), adamw() or lamb() makes, as in sgd({ lr: 0.1 })',
     );
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
-  using optimizer = optimizerOf('trainingMemory()', make, net.parameters());
+  using optimizer = makeOptimizer('trainingMemory()', make, net.parameters());
   const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, unit, mix });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(

@@ -5,7 +5,7 @@ import type { AnySplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
-import { optimizerOf } from '../optim/optimizer.ts';
+import { makeOptimizer } from '../optim/optimizer.ts';
 import {
   type Course,
   type Position,
@@ -126,7 +126,7 @@ export class Run implements AsyncIterable<EpochReport> {
     let keeper: ReportKeeper | undefined;
     inTraining.add(this.#net);
     try {
-      optimizer = optimizerOf('train()', this.#options.optimizer, this.#net.parameters());
+      optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
       using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);

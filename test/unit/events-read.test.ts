@@ -7,6 +7,8 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { SpikeloomError } from '../../lib/core/errors.ts';
+import type { SensorSize } from '../../lib/data/events/formats.ts';
 import { decodeEvents, type EventOptions, type Events, readEvents, streamEvents } from '../../lib/data/index.ts';
 import { dataErrorOf } from '../support/failure.ts';
 import { testFolder } from '../support/image-sets.ts';
@@ -92,6 +94,11 @@ describe('recordings of event cameras', () => {
     expect(error.offset).to.equal(45);
     expect(error.message).to.match(/^a\.bin at byte 45: .*row 34, outside of a sensor of 34x34/);
     expect(decodeEvents(bytes, { file: 'a.bin', size: { width: 34, height: 35 } }).count).to.equal(150);
+    const asSets = { file: 'a.bin', size: [35, 34] as unknown as SensorSize };
+    expect(() => decodeEvents(bytes, asSets)).to.throw(
+      SpikeloomError,
+      /^size has no option 0, 1; it has width, height/,
+    );
   });
 
   it('a file that is cut off is an error at its end, unless what is there is asked for', async () => {
