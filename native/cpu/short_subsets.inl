@@ -1,31 +1,38 @@
 // Products with bits as sums out of tables (AVX-512), in 16-bit integers: sixteen numbers have three tables, of the sums
 // of every choice of six, five and five of them, and 16 bits of a word choose one of each. The 32 lanes are 32 words, so
 // that three permutations and additions do the work of 512 products, however many bits are set; f32 needs eight for that
-// (cpu/subset_sums.inl). A tile is 2 rows of numbers x 32 P words.
+// (cpu/subset_sums.inl). A tile is 4 rows of numbers x 32 P words.
 //
 //   sums[r][w] += sum over steps of 16 numbers of  the three numbers that words[step][w] chooses of tables[step][r]
 //
 // Sums wrap around: who adds them up sees to it that they stay within 16 bits (cpu/short_steps.inl).
-constexpr int kShortRows = 2, kShortVectors = 8;  // of the largest tile
+constexpr int kShortRows = 4, kShortVectors = 4;  // of the largest tile
 constexpr int64_t kShortLanes = 32, kShortBits = 16;
 constexpr int64_t kShortTable = 4 * kShortLanes, kShortStep = kShortRows * kShortTable;  // sums of 16 numbers, of a step
 
-// The sum that each lane's lowest five (six) bits choose. GCC 12 permutes for all sums before it adds to the first, and
-// runs out of registers: so the two instructions stand together.
-SPIKELOOM_SIXTEEN void addOfFive(__m512i& sum, __m512i choice, __m512i table) {
+// Of two rows, the sum that each lane's lowest five (six) bits choose. Two permutations and then two additions: a Zen 4
+// takes 2.1 cycles for these and 2.5 for the same in turn. GCC 12 permutes for all sums before it adds to the first, and
+// runs out of registers, so the four instructions stand together.
+SPIKELOOM_SIXTEEN void addOfFive(__m512i& a, __m512i& b, __m512i choice, __m512i tableOfA, __m512i tableOfB) {
 #ifdef SPIKELOOM_SOFTWARE_LEVELS
-  sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(choice, table));
+  a = _mm512_add_epi16(a, _mm512_permutexvar_epi16(choice, tableOfA));
+  b = _mm512_add_epi16(b, _mm512_permutexvar_epi16(choice, tableOfB));
 #else
-  __m512i chosen;
-  asm("vpermw %2, %3, %1\n\tvpaddw %1, %0, %0" : "+v"(sum), "=&v"(chosen) : "v"(table), "v"(choice));
+  __m512i ofA, ofB;
+  asm("vpermw %4, %6, %2\n\tvpermw %5, %6, %3\n\tvpaddw %2, %0, %0\n\tvpaddw %3, %1, %1"
+      : "+v"(a), "+v"(b), "=&v"(ofA), "=&v"(ofB)
+      : "v"(tableOfA), "v"(tableOfB), "v"(choice));
 #endif
 }
-SPIKELOOM_SIXTEEN void addOfSix(__m512i& sum, __m512i choice, __m512i low, __m512i high) {
+SPIKELOOM_SIXTEEN void addOfSix(__m512i& a, __m512i& b, __m512i choice, const __m512i tableOfA[2], const __m512i tableOfB[2]) {
 #ifdef SPIKELOOM_SOFTWARE_LEVELS
-  sum = _mm512_add_epi16(sum, _mm512_permutex2var_epi16(low, choice, high));
+  a = _mm512_add_epi16(a, _mm512_permutex2var_epi16(tableOfA[0], choice, tableOfA[1]));
+  b = _mm512_add_epi16(b, _mm512_permutex2var_epi16(tableOfB[0], choice, tableOfB[1]));
 #else
-  __m512i chosen;
-  asm("vmovdqa64 %2, %1\n\tvpermt2w %3, %4, %1\n\tvpaddw %1, %0, %0" : "+v"(sum), "=&v"(chosen) : "v"(low), "v"(high), "v"(choice));
+  __m512i ofA, ofB;
+  asm("vmovdqa64 %4, %2\n\tvmovdqa64 %6, %3\n\tvpermt2w %5, %8, %2\n\tvpermt2w %7, %8, %3\n\tvpaddw %2, %0, %0\n\tvpaddw %3, %1, %1"
+      : "+v"(a), "+v"(b), "=&v"(ofA), "=&v"(ofB)
+      : "v"(tableOfA[0]), "v"(tableOfA[1]), "v"(tableOfB[0]), "v"(tableOfB[1]), "v"(choice));
 #endif
 }
 
@@ -34,9 +41,9 @@ struct ShortTile {
   __m512i rows[kShortRows][P];
 
   __attribute__((always_inline)) void clear() {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int r = 0; r < kShortRows; r++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
       for (int p = 0; p < P; p++) rows[r][p] = allWords(0);
     }
   }
@@ -44,24 +51,22 @@ struct ShortTile {
   // Of 16 numbers of each row; vectors of words lie `step` words apart.
   __attribute__((always_inline)) void add(const int16_t* tables, const uint16_t* words, int64_t step) {
     __m512i choice[P];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int p = 0; p < P; p++) choice[p] = _mm512_loadu_si512(words + p * step);
-#pragma GCC unroll 2
-    for (int r = 0; r < kShortRows; r++) {
-      const __m512i low = load(tables + r * kShortTable), high = load(tables + r * kShortTable + kShortLanes);
-#pragma GCC unroll 8
-      for (int p = 0; p < P; p++) addOfSix(rows[r][p], choice[p], low, high);
-    }
+    eachTwoRows(tables, [&](__m512i* a, __m512i* b, const int16_t* ofA, const int16_t* ofB) __attribute__((always_inline)) {
+      const __m512i tableOfA[] = {load(ofA), load(ofA + kShortLanes)}, tableOfB[] = {load(ofB), load(ofB + kShortLanes)};
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) addOfSix(a[p], b[p], choice[p], tableOfA, tableOfB);
+    });
 #pragma GCC unroll 2
     for (int table = 2; table < 4; table++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
       for (int p = 0; p < P; p++) choice[p] = table == 2 ? _mm512_srli_epi16(choice[p], 6) : _mm512_srli_epi16(choice[p], 5);
-#pragma GCC unroll 2
-      for (int r = 0; r < kShortRows; r++) {
-        const __m512i of = load(tables + r * kShortTable + table * kShortLanes);
-#pragma GCC unroll 8
-        for (int p = 0; p < P; p++) addOfFive(rows[r][p], choice[p], of);
-      }
+      eachTwoRows(tables + table * kShortLanes, [&](__m512i* a, __m512i* b, const int16_t* ofA, const int16_t* ofB) __attribute__((always_inline)) {
+        const __m512i tableOfA = load(ofA), tableOfB = load(ofB);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) addOfFive(a[p], b[p], choice[p], tableOfA, tableOfB);
+      });
     }
   }
 
@@ -70,6 +75,11 @@ struct ShortTile {
   __attribute__((always_inline)) Words high(int r, int p) const { return _mm512_srai_epi32(rows[r][p], 16); }
 
  private:
+  template <class F>
+  __attribute__((always_inline)) void eachTwoRows(const int16_t* tables, F&& add) {
+#pragma GCC unroll 2
+    for (int r = 0; r < kShortRows; r += 2) add(rows[r], rows[r + 1], tables + r * kShortTable, tables + (r + 1) * kShortTable);
+  }
   static __attribute__((always_inline)) __m512i load(const int16_t* p) { return _mm512_loadu_si512(p); }
 };
 

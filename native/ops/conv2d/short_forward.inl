@@ -1,15 +1,15 @@
 // Forward pass of spikes as sums of 16-bit integers out of tables (cpu/short_subsets.inl), by groups of 32 images at the
 // same pixel: the bits of 16 channels of an image choose three sums of weights.
 //
-//   y[32 images, pixel, 2 o]  = step[o] * sum over kernel rows, taps of the row, c/16 of
+//   y[32 images, pixel, 4 o]  = step[o] * sum over kernel rows, taps of the row, c/16 of
 //                               tables[tap][c/16][o] at x[32 images, source(pixel, tap)][c/16]
 //
 // The weights of an output are rounded to steps; a chunk is a kernel row of some channels (short_weights.inl). All sums
 // are exact, so that equal spikes give equal sums wherever they are.
 //
 // The bits are laid out once a call, with zeros beside the picture: [group][16 channels][source row][column][32 images].
-// A task is a window of pixels, of one group or of several, and 32 outputs. Tables of a chunk of two outputs stay in the
-// first cache while all pixels of the window meet them, up to 8 of a row at a time.
+// A task is a window of pixels, of one group or of several, and 32 outputs. Tables of a chunk of four outputs stay in
+// the first cache while all pixels of the window meet them, up to 4 of a row at a time.
 
 struct ShortForward {
   const Job& job;
@@ -75,7 +75,7 @@ struct ShortForward {
     }
   }
 
-  // Of outputs o and o + 1, whose steps in 1 are given, a kernel row and `n` halves from half k on: [tap][half][output].
+  // Of four outputs from o on, whose steps in 1 are given, a kernel row and `n` halves from half k on: [tap][half][output].
   void makeTables(int64_t o, const float* stepsInOne, int64_t row, int64_t k, int64_t n, int16_t* to) const {
     for (int64_t r = 0; r < kShortRows; r++, to += kShortTable) {
       if (o + r >= p.targetC) continue;  // sums that nobody reads
@@ -91,7 +91,7 @@ struct ShortForward {
     }
   }
 
-  // The sums of P pixels of a row and two outputs += those of a chunk; of the first one they are the sums.
+  // The sums of P pixels of a row and four outputs += those of a chunk; of the first one they are the sums.
   template <int P>
   __attribute__((noinline)) static void addRun(const int16_t* tables, const uint16_t* words, int64_t taps, int64_t halves, int64_t halfStep, int64_t step,
                                                uint32_t* sums, int64_t sumStep, bool first) {
@@ -100,9 +100,9 @@ struct ShortForward {
     for (int64_t j = 0; j < taps; j++, words += kShortLanes) {
       for (int64_t half = 0; half < halves; half++, tables += kShortStep) tile.add(tables, words + half * halfStep, step);
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int r = 0; r < kShortRows; r++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
       for (int i = 0; i < P; i++) {
         uint32_t* to = sums + r * sumStep + i * kShortLanes;
         storeWords(to, _mm512_add_epi32(first ? allWords(0) : loadWords(to), tile.low(r, i)));
@@ -111,7 +111,7 @@ struct ShortForward {
     }
   }
 
-  // sums[pixel of the window][32 images] of two outputs += those of kernel row i and `n` halves from half k on. The first
+  // sums[pixel of the window][32 images] of four outputs += those of kernel row i and `n` halves from half k on. The first
   // chunk's are the sums, and 0 where its kernel row lies outside of the picture.
   void addChunk(const Job::Area& a, int64_t i, int64_t k, int64_t n, const int16_t* tables, uint32_t* sums) const {
     const bool first = i == 0 && k == 0;

@@ -1,25 +1,25 @@
 // The weight gradient of spikes as sums of 16-bit integers out of tables (cpu/short_subsets.inl): the bits of 16 images at
 // a pixel choose three sums of output gradients.
 //
-//   gw[2 o, tap, 32 c]  = sum over chunks  step[chunk][o] * sum over pixels, halves of 32 images of
+//   gw[4 o, tap, 32 c]  = sum over chunks  step[chunk][o] * sum over pixels, halves of 32 images of
 //                         tables[pixel][half][o] at x[half, source(pixel, tap)][32 c]
 //
 // A chunk is up to 8 output pixels, each of 32 images: the gradients of an output are rounded to steps, so that a chunk's
 // sums are exact, and chunks are added up in f32 (cpu/short_steps.inl).
 //
 // The bits are turned around once a call: [group of images][half][block of channels][source row][column][vector][32
-// channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of two outputs stay in the first
+// channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of four outputs stay in the first
 // cache while all taps and channels meet them. The slices' sums are added in order. How the work is cut depends on the
 // shapes alone.
 struct ShortGradient {
-  static constexpr int64_t kOutputs = 32, kPixels = 8, kTasks = 16;
+  static constexpr int64_t kOutputs = 32, kPixels = 8, kVectors = 8, kTasks = 16;
   const Call& call;
   Geometry g;
   int64_t groups, together, rows, columns, groupTasks, rowTasks, columnTasks;  // chunks: groups x rows x columns
   int64_t blocks, vectors;                                                      // blocks of so many vectors of channels
   int64_t slices;
   uint16_t* bits = nullptr;
-  float* parts = nullptr;  // [slice][O, whole pairs][tap][width]; gw itself where that is the same
+  float* parts = nullptr;  // [slice][O, whole rows of a tile][tap][width]; gw itself where that is the same
 
   explicit ShortGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
     groups = ceilDivide(g.N, kShortLanes);
@@ -27,7 +27,7 @@ struct ShortGradient {
     together = least(groups, columns == g.Q && rows == g.P ? kPixels / (rows * columns) : 1);
     groupTasks = ceilDivide(groups, together), rowTasks = ceilDivide(g.P, rows), columnTasks = ceilDivide(g.Q, columns);
     const int64_t all = ceilDivide(g.C, kShortLanes);
-    blocks = ceilDivide(all, kShortVectors), vectors = ceilDivide(all, blocks);
+    blocks = ceilDivide(all, kVectors), vectors = ceilDivide(all, blocks);
     slices = least(chunks(), ceilDivide(kTasks, outputBlocks() * blocks));
   }
 
@@ -155,7 +155,7 @@ struct ShortGradient {
     }
   }
 
-  // Of outputs o and o + 1 of the block: [pixel][half][output].
+  // Of four outputs of the block from o on: [pixel][half][output].
   static void makeTables(const Gradients& gradients, int64_t pixels, int64_t o, int16_t* to) {
     for (int64_t pixel = 0; pixel < pixels; pixel++, to += 2 * kShortStep) {
       for (int64_t r = 0; r < kShortRows; r++) {
@@ -165,17 +165,17 @@ struct ShortGradient {
     }
   }
 
-  // The sums of two outputs += a chunk's, of P vectors of a tap; of the first chunk they are the sums.
+  // The sums of four outputs += a chunk's, of P vectors of a tap from word `from` on; of the first chunk they are the sums.
   template <int P>
-  __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, const int16_t* tables, const float* steps, float* sums,
-                                               int64_t sumStep, bool first) {
+  __attribute__((noinline)) static void addRun(const Meeting* meetings, const Meeting* end, int64_t from, const int16_t* tables, const float* steps,
+                                               float* sums, int64_t sumStep, bool first) {
     ShortTile<P> tile;
     tile.clear();
-    for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words, kShortLanes);
-#pragma GCC unroll 2
+    for (; meetings < end; meetings++) tile.add(tables + meetings->table, meetings->words + from, kShortLanes);
+#pragma GCC unroll 4
     for (int r = 0; r < kShortRows; r++) {
       const Floats step = allFloats(steps[r]);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
       for (int i = 0; i < P; i++) {
         float* to = sums + r * sumStep + i * kShortLanes;
         storeFloats(to, mulAdd16(toFloats(tile.low(r, i)), step, first ? allFloats(0) : loadFloats(to)));
@@ -203,9 +203,11 @@ struct ShortGradient {
         for (int64_t tap = 0; tap < taps(); tap++) {
           const Meeting* end = meetings.all.data() + meetings.ends[static_cast<size_t>(tap)];
           float* to = sums + (o * taps() + tap) * width() + block * vectors * kShortLanes;
-          withShortVectors(vectors, [&]<int P>() __attribute__((always_inline)) {
-            addRun<P>(first, end, tables, gradients.steps + o, to, taps() * width(), index == firstChunk);
-          });
+          for (int64_t v = 0; v < vectors; v += kShortVectors) {
+            withShortVectors(vectors - v, [&]<int P>() __attribute__((always_inline)) {
+              addRun<P>(first, end, v * kShortLanes, tables, gradients.steps + o, to + v * kShortLanes, taps() * width(), index == firstChunk);
+            });
+          }
           first = end;
         }
       }
