@@ -91,10 +91,11 @@ struct ShortForward {
     }
   }
 
-  // The sums of P pixels of a row and four outputs += those of a chunk; of the first one they are the sums.
+  // The sums of four outputs += a chunk's, of P vectors of images, which lie `step` words and `next` sums apart; of the
+  // first chunk they are the sums.
   template <int P>
   __attribute__((noinline)) static void addRun(const int16_t* tables, const uint16_t* words, int64_t taps, int64_t halves, int64_t halfStep, int64_t step,
-                                               uint32_t* sums, int64_t sumStep, bool first) {
+                                               uint32_t* sums, int64_t next, int64_t sumStep, bool first) {
     ShortTile<P> tile;
     tile.clear();
     for (int64_t j = 0; j < taps; j++, words += kShortLanes) {
@@ -104,31 +105,53 @@ struct ShortForward {
     for (int r = 0; r < kShortRows; r++) {
 #pragma GCC unroll 4
       for (int i = 0; i < P; i++) {
-        uint32_t* to = sums + r * sumStep + i * kShortLanes;
+        uint32_t* to = sums + r * sumStep + i * next;
         storeWords(to, _mm512_add_epi32(first ? allWords(0) : loadWords(to), tile.low(r, i)));
         storeWords(to + 16, _mm512_add_epi32(first ? allWords(0) : loadWords(to + 16), tile.high(r, i)));
       }
     }
   }
 
-  // sums[pixel of the window][32 images] of four outputs += those of kernel row i and `n` halves from half k on. The first
-  // chunk's are the sums, and 0 where its kernel row lies outside of the picture.
+  // sums[group][pixel of the window][32 images] of four outputs += those of kernel row i and `n` halves from half k on. The
+  // first chunk's are the sums, and 0 where its kernel row lies outside of the picture.
   void addChunk(const Job::Area& a, int64_t i, int64_t k, int64_t n, const int16_t* tables, uint32_t* sums) const {
     const bool first = i == 0 && k == 0;
-    const int64_t wide = a.u1 - a.u0, step = p.g.sw * kShortLanes, halfStep = p.sourceH * width(p) * kShortLanes;
-    for (int64_t lane = 0; lane < a.lanes; lane += kShortLanes) {
-      for (int64_t t = a.t0; t < a.t1; t++, sums += wide * kShortLanes) {
-        const int64_t h = p.sourceRow(t, i);
-        if (h < 0) {
-          for (int64_t r = 0; first && r < kShortRows; r++) std::fill_n(sums + r * sumStep(), wide * kShortLanes, 0u);
-          continue;
+    const int64_t wide = a.u1 - a.u0, all = ceilDivide(a.lanes, kShortLanes), group = (a.t1 - a.t0) * wide * kShortLanes;
+    const int64_t step = p.g.sw * kShortLanes, halfStep = p.sourceH * width(p) * kShortLanes, groupStep = halves(p) * halfStep;
+    for (int64_t t = a.t0; t < a.t1; t++, sums += wide * kShortLanes) {
+      const int64_t h = p.sourceRow(t, i);
+      if (h < 0) {
+        for (int64_t at = 0; first && at < all; at++) {
+          for (int64_t r = 0; r < kShortRows; r++) std::fill_n(sums + at * group + r * sumStep(), wide * kShortLanes, 0u);
         }
-        const uint16_t* words = place((a.n0 + lane) / kShortLanes, k, h) + a.u0 * step;
+        continue;
+      }
+      const uint16_t* words = place(a.n0 / kShortLanes, k, h) + a.u0 * step;
+      if (all > 1 && wide <= kShortVectors) {
+        addPixels(wide, all, n, tables, words, groupStep, sums, group, first);
+        continue;
+      }
+      for (int64_t at = 0; at < all; at++) {
         for (int64_t u = 0; u < wide; u += kShortVectors) {
           withShortVectors(wide - u, [&]<int P>() __attribute__((always_inline)) {
-            addRun<P>(tables, words + u * step, p.g.kw, n, halfStep, step, sums + u * kShortLanes, sumStep(), first);
+            addRun<P>(tables, words + at * groupStep + u * step, p.g.kw, n, halfStep, step, sums + at * group + u * kShortLanes, kShortLanes, sumStep(), first);
           });
         }
+      }
+    }
+  }
+
+  // A row of few pixels, whole, one after the other for several groups: taps beside the picture are left out.
+  void addPixels(int64_t wide, int64_t groups, int64_t n, const int16_t* tables, const uint16_t* words, int64_t groupStep, uint32_t* sums, int64_t group,
+                 bool first) const {
+    const int64_t halfStep = p.sourceH * width(p) * kShortLanes;
+    for (int64_t u = 0; u < wide; u++, sums += kShortLanes) {
+      const int64_t w = u * p.g.sw, j0 = least(std::max<int64_t>(0, p.g.pw - w), p.g.kw), j1 = std::max(j0, least(p.g.kw, p.sourceW + p.g.pw - w));
+      for (int64_t at = 0; at < groups; at += kShortVectors) {
+        withShortVectors(groups - at, [&]<int P>() __attribute__((always_inline)) {
+          addRun<P>(tables + j0 * n * kShortStep, words + at * groupStep + (w + j0) * kShortLanes, j1 - j0, n, halfStep, groupStep, sums + at * group, group,
+                    sumStep(), first);
+        });
       }
     }
   }
