@@ -6,12 +6,14 @@ import { eventBatches } from './event-sets/event-batches.ts';
 import { checkEventSet, type EventSet } from './event-sets/event-set.ts';
 import { checkImageSet, type ImageSet, pixelsOf } from './images/image-set.ts';
 import { runPrograms } from './images/run-programs.ts';
+import { numberBatches } from './numbers/number-batches.ts';
+import { checkNumberSet, type NumberSet } from './numbers/number-set.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
 import type { BatchMaker, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */
-export type AnySet = ImageSet | ImageFiles | EventSet;
+export type AnySet = ImageSet | ImageFiles | EventSet | NumberSet;
 export type AnySplits = SampleSplits<AnySet>;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
@@ -29,11 +31,13 @@ const MAKERS: { [K in AnySet['kind']]: (source: BatchSource<Extract<AnySet, { ki
   images: imageBatches,
   'image-files': pictureBatches,
   events: eventBatches,
+  numbers: numberBatches,
 };
 
 const CHECKS: { [K in AnySet['kind']]?: (set: Extract<AnySet, { kind: K }>) => void } = {
   images: checkImageSet,
   events: checkEventSet,
+  numbers: checkNumberSet,
 };
 
 /** @throws SpikeloomError for what is not a data set, and for one whose parts do not fit together */
@@ -43,7 +47,7 @@ export function needSet(set: AnySet): void {
     isSet && typeof set.name === 'string' && (set.kind !== 'images' || [set.mean, set.std].every(Array.isArray));
   if (!isWhole) {
     throw new SpikeloomError(
-      'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() makes of your own arrays',
+      'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() and numberSet() make of your own arrays',
     );
   }
   const check = CHECKS[set.kind] as ((set: AnySet) => void) | undefined;

@@ -40,6 +40,13 @@ export {
   loader,
   type PixelBatch,
 } from './loader.ts';
+export {
+  type NumberSet,
+  type NumberSetInit,
+  numberSet,
+  type SampleMaker,
+  type SampleNumbers,
+} from './numbers/number-set.ts';
 export { type ImageFiles, type ImageFilesOptions, type Interpolation, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
 export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';

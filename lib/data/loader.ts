@@ -110,7 +110,12 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
   constructor(set: AnySet, options: LoaderOptions, form?: Pick<BatchSource, 'asBytes' | 'asPixels'>) {
     needSet(set);
     this.options = resolveOptions(options);
-    const { batch, dropLast, seed, augment } = this.options;
+    const { batch, dropLast, seed, augment, workers } = this.options;
+    if (workers > 0 && set.kind === 'numbers' && typeof set.numbers === 'function') {
+      throw new SpikeloomError(
+        `the samples of '${set.name}' are made by a function, which runs in the calling thread alone; give workers: 0`,
+      );
+    }
     this.#source = { set, seed, augment, ...form };
     this.#lends = form !== undefined;
     this.#makeHere = batchMaker(this.#source);

@@ -20,18 +20,23 @@ const inFileOrder = (tensors: Readonly<Record<string, HostArray>>): HostArray[] 
     .sort(([a, x], [b, y]) => y.BYTES_PER_ELEMENT - x.BYTES_PER_ELEMENT || (a < b ? -1 : 1))
     .map(([, array]) => array);
 
-/** Metadata with the hash of tensors that a file will hold, by their names there. The event loop has turns meanwhile. */
-export async function contentHash(tensors: Readonly<Record<string, HostArray>>): Promise<Record<string, string>> {
+/** SHA-256 of the bytes of arrays, one behind the other; hexadecimal. The event loop has turns meanwhile. */
+export async function hashOf(arrays: Iterable<ArrayBufferView>): Promise<string> {
   const hash = createHash('sha256');
   const turns = new Turns();
-  for (const array of inFileOrder(tensors)) {
+  for (const array of arrays) {
     const bytes = bytesOf(array);
     for (let at = 0; at < bytes.length; at += PIECE) {
       hash.update(bytes.subarray(at, at + PIECE));
       await turns.pause();
     }
   }
-  return { [KEY]: hash.digest('hex') };
+  return hash.digest('hex');
+}
+
+/** Metadata with the hash of tensors that a file will hold, by their names there. */
+export async function contentHash(tensors: Readonly<Record<string, HostArray>>): Promise<Record<string, string>> {
+  return { [KEY]: await hashOf(inFileOrder(tensors)) };
 }
 
 /**

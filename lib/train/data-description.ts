@@ -5,6 +5,7 @@ import { readTextFile } from '../core/file-kind.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import type { AnySet } from '../data/batch.ts';
 import type { SampleSplits, SplitName } from '../data/sample-set.ts';
+import { hashOf } from './content-hash.ts';
 
 /** Samples and classes of a data set as a run used it, after its limits. */
 export interface DataDescription {
@@ -36,7 +37,7 @@ export function describeData({ train, test }: SampleSplits): DataDescription {
 
 /**
  * How the samples of a set become numbers, by what changes these alone: not where the files lie, nor what is done with
- * broken ones. T is in the description, C, H and W are in the network.
+ * broken ones. T is in the description, C, H and W are in the network. Of plain numbers contentsOf() has the rest.
  * @param augment decides how pictures are cut: the middle of a size, or at random
  */
 export function describeSamples(set: AnySet, augment: AugmentName): Record<string, unknown> {
@@ -45,10 +46,21 @@ export function describeSamples(set: AnySet, augment: AugmentName): Record<strin
     const { window: counted, corner, clip, normalise } = set.frame;
     return { binning: by, ...(by === 'window' ? { window } : {}), counted, corner, clip, normalise };
   }
+  if (set.kind === 'numbers') return { binary: set.binary ?? false };
   const statistics = { mean: [...set.mean], std: [...set.std] };
   if (set.kind === 'images') return statistics;
   const { interpolation, resize, scale, ratio } = set;
   return { interpolation, ...(augment === 'none' ? { resize } : { scale, ratio }), ...statistics };
+}
+
+/**
+ * The hash of samples that lie in memory alone, by which a resumed run knows them again; nothing for other sets, and for
+ * samples that a function makes.
+ */
+export async function contentsOf(set: AnySet): Promise<{ sha256?: string }> {
+  if (set.kind !== 'numbers' || typeof set.numbers === 'function') return {};
+  const { numbers, labels, chosen } = set;
+  return { sha256: await hashOf([numbers, labels, ...(chosen ? [chosen] : [])]) };
 }
 
 /**

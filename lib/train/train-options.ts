@@ -10,7 +10,7 @@ import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
-import { describeData, describeSamples } from './data-description.ts';
+import { contentsOf, describeData, describeSamples } from './data-description.ts';
 import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
 import { needSignal } from './need-signal.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
@@ -44,7 +44,10 @@ export interface TrainOptions {
   augment?: AugmentName | undefined;
   /** Whether batches are mixed with themselves: mixup, CutMix. Default: not. */
   mix?: Partial<MixSettings> | undefined;
-  /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
+  /**
+   * Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none; samples that a function
+   * of your own makes are made in the calling thread.
+   */
   workers?: number | undefined;
   /**
    * Whether the images are kept on the network's device, see {@link Residence}; the bits are the same. Default 'auto'.
@@ -230,4 +233,14 @@ export function courseOf(net: Net, options: Filled): Course {
     optimizer: optimizer.settings,
     schedule: schedule.settings,
   };
+}
+
+/** A course with the hashes of data that lies in memory alone. */
+export async function withContents(course: Course, { train, test }: AnySplits): Promise<Course> {
+  const { samples } = course as { samples: Record<keyof AnySplits, object> };
+  const hashed = {
+    train: { ...samples.train, ...(await contentsOf(train)) },
+    test: { ...samples.test, ...(await contentsOf(test)) },
+  };
+  return { ...course, samples: hashed };
 }

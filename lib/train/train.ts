@@ -29,7 +29,15 @@ import { checkFresh, openFiles, type RunFiles } from './run-files.ts';
 import { runPaths } from './run-folder.ts';
 import type { AnyBatch, PlannedBatch } from './step-inputs.ts';
 import type { LoggedStep } from './step-log.ts';
-import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
+import {
+  checkData,
+  courseOf,
+  type EpochReport,
+  type Filled,
+  filled,
+  type TrainOptions,
+  withContents,
+} from './train-options.ts';
 import { freeGradients, type QueuedStep, TrainingSteps } from './training-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
@@ -49,7 +57,7 @@ export class Run implements AsyncIterable<EpochReport> {
   readonly #net: Net;
   readonly #options: Filled;
   readonly #feeds: Feeds<keyof AnySplits>;
-  readonly #course: Course;
+  #course: Course;
   #files: RunFiles | undefined;
   readonly #out: string | undefined;
   readonly #resume: boolean;
@@ -129,6 +137,7 @@ export class Run implements AsyncIterable<EpochReport> {
       optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
       using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
+      if (this.#out !== undefined || this.#files) this.#course = await withContents(this.#course, this.#options.data);
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
       await this.#restore(optimizer, source.batches);

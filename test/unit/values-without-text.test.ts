@@ -76,6 +76,15 @@ const CALLS: Record<string, Call> = {
     (...args: never[]) => api.loader(set, { batch: 4, workers: 0 }).epoch(...(args as [never])),
   ],
   imageSet: [[{ ...picture, images: new Uint8Array(189), labels: [0], mean: [0, 0, 0], std: [1, 1, 1] }], api.imageSet],
+  numberSet: [
+    [
+      {
+        ...{ name: 'n', numbers: new Float32Array(12), shape: [1, 2, 1, 3], labels: [0, 1] },
+        ...{ classes: ['a', 'b'], binary: true, chosen: [0] },
+      },
+    ],
+    api.numberSet,
+  ],
   limit: [[{ ...set }, 3], api.limit],
   nMnist: [['/nowhere', { steps: 2, size: [4, 4], crop: [4, 4], clip: 1, binning: 'count', split: 'x' }], api.nMnist],
   imageFolder: [['/nowhere', { size: 2, resize: 3, scale: [0.1, 1], ratio: [1, 2], broken: 'skip' }], api.imageFolder],

@@ -32,8 +32,31 @@ export function sharedLabels(length: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(4 * length));
 }
 
-function isShared(array: ArrayBufferView): boolean {
+export function isShared(array: ArrayBufferView): boolean {
   return array.buffer instanceof SharedArrayBuffer;
+}
+
+/**
+ * Labels in shared memory; they are copied, and checked, where they do not lie there yet.
+ * @param one what a label is of, for messages
+ * @throws SpikeloomError for one that is no class
+ */
+export function labelsInMemory(
+  of: string,
+  one: string,
+  labels: ArrayLike<number>,
+  classes: number,
+): Int32Array<SharedArrayBuffer> {
+  if (labels instanceof Int32Array && isShared(labels)) return labels as Int32Array<SharedArrayBuffer>;
+  const given: unknown[] = Array.from(labels); // without the holes of a sparse list
+  const wrong = given.findIndex((label) => !Number.isInteger(label) || outside(label as number, classes));
+  if (wrong >= 0) {
+    const rule = `labels are numbers of classes, here 0 to ${classes - 1}`;
+    throw new SpikeloomError(`${of}: ${rule}, but that of ${one} ${wrong} is ${kindOf(given[wrong])}`);
+  }
+  const shared = sharedLabels(labels.length);
+  shared.set(labels);
+  return shared;
 }
 
 /**
@@ -63,18 +86,7 @@ export function imageSet(init: ImageSetInit): ImageSet {
     sharedImages = sharedBytes(images.length);
     sharedImages.set(images);
   }
-  let sharedClasses = labels as Int32Array<SharedArrayBuffer>;
-  if (!(labels instanceof Int32Array) || !isShared(labels)) {
-    const { length } = init.classes;
-    const given: unknown[] = Array.from(labels); // without the holes of a sparse list
-    const wrong = given.findIndex((label) => !Number.isInteger(label) || outside(label as number, length));
-    if (wrong >= 0) {
-      const rule = `labels are numbers of classes, here 0 to ${length - 1}`;
-      throw new SpikeloomError(`imageSet(): ${rule}, but that of image ${wrong} is ${kindOf(given[wrong])}`);
-    }
-    sharedClasses = sharedLabels(labels.length);
-    sharedClasses.set(labels);
-  }
+  const sharedClasses = labelsInMemory('imageSet()', 'image', labels, init.classes.length);
   const set: ImageSet = { ...init, kind: 'images', images: sharedImages, labels: sharedClasses };
   checkImageSet(set);
   return set;

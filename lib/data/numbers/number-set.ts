@@ -1,0 +1,180 @@
+import { SpikeloomError } from '../../core/errors.ts';
+import { contentOf, kindOf, needOptions } from '../../core/options.ts';
+import { isShared, labelsInMemory, sharedLabels } from '../images/image-set.ts';
+import type { SampleSet } from '../sample-set.ts';
+
+/** The numbers of samples: reals, or counts from 0 to 255, which take a quarter of the memory. */
+export type SampleNumbers = Float32Array | Uint8Array;
+
+/** Makes one sample [C,H,W] or [T,C,H,W], by its index among the labels. */
+export type SampleMaker = (index: number) => SampleNumbers | Promise<SampleNumbers>;
+
+/**
+ * Labeled samples of plain numbers, in shared memory, so that loader threads read them without a copy; or made one by
+ * one by a function.
+ */
+export interface NumberSet extends SampleSet {
+  kind: 'numbers';
+  /** [N,C,H,W] or, where samples have time steps, [N,T,C,H,W]. */
+  numbers: Float32Array<SharedArrayBuffer> | Uint8Array<SharedArrayBuffer> | SampleMaker;
+}
+
+type SharedNumbers = Exclude<NumberSet['numbers'], SampleMaker>;
+
+export interface NumberSetInit {
+  /** Short name: runs on sets of different names are not compared. */
+  name: string;
+  /**
+   * One sample after the other, in row-major order of their shape. Or a function that makes a sample by its index, for
+   * data larger than memory: it is called in the calling thread (workers: 0), for one sample after the other.
+   */
+  numbers: SampleNumbers | SampleMaker;
+  /** Of a sample: [C,H,W], shown at every time step, or [T,C,H,W]. F plain features are [F,1,1]. */
+  shape: readonly number[];
+  /** Class of every sample, 0..classes-1. */
+  labels: ArrayLike<number>;
+  /** Names of the classes, or how many there are. */
+  classes: readonly string[] | number;
+  /**
+   * Whether samples [T,C,H,W] are spikes, 0 and 1 alone: a network gets them as such, a bit each. Default false.
+   */
+  binary?: boolean | undefined;
+  /** Which samples are in use, by index, so that two sets may share their numbers. Default: all. */
+  chosen?: ArrayLike<number> | undefined;
+}
+
+const KNOWN: Record<keyof NumberSetInit, true> = {
+  ...({ name: true, numbers: true, shape: true, labels: true, classes: true, binary: true, chosen: true } as const),
+};
+
+/** As define() has it. */
+const MOST_CLASSES = 2 ** 20;
+
+/** Whether a value is an array that numbers of samples may lie in. */
+export const isNumbers = (value: unknown): value is SampleNumbers =>
+  value instanceof Float32Array || value instanceof Uint8Array;
+
+const isList = (value: unknown): value is ArrayLike<unknown> =>
+  typeof value === 'object' && value !== null && Number.isSafeInteger((value as { length?: unknown }).length);
+
+/** Numbers of a sample: T C H W. */
+export const sizeOf = ({ steps = 1, channels, height, width }: SampleSet): number => steps * channels * height * width;
+
+/** The first number that samples may not hold: one that is not finite or, of spikes, neither 0 nor 1; else -1. */
+export function firstWrong(numbers: SampleNumbers, binary: boolean): number {
+  if (!binary && numbers instanceof Uint8Array) return -1;
+  for (let i = 0; i < numbers.length; i++) {
+    const value = numbers[i]!;
+    if (binary ? value !== 0 && value !== 1 : !Number.isFinite(value)) return i;
+  }
+  return -1;
+}
+
+/** What a set's numbers are, for messages. */
+export const numbersRule = (binary: boolean): string =>
+  binary ? 'the numbers of spikes (binary: true) are 0 and 1' : 'the numbers of samples are finite';
+
+function fail(text: string): never {
+  throw new SpikeloomError(`numberSet(): ${text}`);
+}
+
+/** Refuses what is not as its type says. */
+function checkParts({ name, numbers, shape, labels, classes, binary, chosen }: NumberSetInit): void {
+  if (typeof name !== 'string' || name === '') fail(`name is a text, not ${kindOf(name)}`);
+  if (typeof numbers !== 'function' && !isNumbers(numbers))
+    fail(
+      `numbers are a Float32Array or a Uint8Array, one sample after the other, or a function that makes a sample, not ${kindOf(numbers)}`,
+    );
+  const isShape = Array.isArray(shape) && (shape.length === 3 || shape.length === 4);
+  if (!isShape || !shape.every((size) => Number.isSafeInteger(size) && size >= 1))
+    fail(`shape is that of a sample, [C,H,W] or [T,C,H,W], not ${contentOf(shape)}; F features are [F,1,1]`);
+  const counted = typeof classes === 'number' && Number.isSafeInteger(classes) && classes >= 1;
+  const named = Array.isArray(classes) && classes.length > 0 && classes.every((one) => typeof one === 'string');
+  if (!(counted && classes <= MOST_CLASSES) && !named)
+    fail(`classes are their names, or a count from 1 to ${MOST_CLASSES}, not ${contentOf(classes)}`);
+  for (const [key, list] of Object.entries({ labels, ...(chosen !== undefined && { chosen }) }))
+    if (!isList(list)) fail(`${key} is an array of whole numbers, not ${kindOf(list)}`);
+  if (labels.length === 0) fail('a set has at least one sample, but labels are empty');
+  if (binary !== undefined && typeof binary !== 'boolean') fail(`binary is true or false, not ${kindOf(binary)}`);
+  if (binary && shape.length === 3)
+    fail('binary samples have time steps, [T,C,H,W]; an image [C,H,W] is shown at every step as numbers');
+}
+
+function checkNumbers(numbers: SampleNumbers, size: number, { shape, labels, binary = false }: NumberSetInit): void {
+  if (numbers.length !== size * labels.length) {
+    const fact = `${labels.length} labels and samples [${shape.join(',')}] need ${size * labels.length} numbers`;
+    fail(`${fact}, but there are ${numbers.length}`);
+  }
+  const wrong = firstWrong(numbers, binary);
+  if (wrong < 0) return;
+  const place = `number ${wrong % size} of sample ${Math.floor(wrong / size)}`;
+  fail(`${numbersRule(binary)}, but ${place} is ${numbers[wrong]}`);
+}
+
+function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
+  if (isShared(numbers)) return numbers as SharedNumbers;
+  const memory = new SharedArrayBuffer(numbers.byteLength);
+  const shared = numbers instanceof Uint8Array ? new Uint8Array(memory) : new Float32Array(memory);
+  shared.set(numbers);
+  return shared;
+}
+
+function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<SharedArrayBuffer> {
+  const wrong = Array.from(chosen).findIndex((i) => !Number.isInteger(i) || i < 0 || i >= count);
+  if (wrong >= 0)
+    fail(`chosen are indices of samples, 0 to ${count - 1}, but number ${wrong} is ${kindOf(chosen[wrong])}`);
+  if (chosen.length === 0) fail('at least one sample is in use, but chosen is empty');
+  const shared = sharedLabels(chosen.length);
+  shared.set(chosen);
+  return shared;
+}
+
+/**
+ * Makes a data set of your own numbers, for loader(), train() and evaluate(), which get them as they are. They are
+ * copied only where they do not lie in shared memory yet, and are not to be changed while the set is in use.
+ * @throws SpikeloomError for sizes, labels and classes that do not fit together, and for numbers that are not finite
+ * @example
+ * const numbers = new Float32Array(1000 * 64); // 1000 samples of 64 features
+ * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], labels, classes: ['quiet', 'loud'] });
+ */
+export function numberSet(init: NumberSetInit): NumberSet {
+  needOptions('numberSet()', init, KNOWN);
+  checkParts(init);
+  const { name, numbers, shape, labels, classes, binary, chosen } = init;
+  const [width, height, channels, steps] = [...shape].reverse() as [number, number, number, number?];
+  const size = shape.reduce((all, one) => all * one, 1);
+  if (typeof numbers !== 'function') checkNumbers(numbers, size, init);
+  const names = typeof classes === 'number' ? Array.from({ length: classes }, (_, i) => String(i)) : [...classes];
+  const set: NumberSet = {
+    ...{ kind: 'numbers', name, channels, height, width, classes: names, count: (chosen ?? labels).length },
+    ...(steps === undefined ? {} : { steps }),
+    ...(binary ? { binary } : {}),
+    ...(numbers instanceof Uint8Array ? { unit: 1 } : {}),
+    ...(chosen === undefined ? {} : { chosen: chosenInMemory(chosen, labels.length) }),
+    numbers: typeof numbers === 'function' ? numbers : inSharedMemory(numbers),
+    labels: labelsInMemory('numberSet()', 'sample', labels, names.length),
+  };
+  checkNumberSet(set);
+  return set;
+}
+
+/** Checks that the parts of a set fit together; its numbers are not looked at. @throws SpikeloomError */
+export function checkNumberSet(set: NumberSet): void {
+  const refuse = (text: string): never => {
+    throw new SpikeloomError(`number set '${set.name}': ${text}`);
+  };
+  const { count, steps = 1, channels, height, width, numbers, labels, chosen, classes } = set;
+  for (const [key, value] of Object.entries({ count, steps, channels, height, width })) {
+    if (!Number.isInteger(value) || value < 1) refuse(`${key} must be a positive integer, but is ${kindOf(value)}`);
+  }
+  const arrays = [labels, ...(chosen ? [chosen] : []), ...(typeof numbers === 'function' ? [] : [numbers])];
+  if (!arrays.every((array) => ArrayBuffer.isView(array) && isShared(array)))
+    refuse('numbers, labels and chosen must lie in shared memory; numberSet(...) copies them into it');
+  if (typeof numbers !== 'function' && numbers.length !== labels.length * sizeOf(set))
+    refuse(`${labels.length} samples need ${labels.length * sizeOf(set)} numbers, but there are ${numbers.length}`);
+  if (count !== (chosen ?? labels).length) refuse(`${count} samples are in use, not ${(chosen ?? labels).length}`);
+  const absent = chosen?.findIndex((i) => i < 0 || i >= labels.length) ?? -1;
+  if (absent >= 0) refuse(`there is no sample ${chosen![absent]} among ${labels.length}`);
+  const bad = labels.findIndex((label) => label < 0 || label >= classes.length);
+  if (bad >= 0) refuse(`label ${labels[bad]} of sample ${bad} is outside 0..${classes.length - 1}`);
+}
