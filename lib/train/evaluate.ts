@@ -5,7 +5,7 @@ import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { FiringCount, Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
-import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { checkOutput, LOSS_DEFAULTS, type Loss, type LossFunction, type LossSettings, testLossOf } from './loss.ts';
 import { needSignal } from './need-signal.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
@@ -34,8 +34,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Images at a time. Default 128. */
   batch?: number;
-  /** Default 'ce'. */
-  loss?: LossSettings['kind'];
+  /** A name, or a function of your own as for train(). Default 'ce'. */
+  loss?: LossSettings['kind'] | LossFunction;
   /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number;
   /** Whether the images are kept on the network's device, see {@link Residence}. Default 'auto'. */
@@ -61,11 +61,11 @@ interface Pass extends StepTensors {
   firing: { name: string; neurons: number; spikes: Tensor }[];
 }
 
-function* evaluationPass(net: Net, batch: DeviceBatch, kind: LossSettings['kind']): Generator<void, Pass, void> {
+function* evaluationPass(net: Net, batch: DeviceBatch, loss: Loss): Generator<void, Pass, void> {
   yield;
   const kept: FiringCount[] = [];
   try {
-    const numbers = yield* forwardPass(net, batch, { kind, smoothing: 0 }, { training: false, firing: kept });
+    const numbers = yield* forwardPass(net, batch, loss, { training: false, firing: kept });
     return { ...numbers, firing: kept.map((layer) => ({ ...layer, spikes: layer.spikes.alias(layer.spikes.shape) })) };
   } finally {
     for (const { spikes } of kept) spikes.dispose();
@@ -79,10 +79,12 @@ export class EvaluationSteps implements Disposable {
   readonly #recorded: RecordedSteps<Pass>;
   readonly #record: boolean;
 
-  constructor(net: Net, { loss: kind, record }: { loss: LossSettings['kind']; record: boolean }) {
+  /** @param loss of the training, if there was one: label smoothing is left out */
+  constructor(net: Net, { loss: ofTraining, record }: { loss: Loss; record: boolean }) {
+    const loss = testLossOf(ofTraining);
     this.#net = net;
     this.#record = record;
-    this.#pass = (batch) => noGradInTurns(evaluationPass(net, batch, kind));
+    this.#pass = (batch) => noGradInTurns(evaluationPass(net, batch, loss));
     this.#recorded = new RecordedSteps(net, this.#pass);
   }
 
@@ -162,9 +164,10 @@ export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions =
   needNet('evaluate()', net);
   needSet(set);
   needOptions('evaluate()', options, KNOWN);
-  const { batch = 128, loss = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
+  const { batch = 128, loss: given = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   needSignal('evaluate()', signal);
-  checkOutput({ kind: loss }, net.plan, set.classes.length);
+  const loss = typeof given === 'function' ? given : { kind: given, smoothing: 0 };
+  checkOutput(loss, net.plan, set.classes.length);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;
   using steps = new EvaluationSteps(net, { loss, record: true });
   try {

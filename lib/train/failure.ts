@@ -4,7 +4,7 @@ import type { Net } from '../nn/index.ts';
 import { binaryBytes } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { DivergenceError } from './divergence.ts';
-import type { LossSettings } from './loss.ts';
+import type { Loss } from './loss.ts';
 import { freeBytes, largestBatch, planTraining } from './memory.ts';
 import type { RunPaths } from './run-folder.ts';
 import type { PlannedBatch } from './step-inputs.ts';
@@ -14,7 +14,7 @@ import { freeGradients } from './training-step.ts';
 export interface Needs {
   net: Net;
   optimizer: Optimizer;
-  loss: LossSettings;
+  loss: Loss;
   batch: PlannedBatch;
 }
 

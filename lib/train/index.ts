@@ -3,7 +3,7 @@ export { type RecipeOptions, type RecipeResult, trainRecipe } from './assemble.t
 export type { Environment } from './environment.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.ts';
 export { type EvaluateRunOptions, evaluateRun, type LoadNetOptions, loadNet } from './evaluate-run.ts';
-export type { LossSettings } from './loss.ts';
+export type { LossFunction, LossSettings } from './loss.ts';
 export { type MemoryOptions, type TrainingMemory, trainingMemory } from './memory.ts';
 export type { MetricsRecord } from './metrics-log.ts';
 export {

@@ -1,9 +1,10 @@
-// Losses by name, for outputs with and without a time axis.
-import { type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
-import { kindOf } from '../core/options.ts';
+// Losses by name, for outputs with and without a time axis, and losses of the user's own.
+import { describe, isRecording, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
+import { given, isPromise, kindOf, needOptions } from '../core/options.ts';
+import { isTensor } from '../core/tensor.ts';
 import type { ModelPlan } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
-import { crossEntropy, tetLoss } from '../ops/cross-entropy.ts';
+import { crossEntropy, lossOptions, tetLoss } from '../ops/cross-entropy.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
 import { toReal } from '../ops/to-real.ts';
 
@@ -14,7 +15,36 @@ export interface LossSettings {
   smoothing: number;
 }
 
+/**
+ * A loss of your own, made of ops: of the network's output, [B,K] or, with a time axis, [T,B,K] (spikes where the
+ * network ends in neurons), and the labels, classes i32 [B] or, where batches are mixed, a weight for every class,
+ * [B,K]. It gives the mean over the batch, [1], of the network's type.
+ *
+ * A recorded step calls it once and repeats its ops (record: false: every step does), so that it reads nothing that
+ * changes from step to step, and makes its constants outside.
+ */
+export interface LossFunction {
+  (output: Tensor, labels: Tensor): Tensor;
+  /** What tells it from another one, as plain data: a saved run (out, run) keeps them, and is resumed by them. */
+  readonly settings?: { readonly kind: string; readonly [key: string]: unknown };
+}
+
+/** How a loss is computed. */
+export type Loss = LossSettings | LossFunction;
+
 export const LOSS_DEFAULTS: LossSettings = { kind: 'ce', smoothing: 0 };
+
+/** The loss that was given, settings with their defaults. @throws SpikeloomError for settings that are none */
+export function lossFrom(of: string, loss: Partial<LossSettings> | LossFunction | undefined): Loss {
+  if (typeof loss === 'function') return loss;
+  if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
+  const settings = { ...LOSS_DEFAULTS, ...given(loss ?? {}) };
+  lossOptions(of, { smoothing: settings.smoothing });
+  return settings;
+}
+
+/** The loss of an evaluation: the same without label smoothing. */
+export const testLossOf = (loss: Loss): Loss => (typeof loss === 'function' ? loss : { ...loss, smoothing: 0 });
 
 export interface LossResult {
   /** [1], the mean over the batch. */
@@ -23,26 +53,52 @@ export interface LossResult {
   logits: Tensor;
 }
 
+/** @throws SpikeloomError for what is not one number of the network's type, and for one that no gradient flows from */
+function ownLoss(loss: LossFunction, output: Tensor, labels: Tensor, real: RealType): Tensor {
+  const result: unknown = loss(output, labels);
+  const rule = `a loss of your own gives the mean over the batch, ${real}[1]`;
+  if (isPromise(result)) {
+    Promise.resolve(result).catch(() => {}); // what it says is not what was wrong
+    throw new SpikeloomError(`${rule}, but this one gave a promise; it must not be async, since nothing is read in it`);
+  }
+  if (!isTensor(result)) throw new SpikeloomError(`${rule}, but this one gave ${kindOf(result)}; make it of ops`);
+  const tensor = result as Tensor;
+  if (tensor.dtype !== real || tensor.shape.length !== 1 || tensor.size !== 1) {
+    throw new SpikeloomError(
+      `${rule}, but this one gave ${describe(tensor)}; take its mean, and keep the type of the network`,
+    );
+  }
+  if (isRecording() && output.requiresGrad && !tensor.requiresGrad) {
+    throw new SpikeloomError(
+      `${rule}, made of the output by ops with a gradient, but none flows from what this one gave; leave out noGrad() and detach()`,
+    );
+  }
+  return tensor;
+}
+
 /**
  * The loss of a network's output.
  * @param output [B,K] or, with a time axis, [T,B,K]
  * @param labels classes, i32 [B], or a weight for every class, [B,K]
  * @param real type of the network's numbers: what spikes become
  */
-export function lossOf({ kind, smoothing }: LossSettings, output: Tensor, labels: Tensor, real: RealType): LossResult {
+export function lossOf(loss: Loss, output: Tensor, labels: Tensor, real: RealType): LossResult {
   const logits = output.shape.length === 3 ? meanOverTime(output, { real }) : output;
+  if (typeof loss === 'function') return { loss: ownLoss(loss, output, labels, real), logits };
+  const { kind, smoothing } = loss;
   if (kind === 'tet') {
     const steps = output.dtype === 'spike' ? toReal(output, { real }) : output;
     return { loss: tetLoss(steps, labels, { smoothing }), logits };
   }
-  const loss = kind === 'bce' ? bceWithLogits : crossEntropy;
-  return { loss: loss(logits, labels, { smoothing }), logits };
+  const ofLogits = kind === 'bce' ? bceWithLogits : crossEntropy;
+  return { loss: ofLogits(logits, labels, { smoothing }), logits };
 }
 
 /** @throws SpikeloomError where a network's output cannot be classified into so many classes under this loss */
-export function checkOutput({ kind }: Pick<LossSettings, 'kind'>, plan: ModelPlan, classes: number): void {
-  if (!['ce', 'bce', 'tet'].includes(kind))
-    throw new SpikeloomError(`a loss is one of ce, bce, tet, not ${kindOf(kind)}`);
+export function checkOutput(loss: Pick<LossSettings, 'kind'> | LossFunction, plan: ModelPlan, classes: number): void {
+  const kind = typeof loss === 'function' ? undefined : loss.kind;
+  if (typeof loss !== 'function' && !['ce', 'bce', 'tet'].includes(loss.kind))
+    throw new SpikeloomError(`a loss is one of ce, bce, tet, or a function of your own, not ${kindOf(kind)}`);
   const { shape, timed } = plan.output;
   if (shape.length !== 1 || shape[0] !== classes) {
     throw new SpikeloomError(

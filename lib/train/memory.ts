@@ -7,7 +7,7 @@ import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { isOptimizerFactory, makeOptimizer } from '../optim/optimizer.ts';
-import { LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
 import { trainingStep } from './training-step.ts';
 
@@ -17,7 +17,7 @@ export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
   /** Default sgd({ momentum: 0.9, nesterov: true }). */
   optimizer?: OptimizerFactory | undefined;
   /** Default: cross-entropy. */
-  loss?: Partial<LossSettings> | undefined;
+  loss?: Partial<LossSettings> | LossFunction | undefined;
   /** Of images on the device, beside the batch. Default 0. */
   dataBytes?: number | undefined;
 }
@@ -48,7 +48,7 @@ const bytesOf = (tensors: readonly Tensor[], each: number): number =>
   tensors.reduce((sum, t) => sum + t.size * each, 0);
 
 /** The plan of a training step for a batch. Nothing is run, and the net is left as it was. */
-export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings, batch: PlannedBatch): StepPlan {
+export function planTraining(net: Net, optimizer: Optimizer, loss: Loss, batch: PlannedBatch): StepPlan {
   const { dtype, device, trackFiring, onLayer } = net;
   const step = trainingStep(net, optimizer, loss);
   net.trackFiring = false;
@@ -72,8 +72,8 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: LossSettings,
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
   needNet('trainingMemory()', net);
   needOptions('trainingMemory()', options, KNOWN);
-  if (options.loss !== undefined) needOptions('loss', options.loss, LOSS_DEFAULTS);
-  const { batch, optimizer: factory, loss, dataBytes = 0, ...rest } = options;
+  const { batch, optimizer: factory, dataBytes = 0, ...rest } = options;
+  const loss = lossFrom('trainingMemory()', rest.loss);
   const { steps, binary, unit, mix } = rest;
   if (factory !== undefined && !isOptimizerFactory(factory))
     throw new SpikeloomError(
@@ -81,7 +81,7 @@ export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory
     );
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = makeOptimizer('trainingMemory()', make, net.parameters());
-  const plan = planTraining(net, optimizer, { ...LOSS_DEFAULTS, ...loss }, { size: batch, steps, binary, unit, mix });
+  const plan = planTraining(net, optimizer, loss, { size: batch, steps, binary, unit, mix });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(
     [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),
@@ -111,7 +111,7 @@ export function freeBytes(device: Device): number {
 export function largestBatch(
   net: Net,
   optimizer: Optimizer,
-  loss: LossSettings,
+  loss: Loss,
   { bytes, most, ...kind }: Omit<PlannedBatch, 'size'> & { bytes: number; most: number },
 ): number {
   let [fits, tooLarge] = [0, most + 1];

@@ -1,17 +1,16 @@
 // Options of a training run, their defaults and checks, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
-import { given, kindOf, needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import { type AnySplits, needSet } from '../data/batch.ts';
 import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
-import { lossOptions } from '../ops/cross-entropy.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { contentsOf, describeData, describeSamples } from './data-description.ts';
-import { checkOutput, LOSS_DEFAULTS, type LossSettings } from './loss.ts';
+import { checkOutput, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
 import { needSignal } from './need-signal.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
@@ -36,8 +35,12 @@ export interface TrainOptions {
    * run has a folder, as in { ...constant({ epochs: 3 }), lrAt }: a resumed run compares them, not the function.
    */
   schedule?: Schedule | undefined;
-  /** Default: cross-entropy without smoothing. */
-  loss?: Partial<LossSettings> | undefined;
+  /**
+   * Settings, or a function of your own, see {@link LossFunction}; the test loss is by the same one. Where the run has a
+   * folder it has settings, as in Object.assign(focal, { settings: { kind: 'focal', gamma: 2 } }): a resumed run compares
+   * them, not the function. Default: cross-entropy without smoothing.
+   */
+  loss?: Partial<LossSettings> | LossFunction | undefined;
   /** Of the images' order and augmentation. Default: the net's. */
   seed?: number | undefined;
   /** Random changes of the training samples. Default 'none'. */
@@ -113,7 +116,7 @@ export type Filled = Required<
     'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record' | 'logEvery'
   >
 > &
-  Pick<TrainOptions, 'signal'> & { epochs: number; loss: LossSettings; mix: MixSettings | undefined };
+  Pick<TrainOptions, 'signal'> & { epochs: number; loss: Loss; mix: MixSettings | undefined };
 
 /** Every option, which the compiler counts. */
 const KNOWN: Record<keyof TrainOptions, true> = {
@@ -151,6 +154,10 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
       schedule !== undefined && isSaved && typeof schedule?.settings?.kind !== 'string',
       'schedule has settings where the run is saved (out, run), which is resumed by them, but this one has none; take what constant(), step() or cosine() makes, as in { ...constant({ epochs: 3 }), lrAt }',
     ],
+    [
+      typeof loss === 'function' && isSaved && typeof loss.settings?.kind !== 'string',
+      "loss has settings where the run is saved (out, run), which is resumed by them, but this function has none; give it some, as in Object.assign(loss, { settings: { kind: 'focal', gamma: 2 } })",
+    ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
     [run !== undefined && !isRun(run), 'run is what createRun() or openRun() gives; the path of a folder is out'],
     [run !== undefined && out !== undefined, 'run is in place of out; give one of them'],
@@ -162,7 +169,6 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
       throw new SpikeloomError(`train(): ${name} is true or false, not ${kindOf(value)}`);
   }
   needSignal('train()', rest.signal);
-  if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
 }
 
 /** @throws SpikeloomError for options that make no sense */
@@ -191,8 +197,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
     throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${kindOf(logEvery)}`);
   }
   const schedule = options.schedule ?? constant({ epochs });
-  const loss = { ...LOSS_DEFAULTS, ...given(options.loss ?? {}) };
-  lossOptions('train()', { smoothing: loss.smoothing });
+  const loss = lossFrom('train()', options.loss);
   const mix = mixSettings(options.mix);
   const feed = { data, batch, seed, augment, mix, workers, resident };
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };
@@ -229,7 +234,8 @@ export function courseOf(net: Net, options: Filled): Course {
     netSeed: net.seed,
     data: describeData(data),
     samples: { train: describeSamples(data.train, augment), test: describeSamples(data.test, 'none') },
-    ...{ epochs, batch, seed, augment, mix, loss },
+    ...{ epochs, batch, seed, augment, mix },
+    loss: typeof loss === 'function' ? loss.settings : loss,
     optimizer: optimizer.settings,
     schedule: schedule.settings,
   };

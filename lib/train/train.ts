@@ -136,7 +136,7 @@ export class Run implements AsyncIterable<EpochReport> {
     try {
       optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
-      using evaluation = new EvaluationSteps(this.#net, { loss: loss.kind, record });
+      using evaluation = new EvaluationSteps(this.#net, { loss, record });
       if (this.#out !== undefined || this.#files) this.#course = await withContents(this.#course, this.#options.data);
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));

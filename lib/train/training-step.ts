@@ -14,7 +14,7 @@ import { accuracyCount } from '../ops/accuracy-count.ts';
 import { mixLabels } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import { Optimizer } from '../optim/index.ts';
-import { type LossSettings, lossOf } from './loss.ts';
+import { type Loss, lossOf } from './loss.ts';
 import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './step-inputs.ts';
 import { type LoggedStep, StepLog } from './step-log.ts';
 
@@ -43,12 +43,12 @@ export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers
 export function* forwardPass(
   net: Net,
   { images, labels, mix }: DeviceBatch,
-  settings: LossSettings,
+  lossKind: Loss,
   options: PassOptions = { training: true },
 ): Generator<void, StepTensors, void> {
   const output = yield* net.forwardInTurns(images, options);
   const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
-  const { loss, logits } = lossOf(settings, output, targets, net.dtype);
+  const { loss, logits } = lossOf(lossKind, output, targets, net.dtype);
   return { loss, correct: accuracyCount(logits, labels) };
 }
 
@@ -56,10 +56,10 @@ export function* forwardPass(
  * Queues forward and backward pass of a batch call by call, whatever the loss; the gradients lie in the parameters
  * afterwards.
  */
-export function queueGradients(net: Net, batch: AnyBatch, settings: LossSettings): Promise<StepNumbers> {
+export function queueGradients(net: Net, batch: AnyBatch, loss: Loss): Promise<StepNumbers> {
   let numbers: Promise<StepNumbers> | undefined;
   scope(() => {
-    const tensors = runToEnd(forwardPass(net, upload(batch, net.dtype, net.device), settings));
+    const tensors = runToEnd(forwardPass(net, upload(batch, net.dtype, net.device), loss));
     numbers = readNumbers(tensors);
     backward(tensors.loss);
   });
@@ -79,15 +79,10 @@ export function freeGradients(net: Net): void {
  * needFinite()). No parameter has a gradient afterwards.
  * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
-export function trainingStep(
-  net: Net,
-  optimizer: Optimizer,
-  settings: LossSettings,
-  log?: StepLog,
-): StepOf<StepTensors> {
+export function trainingStep(net: Net, optimizer: Optimizer, loss: Loss, log?: StepLog): StepOf<StepTensors> {
   return function* (batch) {
     yield;
-    const tensors = yield* forwardPass(net, batch, settings);
+    const tensors = yield* forwardPass(net, batch, loss);
     log?.note(tensors);
     needFinite(tensors.loss, log?.found);
     yield* backwardInTurns(tensors.loss);
@@ -178,7 +173,7 @@ export interface QueuedStep<B = AnyBatch> {
 }
 
 export interface StepsOptions {
-  loss: LossSettings;
+  loss: Loss;
   /** Whether steps are recorded and replayed; else every call is queued each time. */
   record: boolean;
   /** The numbers are read once in so many steps, 1 to MOST_LOGGED. Default 1. */
@@ -191,7 +186,7 @@ export interface StepsOptions {
  */
 export class TrainingSteps implements Disposable {
   readonly #net: Net;
-  readonly #loss: LossSettings;
+  readonly #loss: Loss;
   readonly #body: StepOf<StepTensors>;
   readonly #recorded: RecordedSteps<StepTensors>;
   readonly #record: boolean;

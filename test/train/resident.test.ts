@@ -10,6 +10,7 @@ import { type Batch, type BatchFeed, type LoaderOptions, loader } from '../../li
 import { encodePrograms } from '../../lib/ops/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { EvaluationSteps, evaluate } from '../../lib/train/evaluate.ts';
+import { LOSS_DEFAULTS } from '../../lib/train/loss.ts';
 import type { Residence } from '../../lib/train/residence.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import type { AnyBatch } from '../../lib/train/step-inputs.ts';
@@ -188,7 +189,7 @@ describe('images that rest on the CPU', () => {
 
   it('are not mixed up with those of another loader in recorded steps', async () => {
     using net = tinyNet('cpu');
-    using steps = new EvaluationSteps(net, { loss: 'ce', record: true });
+    using steps = new EvaluationSteps(net, { loss: LOSS_DEFAULTS, record: true });
     const place = { dtype: 'f32', device: device(), whole: true } as const;
     const [mine, other] = [0, 0].map(() => new DeviceLoader(data.train, { batch: 4 }, place));
     await using host = loader(data.train, { batch: 4, workers: 0 });

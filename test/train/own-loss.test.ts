@@ -1,0 +1,185 @@
+// Losses of the user's own in train(), evaluate() and trainingMemory(): the bits of the built-in ones where they compute
+// the same, kept by their settings, and what is refused.
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import {
+  isStepRecording,
+  noGrad,
+  SpikeloomError,
+  stepInput,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../lib/core/index.ts';
+import { conv2d, define, globalAvgPool, lif, linear, type Net, norm } from '../../lib/nn/index.ts';
+import { add } from '../../lib/ops/add.ts';
+import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
+import { crossEntropy, tetLoss } from '../../lib/ops/cross-entropy.ts';
+import { scale } from '../../lib/ops/mul.ts';
+import { evaluate } from '../../lib/train/evaluate.ts';
+import { type LossFunction, type LossSettings, trainingMemory } from '../../lib/train/index.ts';
+import { runPaths } from '../../lib/train/run-folder.ts';
+import { train } from '../../lib/train/train.ts';
+import type { TrainOptions } from '../../lib/train/train-options.ts';
+import { abortAfter } from '../support/abort-after.ts';
+import { failure, refusal } from '../support/failure.ts';
+import { CLASSES, data, go, makeNet, newFolders, usual } from '../support/small-training.ts';
+
+const timed = define('timed', ({ classes }) => [
+  ...[conv2d(5, { kernel: 3 }), norm(), lif()],
+  ...[globalAvgPool(), linear(classes)],
+]);
+const timedNet = () => timed({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
+
+/** Reports without what depends on the clock, and the weights of the best and last epoch as bytes. */
+async function outcome(net: Net, out: string, options: Partial<TrainOptions>) {
+  const { reports } = await go(net, { ...options, out });
+  const { best, last } = runPaths(out);
+  const numbers = reports.map(({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }) => rest);
+  return { numbers, weights: [best, last].map((path) => readFileSync(path).toString('hex')) };
+}
+
+const named = (loss: (output: Tensor, labels: Tensor) => Tensor, kind = 'own'): LossFunction =>
+  Object.assign(loss, { settings: { kind } });
+
+describe('losses of your own', () => {
+  const folder = newFolders();
+  const smooth = { smoothing: 0.1 };
+
+  for (const [kind, own, net] of [
+    ['ce', (x, labels) => crossEntropy(x, labels), makeNet],
+    ['bce', (x, labels) => bceWithLogits(x, labels), makeNet],
+    ['tet', (x, labels) => tetLoss(x, labels), timedNet],
+  ] as [LossSettings['kind'], LossFunction, () => Net][]) {
+    for (const mix of [undefined, { mixup: 0.4, cutmix: 1 }]) {
+      it(`have the bits of '${kind}' where they compute the same${mix ? ', on mixed batches' : ''}`, async () => {
+        const expected = await outcome(net(), folder(), { loss: { kind }, mix });
+        for (const record of [true, false])
+          expect(await outcome(net(), folder(), { loss: named(own), mix, record })).to.deep.equal(expected);
+      });
+    }
+  }
+
+  it('are those of the test loss, too, and get classes there', async () => {
+    const seen = new Set<string>();
+    const doubled: LossFunction = (x, labels) => {
+      seen.add(`${labels.dtype}[${labels.shape}] ${x.requiresGrad}`);
+      return scale(crossEntropy(x, labels), 2);
+    };
+    const mix = { mixup: 0.4 };
+    const [double] = (await go(makeNet(), { loss: doubled, mix, epochs: 1, optimizer: undefined })).reports;
+    expect([...seen]).to.include.members(['f32[4,3] true', 'f32[3,3] true', 'i32[4] false', 'i32[3] false']);
+    using net = makeNet();
+    const [once, twice] = [await evaluate(net, data.test), await evaluate(net, data.test, { loss: doubled })];
+    expect(twice.loss).to.be.closeTo(2 * once.loss, 1e-6);
+    expect(twice.accuracy).to.equal(once.accuracy);
+    expect(double!.testLoss).to.be.above(0);
+    const bytes = (loss: LossFunction | undefined) => trainingMemory(net, { batch: 4, loss }).stepBytes;
+    expect(bytes((x, labels) => crossEntropy(x, labels))).to.equal(bytes(undefined));
+  });
+
+  it('may hold constants that were made outside, and several terms', async () => {
+    using bias = tensor(new Float32Array([1]));
+    const shifted: LossFunction = (x, labels) => add(crossEntropy(x, labels, smooth), bias);
+    const run = (loss: TrainOptions['loss']) => go(makeNet(), { loss, epochs: 2 });
+    const [expected, found] = [await run(smooth), await run(shifted)];
+    for (const [i, { loss, trainAccuracy }] of found.reports.entries()) {
+      expect(loss).to.be.closeTo(expected.reports[i]!.loss + 1, 1e-5);
+      expect(trainAccuracy).to.equal(expected.reports[i]!.trainAccuracy);
+    }
+  });
+
+  it('go on by their settings, to the same bits', async () => {
+    const own = (gamma: number): LossFunction =>
+      Object.assign((x: Tensor, labels: Tensor) => scale(crossEntropy(x, labels), gamma), {
+        settings: { kind: 'scaled', gamma },
+      });
+    const [whole, out] = [folder(), folder()];
+    const expected = await outcome(makeNet(), whole, { loss: own(2) });
+    await go(makeNet(), { out, loss: own(2), ...abortAfter(8) });
+    expect(await refusal(go(makeNet(), { out, loss: own(3), resume: true }))).to.match(
+      /loss: {"gamma":2} then, {"gamma":3} now/,
+    );
+    expect(await refusal(go(makeNet(), { out, resume: true }))).to.match(/loss: {"kind":"scaled","gamma":2} then/);
+    const { weights } = await (async () => {
+      await go(makeNet(), { out, loss: own(2), resume: true });
+      const { best, last } = runPaths(out);
+      return { weights: [best, last].map((path) => readFileSync(path).toString('hex')) };
+    })();
+    expect(weights).to.deep.equal(expected.weights);
+    expect(JSON.parse(readFileSync(runPaths(out).course, 'utf8')).loss).to.deep.equal({ kind: 'scaled', gamma: 2 });
+  });
+
+  it('are refused where the run is saved and they have no settings', () => {
+    using net = makeNet();
+    const bare: LossFunction = (x, labels) => crossEntropy(x, labels);
+    for (const loss of [bare, Object.assign((x: Tensor) => x, { settings: {} as { kind: string } })])
+      expect(() => train(net, { data, ...usual, loss, out: folder() })).to.throw(
+        SpikeloomError,
+        /loss has settings where the run is saved \(out, run\), .* Object.assign\(loss, { settings: { kind: 'focal'/,
+      );
+    train(net, { data, ...usual, loss: bare });
+  });
+
+  const outside = { i32: zeros([1], 'i32'), f64: zeros([1], 'f64'), f32: zeros([1]) };
+  for (const [title, loss, message] of [
+    ['a number', () => 1, /gives the mean over the batch, f32\[1\], but this one gave 1; make it of ops/],
+    ['nothing', () => undefined, /but this one gave undefined/],
+    ['the output itself', (x: Tensor) => x, /but this one gave f32\[4,3\]; take its mean/],
+    ['classes', () => outside.i32, /but this one gave i32\[1\]; .* keep the type of the network/],
+    ['float64', () => outside.f64, /but this one gave f64\[1\]; .* keep the type of the network/],
+    ['a promise', async (x: Tensor) => x, /but this one gave a promise; it must not be async/],
+    ['a promise that fails', () => Promise.reject(new Error('late')), /but this one gave a promise/],
+    ['what has no gradient', () => outside.f32, /by ops with a gradient, but none flows from what this one gave/],
+    ['what was cut off', (x: Tensor, y: Tensor) => noGrad(() => crossEntropy(x, y)), /leave out noGrad\(\) and detach/],
+  ] as [string, LossFunction, RegExp][]) {
+    it(`are refused where they give ${title}`, async () => {
+      for (const record of [true, false]) {
+        expect(await refusal(go(makeNet(), { loss, record })), `record: ${record}`).to.match(message);
+      }
+    });
+  }
+
+  it('may not make constants within a recorded step, except in stepInput()', async () => {
+    const within =
+      (make: () => Tensor): LossFunction =>
+      (x, labels) =>
+        add(crossEntropy(x, labels), make());
+    expect(await refusal(go(makeNet(), { loss: within(() => tensor([1])) }))).to.match(
+      /made while a step is recorded .*; make constants and inputs/,
+    );
+    const once = within(() => (isStepRecording() ? stepInput(() => tensor([1])) : tensor([1])));
+    const lossOf = async (record: boolean) => (await go(makeNet(), { loss: once, record, epochs: 1 })).reports[0]!.loss;
+    expect(await lossOf(true)).to.equal(await lossOf(false));
+  });
+
+  it('fail as they do, and the network can be trained afterwards', async () => {
+    const net = makeNet();
+    const failing: LossFunction = () => {
+      throw new TypeError('mine');
+    };
+    for (const record of [true, false])
+      expect(
+        await failure(
+          train(net, { data, ...usual, loss: failing, record })
+            [Symbol.asyncIterator]()
+            .next(),
+        ),
+      )
+        .to.be.instanceOf(TypeError)
+        .and.have.property('message', 'mine');
+    expect((await go(net)).reports).to.have.length(3);
+  });
+
+  it('do not change how many numbers a network gives, nor what settings are', () => {
+    using net = makeNet();
+    const four = { ...data.train, classes: ['a', 'b', 'c', 'd'] };
+    const loss: LossFunction = (x, labels) => crossEntropy(x, labels);
+    expect(() => train(net, { ...usual, loss, data: { train: four, test: four } })).to.throw(
+      /one number for each class, but tiny gives \[3\] and the data has 4 classes/,
+    );
+    expect(() => train(net, { ...usual, data, loss: { kind: 'mse' } as object })).to.throw(
+      /a loss is one of ce, bce, tet, or a function of your own, not "mse"/,
+    );
+  });
+});
