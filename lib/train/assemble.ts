@@ -6,8 +6,9 @@ import { device, usualThreads } from '../core/index.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import { quoted } from '../core/shell.ts';
 import { orShipped } from '../core/shipped.ts';
-import { type AnySplits, batchMaker } from '../data/batch.ts';
+import type { AnySplits } from '../data/batch.ts';
 import { DataError } from '../data/files.ts';
+import { loader } from '../data/loader.ts';
 import { model, Net, type NeuronLayer } from '../nn/index.ts';
 import {
   adamw,
@@ -176,12 +177,12 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const command = resume === undefined ? undefined : `npx spikeloom train --resume ${quoted(resume)}`;
     const data = await prepared(used, { signal, onPrepare }, command);
     using net = netOf(used, data);
-    const { batch, seed, loss } = used;
-    const parts = { data, batch, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
+    const { batch, drop_last: dropLast, seed, loss } = used;
+    const parts = { data, batch, dropLast, seed, loss, optimizer: optimizerOf(used), schedule: scheduleOf(used) };
     const { augment, workers, resident } = used.data;
     const { mix, log_every: logEvery } = used;
     if (!folder) {
-      batchMaker({ set: data.train, seed, augment }); // refuses an augmentation that the set has not
+      loader(data.train, { batch, dropLast, augment }); // refuses an augmentation that the set has not, and no batches
       folder = createRun(used);
       writeJsonAtomic(folder.paths.data, describeData(data));
     }

@@ -195,6 +195,7 @@ export const settingsSchema = z.strictObject({
   seed: key(integer(0), 3407, 'seed of every random number'),
   epochs: key(integer(1), 10, 'passes over the training images: length of the cosine, without the cooldown'),
   batch: key(integer(1, MOST_IMAGES), 128, 'images per update'),
+  drop_last: key(yesNo(), false, 'leave out the last batch of an epoch where it is smaller'),
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(DEVICE_NAME, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and how activations are stored'),

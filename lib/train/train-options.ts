@@ -24,6 +24,8 @@ export interface TrainOptions {
   epochs?: number | undefined;
   /** Images per update. Default 128. */
   batch?: number | undefined;
+  /** Whether the last batch of an epoch is left out where it is smaller. Default false. */
+  dropLast?: boolean | undefined;
   /**
    * Default sgd({ momentum: 0.9, nesterov: true }). A function of your own with `settings` may train a part of the
    * network, as in Object.assign((all) => base(all.slice(-2)), { settings: base.settings }); parameters are frozen
@@ -113,7 +115,8 @@ export interface EpochReport {
 export type Filled = Required<
   Pick<
     TrainOptions,
-    'data' | 'batch' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident' | 'record' | 'logEvery'
+    | ('data' | 'batch' | 'dropLast' | 'optimizer' | 'schedule' | 'seed' | 'augment' | 'workers' | 'resident')
+    | ('record' | 'logEvery')
   >
 > &
   Pick<TrainOptions, 'signal'> & { epochs: number; loss: Loss; mix: MixSettings | undefined };
@@ -122,7 +125,7 @@ export type Filled = Required<
 const KNOWN: Record<keyof TrainOptions, true> = {
   ...({ data: true, epochs: true, batch: true, optimizer: true, schedule: true, loss: true, seed: true } as const),
   ...({ augment: true, mix: true, workers: true, resident: true, clipNorm: true, record: true } as const),
-  ...({ logEvery: true, out: true, run: true, resume: true, progress: true, signal: true } as const),
+  ...({ dropLast: true, logEvery: true, out: true, run: true, resume: true, progress: true, signal: true } as const),
 };
 
 /** The factory with another largest norm. @throws SpikeloomError for a function of the user's, which would be lost */
@@ -163,7 +166,7 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
     [run !== undefined && out !== undefined, 'run is in place of out; give one of them'],
   ] as const;
   for (const [is, rule] of wrong) if (is) throw new SpikeloomError(`train(): ${rule}`);
-  for (const name of ['record', 'resume'] as const) {
+  for (const name of ['record', 'resume', 'dropLast'] as const) {
     const value: unknown = rest[name];
     if (value !== undefined && typeof value !== 'boolean')
       throw new SpikeloomError(`train(): ${name} is true or false, not ${kindOf(value)}`);
@@ -179,6 +182,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
   const {
     data,
     batch = 128,
+    dropLast = false,
     seed = net.seed,
     augment = 'none',
     workers = 1,
@@ -199,7 +203,7 @@ export function filled(net: Net, options: TrainOptions): Filled {
   const schedule = options.schedule ?? constant({ epochs });
   const loss = lossFrom('train()', options.loss);
   const mix = mixSettings(options.mix);
-  const feed = { data, batch, seed, augment, mix, workers, resident };
+  const feed = { data, batch, dropLast, seed, augment, mix, workers, resident };
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };
 }
 
@@ -226,7 +230,7 @@ export function checkData(net: Net, { data, loss }: Filled): void {
 
 /** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
 export function courseOf(net: Net, options: Filled): Course {
-  const { data, epochs, batch, optimizer, schedule, seed, augment, mix, loss } = options;
+  const { data, epochs, batch, dropLast, optimizer, schedule, seed, augment, mix, loss } = options;
   return {
     model: net.toJSON(),
     dtype: net.dtype,
@@ -235,6 +239,7 @@ export function courseOf(net: Net, options: Filled): Course {
     data: describeData(data),
     samples: { train: describeSamples(data.train, augment), test: describeSamples(data.test, 'none') },
     ...{ epochs, batch, seed, augment, mix },
+    ...(dropLast ? { dropLast } : {}), // states of older versions do not have it
     loss: typeof loss === 'function' ? loss.settings : loss,
     optimizer: optimizer.settings,
     schedule: schedule.settings,

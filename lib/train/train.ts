@@ -77,9 +77,9 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#net = net;
     this.#options = filled(net, options);
     checkData(net, this.#options);
-    const { data, batch, seed, augment, workers, resident } = this.#options;
+    const { data, batch, seed, augment, workers, resident, dropLast } = this.#options;
     this.#feeds = feedsOf(resident, net, {
-      train: [data.train, { batch, seed, augment, workers, shuffle: true }],
+      train: [data.train, { batch, seed, augment, workers, dropLast, shuffle: true }],
       test: [data.test, { batch, workers }],
     });
     this.#course = courseOf(net, this.#options);
@@ -177,8 +177,8 @@ export class Run implements AsyncIterable<EpochReport> {
     if (!this.#files) return;
     const { paths, metrics } = this.#files;
     if (!this.#resume) return this.#save(optimizer);
-    const { epochs, data } = this.#options;
-    const whole = { epochs, batches, images: data.train.count };
+    const { epochs, data, batch, dropLast } = this.#options;
+    const whole = { epochs, batches, images: dropLast ? batches * batch : data.train.count };
     this.#position = readState(paths.state, this.#net, optimizer, this.#course, whole);
     this.#imagesBefore = this.#position.images;
     metrics.rewind(this.#position.metricsBytes);

@@ -21,6 +21,7 @@ describe('settings', () => {
       seed: 3407,
       epochs: 10,
       batch: 128,
+      drop_last: false,
       threads: 0,
       device: 'cpu',
       precision: 'fp32',
