@@ -175,7 +175,7 @@ describe('train() on plain numbers', () => {
     const set = numberSet({
       name: 'x',
       numbers: new Float32Array(105),
-      shape: [3, 3, 7, 5].slice(1),
+      shape: [3, 7, 5],
       labels: [0],
       classes: 3,
     });

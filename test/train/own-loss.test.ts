@@ -31,12 +31,17 @@ const timed = define('timed', ({ classes }) => [
 ]);
 const timedNet = () => timed({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
 
-/** Reports without what depends on the clock, and the weights of the best and last epoch as bytes. */
+/** The weights of the best and the last epoch, with what the files say of them. */
+const weightsIn = (out: string): string[] => {
+  const { best, last } = runPaths(out);
+  return [best, last].map((path) => readFileSync(path).toString('hex'));
+};
+
+/** Reports without what depends on the clock, and {@link weightsIn}. */
 async function outcome(net: Net, out: string, options: Partial<TrainOptions>) {
   const { reports } = await go(net, { ...options, out });
-  const { best, last } = runPaths(out);
   const numbers = reports.map(({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }) => rest);
-  return { numbers, weights: [best, last].map((path) => readFileSync(path).toString('hex')) };
+  return { numbers, weights: weightsIn(out) };
 }
 
 const named = (loss: (output: Tensor, labels: Tensor) => Tensor, kind = 'own'): LossFunction =>
@@ -101,12 +106,8 @@ describe('losses of your own', () => {
       /loss: {"gamma":2} then, {"gamma":3} now/,
     );
     expect(await refusal(go(makeNet(), { out, resume: true }))).to.match(/loss: {"kind":"scaled","gamma":2} then/);
-    const { weights } = await (async () => {
-      await go(makeNet(), { out, loss: own(2), resume: true });
-      const { best, last } = runPaths(out);
-      return { weights: [best, last].map((path) => readFileSync(path).toString('hex')) };
-    })();
-    expect(weights).to.deep.equal(expected.weights);
+    await go(makeNet(), { out, loss: own(2), resume: true });
+    expect(weightsIn(out)).to.deep.equal(expected.weights);
     expect(JSON.parse(readFileSync(runPaths(out).course, 'utf8')).loss).to.deep.equal({ kind: 'scaled', gamma: 2 });
   });
 

@@ -123,7 +123,11 @@ describe('sets of plain numbers', () => {
       { numbers: reals.subarray(1) },
       /7 labels and samples \[3,2,4,5\] need 840 numbers, but there are 839/,
     ],
-    ['NaN', { numbers: reals.with(130, Number.NaN) }, /samples are finite, but number 10 of sample 1 is NaN/],
+    [
+      'NaN',
+      { numbers: reals.with(130, Number.NaN) },
+      /samples are finite, but number 10 of sample 1 is NaN; replace it, or leave that sample out$/,
+    ],
     ['infinity', { numbers: reals.with(0, -1 / 0) }, /number 0 of sample 0 is -Infinity/],
     [
       'counts as spikes',

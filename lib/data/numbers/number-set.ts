@@ -108,7 +108,7 @@ function checkNumbers(numbers: SampleNumbers, size: number, { shape, labels, bin
   const wrong = firstWrong(numbers, binary);
   if (wrong < 0) return;
   const place = `number ${wrong % size} of sample ${Math.floor(wrong / size)}`;
-  fail(`${numbersRule(binary)}, but ${place} is ${numbers[wrong]}`);
+  fail(`${numbersRule(binary)}, but ${place} is ${numbers[wrong]}; replace it, or leave that sample out`);
 }
 
 function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
