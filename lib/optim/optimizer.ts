@@ -5,6 +5,7 @@ import {
   type HostArray,
   isStepRecording,
   keep,
+  type RealType,
   runToEnd,
   SpikeloomError,
   scope,
@@ -15,6 +16,7 @@ import {
 import { kindOf, needArguments } from '../core/options.ts';
 import { isTensor } from '../core/tensor.ts';
 import { clipFactor } from '../ops/optimizer-updates.ts';
+import { groupsOf } from './groups.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { checkRate, type MomentOptions, type OptimizerSettings, resolveSettings, type SgdOptions } from './settings.ts';
 
@@ -33,39 +35,52 @@ export interface OptimizerFactory {
 }
 
 interface Slot extends NamedParameter {
+  /** Factor of the learning rate. */
+  readonly lrScale: number;
   readonly weightDecay: number;
   readonly buffers: readonly Tensor[];
 }
 
+/** What updates read from the device, by the factor of their learning rate. */
+type Hypers = ReadonlyMap<number, Tensor>;
+
 /**
  * Updates parameters by the gradients that backward() left in them. Weight decay leaves out parameters of one dimension
- * or none. The bias corrections of AdamW and LAMB count the optimizer's steps, those in which a parameter had no
+ * or none, but for those whose group says otherwise. The bias corrections of AdamW and LAMB count the optimizer's steps, those in which a parameter had no
  * gradient too.
  */
 export class Optimizer implements Disposable {
   readonly settings: OptimizerSettings;
   private readonly rule: Rule;
   private readonly slots: readonly Slot[];
-  private readonly hyper: Tensor;
+  private readonly hypers: Hypers;
   private rate: number;
   private steps = 0;
 
-  /** @throws SpikeloomError for no parameters, a name given twice, parameters of several types or on several devices */
+  /**
+   * @throws SpikeloomError for no parameters, a name given twice, parameters of several types or on several devices, and
+   *   a group that names none of them
+   */
   constructor(parameters: readonly NamedParameter[], settings: OptimizerSettings) {
     this.settings = settings;
     this.rate = settings.lr;
     this.rule = ruleOf(settings);
     const like = checkParameters(parameters);
-    this.hyper = keep(zeros([this.rule.hyper(0, 1).length], like.dtype, like.device));
-    this.slots = parameters.map(({ name, tensor }) => ({
+    const names = parameters.map(({ name }) => name);
+    const groups = groupsOf(settings.kind, settings.groups ?? [], names);
+    const size = this.rule.hyper(0, 1).length;
+    const scales = new Set(groups.map((group) => group?.lrScale ?? 1));
+    this.hypers = new Map([...scales].map((scale) => [scale, keep(zeros([size], like.dtype, like.device))]));
+    this.slots = parameters.map(({ name, tensor }, i) => ({
       name,
       tensor,
-      weightDecay: tensor.shape.length > 1 ? settings.weightDecay : 0,
+      lrScale: groups[i]?.lrScale ?? 1,
+      weightDecay: groups[i]?.weightDecay ?? (tensor.shape.length > 1 ? settings.weightDecay : 0),
       buffers: this.rule.buffers.map(() => keep(zeros(tensor.shape, tensor.dtype, tensor.device))),
     }));
   }
 
-  /** The learning rate of the next step. */
+  /** The learning rate of the next step; groups may have a multiple of it. */
   get lr(): number {
     return this.rate;
   }
@@ -99,33 +114,41 @@ export class Optimizer implements Disposable {
     const ready = this.slots.filter(({ tensor }) => tensor.grad !== undefined);
     if (ready.length === 0)
       throw new SpikeloomError('step() found no gradient in any parameter; call backward() first');
-    const hyper = this.prepared();
+    const hypers = this.prepared();
     const factor = this.clipping(ready);
-    for (const { tensor, weightDecay, buffers } of ready) {
-      this.rule.update(hyper, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
+    for (const { tensor, lrScale, weightDecay, buffers } of ready) {
+      this.rule.update(hypers.get(lrScale)!, buffers, { w: tensor, g: tensor.grad!, factor, weightDecay });
       yield;
     }
     for (const { tensor } of ready) tensor.freeGrad();
   }
 
   /** The numbers of this step, which counts; in a recorded step those of the replay, which may make several. */
-  private prepared(): Tensor {
-    const { shape, dtype, device } = this.hyper;
-    const hyper = isStepRecording() ? stepInput(() => zeros(shape, dtype, device)) : this.hyper;
-    if (isStepRecording()) beforeReplay(() => this.count(hyper));
-    else this.count(hyper);
-    return hyper;
+  private prepared(): Hypers {
+    if (!isStepRecording()) {
+      this.count(this.hypers);
+      return this.hypers;
+    }
+    const inputs = [...this.hypers].map(([scale, { shape, dtype, device }]) => {
+      return [scale, stepInput(() => zeros(shape, dtype, device))] as const;
+    });
+    const hypers = new Map(inputs);
+    beforeReplay(() => this.count(hypers));
+    return hypers;
   }
 
-  private count(hyper: Tensor): void {
+  private count(hypers: Hypers): void {
     this.steps++;
-    hyper.set(hostNumbers(hyper, this.rule.hyper(this.rate, this.steps)));
+    for (const [scale, hyper] of hypers) {
+      hyper.set(hostNumbers(hyper, this.rule.hyper(this.rate * scale, this.steps)));
+    }
   }
 
   private clipping(ready: readonly Slot[]): Tensor | undefined {
     if (this.settings.clipNorm === 0) return undefined;
     const gradients = ready.map(({ tensor }) => tensor.grad!);
-    const norms = empty([gradients.length], this.hyper.dtype, this.hyper.device);
+    const { dtype, device } = ready[0]!.tensor;
+    const norms = empty([gradients.length], dtype as RealType, device);
     return clipFactor(gradients, norms, this.settings.clipNorm).factor;
   }
 
@@ -173,7 +196,7 @@ export class Optimizer implements Disposable {
 
   /** Frees the buffers. The parameters are left alone. */
   dispose(): void {
-    this.hyper.dispose();
+    for (const hyper of this.hypers.values()) hyper.dispose();
     for (const { buffers } of this.slots) for (const buffer of buffers) buffer.dispose();
   }
 
@@ -261,6 +284,7 @@ function factory(settings: OptimizerSettings): OptimizerFactory {
  * Defaults: lr 0.1, momentum 0, no Nesterov, no decay, no clipping.
  *
  * @example const optimizer = sgd({ lr: 0.1, momentum: 0.9, nesterov: true })(parameters);
+ * @example sgd({ lr: 0.1, groups: [{ names: 'head.*', lrScale: 10 }, { names: '*.bias', weightDecay: 0 }] })
  */
 export const sgd = (options: SgdOptions = {}): OptimizerFactory => factory(resolveSettings('sgd', options));
 

@@ -1,6 +1,7 @@
 // What an optimizer is set to: plain data, so that a run can write it down and read it back.
 import { SpikeloomError } from '../core/index.ts';
 import { contentOf, given, kindOf, needOptions } from '../core/options.ts';
+import { type ParameterGroup, resolveGroups } from './groups.ts';
 
 interface CommonSettings {
   /** Learning rate of the first step. */
@@ -9,6 +10,8 @@ interface CommonSettings {
   weightDecay: number;
   /** The largest norm of the whole gradient; 0: no clipping. */
   clipNorm: number;
+  /** Parameters with a learning rate or a decay of their own; none: all are trained alike. */
+  groups?: readonly ParameterGroup[] | undefined;
 }
 
 export interface SgdSettings extends CommonSettings {
@@ -52,8 +55,10 @@ export function resolveSettings(
   if (!kinds.includes(kind))
     throw new SpikeloomError(`an optimizer is one of ${kinds.join(', ')}, not ${kindOf(kind)}`);
   const defaults = kind === 'sgd' ? sgdDefaults : momentDefaults;
-  needOptions(kind, options, defaults as Record<keyof typeof options, unknown>);
-  const settings = { kind, ...defaults, ...given(options) } as OptimizerSettings;
+  needOptions(kind, options, { ...defaults, groups: true } as Record<keyof typeof options, unknown>);
+  const { groups = [], ...rest } = given(options);
+  const own = resolveGroups(kind, groups);
+  const settings = { kind, ...defaults, ...rest, ...(own.length > 0 && { groups: own }) } as OptimizerSettings;
   checkRate(settings, settings.lr);
   for (const name of ['weightDecay', 'clipNorm'] as const) {
     check(

@@ -10,6 +10,7 @@ import type { AnySplits } from '../data/batch.ts';
 import { DataError } from '../data/files.ts';
 import { loader } from '../data/loader.ts';
 import { model, Net, type NeuronLayer } from '../nn/index.ts';
+import { groupsOf } from '../optim/groups.ts';
 import {
   adamw,
   lamb,
@@ -61,8 +62,12 @@ export function netOf(settings: Settings, data: { train: SampleFacts; test?: Sam
 /** The optimizer of the settings. Nesterov's rule needs a momentum and is left out without one. */
 export function optimizerOf({ optimizer }: Pick<Settings, 'optimizer'>): OptimizerFactory {
   const { kind, lr, momentum, nesterov, weight_decay: weightDecay, betas, eps, clip_norm: clipNorm } = optimizer;
-  if (kind === 'sgd') return sgd({ lr, momentum, nesterov: nesterov && momentum > 0, weightDecay, clipNorm });
-  return (kind === 'adamw' ? adamw : lamb)({ lr, betas, eps, weightDecay, clipNorm });
+  const groups = optimizer.groups?.map(({ names, lr_scale: lrScale, weight_decay }) => {
+    return { names, lrScale, weightDecay: weight_decay };
+  });
+  const common = { lr, weightDecay, clipNorm, groups };
+  if (kind === 'sgd') return sgd({ ...common, momentum, nesterov: nesterov && momentum > 0 });
+  return (kind === 'adamw' ? adamw : lamb)({ ...common, betas, eps });
 }
 
 export function scheduleOf({ epochs, schedule }: Pick<Settings, 'epochs' | 'schedule'>): Schedule {
@@ -74,6 +79,8 @@ export function scheduleOf({ epochs, schedule }: Pick<Settings, 'epochs' | 'sche
   };
   return scheduleFrom(byKind[schedule.kind]);
 }
+
+const namesOf = (net: Net): string[] => net.parameters().map(({ name }) => name);
 
 /** Opens the settings' device and gives it their threads; 0: all cores. */
 function prepareDevice({ device: name, threads }: Pick<Settings, 'device' | 'threads'>): void {
@@ -182,6 +189,8 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const { augment, workers, resident } = used.data;
     const { mix, log_every: logEvery } = used;
     if (!folder) {
+      const { kind, groups = [] } = parts.optimizer.settings;
+      groupsOf(kind, groups, namesOf(net)); // refuses one that names no parameter
       loader(data.train, { batch, dropLast, augment }); // refuses an augmentation that the set has not, and no batches
       folder = createRun(used);
       writeJsonAtomic(folder.paths.data, describeData(data));

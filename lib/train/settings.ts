@@ -146,6 +146,17 @@ const data = z.strictObject({
   ),
 });
 
+const parameterGroups = {
+  schema: z.array(
+    z.strictObject({
+      names: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+      lr_scale: z.number().min(0).optional(),
+      weight_decay: z.number().min(0).optional(),
+    }),
+  ),
+  type: 'a list of { names, lr_scale, weight_decay }, where names are one or a list, * for any characters',
+};
+
 const optimizer = z.strictObject({
   kind: key(oneOf('sgd', 'adamw', 'lamb'), 'sgd', 'update rule'),
   lr: key(atLeast(0), 0.1, 'learning rate at the top of the schedule'),
@@ -155,6 +166,11 @@ const optimizer = z.strictObject({
   betas: key(twoBetas, [0.9, 0.999], 'adamw, lamb: decay of the first and second moment'),
   eps: key(positive(), 1e-8, 'adamw, lamb: added to the denominator'),
   clip_norm: key(atLeast(0), 0, 'largest norm of the whole gradient; 0 = no clipping'),
+  groups: optional(
+    parameterGroups,
+    'all are trained alike',
+    'parameters with a factor on the learning rate or a weight decay of their own, the first group that names one',
+  ),
 });
 
 const schedule = z.strictObject({
