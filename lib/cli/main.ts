@@ -12,6 +12,7 @@ import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { keepOnWithoutOutput, writeError } from './output.ts';
 import { runProgram } from './run-program.ts';
+import { endWithTerminal } from './signals.ts';
 
 const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
@@ -36,4 +37,5 @@ function explainUsage(command: Command, words: string): void {
 }
 
 keepOnWithoutOutput();
+endWithTerminal();
 process.exitCode = await runProgram(makeProgram, process.argv.slice(2), writeError);

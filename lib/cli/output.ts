@@ -15,13 +15,13 @@ export function writeError(message: string): void {
 }
 
 /**
- * What cannot be written is dropped, and the work goes on. A reader that has gone away (`| head`) is not a failure; a
- * full disk under stdout is reported once and leaves exit status 1.
+ * What cannot be written is dropped, and the work goes on. A reader that has gone away (`| head`) or a terminal that was
+ * closed is not a failure; a full disk under stdout is reported once and leaves exit status 1.
  */
 export function keepOnWithoutOutput(): void {
   let told = false;
   const drop = (error: NodeJS.ErrnoException): void => {
-    if (error.code === 'EPIPE') return;
+    if (error.code === 'EPIPE' || (error.code === 'EIO' && process.stdout.isTTY)) return;
     process.exitCode = 1;
     if (told) return;
     told = true;

@@ -15,7 +15,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { expect } from 'chai';
+import { openSafetensors } from '../../lib/core/safetensors.ts';
+import { quoted } from '../../lib/core/shell.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
@@ -225,6 +228,30 @@ describe('spikeloom where something is wrong', () => {
       expect(parts[2]).to.match(/^spikeloom: SIGTERM: .*; once more ends it at once\n$/);
       expect(parts[3]).to.equal('interrupted: the same command begins again\n');
     });
+  });
+
+  it('saves where its terminal is closed, and goes on from there', async function () {
+    const out = join(folder, 'hung up');
+    const command = [process.execPath, ...program, ...train(out, EPOCHS)].map(quoted).join(' ');
+    const terminal = spawn('script', ['-qefc', `echo pid=$$; exec ${command}`, '/dev/null'], { cwd: root });
+    const isThere = await new Promise((resolve) => terminal.on('spawn', () => resolve(true)).on('error', resolve));
+    if (isThere !== true) this.skip();
+    let text = '';
+    await new Promise<void>((resolve) =>
+      terminal.stdout.on('data', (data) => {
+        text += data;
+        if (/epoch +1/.test(text)) resolve();
+      }),
+    );
+    terminal.kill('SIGKILL');
+    const pid = Number(/pid=(\d+)/.exec(text)![1]);
+    while (existsSync(`/proc/${pid}`)) await wait(20);
+    const paths = runPaths(join(out, 'quickstart-0001'));
+    const state = openSafetensors(paths.state);
+    expect(JSON.parse(state.metadata.counts!).passes).to.be.above(0);
+    state.close();
+    const resumed = await spikeloom(['train', '--resume', paths.folder]);
+    expect(resumed.status, resumed.stderr).to.equal(0);
   });
 
   it('lets one process at a time train in a folder; one that was killed leaves it free', async () => {

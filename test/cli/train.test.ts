@@ -79,6 +79,7 @@ describe('spikeloom train and eval', () => {
     for (const [signal, status] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
+      ['SIGHUP', 129],
     ] as const) {
       it(`(${signal}) ends with ${status}, and the command it prints goes on to the same bits`, async () => {
         const parts = join(folder, `parts-${signal}`);
