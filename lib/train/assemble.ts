@@ -139,7 +139,7 @@ export interface RecipeOptions extends Pick<TrainOptions, 'progress' | 'signal'>
   resume?: string | undefined;
   /** Called while the data is prepared, where that takes long: recordings done, of how many. */
   onPrepare?: ((done: number, of: number) => void) | undefined;
-  /** Called with the folder before the first step. */
+  /** Called with the folder before the first step; not where the state to go on from is refused. */
   onStart?: ((folder: string, run: Run) => void) | undefined;
   /** Called after every epoch; what it returns is awaited. */
   onEpoch?: ((report: EpochReport, run: Run) => unknown) | undefined;
@@ -198,14 +198,15 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
     const feed = { augment, mix, workers, resident };
     const how = { run: folder, resume: resume !== undefined, logEvery, progress, signal };
     const run = train(net, { ...parts, ...feed, ...how });
-    onStart?.(folder.paths.folder, run);
+    const { folder: place } = folder.paths;
+    run.onStart = () => onStart?.(place, run);
     const epochs: EpochReport[] = [];
     for await (const report of run) {
       epochs.push(report);
       await onEpoch?.(report, run);
     }
     const { best, interrupted, waitShare } = run;
-    return { folder: folder.paths.folder, epochs, best, interrupted, waitShare };
+    return { folder: place, epochs, best, interrupted, waitShare };
   } finally {
     folder?.metrics.close();
   }

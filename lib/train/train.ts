@@ -54,6 +54,8 @@ const inTraining = new WeakSet<Net>();
 export class Run implements AsyncIterable<EpochReport> {
   /** Whether the signal ended the run before its last epoch. */
   interrupted = false;
+  /** @internal Called before the first step, once nothing speaks against it: the state to go on from fits. */
+  onStart: (() => void) | undefined;
   readonly #net: Net;
   readonly #options: Filled;
   readonly #feeds: Feeds<keyof AnySplits>;
@@ -141,6 +143,7 @@ export class Run implements AsyncIterable<EpochReport> {
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
       await this.#restore(optimizer, source.batches);
+      this.onStart?.();
       this.#openProgress(source.batches);
       while (this.#position.epoch < epochs) {
         const done = (await this.#trainEpoch(source, optimizer, steps)) && (await this.#evaluate(test, evaluation));

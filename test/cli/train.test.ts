@@ -187,7 +187,7 @@ describe('spikeloom train and eval', () => {
       spikeloom(['train', '--resume', run, 'lr=0.7']),
       spikeloom(['train', '--resume', 'last']),
     ]);
-    expect(lr!.status).to.equal(1);
+    expect([lr!.status, lr!.stdout]).to.deep.equal([1, '']);
     expect(lr!.stderr).to.match(/these differ:\n +optimizer: .*"lr":0\.7/);
     expect(last!.status).to.equal(2);
     expect(last!.stderr).to.match(/--resume last is the newest run of a recipe: name the recipe, or the run's folder/);
