@@ -10,6 +10,7 @@ import { addReport } from './commands/report.ts';
 import { addSummary } from './commands/summary.ts';
 import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
+import { addHelp } from './help.ts';
 import { keepOnWithoutOutput, writeError } from './output.ts';
 import { runProgram } from './run-program.ts';
 import { endWithTerminal } from './signals.ts';
@@ -21,10 +22,10 @@ function makeProgram(): Command {
     .description('Train spiking neural networks, and look at what is trained')
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ showGlobalOptions: false })
     .exitOverride();
-  for (const add of [addTrain, addEval, addReport, addCompare, addSummary, addVerify, addData, addDoctor]) add(program);
+  for (const add of [addTrain, addEval, addReport, addCompare, addSummary, addVerify, addData, addDoctor, addHelp])
+    add(program);
   explainUsage(program, program.name());
   return program;
 }

@@ -22,9 +22,36 @@ describe('spikeloom', () => {
     }
   });
 
+  it('prints the help of a command, and of one inside of another', async () => {
+    const same = [
+      [['help'], ['--help']],
+      [
+        ['help', 'train'],
+        ['train', '--help'],
+      ],
+      ...['check', 'fetch', 'show'].flatMap((name) => [
+        [
+          ['help', 'data', name],
+          ['data', name, '--help'],
+        ],
+        [
+          ['data', 'help', name],
+          ['data', name, '--help'],
+        ],
+      ]),
+    ];
+    for (const pair of same) {
+      const [help, option] = await Promise.all(pair.map((args) => spikeloom(args)));
+      expect(help, pair[0]!.join(' ')).to.deep.equal(option).and.to.include({ status: 0, stderr: '' });
+    }
+  });
+
   it('ends with 2 and a message for what does not exist', async () => {
     const wrong = [
       { args: ['trian'], says: /^spikeloom: unknown command 'trian'/ },
+      { args: ['help', 'trian'], says: /^spikeloom: spikeloom has no command 'trian'\nSee 'spikeloom --help'/ },
+      { args: ['help', 'data', 'fecth'], says: /^spikeloom: data has no command 'fecth'\nSee 'spikeloom data --help'/ },
+      { args: ['help', 'train', 'x'], says: /^spikeloom: train has no command 'x'\nSee 'spikeloom train --help'/ },
       { args: ['summary', '--jsno'], says: /^spikeloom: unknown option '--jsno'/ },
       { args: ['summary', 'recipes/cifar10.yaml', 'model.widht=3'], says: /did you mean 'model.width'\?/ },
       { args: ['summary', 'recipes/cifar10.yaml', 'lr=fast'], says: /'optimizer.lr' .* must be number >= 0/ },
