@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
-import { orShipped } from '../core/shipped.ts';
 import type { AnySet, AnySplits } from '../data/batch.ts';
 import { cifar10Dvs } from '../data/event-sets/cifar10-dvs.ts';
 import { dvs128Gesture } from '../data/event-sets/dvs128-gesture.ts';
@@ -116,8 +115,8 @@ export function factsOf({ data, model }: DataSettings): SampleFacts {
  * @throws SpikeloomError for settings that the set does not have; DataError where its files are missing or damaged
  */
 export async function openData(settings: DataSettings, options: OpenOptions = {}): Promise<AnySplits> {
-  const data = { ...settings.data, root: orShipped(settings.data.root) };
-  const { train, test } = await KNOWN[data.name].open({ ...settings, data }, options);
+  const { data } = settings;
+  const { train, test } = await KNOWN[data.name].open(settings, options);
   const cut = (set: AnySet, n: number) => (n > 0 ? limit(set, n) : set);
   return { train: cut(train, data.train_limit), test: cut(test, data.test_limit) };
 }

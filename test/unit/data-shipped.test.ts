@@ -64,10 +64,14 @@ describe('data: the shipped part of Fashion-MNIST', () => {
       const settings = loadRecipe('recipes/quickstart.yaml', ['data.test_limit=20']);
       expect(settings.name).to.equal('quickstart');
       expect((await openData(settings)).test.count).to.equal(20);
+      expect(fashionMnist('datasets/fashion-mnist-small').test.count).to.equal(2000);
+      expect(() => fashionMnist('datasets/none')).to.throw(/^datasets.none: .*not found/);
       expect(() => loadRecipe('recipes/../package.json')).to.throw('cannot read the recipe');
       mkdirSync('recipes');
       writeFileSync('recipes/quickstart.yaml', 'name: 3\n');
       expect(() => loadRecipe('recipes/quickstart.yaml')).to.throw(/^recipes.quickstart.yaml:1/);
+      mkdirSync('datasets/fashion-mnist-small', { recursive: true });
+      expect(() => fashionMnist('datasets/fashion-mnist-small')).to.throw(/fashion-mnist-small lacks train-images/);
     } finally {
       process.chdir(before);
       rmSync(elsewhere, { recursive: true });

@@ -1,6 +1,7 @@
 import { constants, gunzipSync } from 'node:zlib';
 import { elements } from '../../core/index.ts';
 import { needArguments } from '../../core/options.ts';
+import { orShipped } from '../../core/shipped.ts';
 import { DataError, locate, readDataFile } from '../files.ts';
 import { type ImageSet, type ImageSplits, sharedBytes, sharedLabels } from './image-set.ts';
 
@@ -159,7 +160,7 @@ function readMnistLike(traits: Traits, root: string): ImageSplits {
   needArguments(traits.name, 'a text', { root });
   const remedy = `Give the folder with the four idx files, as they come (.gz) or unpacked; datasets/README.md says more.`;
   const spellings = STEMS.map((stem) => [`${stem}-ubyte`, `${stem}-ubyte.gz`]);
-  const files = locate(traits.name, root, [], spellings, remedy) as [string, string, string, string];
+  const files = locate(traits.name, orShipped(root), [], spellings, remedy) as [string, string, string, string];
   const train = readHalf(traits, files[0], files[1]);
   const test = readHalf(traits, files[2], files[3]);
   if (train.height !== test.height || train.width !== test.width) {
@@ -174,7 +175,11 @@ export function mnist(root: string): ImageSplits {
   return readMnistLike(MNIST, root);
 }
 
-/** Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017) or a part of it, from the four idx files in `root`. */
+/**
+ * Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017) or a part of it, from the four idx files in `root`. The part that ships
+ * is found from any folder.
+ * @example fashionMnist('datasets/fashion-mnist-small')
+ */
 export function fashionMnist(root: string): ImageSplits {
   return readMnistLike(FASHION, root);
 }
