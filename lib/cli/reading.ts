@@ -2,7 +2,7 @@
 // take hours.
 import { EXIT } from './exit.ts';
 import { writeJson, writeText } from './output.ts';
-import { listenForStop, type Stopping } from './signals.ts';
+import { listenForStop } from './signals.ts';
 import { Transfer } from './transfer.ts';
 
 export interface Reading {
@@ -22,13 +22,6 @@ export function showReading(): Reading {
   };
 }
 
-/** Says that a command was stopped, and what to do, and sets its exit status. */
-export function sayStopped(text: string, stopping: Stopping, json: boolean | undefined): void {
-  if (json) writeJson({ event: 'interrupted' });
-  else writeText(text);
-  process.exitCode = stopping.status ?? EXIT.failure;
-}
-
 /**
  * Runs work that reads data and leaves nothing to go on from.
  * @returns undefined where a signal ended it; that is said then, and the exit status is set
@@ -46,6 +39,8 @@ export async function readStoppably<R>(
   } finally {
     close();
   }
-  sayStopped('interrupted: the same command begins again', stopping, json);
+  if (json) writeJson({ event: 'interrupted' });
+  else writeText('interrupted: the same command begins again');
+  process.exitCode = stopping.status ?? EXIT.failure;
   return undefined;
 }

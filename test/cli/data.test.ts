@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { loadRecipe } from '../../lib/train/recipe.ts';
+import { createRun } from '../../lib/train/run-folder.ts';
 import { aedat2, someEvents, writeTree } from '../support/event-files.ts';
 import { CIFAR10_CLASSES } from '../support/event-sets.ts';
 import { type FileServer, startFileServer } from '../support/file-server.ts';
@@ -175,7 +177,7 @@ describe('spikeloom data show', () => {
     expect(JSON.parse(stdout)).to.deep.include({ name: 'fashion-mnist', samples: [0, 1, 2], augment: 'none' });
   });
 
-  it('is stopped by a signal while recordings are read, as train is', async () => {
+  it('is stopped by a signal while recordings are read, as are train and a run that goes on', async () => {
     const recordings = folder.path('recordings');
     const [first, ...others] = CIFAR10_CLASSES.flatMap((label) =>
       Array.from({ length: 20 }, (_, i) => `${label}/cifar10_${label}_${i}.aedat`),
@@ -185,24 +187,35 @@ describe('spikeloom data show', () => {
       mkdirSync(dirname(join(recordings, name)), { recursive: true });
       linkSync(join(recordings, first!), join(recordings, name));
     }
-    const args = ['cifar10-dvs', recordings, '--out', folder.path('none.svg'), '--json'];
-    const child = spawn(process.execPath, [...program, 'data', 'show', ...args], {
-      cwd: root,
-    });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (text) => (stdout += text));
-    child.stderr.on('data', (text) => (stderr += text));
-    const begun = setInterval(() => {
-      if (readdirSync(recordings).length === CIFAR10_CLASSES.length) return;
-      child.kill('SIGINT');
+    const keys = ['recipes/cifar10-dvs.yaml', `data.root=${recordings}`, `out=${folder.path('runs')}`];
+    const { paths, metrics } = createRun(loadRecipe(keys[0]!, keys.slice(1)));
+    metrics.close();
+    const run = paths.folder;
+    const resume = `npx spikeloom train --resume ${run}`;
+    const cases: [args: string[], work: string, told: object][] = [
+      [['data', 'show', 'cifar10-dvs', recordings, '--out', folder.path('none.svg')], 'ending this', {}],
+      [['train', ...keys], 'finishing this step and saving', { run: null, resume: null }],
+      [['train', '--resume', run], 'finishing this step and saving', { run, resume }],
+    ];
+    for (const [args, work, told] of cases) {
+      const child = spawn(process.execPath, [...program, ...args, '--json'], { cwd: root });
+      let [stdout, stderr] = ['', ''];
+      child.stdout.on('data', (text) => (stdout += text));
+      child.stderr.on('data', (text) => (stderr += text));
+      const begun = setInterval(() => {
+        if (readdirSync(recordings).length === CIFAR10_CLASSES.length) return;
+        child.kill('SIGINT');
+        clearInterval(begun);
+      }, 5);
+      const [status] = await once(child, 'close');
       clearInterval(begun);
-    }, 5);
-    const [status] = await once(child, 'close');
-    clearInterval(begun);
-    expect(status, stderr).to.equal(130);
-    expect(stdout).to.equal('{"event":"interrupted"}\n');
-    expect(stderr).to.match(/^spikeloom: SIGINT: ending this; once more ends it at once\n$/);
+      expect(status, stderr).to.equal(130);
+      expect(JSON.parse(stdout)).to.deep.equal({ event: 'interrupted', ...told });
+      expect(stderr).to.equal(`spikeloom: SIGINT: ${work}; once more ends it at once\n`);
+      rmSync(join(recordings, 'spikeloom-cache'), { recursive: true });
+    }
     expect(existsSync(folder.path('none.svg'))).to.equal(false);
+    expect(readdirSync(folder.path('runs'))).to.deep.equal([basename(run)]);
   });
 
   it('ends with 2 for wrong arguments and with 1 for data that is not there', async () => {

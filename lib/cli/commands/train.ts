@@ -13,7 +13,7 @@ import type { Run } from '../../train/train.ts';
 import type { EpochReport } from '../../train/train-options.ts';
 import { asUsage, EXIT, UsageError } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
-import { sayStopped, showReading } from '../reading.ts';
+import { showReading } from '../reading.ts';
 import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
 
@@ -43,14 +43,12 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
   const folder = resume === 'last' ? lastRun(settings) : resume;
   using stopping = listenForStop();
   const reading = showReading();
-  let started = false;
   const result = await trainRecipe(settings, {
     resume: folder,
     onPrepare: reading.onProgress,
     progress: true,
     signal: stopping.signal,
     onStart: (folderOfRun, run) => {
-      started = true;
       announce(folderOfRun, run, settings, { resume: folder, json });
     },
     onEpoch: (report) => {
@@ -58,16 +56,13 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
     },
   })
     .catch((error: unknown) => {
-      if (started || !stopping.signal.aborted) throw error;
-      return undefined;
+      if (error !== stopping.signal.reason) throw error;
+      return undefined; // stopped while the data was read
     })
     .finally(reading.close);
-  if (result === undefined) {
-    const text = 'interrupted while the data was read, before the first step: the same command begins again';
-    return sayStopped(text, stopping, json);
-  }
-  if (result.interrupted) {
-    sayInterrupted(result.folder, json);
+  if (result === undefined || result.interrupted) {
+    if (result) sayInterrupted(result.folder, 'interrupted, and saved', json);
+    else sayInterrupted(folder, 'interrupted while the data was read, before the first step', json);
     process.exitCode = stopping.status ?? EXIT.failure;
     return;
   }
@@ -95,10 +90,11 @@ function announce(folder: string, run: Run, settings: Settings, { resume, json }
   writeText(memoryLine(memory, device(settings.device).memory()));
 }
 
-function sayInterrupted(run: string, json: boolean | undefined): void {
-  const resume = `npx spikeloom train --resume ${quoted(run)}`;
-  if (json) writeJson({ event: 'interrupted', run, resume });
-  else writeText(`interrupted, and saved; to go on:\n  ${resume}`);
+/** @param run none where it was to be a new one, which has no folder yet */
+function sayInterrupted(run: string | undefined, text: string, json: boolean | undefined): void {
+  const resume = run === undefined ? undefined : `npx spikeloom train --resume ${quoted(run)}`;
+  if (json) writeJson({ event: 'interrupted', run: run ?? null, resume: resume ?? null });
+  else writeText(resume === undefined ? `${text}: the same command begins again` : `${text}; to go on:\n  ${resume}`);
 }
 
 type Best = { epoch: number; accuracy: number } | null;
