@@ -23,6 +23,10 @@ export function memoryLine(
   return `${line}; the device has ${binaryBytes(device.freeBytes)} left of ${binaryBytes(device.totalBytes)}`;
 }
 
+/** Samples of an epoch, or of an evaluation, that data.broken: skip has replaced. */
+export const replacedLine = (skipped: number): string =>
+  `${skipped} samples could not be read and were replaced by others; with data.broken=error the first is named`;
+
 /** A report's keys as in JSON output: `firingRate` -> `firing_rate`. Paths of layers are not changed. */
 export function snakeCase(report: object): Record<string, unknown> {
   const named = Object.entries(report).map(([key, value]) => [

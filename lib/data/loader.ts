@@ -43,6 +43,8 @@ export interface BatchIndices {
   index: number;
   /** Whether it holds 0 and 1 alone, which a network may get as spikes. */
   binary: boolean;
+  /** Samples that could not be read and were replaced by another one. */
+  skipped?: SkippedSample[];
   /** @internal Where its images are lent: gives them back, for another batch. They are not read any more. */
   release?: () => void;
 }
@@ -52,8 +54,6 @@ export interface Batch extends BatchIndices {
   images: Float32Array<ArrayBuffer>;
   /** Classes [B]. */
   labels: Int32Array<ArrayBuffer>;
-  /** Samples that could not be read and were replaced by another one. */
-  skipped?: SkippedSample[];
 }
 
 /** A {@link Batch} whose samples are bytes: multiples of `unit`. */

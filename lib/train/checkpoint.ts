@@ -28,6 +28,7 @@ const positionSchema = ({ epochs, batches, images }: Whole) =>
       lossSum: z.number(),
       correct: count,
       images: count.max(images),
+      skipped: count.default(0), // states of older versions do not say
       seconds: z.number().min(0),
       best: z.strictObject({ epoch: count.max(epochs - 1), accuracy: z.number().min(0).max(1) }).nullable(),
       metricsBytes: count,
@@ -52,6 +53,8 @@ export interface Position {
   lossSum: number;
   correct: number;
   images: number;
+  /** Samples of this epoch so far that could not be read and were replaced. */
+  skipped: number;
   /** Time spent training in this epoch. */
   seconds: number;
   /** The epoch of the highest test accuracy so far. */
@@ -66,6 +69,7 @@ export const startPosition = (): Position => ({
   lossSum: 0,
   correct: 0,
   images: 0,
+  skipped: 0,
   seconds: 0,
   best: null,
   metricsBytes: 0,

@@ -28,6 +28,8 @@ export interface Evaluation {
   /** The same for every neuron layer, by its path. */
   firingRates: Record<string, number>;
   images: number;
+  /** Samples that could not be read and were replaced by others, where the set allows it (broken: 'skip'). */
+  skipped: number;
   seconds: number;
 }
 
@@ -53,6 +55,7 @@ const AHEAD = 2;
 
 interface Reading extends StepNumbers {
   images: number;
+  skipped: number;
   /** Spikes per neuron layer. */
   spikes: { name: string; neurons: number; count: number }[];
 }
@@ -103,10 +106,10 @@ export class EvaluationSteps implements Disposable {
 }
 
 /** Queues the reads; in an object, since neither a scope nor an async function returns a promise. */
-function read({ firing, ...numbers }: Pass, { size }: AnyBatch): { reading: Promise<Reading> } {
+function read({ firing, ...numbers }: Pass, { size, skipped = [] }: AnyBatch): { reading: Promise<Reading> } {
   const counts = firing.map(async ({ name, neurons, spikes }) => ({ name, neurons, count: await spikes.item() }));
   const reading = Promise.all([readNumbers(numbers), Promise.all(counts)]).then(([sums, spikes]) => {
-    return { ...sums, images: size, spikes };
+    return { ...sums, images: size, skipped: skipped.length, spikes };
   });
   reading.catch(() => {}); // awaited later
   return { reading };
@@ -130,12 +133,13 @@ export async function evaluateOver(
   signal?: AbortSignal,
 ): Promise<Evaluation | undefined> {
   const started = performance.now();
-  const sum = { loss: 0, correct: 0, images: 0 };
+  const sum = { loss: 0, correct: 0, images: 0, skipped: 0 };
   const layers = new Map<string, { spikes: number; neurons: number }>();
-  for await (const { loss, correct, images, spikes } of readings(steps, source.epoch(0))) {
+  for await (const { loss, correct, images, skipped, spikes } of readings(steps, source.epoch(0))) {
     sum.loss += loss * images;
     sum.correct += correct;
     sum.images += images;
+    sum.skipped += skipped;
     for (const { name, neurons, count } of spikes) {
       layers.set(name, { spikes: (layers.get(name)?.spikes ?? 0) + count, neurons });
     }
@@ -150,6 +154,7 @@ export async function evaluateOver(
     firingRate: neurons === 0 ? 0 : spikes! / (chances * neurons!),
     firingRates: Object.fromEntries(rates),
     images: sum.images,
+    skipped: sum.skipped,
     seconds: (performance.now() - started) / 1000,
   };
 }

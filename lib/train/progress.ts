@@ -52,6 +52,8 @@ export interface EpochProgress {
   firingRate?: number;
   /** The part of the training time that was spent waiting for data. */
   waitShare?: number;
+  /** Samples that could not be read and were replaced. */
+  skipped?: number;
 }
 
 const DEFAULT_COLUMNS = 80;
@@ -103,7 +105,7 @@ export class Progress {
   }
 
   /** Call after an epoch and its evaluation: leaves one line. */
-  epoch({ epoch, loss, accuracy, testAccuracy, firingRate, waitShare }: EpochProgress): void {
+  epoch({ epoch, loss, accuracy, testAccuracy, firingRate, waitShare, skipped = 0 }: EpochProgress): void {
     if (this.#closed) return;
     const now = this.#options.clock();
     const parts = [this.#epochText(epoch)];
@@ -114,6 +116,7 @@ export class Progress {
     const last = this.#lastStep;
     if (last !== undefined) parts.push(speed(last.images, last.at - this.#epochStart));
     if (waitShare !== undefined) parts.push(`waiting for data ${percent(waitShare)}`);
+    if (skipped > 0) parts.push(`${skipped} broken samples replaced`);
     parts.push(duration(now - this.#epochStart));
     this.note(parts.join('  '));
     this.#epochStart = now;

@@ -77,6 +77,8 @@ function reportOf(run: RunRecord): ReportPage {
   if (rate !== null && rate !== undefined) highlights.push(['firing rate, last epoch', percent(rate)]);
   const speed = median(column(run, 'imagesPerSecond'));
   if (speed !== undefined) highlights.push(['images/s, median', label(speed)]);
+  const skipped = column(run, 'skipped').at(-1) ?? 0;
+  if (skipped > 0) highlights.push(['samples replaced, last epoch', String(skipped)]);
   if (run.data?.split) highlights.push(['split', splitText(run.data)]);
   return {
     ...{ title: run.name, highlights, charts: chartsOf(run) },

@@ -107,6 +107,8 @@ export interface EpochReport {
   waitShare: number;
   /** Training and evaluation. */
   seconds: number;
+  /** Training and test samples that could not be read and were replaced by others (pictures, broken: 'skip'). */
+  skipped: number;
   /** Whether the accuracy is the highest so far. */
   best: boolean;
 }

@@ -203,6 +203,7 @@ export class Run implements AsyncIterable<EpochReport> {
       last?.release?.();
       last = queued.shift()!.batch;
       images += last.size;
+      position.skipped += last.skipped?.length ?? 0;
       stopwatch();
       this.#count(numbers);
       this.#showStep(last.index + 1, images);
@@ -300,6 +301,7 @@ export class Run implements AsyncIterable<EpochReport> {
       imagesPerSecond: sums.images / sums.seconds,
       waitShare: shareOf(this.#epochSeconds),
       seconds: sums.seconds + evaluation.seconds,
+      skipped: sums.skipped + evaluation.skipped,
       best: best === null || evaluation.accuracy > best.accuracy,
     };
     await this.#record(report, optimizer);

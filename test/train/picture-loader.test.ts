@@ -8,8 +8,12 @@ import { type LoaderOptions, loader } from '../../lib/data/loader.ts';
 import { type ImageFilesOptions, imageFolder } from '../../lib/data/pictures/image-files.ts';
 import { PictureLoader } from '../../lib/data/pictures/picture-loader.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { evaluate } from '../../lib/train/evaluate.ts';
+import { readMetrics } from '../../lib/train/metrics-log.ts';
 import { feedsOf } from '../../lib/train/residence.ts';
+import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
+import { abortAfter } from '../support/abort-after.ts';
 import { testDevices } from '../support/devices.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { tinyNet } from '../support/tiny-net.ts';
@@ -31,7 +35,7 @@ describe('pictures that cross as bytes', () => {
         writeFileSync(path, golden(name));
       }
     }
-    writeFileSync(join(root, 'train/class1/9.jpg'), 'no picture');
+    for (const half of ['train', 'val']) writeFileSync(join(root, half, 'class1/9.jpg'), 'no picture');
   });
 
   for (const on of testDevices) {
@@ -105,6 +109,21 @@ describe('pictures that cross as bytes', () => {
         for await (const { loss } of train(net, { data: { train: set, test }, ...options })) losses.push(loss);
         expect(losses).to.have.length(2);
         for (const loss of losses) expect(loss).to.be.within(0.01, 100);
+      });
+
+      it('the broken ones that were replaced are counted in every epoch, an interrupted one, too', async () => {
+        const data = pictures({ broken: 'skip' });
+        const out = folder.path(`counted on ${on}`);
+        const counts: number[] = [];
+        for (const more of [abortAfter(1), { resume: true, ...abortAfter(3) }, { resume: true }]) {
+          using net = tinyNet(on, 'f32', { size: [9, 9], classes: 2 });
+          const options = { data, out, epochs: 3, batch: 2, seed: 8, optimizer: sgd({ lr: 0.05 }), ...more };
+          for await (const { skipped } of train(net, options)) counts.push(skipped);
+          expect((await evaluate(net, data.test)).skipped).to.equal(1);
+        }
+        expect(counts).to.deep.equal([2, 2, 2]); // one for training and one for tests
+        const records = readMetrics(runPaths(out).metrics);
+        expect(records.map(({ skipped }) => skipped)).to.deep.equal(counts);
       });
     });
   }

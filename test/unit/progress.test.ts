@@ -50,6 +50,8 @@ describe('progress', () => {
       CLEAR,
       'epoch  3/10  loss 0.5000  accuracy 81.2 %  test accuracy 80.0 %  firing rate 12.5 %  50.0 images/s  waiting for data 0.4 %  1:15\n',
     ]);
+    bar.epoch({ epoch: 2, skipped: 12 });
+    expect(written.at(-1)).to.match(/^epoch {2}3\/10 {2}12 broken samples replaced {2}0:00\n$/);
     clock.now = 77;
     bar.step({ epoch: 3, step: 1, images: 10 });
     expect(written.at(-1)).to.contain('5.0 images/s');

@@ -3,7 +3,7 @@ import { readEvaluationSettings } from '../../train/run-folder.ts';
 import { asUsage } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
 import { readStoppably } from '../reading.ts';
-import { firingTable, percent } from '../results.ts';
+import { firingTable, percent, replacedLine } from '../results.ts';
 
 interface Options {
   weights: 'best' | 'last';
@@ -31,13 +31,14 @@ async function evalCommand(run: string, overrides: string[], { weights, json }: 
     evaluateRun(run, { weights, overrides, signal, onPrepare }),
   );
   if (!found) return;
-  const { accuracy, loss, firingRate, firingRates, images, seconds } = found;
+  const { accuracy, loss, firingRate, firingRates, images, skipped, seconds } = found;
   if (json) {
     const rates = { firing_rate: firingRate, firing_rates: firingRates };
-    writeJson({ run, weights, images, test_accuracy: accuracy, test_loss: loss, ...rates, seconds });
+    writeJson({ run, weights, images, test_accuracy: accuracy, test_loss: loss, ...rates, skipped, seconds });
     return;
   }
   writeText(firingTable(firingRates, firingRate));
   writeText(`test loss ${loss.toFixed(4)}`);
   writeText(`test accuracy ${percent(accuracy)}`);
+  if (skipped > 0) writeText(replacedLine(skipped));
 }

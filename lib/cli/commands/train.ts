@@ -14,7 +14,7 @@ import type { EpochReport } from '../../train/train-options.ts';
 import { asUsage, EXIT, UsageError } from '../exit.ts';
 import { writeJson, writeText } from '../output.ts';
 import { showReading } from '../reading.ts';
-import { firingTable, memoryLine, percent, snakeCase } from '../results.ts';
+import { firingTable, memoryLine, percent, replacedLine, snakeCase } from '../results.ts';
 import { listenForStop } from '../signals.ts';
 
 interface Options {
@@ -111,6 +111,7 @@ function sayEnd(run: string, best: Best, report: EpochReport, json: boolean | un
     writeText(`best test accuracy ${percent(best.accuracy)} after epoch ${best.epoch + 1}`);
   }
   writeText(`test accuracy ${percent(report.accuracy)}`);
+  if (report.skipped > 0) writeText(replacedLine(report.skipped));
   writeText(`run folder ${run}`);
 }
 
