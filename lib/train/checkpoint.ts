@@ -28,10 +28,11 @@ const positionSchema = ({ epochs, batches, images }: Whole) =>
       lossSum: z.number(),
       correct: count,
       images: count.max(images),
-      skipped: count.default(0), // states of older versions do not say
+      skipped: count.default(0), // states of older versions have neither it nor the rates
       seconds: z.number().min(0),
       best: z.strictObject({ epoch: count.max(epochs - 1), accuracy: z.number().min(0).max(1) }).nullable(),
       metricsBytes: count,
+      rates: z.array(z.number().nullable()).max(epochs).default([]),
     })
     .refine(({ correct, images: seen }) => correct <= seen);
 
@@ -41,6 +42,8 @@ export interface Whole {
   /** Batches and images of an epoch. */
   batches: number;
   images: number;
+  /** The learning rate of an epoch. */
+  lrAt(epoch: number): number;
 }
 
 /** How far a run has got. */
@@ -61,6 +64,8 @@ export interface Position {
   best: { epoch: number; accuracy: number } | null;
   /** Length of the metrics file. */
   metricsBytes: number;
+  /** The learning rate of every epoch that has begun; null where an older version trained it. */
+  rates: (number | null)[];
 }
 
 export const startPosition = (): Position => ({
@@ -73,6 +78,7 @@ export const startPosition = (): Position => ({
   seconds: 0,
   best: null,
   metricsBytes: 0,
+  rates: [],
 });
 
 /** What determines the numbers of a run, as plain data: a run continues only under the settings it began with. */
@@ -178,6 +184,7 @@ export function readState(path: string, net: Net, optimizer: Optimizer, course: 
     checkCourse(path, parsed(file, 'course', z.record(z.string(), z.unknown())), course);
     checkContent(file, REMEDY);
     const position = parsed(file, 'position', positionSchema(whole));
+    checkRates(path, position.rates, whole);
     const { passes, steps } = parsed(file, 'counts', z.strictObject({ passes: count, steps: count }));
     const held = tensorsOf(net, optimizer);
     const arrays = held.map(([name, tensor]) => readTensor(file, name, tensor));
@@ -235,6 +242,18 @@ function checkCourse(path: string, saved: Course, given: Course): void {
   });
   throw new SpikeloomError(
     `${path}: a run goes on under the settings it began with, but these differ:\n${lines.join('\n')}\nRestore them or start a new run`,
+  );
+}
+
+/** Sines of other versions of Node.js may differ in the last bit. */
+const isSameRate = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9 * Math.abs(a);
+
+/** A schedule of the user's own may have the same settings and another function. */
+function checkRates(path: string, rates: Position['rates'], { lrAt }: Whole): void {
+  const epoch = rates.findIndex((rate, i) => rate !== null && !isSameRate(rate, lrAt(i)));
+  if (epoch < 0) return;
+  throw new SpikeloomError(
+    `${path}: a run goes on under the schedule it began with, but the learning rate of epoch ${epoch + 1} was ${rates[epoch]} then and is ${lrAt(epoch)} now. Restore the schedule's lrAt() or start a new run`,
   );
 }
 

@@ -34,7 +34,8 @@ export interface TrainOptions {
   optimizer?: OptimizerFactory | undefined;
   /**
    * The learning rate by epoch. Default: the optimizer's in every epoch. One of your own has `settings`, too, where the
-   * run has a folder, as in { ...constant({ epochs: 3 }), lrAt }: a resumed run compares them, not the function.
+   * run has a folder, as in { ...constant({ epochs: 3 }), lrAt }: a resumed run compares them, and the rates of the
+   * epochs that have begun.
    */
   schedule?: Schedule | undefined;
   /**

@@ -180,8 +180,10 @@ export class Run implements AsyncIterable<EpochReport> {
     if (!this.#files) return;
     const { paths, metrics } = this.#files;
     if (!this.#resume) return this.#save(optimizer);
-    const { epochs, data, batch, dropLast } = this.#options;
-    const whole = { epochs, batches, images: dropLast ? batches * batch : data.train.count };
+    const { epochs, data, batch, dropLast, schedule, optimizer: factory } = this.#options;
+    const images = dropLast ? batches * batch : data.train.count;
+    const lrAt = (epoch: number) => schedule.lrAt(epoch, factory.settings.lr);
+    const whole = { epochs, batches, images, lrAt };
     this.#position = readState(paths.state, this.#net, optimizer, this.#course, whole);
     this.#imagesBefore = this.#position.images;
     metrics.rewind(this.#position.metricsBytes);
@@ -193,6 +195,7 @@ export class Run implements AsyncIterable<EpochReport> {
     const position = this.#position;
     optimizer.lr = schedule.lrAt(position.epoch, factory.settings.lr);
     if (signal?.aborted) return false;
+    position.rates[position.epoch] = optimizer.lr;
     if (position.batch === source.batches) return true;
     const stopwatch = this.#stopwatch(source);
     const queued: QueuedStep[] = [];
@@ -314,7 +317,9 @@ export class Run implements AsyncIterable<EpochReport> {
    */
   async #record(report: EpochReport, optimizer: Optimizer): Promise<void> {
     const { epoch, accuracy } = report;
-    const next = { ...startPosition(), epoch: epoch + 1, best: report.best ? { epoch, accuracy } : this.best };
+    const { rates } = this.#position;
+    const best = report.best ? { epoch, accuracy } : this.best;
+    const next = { ...startPosition(), epoch: epoch + 1, best, rates };
     if (this.#files) {
       const { paths, metrics } = this.#files;
       const tensors = await this.#snapshot(optimizer);

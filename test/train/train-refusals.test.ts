@@ -61,6 +61,32 @@ describe('train() refuses what cannot work', () => {
     expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);
   });
 
+  it('refuses a schedule of the same settings whose rates of the epochs that have begun are others', async () => {
+    const out = folder();
+    const scheduled = (...rates: number[]) => ({
+      out,
+      schedule: { ...constant({ epochs: 3 }), lrAt: (epoch: number) => rates[epoch]! },
+    });
+    await go(makeNet(), { ...scheduled(0.1, 0.05, 0.02), ...abortAfter(8) });
+    for (const [rates, says] of [
+      [[0.1, 0.06, 0.02], 'epoch 2 was 0.05 then and is 0.06 now'],
+      [[0, 0.05, 0.02], 'epoch 1 was 0.1 then and is 0 now'],
+    ] as const) {
+      const message = await refusal(go(makeNet(), { ...scheduled(...rates), resume: true }));
+      expect(message).to.contain(`state.safetensors: a run goes on under the schedule it began with`).and.contain(says);
+    }
+    const { state } = runPaths(out);
+    await withMetadata(state, ({ position, ...rest }) => {
+      const { rates, skipped, ...older } = JSON.parse(position!);
+      expect([rates, skipped]).to.deep.equal([[0.1, 0.05], 0]);
+      return { ...rest, position: JSON.stringify(older) };
+    });
+    await go(makeNet(), { ...scheduled(0.1, 0.05, 0.02), resume: true, ...abortAfter(3) });
+    // what is not known, and what is to come, may be another one
+    const { reports } = await go(makeNet(), { ...scheduled(0.2, 0.05, 0.01), resume: true });
+    expect(reports.at(-1)!.lr).to.equal(0.01);
+  });
+
   it('refuses a state whose position lies outside of the run', async () => {
     const out = folder();
     await go(makeNet(), { out, ...abortAfter(8) });
