@@ -3,6 +3,7 @@
 // It belongs to training rather than to the command line because a run folder stores its settings and reads them back.
 import { z } from 'zod';
 import { DEVICE_NAME, MOST_THREADS } from '../core/device.ts';
+import { MOST_ALPHA } from '../data/augment/mix.ts';
 import { MOST_IMAGES } from '../data/loader.ts';
 import { surrogates } from '../ops/lif.ts';
 
@@ -18,7 +19,8 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER, note = '') => ({
 const atLeast = (min: number) => ({ schema: z.number().min(min), type: `number >= ${min}` });
 const positive = () => ({ schema: z.number().positive(), type: 'number > 0' });
 const fraction = () => ({ schema: z.number().min(0).lt(1), type: 'number >= 0 and < 1' });
-const zeroToOne = () => ({ schema: z.number().min(0).max(1), type: 'number from 0 to 1' });
+const zeroTo = (max: number) => ({ schema: z.number().min(0).max(max), type: `number from 0 to ${max}` });
+const zeroToOne = () => zeroTo(1);
 const yesNo = () => ({ schema: z.boolean(), type: 'true or false' });
 const path = () => ({ schema: z.string().regex(/^[^\0]+$/), type: 'a path' });
 const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => ({
@@ -193,8 +195,8 @@ const loss = z.strictObject({
 });
 
 const mix = z.strictObject({
-  mixup: key(atLeast(0), 0, "alpha of mixup's Beta distribution; 0 = no mixup"),
-  cutmix: key(atLeast(0), 0, "alpha of CutMix's Beta distribution; 0 = no CutMix"),
+  mixup: key(zeroTo(MOST_ALPHA), 0, "alpha of mixup's Beta distribution; 0 = no mixup"),
+  cutmix: key(zeroTo(MOST_ALPHA), 0, "alpha of CutMix's Beta distribution; 0 = no CutMix"),
   p: key(zeroToOne(), 1, 'probability that a batch is mixed'),
   switch: key(zeroToOne(), 0.5, 'probability of CutMix where both are on'),
 });

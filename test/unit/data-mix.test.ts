@@ -1,7 +1,7 @@
 // How batches are mixed with themselves: what is drawn, and how often.
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import { drawMix, MIX_DEFAULTS, type MixSettings, mixSettings } from '../../lib/data/augment/mix.ts';
+import { drawMix, MIX_DEFAULTS, type MixSettings, MOST_ALPHA, mixSettings } from '../../lib/data/augment/mix.ts';
 
 const [height, width] = [64, 48];
 const COUNT = 20_000;
@@ -25,7 +25,7 @@ describe('mixing a batch', () => {
     for (const other of others) expect(other).to.not.deep.equal(draw(settings, 3, 5));
   });
 
-  for (const alpha of [0.02, 0.2, 0.5, 1, 3]) {
+  for (const alpha of [1e-3, 0.02, 0.2, 0.5, 1, 3, MOST_ALPHA]) {
     it(`mixup: the share is Beta(${alpha}, ${alpha})`, () => {
       const shares = draws({ mixup: alpha }).map(([keep, share, ...box]) => {
         expect(keep).to.equal(share);
@@ -81,6 +81,7 @@ describe('mixing a batch', () => {
     expect(mixSettings({ mixup: 0.5 })).to.deep.equal({ mixup: 0.5, cutmix: 0, p: 1, switch: 0.5 });
     const refused: [object, RegExp][] = [
       [{ mixup: -1 }, /mix\.mixup is a number from 0 to 1000, not -1/],
+      [{ cutmix: 1001 }, /mix\.cutmix is a number from 0 to 1000, not 1001/],
       [{ mixup: Number.NaN }, /mix\.mixup/],
       [{ mixup: 1, p: 1.5 }, /mix\.p is a number from 0 to 1, not 1.5/],
       [{ blend: 1 }, /mix has no option blend; it has mixup, cutmix, p, switch/],

@@ -230,6 +230,8 @@ describe('settings', () => {
       ['lr=.inf', /'optimizer.lr' .* must be number >= 0, but it is Infinity/],
       ['lr=.nan', /but it is NaN/],
       ['smoothing=1.5', /must be number from 0 to 1/],
+      ['mix.mixup=1001', /'mix.mixup' .* must be number from 0 to 1000, but it is 1001/],
+      ['mix.cutmix=-1', /'mix.cutmix' .* must be number from 0 to 1000/],
       ['optimizer.momentum=1', /must be number >= 0 and < 1/],
       ['optimizer.nesterov=yes', /must be true or false, but it is 'yes'/],
       ['optimizer.betas=[0.9]', /'optimizer.betas' .* must be \[number, number\]/],

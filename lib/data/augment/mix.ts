@@ -7,11 +7,11 @@ import { type Philox, philox, STREAM } from '../../core/random.ts';
  * CutMix (Yun et al., arXiv 1905.04899), or a draw between them, once for a batch, as timm's Mixup in its mode 'batch'.
  */
 export interface MixSettings {
-  /** Mixup's share of the own image is drawn from Beta(mixup, mixup); 0: no mixup. */
+  /** Mixup's share of the own image is drawn from Beta(mixup, mixup), at most {@link MOST_ALPHA}; 0: no mixup. */
   mixup: number;
   /**
-   * CutMix's share of the own image, before the box is cut to the picture, is drawn from Beta(cutmix, cutmix); 0: no
-   * CutMix.
+   * CutMix's share of the own image, before the box is cut to the picture, is drawn from Beta(cutmix, cutmix), at most
+   * {@link MOST_ALPHA}; 0: no CutMix.
    */
   cutmix: number;
   /** Probability that a batch is mixed. */
@@ -19,6 +19,9 @@ export interface MixSettings {
   /** Probability that it is CutMix where both are on. */
   switch: number;
 }
+
+/** The largest alpha, whose shares lie within a few hundredths of 1/2: a larger one is a slip. */
+export const MOST_ALPHA = 1000;
 
 export const MIX_DEFAULTS: Readonly<MixSettings> = { mixup: 0, cutmix: 0, p: 1, switch: 0.5 };
 
@@ -39,7 +42,7 @@ export function mixSettings(options: Partial<MixSettings> | undefined): MixSetti
   if (options) needOptions('mix', options, MIX_DEFAULTS);
   const settings: MixSettings = { ...MIX_DEFAULTS, ...given(options ?? {}) };
   for (const [name, value] of Object.entries(settings)) {
-    const most = name === 'p' || name === 'switch' ? 1 : 1000;
+    const most = name === 'p' || name === 'switch' ? 1 : MOST_ALPHA;
     if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
       throw new SpikeloomError(`mix.${name} is a number from 0 to ${most}, not ${kindOf(value)}`);
     }
