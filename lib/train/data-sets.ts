@@ -20,7 +20,10 @@ import type { SampleSet } from '../data/sample-set.ts';
 import type { Settings } from './settings.ts';
 
 /** The facts of a data set that a network and the memory of its training depend on. */
-export type SampleFacts = Pick<SampleSet, 'name' | 'steps' | 'binary' | 'unit' | 'channels' | 'height' | 'width'> & {
+export type SampleFacts = Pick<
+  SampleSet,
+  'kind' | 'name' | 'steps' | 'binary' | 'unit' | 'channels' | 'height' | 'width'
+> & {
   classes: { readonly length: number };
 };
 
@@ -31,6 +34,7 @@ export type DataSettings = Pick<Settings, 'data' | 'model'>;
 export type OpenOptions = Pick<EventSetOptions, 'signal' | 'onProgress'>;
 
 interface Known {
+  kind: AnySet['kind'];
   classes: number;
   channels: number;
   /** H and W of its samples as they come. */
@@ -50,7 +54,7 @@ function images(classes: number, channels: number, side: number, read: (root: st
     refuse(data, PICTURE_KEYS, 'its images are not JPEG files');
     return read(data.root);
   };
-  return { classes, channels, size: [side, side], open };
+  return { kind: 'images', classes, channels, size: [side, side], open };
 }
 
 function events(
@@ -66,7 +70,7 @@ function events(
     const byWindow = binning === 'window' ? { window } : {};
     return read(data.root, { steps: model.steps, clip, normalise, binning, ...byWindow, ...chosen });
   };
-  return { classes, channels: 2, size, timed: true, open };
+  return { kind: 'events', classes, channels: 2, size, timed: true, open };
 }
 
 /** Class folders, or tar shards where train/ has them. */
@@ -91,7 +95,7 @@ const KNOWN: Readonly<Record<Settings['data']['name'], Known>> = {
   cifar100: images(100, 3, 32, cifar100),
   mnist: images(10, 1, 28, mnist),
   'fashion-mnist': images(10, 1, 28, fashionMnist),
-  imagenet: { classes: 1000, channels: 3, size: [224, 224], open: openImageNet },
+  imagenet: { kind: 'image-files', classes: 1000, channels: 3, size: [224, 224], open: openImageNet },
   'cifar10-dvs': events(10, [128, 128], cifar10Dvs),
   'dvs128-gesture': events(11, [128, 128], dvs128Gesture),
   'n-mnist': events(10, [34, 34], nMnist),
@@ -102,8 +106,8 @@ const KNOWN: Readonly<Record<Settings['data']['name'], Known>> = {
 
 /** What the settings' data set is by its definition; no file is read. */
 export function factsOf({ data, model }: DataSettings): SampleFacts {
-  const { classes, channels, size, timed } = KNOWN[data.name];
-  const facts = { name: data.name, channels, classes: { length: classes } };
+  const { kind, classes, channels, size, timed } = KNOWN[data.name];
+  const facts = { kind, name: data.name, channels, classes: { length: classes } };
   const [height, width] = data.size ?? size;
   if (!timed) return { ...facts, height, width };
   const { frame: _, ...frames } = framesBy({ height: size[0], width: size[1] }, data);

@@ -1,5 +1,5 @@
 // Where the images of a run are kept, and who makes its batches: the host or the device.
-import { type Device, SpikeloomError } from '../core/index.ts';
+import { type Device, type RealType, SpikeloomError } from '../core/index.ts';
 import { kindOf } from '../core/options.ts';
 import type { AnySet } from '../data/batch.ts';
 import { DeviceLoader } from '../data/images/device-loader.ts';
@@ -7,6 +7,7 @@ import { residentBytes } from '../data/images/resident-set.ts';
 import { type BatchFeed, byteLoader, type LoaderOptions } from '../data/loader.ts';
 import { PictureLoader } from '../data/pictures/picture-loader.ts';
 import type { Net } from '../nn/index.ts';
+import type { SampleFacts } from './data-sets.ts';
 import { freeBytes } from './memory.ts';
 import type { AnyBatch } from './step-inputs.ts';
 
@@ -24,6 +25,29 @@ function restsOnDevice(wanted: Residence, bytes: number, device: Device): boolea
   }
   if (wanted !== 'auto') return wanted === 'on';
   return device.memory() !== undefined && bytes <= freeBytes(device) / 4;
+}
+
+/** What can be said of where images will lie before a set is there. */
+export interface PlannedResidence {
+  resident: Residence;
+  device: string;
+  dtype: RealType;
+  /** Samples of a batch of each set. */
+  batches: readonly number[];
+}
+
+/**
+ * What images will take of a device's memory, as feedsOf() counts it; undefined where whole sets may rest there, whose
+ * sizes are not known.
+ */
+export function plannedBytes(
+  set: Pick<SampleFacts, 'kind' | 'channels' | 'height' | 'width'>,
+  { resident, device, dtype, batches }: PlannedResidence,
+): number | undefined {
+  const isCpu = device === 'cpu';
+  if (set.kind === 'events' || (set.kind === 'image-files' && isCpu)) return 0;
+  if (set.kind === 'images' && (resident === 'on' || (resident === 'auto' && !isCpu))) return undefined;
+  return batches.reduce((sum, size) => sum + residentBytes(set, size, dtype), 0);
 }
 
 /** Loaders for a network, by name. */

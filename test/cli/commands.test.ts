@@ -92,12 +92,23 @@ describe('spikeloom', () => {
     const facts = JSON.parse((await spikeloom(args)).stdout);
     expect(facts.input).to.deep.equal({ channels: 1, height: 28, width: 28 });
     expect(facts.attention_macs_per_step).to.equal(0);
-    const { bytes, weight_bytes, optimizer_bytes, step_bytes } = facts.training_memory;
+    const { bytes, weight_bytes, optimizer_bytes, step_bytes, data_bytes } = facts.training_memory;
     expect(weight_bytes).to.be.within(4 * facts.parameters, facts.state_bytes);
-    expect(bytes).to.equal(weight_bytes + optimizer_bytes + step_bytes);
+    expect(bytes).to.equal(weight_bytes + optimizer_bytes + step_bytes + data_bytes);
     // less than all layers' outputs: what lies between a convolution and its neurons is not kept
     expect(step_bytes).to.be.within(facts.activation_bytes / 8, facts.activation_bytes);
     expect(facts.layers[0]).to.include({ path: 'conv1.0', parameters: 4 * 9, macs: 4 * 9 * 28 * 28 });
+  });
+
+  it('says in the summary that images which may rest on the device are not in the plan', async () => {
+    for (const key of ['data.resident=on', 'device=cuda']) {
+      const args = ['summary', 'recipes/quickstart.yaml', 'model.width=2', key];
+      const [text, json] = await Promise.all([spikeloom(args), spikeloom([...args, '--json'])]);
+      expect(text.stdout).to.match(
+        /, a step [\d.]+ MiB; images that rest on the device \(data\.resident\) come beside\n$/,
+      );
+      expect(JSON.parse(json.stdout).training_memory.data_bytes).to.equal(null);
+    }
   });
 
   it('examines the machine', async () => {

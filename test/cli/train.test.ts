@@ -103,6 +103,24 @@ describe('spikeloom train and eval', () => {
     }
   });
 
+  it('plans the memory as the summary does, a batch no larger than the set', async () => {
+    for (const keys of [['batch=16'], ['batch=100'], ['batch=40', 'precision=fp64', 'mix.mixup=1']]) {
+      const [recipe, ...args] = [...train(join(folder, 'planned'), 'epochs=1', ...keys), '--json'].slice(1) as [
+        string,
+        ...string[],
+      ];
+      const [trained, summary] = await Promise.all([
+        spikeloom(['train', recipe, ...args]),
+        spikeloom(['summary', recipe, ...args]),
+      ]);
+      const { memory } = linesOf(trained)[0];
+      expect(memory.batch).to.equal(Math.min(64, Number(keys[0]!.slice(6))));
+      const { batch, training_memory } = JSON.parse(summary.stdout);
+      expect(training_memory, keys.join()).to.deep.equal(memory);
+      expect(batch).to.equal(memory.batch);
+    }
+  });
+
   it('plans the memory of event frames as the summary does', async () => {
     const data = join(folder, 'n-mnist');
     for (let i = 0; i < 8; i++) {

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import { SpikeloomError } from '../../core/errors.ts';
 import { mixSettings } from '../../data/augment/mix.ts';
 import type { ModelPlan } from '../../nn/index.ts';
-import type { TrainingMemory } from '../../train/memory.ts';
 import { loadRecipe } from '../../train/recipe.ts';
 import type { Settings } from '../../train/settings.ts';
 import { asUsage } from '../exit.ts';
@@ -22,9 +21,9 @@ export function addSummary(program: Command): void {
 async function summary(recipe: string, overrides: string[], { json }: { json?: boolean }): Promise<void> {
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const plan = await planOf(settings);
-  const found = plan.summary({ batch: settings.batch, dtype: settings.precision === 'fp64' ? 'f64' : 'f32' });
+  const found = plan.summary({ batch: batchOf(settings, settings.data.train_limit), dtype: dtypeOf(settings) });
   const memory = await memoryOf(settings, plan);
-  if (!json) return writeText(`${found}\n${typeof memory === 'string' ? memory : memoryLine(memory)}`);
+  if (!json) return writeText(`${found}\n${memory.text}`);
   const { totals, rows } = found;
   writeJson({
     model: found.model,
@@ -38,29 +37,40 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
     attention_macs_per_step: totals.attentionMacsPerStep,
     state_bytes: totals.stateBytes,
     activation_bytes: totals.activationBytes,
-    training_memory: typeof memory === 'string' ? null : snakeCase(memory),
+    training_memory: memory.json,
     layers: rows,
   });
 }
 
-/**
- * What training takes of the memory, planned on the CPU; a line that says why not where that cannot be, as without the
- * addon.
- */
-async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<TrainingMemory | string> {
+const dtypeOf = ({ precision }: Settings): 'f32' | 'f64' => (precision === 'fp64' ? 'f64' : 'f32');
+
+/** Samples of a batch of a set that is cut to so many (0: not cut): no more than there are. */
+const batchOf = ({ batch }: Settings, limit: number): number => (limit > 0 ? Math.min(batch, limit) : batch);
+
+/** What training takes of the memory, planned on the CPU; or why that cannot be known, as without the addon. */
+async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<{ text: string; json: unknown }> {
   const { netOf, optimizerOf } = await import('../../train/assemble.ts');
   const { factsOf } = await import('../../train/data-sets.ts');
   const { trainingMemory } = await import('../../train/memory.ts');
-  const train = { name: settings.data.name, ...input, classes: { length: output.shape[0]! } };
+  const { plannedBytes } = await import('../../train/residence.ts');
+  const facts = factsOf(settings);
+  const train = { ...facts, ...input, classes: { length: output.shape[0]! } };
   try {
     using net = netOf({ ...settings, device: 'cpu' }, { train });
-    const { batch, loss } = settings;
+    const { data, device, loss } = settings;
+    const [batch, tested] = [batchOf(settings, data.train_limit), batchOf(settings, data.test_limit)];
+    const residence = { resident: data.resident, device, dtype: dtypeOf(settings), batches: [batch, tested] };
+    const dataBytes = plannedBytes(facts, residence);
     const mix = mixSettings(settings.mix) !== undefined;
-    const { steps, binary, unit } = factsOf(settings);
-    return trainingMemory(net, { batch, steps, binary, unit, mix, loss, optimizer: optimizerOf(settings) });
+    const { steps, binary, unit } = facts;
+    const kind = { steps, binary, unit, mix, loss, optimizer: optimizerOf(settings) };
+    const memory = trainingMemory(net, { batch, ...kind, dataBytes });
+    const json = { ...snakeCase(memory), data_bytes: dataBytes ?? null };
+    const rest = dataBytes === undefined ? '; images that rest on the device (data.resident) come beside' : '';
+    return { text: `${memoryLine(memory)}${rest}`, json };
   } catch (error) {
-    if (error instanceof SpikeloomError) return `the training step was not planned: ${error.message}`;
-    throw error;
+    if (!(error instanceof SpikeloomError)) throw error;
+    return { text: `the training step was not planned: ${error.message}`, json: null };
   }
 }
 

@@ -17,7 +17,11 @@ import { type ImageSet, pixelsOf } from './image-set.ts';
 type Kind = Pick<ImageSet, 'name' | 'channels' | 'height' | 'width' | 'mean' | 'std'>;
 
 /** Bytes that `count` images of a set take on a device. */
-export function residentBytes({ channels, height, width }: Kind, count: number, dtype: RealType): number {
+export function residentBytes(
+  { channels, height, width }: Pick<Kind, 'channels' | 'height' | 'width'>,
+  count: number,
+  dtype: RealType,
+): number {
   return count * (channels * height * width + 4) + channels * 256 * (dtype === 'f64' ? 8 : 4);
 }
 
