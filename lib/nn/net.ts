@@ -188,7 +188,7 @@ export class Net extends Callable {
   }
 
   summary(options: SummaryOptions = {}): Summary {
-    return this.plan.summary({ dtype: this.dtype, ...options });
+    return this.plan.summary({ dtype: this.dtype, precision: this.precision, ...options });
   }
 
   /** Trainable tensors, in the order of the layers. */

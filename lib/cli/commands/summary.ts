@@ -21,7 +21,9 @@ export function addSummary(program: Command): void {
 async function summary(recipe: string, overrides: string[], { json }: { json?: boolean }): Promise<void> {
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const plan = await planOf(settings);
-  const found = plan.summary({ batch: batchOf(settings, settings.data.train_limit), dtype: dtypeOf(settings) });
+  const { precision: wanted, data } = settings;
+  const precision = wanted === 'bf16' ? 'bf16' : 'fp32';
+  const found = plan.summary({ batch: batchOf(settings, data.train_limit), dtype: dtypeOf(settings), precision });
   const memory = await memoryOf(settings, plan);
   if (!json) return writeText(`${found}\n${memory.text}`);
   const { totals, rows } = found;
@@ -38,6 +40,7 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
     state_bytes: totals.stateBytes,
     activation_bytes: totals.activationBytes,
     training_memory: memory.json,
+    unrounded: found.unrounded,
     layers: rows,
   });
 }
