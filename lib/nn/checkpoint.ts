@@ -1,5 +1,6 @@
 // Weights in safetensors files under the names of the released checkpoints.
 
+import { checkContent } from '../core/content-hash.ts';
 import { hostArray } from '../core/dtype.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { describe, type HostArray, type RealType, type Shape, type Tensor } from '../core/index.ts';
@@ -103,7 +104,7 @@ export function matchWeights(
  * Copies weights and running statistics from a safetensors file (F64, F32, F16 or BF16) into a network, converted to
  * its type.
  * @returns what was loaded and what was not
- * @throws SpikeloomError for a damaged file, and with `strict` for anything that does not match; then the network is
+ * @throws SpikeloomError for a damaged file (of a run, by the hash in it), and with `strict` for anything that does not match; then the network is
  * unchanged
  */
 export function loadWeights(net: Net, path: string, options: LoadOptions = {}): WeightsReport {
@@ -119,6 +120,7 @@ export function loadWeights(net: Net, path: string, options: LoadOptions = {}): 
         `${path}: these are not the weights of ${net.plan.model}.\n${problems.join('\n')}\n${remedy}`,
       );
     }
+    checkContent(file, "Restore a copy, or take the run's other weights (best, last)");
     // all is read before the first write, so that a failed read leaves the network as it was
     const values = pairs.map(({ source }) => convert(file, source, net.dtype));
     pairs.forEach(({ target }, i) => {

@@ -1,6 +1,7 @@
 // The state of a run in one safetensors file: everything that an exact continuation needs.
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
+import { checkContent, contentHash } from '../core/content-hash.ts';
 import { hostArray } from '../core/dtype.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import type { HostArray, Tensor } from '../core/index.ts';
@@ -14,7 +15,6 @@ import {
 import { readInto } from '../core/tensor.ts';
 import { type Net, releasedNames } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
-import { checkContent, contentHash } from './content-hash.ts';
 
 const FORMAT = 'spikeloom-state';
 const VERSION = '1';

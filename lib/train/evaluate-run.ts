@@ -7,7 +7,6 @@ import { kindOf, needOptions } from '../core/options.ts';
 import { quoted } from '../core/shell.ts';
 import { loadWeights, Net } from '../nn/index.ts';
 import { netOf, prepared } from './assemble.ts';
-import { checkFileContent } from './content-hash.ts';
 import { readDataDescription } from './data-description.ts';
 import { factsOf } from './data-sets.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
@@ -55,13 +54,6 @@ function weightsFile(of: string, folder: string, weights: unknown): string {
   throw new SpikeloomError(`${paths[weights]} is not there: ${remedy}`);
 }
 
-/** @throws SpikeloomError for a damaged file, and one of another network's weights */
-function readWeights(net: Net, file: string, weights: Weights): void {
-  const other = weights === 'best' ? 'last' : 'best';
-  checkFileContent(file, `Take the other weights (weights: '${other}', --weights ${other}) or restore a copy`);
-  loadWeights(net, file);
-}
-
 /**
  * Evaluates the saved weights of a run of a recipe on its test images.
  * @throws SpikeloomError when the folder is not that of such a run or has no such weights yet, for overrides of other
@@ -76,7 +68,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   const file = weightsFile('evaluateRun()', folder, weights);
   const data = await prepared(settings, { signal, onPrepare }, `npx spikeloom eval ${quoted(folder)}`);
   using net = netOf(settings, data);
-  readWeights(net, file, weights);
+  loadWeights(net, file);
   const { batch, loss, data: source } = settings;
   const { workers, resident } = source;
   return await evaluate(net, data.test, { batch, loss: loss.kind, workers, resident, signal });
@@ -96,7 +88,7 @@ export function loadNet(folder: string, options: LoadNetOptions = {}): Net {
   const file = weightsFile('loadNet()', folder, weights);
   const net = existsSync(runPaths(folder).model) ? netOfTrain(folder, device) : netOfRecipe(folder, device);
   try {
-    readWeights(net, file, weights);
+    loadWeights(net, file);
   } catch (error) {
     net.dispose();
     throw error;

@@ -1,4 +1,6 @@
 // Training: epochs of steps, evaluated, saved, resumable to the bit.
+
+import { contentHash } from '../core/content-hash.ts';
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
 import { drawMix } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
@@ -18,7 +20,6 @@ import {
   weightsIn,
   writeState,
 } from './checkpoint.ts';
-import { contentHash } from './content-hash.ts';
 import { allFinite, divergence } from './divergence.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { explainFailure } from './failure.ts';

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { device, SpikeloomError } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { imageSet } from '../../lib/data/images/image-set.ts';
-import type { NamedTensor } from '../../lib/nn/index.ts';
+import { loadWeights, type NamedTensor } from '../../lib/nn/index.ts';
 import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
@@ -54,8 +54,14 @@ describe('train() refuses what cannot work', () => {
     }
     const resumed = await refusal(go(makeNet(), { out, resume: true }));
     expect(resumed).to.match(/state.safetensors: the numbers must have the SHA-256 .* is damaged. Restore the file/);
-    expect(() => loadNet(out)).to.throw(SpikeloomError, /best.safetensors: .* \(weights: 'last', --weights last\) or/);
-    expect(() => loadNet(out, { weights: 'last' })).to.throw(SpikeloomError, /last.safetensors: .* --weights best/);
+    const says =
+      /(best|last).safetensors: .* is damaged. Restore a copy, or take the run's other weights \(best, last\)$/;
+    for (const weights of ['best', 'last'] as const)
+      expect(() => loadNet(out, { weights })).to.throw(SpikeloomError, says);
+    using net = makeNet();
+    const before = await net.parameters()[0]!.tensor.array();
+    expect(() => loadWeights(net, best, { strict: false })).to.throw(SpikeloomError, says);
+    expect(await net.parameters()[0]!.tensor.array()).to.deep.equal(before);
     for (const path of [last, state]) await withMetadata(path, ({ data_sha256: _, ...rest }) => rest);
     loadNet(out, { weights: 'last' }).dispose();
     expect((await go(makeNet(), { out, resume: true })).reports).to.have.length(2);

@@ -1,9 +1,9 @@
 // The hash that a run keeps in its weights and states: bytes that have changed since they were written are noticed.
 import { createHash } from 'node:crypto';
-import { SpikeloomError } from '../core/errors.ts';
-import type { HostArray } from '../core/index.ts';
-import { openSafetensors, type SafetensorsFile } from '../core/safetensors.ts';
-import { Turns } from '../core/turns.ts';
+import type { HostArray } from './dtype.ts';
+import { SpikeloomError } from './errors.ts';
+import type { SafetensorsFile } from './safetensors.ts';
+import { Turns } from './turns.ts';
 
 /** Where a file's metadata has the hash: SHA-256 of all bytes behind the header. */
 const KEY = 'data_sha256';
@@ -53,14 +53,4 @@ export function checkContent(file: SafetensorsFile, remedy: string): void {
   throw new SpikeloomError(
     `${file.path}: the numbers must have the SHA-256 that was noted when they were written, but have another: the file is damaged. ${remedy}`,
   );
-}
-
-/** {@link checkContent} of a file by its path. */
-export function checkFileContent(path: string, remedy: string): void {
-  const file = openSafetensors(path);
-  try {
-    checkContent(file, remedy);
-  } finally {
-    file.close();
-  }
 }
