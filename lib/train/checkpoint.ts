@@ -245,8 +245,8 @@ function checkCourse(path: string, saved: Course, given: Course): void {
   );
 }
 
-/** Sines of other versions of Node.js may differ in the last bit. */
-const isSameRate = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9 * Math.abs(a);
+/** A cosine of another version of Node.js may differ in its last bits. */
+const isSameRate = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-6 * Math.abs(a);
 
 /** A schedule of the user's own may have the same settings and another function. */
 function checkRates(path: string, rates: Position['rates'], { lrAt }: Whole): void {
