@@ -15,8 +15,8 @@ export function writeError(message: string): void {
 }
 
 /**
- * What cannot be written is dropped, and the work goes on. A reader that has gone away (`| head`) or a terminal that was
- * closed is not a failure; a full disk under stdout is reported once and leaves exit status 1.
+ * What cannot be written is dropped, and the work goes on. A reader that has gone away (`| head`) and a terminal that
+ * was closed are no failures; a full disk under stdout is reported once and leaves exit status 1.
  */
 export function keepOnWithoutOutput(): void {
   let told = false;

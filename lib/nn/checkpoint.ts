@@ -104,8 +104,8 @@ export function matchWeights(
  * Copies weights and running statistics from a safetensors file (F64, F32, F16 or BF16) into a network, converted to
  * its type.
  * @returns what was loaded and what was not
- * @throws SpikeloomError for a damaged file (of a run, by the hash in it), and with `strict` for anything that does not match; then the network is
- * unchanged
+ * @throws SpikeloomError for a damaged file (one of a run has its hash in it), and with `strict` for anything that does
+ * not match; then the network is unchanged
  */
 export function loadWeights(net: Net, path: string, options: LoadOptions = {}): WeightsReport {
   needOptions('loadWeights()', options, { strict: true, rename: true });

@@ -19,7 +19,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { quoted } from '../../lib/core/shell.ts';
-import { readMetrics } from '../../lib/train/metrics-log.ts';
+import { MetricsLog, readMetrics } from '../../lib/train/metrics-log.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { fortyBit, someEvents, writeTree } from '../support/event-files.ts';
 import { type Outcome, program, root, spikeloom } from './spawn.ts';
@@ -233,20 +233,27 @@ describe('spikeloom where something is wrong', () => {
   it('saves where its terminal is closed, and goes on from there', async function () {
     const out = join(folder, 'hung up');
     const command = [process.execPath, ...program, ...train(out, EPOCHS)].map(quoted).join(' ');
-    const terminal = spawn('script', ['-qefc', `echo pid=$$; exec ${command}`, '/dev/null'], { cwd: root });
-    const isThere = await new Promise((resolve) => terminal.on('spawn', () => resolve(true)).on('error', resolve));
-    if (isThere !== true) this.skip();
-    let text = '';
-    await new Promise<void>((resolve) =>
+    const terminal = spawn('script', ['-qefc', `exec ${command}`, '/dev/null'], { cwd: root });
+    const hasBegun = await new Promise<boolean>((resolve) => {
+      let text = '';
       terminal.stdout.on('data', (data) => {
         text += data;
-        if (/epoch +1/.test(text)) resolve();
-      }),
-    );
+        if (/epoch +1/.test(text)) resolve(true);
+      });
+      for (const end of ['error', 'close']) terminal.on(end, () => resolve(false));
+    });
+    if (!hasBegun) this.skip(); // no program of that name, or another one
     terminal.kill('SIGKILL');
-    const pid = Number(/pid=(\d+)/.exec(text)![1]);
-    while (existsSync(`/proc/${pid}`)) await wait(20);
     const paths = runPaths(join(out, 'quickstart-0001'));
+    const isFree = (): boolean => {
+      try {
+        new MetricsLog(paths.metrics).close();
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    while (!isFree()) await wait(20);
     const state = openSafetensors(paths.state);
     expect(JSON.parse(state.metadata.counts!).passes).to.be.above(0);
     state.close();
