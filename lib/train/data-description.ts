@@ -1,11 +1,12 @@
 // What a run was trained and tested on: the facts that two runs must share to be compared, and how the samples are
 // presented.
+
+import { hashOf } from '../core/content-hash.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { readTextFile } from '../core/file-kind.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import type { AnySet } from '../data/batch.ts';
 import type { SampleSplits, SplitName } from '../data/sample-set.ts';
-import { hashOf } from './content-hash.ts';
 
 /** Samples and classes of a data set as a run used it, after its limits. */
 export interface DataDescription {
