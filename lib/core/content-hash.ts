@@ -51,6 +51,6 @@ export function checkContent(file: SafetensorsFile, remedy: string): void {
   for (const name of file.names) hash.update(bytesOf(file.read(name)));
   if (hash.digest('hex') === noted) return;
   throw new SpikeloomError(
-    `${file.path}: the numbers must have the SHA-256 that was noted when they were written, but have another: the file is damaged. ${remedy}`,
+    `${file.path}: the numbers must have the SHA-256 that was noted when they were written, but have another: the file is damaged, or was changed. ${remedy}`,
   );
 }

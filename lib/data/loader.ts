@@ -122,7 +122,7 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
     this.batches = dropLast ? Math.floor(set.count / batch) : Math.ceil(set.count / batch);
     if (this.batches === 0) {
       throw new SpikeloomError(
-        `with dropLast a batch of ${batch} is never full: the set '${set.name}' has ${set.count} images; use a smaller batch`,
+        `with dropLast (in a recipe drop_last) a batch of ${batch} is never full: '${set.name}' has ${set.count} samples; use a smaller batch`,
       );
     }
   }

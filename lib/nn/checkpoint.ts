@@ -120,7 +120,10 @@ export function loadWeights(net: Net, path: string, options: LoadOptions = {}): 
         `${path}: these are not the weights of ${net.plan.model}.\n${problems.join('\n')}\n${remedy}`,
       );
     }
-    checkContent(file, "Restore a copy, or take the run's other weights (best, last)");
+    checkContent(
+      file,
+      "Restore a copy, or take the run's other weights (best, last); where another program has written it anew, take data_sha256 out of its metadata",
+    );
     // all is read before the first write, so that a failed read leaves the network as it was
     const values = pairs.map(({ source }) => convert(file, source, net.dtype));
     pairs.forEach(({ target }, i) => {

@@ -67,7 +67,8 @@ function matches(pattern: string, name: string): boolean {
 
 /**
  * The group of every name, in their order; undefined: of none.
- * @throws SpikeloomError for a name or pattern that stands for none of them
+ * @throws SpikeloomError for a name or pattern that stands for none of them, and for a group that the ones before it
+ *   leave nothing
  */
 export function groupsOf(
   of: string,
@@ -81,5 +82,10 @@ export function groupsOf(
       `${of}: a group names '${pattern}', but no parameter is called so; there are ${shown.join(', ')}${didYouMean([pattern], names)}`,
     );
   }
-  return names.map((name) => groups.find((group) => patternsOf(group).some((pattern) => matches(pattern, name))));
+  const found = names.map((name) => groups.find((group) => patternsOf(group).some((of) => matches(of, name))));
+  const empty = groups.findIndex((group) => !found.includes(group));
+  if (empty < 0) return found;
+  throw new SpikeloomError(
+    `${of}: a parameter belongs to the first group that names it, but groups before group ${empty} (${patternsOf(groups[empty]!).join(', ')}) name all of its own; put it before them`,
+  );
 }

@@ -90,6 +90,11 @@ export class Optimizer implements Disposable {
     this.rate = value;
   }
 
+  /** What it updates, as it was given. */
+  get parameters(): readonly NamedParameter[] {
+    return this.slots;
+  }
+
   /** How many steps were made. */
   get stepCount(): number {
     return this.steps;

@@ -86,10 +86,13 @@ export type Course = Readonly<Record<string, unknown>>;
 
 const DTYPES: Partial<Record<Tensor['dtype'], SafetensorsDtype>> = { f32: 'F32', f64: 'F64', i32: 'I32' };
 
-/** Every tensor that training changes, by its name in the file. */
+/** Every tensor that training changes, by its name in the file; `beside`: what an optimizer updates beside the net. */
 function tensorsOf(net: Net, optimizer: Optimizer): [name: string, tensor: Tensor][] {
+  const own = [...net.parameters(), ...net.buffers()];
+  const beside = optimizer.parameters.filter(({ tensor }) => !own.some((known) => known.tensor === tensor));
   return [
-    ...[...net.parameters(), ...net.buffers()].map(({ name, tensor }): [string, Tensor] => [`net.${name}`, tensor]),
+    ...own.map(({ name, tensor }): [string, Tensor] => [`net.${name}`, tensor]),
+    ...beside.map(({ name, tensor }): [string, Tensor] => [`beside.${name}`, tensor]),
     ...Object.entries(optimizer.state()).map(([name, tensor]): [string, Tensor] => [`optimizer.${name}`, tensor]),
   ];
 }
@@ -141,18 +144,26 @@ export const weightsIn = (net: Net, tensors: Snapshot): Record<string, HostArray
 /** The numbers of a net's parameter or buffer. */
 export const weightIn = (tensors: Snapshot, name: string): HostArray => tensors[`net.${name}`]!.data as HostArray;
 
-/** A state without its tensors. `passes` are the net's, `steps` the optimizer's. */
+/** Names of a net's parameters that are not trained. */
+export const frozenOf = (net: Net): string[] =>
+  net
+    .parameters()
+    .filter(({ tensor }) => !tensor.requiresGrad)
+    .map(({ name }) => name);
+
+/** A state without its tensors. `passes` are the net's, `steps` the optimizer's, `frozen` is frozenOf() the net. */
 export interface Progressed {
   position: Position;
   course: Course;
   counts: { passes: number; steps: number };
+  frozen: string[];
 }
 
 /** Writes a state atomically. @throws SpikeloomError when it cannot be written; the former state is still there then */
 export async function writeState(
   path: string,
   tensors: Snapshot,
-  { position, course, counts }: Progressed,
+  { position, course, counts, frozen }: Progressed,
 ): Promise<void> {
   const arrays = Object.entries(tensors).map(([name, { data }]) => [name, data as HostArray]);
   await writeSafetensors(path, tensors, {
@@ -162,6 +173,7 @@ export async function writeState(
     position: JSON.stringify(position),
     course: JSON.stringify(course),
     counts: JSON.stringify(counts),
+    frozen: JSON.stringify(frozen),
   });
 }
 
@@ -185,6 +197,7 @@ export function readState(path: string, net: Net, optimizer: Optimizer, course: 
     checkContent(file, REMEDY);
     const position = parsed(file, 'position', positionSchema(whole));
     checkRates(path, position.rates, whole);
+    if ('frozen' in file.metadata) checkFrozen(path, parsed(file, 'frozen', z.array(z.string())), frozenOf(net));
     const { passes, steps } = parsed(file, 'counts', z.strictObject({ passes: count, steps: count }));
     const held = tensorsOf(net, optimizer);
     const arrays = held.map(([name, tensor]) => readTensor(file, name, tensor));
@@ -254,6 +267,17 @@ function checkRates(path: string, rates: Position['rates'], { lrAt }: Whole): vo
   if (epoch < 0) return;
   throw new SpikeloomError(
     `${path}: a run goes on under the schedule it began with, but the learning rate of epoch ${epoch + 1} was ${rates[epoch]} then and is ${lrAt(epoch)} now. Restore the schedule's lrAt() or start a new run`,
+  );
+}
+
+/** States of older versions do not say what was frozen. */
+function checkFrozen(path: string, then: readonly string[], now: readonly string[]): void {
+  const [thawed, frozen] = [then.filter((name) => !now.includes(name)), now.filter((name) => !then.includes(name))];
+  const name = thawed[0] ?? frozen[0];
+  if (name === undefined) return;
+  const [before, after] = thawed.length > 0 ? ['frozen', 'trained'] : ['trained', 'frozen'];
+  throw new SpikeloomError(
+    `${path}: a run goes on with the parameters that were trained when its state was saved, but '${name}' was ${before} then and is ${after} now; set its tensor.requiresGrad to ${before === 'trained'} before`,
   );
 }
 

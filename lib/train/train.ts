@@ -11,6 +11,7 @@ import type { Optimizer } from '../optim/index.ts';
 import { makeOptimizer } from '../optim/optimizer.ts';
 import {
   type Course,
+  frozenOf,
   type Position,
   readState,
   type Snapshot,
@@ -353,7 +354,7 @@ export class Run implements AsyncIterable<EpochReport> {
 
   #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): Promise<void> {
     const counts = { passes: this.#net.passes, steps: optimizer.stepCount };
-    return writeState(path, tensors, { position, course: this.#course, counts });
+    return writeState(path, tensors, { position, course: this.#course, counts, frozen: frozenOf(this.#net) });
   }
 
   #openProgress(steps: number): void {

@@ -111,6 +111,13 @@ describe('spikeloom', () => {
     }
   });
 
+  it('says in the summary that no batch is ever full, as training would', async () => {
+    const args = ['summary', 'recipes/quickstart.yaml', 'model.width=2', 'drop_last=true', 'data.train_limit=20'];
+    const [none, full] = await Promise.all(['batch=21', 'batch=20'].map((batch) => spikeloom([...args, batch])));
+    expect(none!.stdout).to.match(/was not planned: with drop_last a batch of 21 is never full: .* leaves 20 samples/);
+    expect(full!.stdout).to.match(/training with batch 20 takes/);
+  });
+
   it('examines the machine', async () => {
     const { status, stdout } = await spikeloom(['doctor', '--json']);
     const report = JSON.parse(stdout);

@@ -70,7 +70,7 @@ describe('dropLast', () => {
     using net = makeNet();
     expect(() => train(net, { data, ...usual, dropLast: true, batch: 24 })).to.throw(
       SpikeloomError,
-      /with dropLast a batch of 24 is never full: the set 'cifar10' has 23 images; use a smaller batch/,
+      /with dropLast \(in a recipe drop_last\) a batch of 24 is never full: 'cifar10' has 23 samples; use a smaller batch/,
     );
     expect(() => train(net, { data, ...usual, dropLast: 1 as unknown as boolean })).to.throw(
       /train\(\): dropLast is true or false, not 1/,
@@ -86,7 +86,7 @@ describe('dropLast', () => {
     expect(resolveSettings(made, ['drop_last=true']).drop_last).to.equal(true);
     expect(() => resolveSettings({ ...made, drop_last: 1 })).to.throw(/'drop_last' .* must be true or false/);
     const run = (batch: number) => trainRecipe(resolveSettings({ ...made, epochs: 1, batch, drop_last: true }));
-    expect(await refusal(run(7))).to.match(/a batch of 7 is never full: the set 'fashion-mnist' has 6 images/);
+    expect(await refusal(run(7))).to.match(/a batch of 7 is never full: 'fashion-mnist' has 6 samples/);
     expect(existsSync(out)).to.equal(false);
     const { trainAccuracy } = (await run(5)).epochs[0]!;
     expect(trainAccuracy * 5).to.be.closeTo(Math.round(trainAccuracy * 5), 1e-9);

@@ -163,8 +163,15 @@ describe('parameter groups', () => {
     for (const [groups, rule] of wrong) expect(() => sgd({ groups } as never)).to.throw(SpikeloomError, rule);
   });
 
-  it('are refused where they name no parameter', () => {
+  it('are refused where they name no parameter, or those of earlier groups alone', () => {
     const all = parameters();
+    const shadowed = {
+      groups: [{ names: ['*.bias', 'head.*'] }, { names: 'stem.*' }, { names: ['head.weight', '*.bias'] }],
+    };
+    expect(() => sgd(shadowed)(all)).to.throw(
+      SpikeloomError,
+      /the first group that names it, but groups before group 2 \(head\.weight, \*\.bias\) name all of its own; put it before/,
+    );
     for (const [names, hint] of [
       ['haed.*', ''],
       ['head.weights', "did you mean 'head.weight'\\?"],

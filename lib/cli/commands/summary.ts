@@ -50,6 +50,14 @@ const dtypeOf = ({ precision }: Settings): 'f32' | 'f64' => (precision === 'fp64
 /** Samples of a batch of a set that is cut to so many (0: not cut): no more than there are. */
 const batchOf = ({ batch }: Settings, limit: number): number => (limit > 0 ? Math.min(batch, limit) : batch);
 
+/** Refuses what a loader would. */
+function checkFull({ batch, drop_last: dropLast, data }: Settings): void {
+  if (!dropLast || data.train_limit === 0 || batch <= data.train_limit) return;
+  throw new SpikeloomError(
+    `with drop_last a batch of ${batch} is never full: data.train_limit leaves ${data.train_limit} samples; use a smaller batch`,
+  );
+}
+
 /** What training takes of the memory, planned on the CPU; or why that cannot be known, as without the addon. */
 async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promise<{ text: string; json: unknown }> {
   const { netOf, optimizerOf } = await import('../../train/assemble.ts');
@@ -59,6 +67,7 @@ async function memoryOf(settings: Settings, { input, output }: ModelPlan): Promi
   const facts = factsOf(settings);
   const train = { ...facts, ...input, classes: { length: output.shape[0]! } };
   try {
+    checkFull(settings);
     using net = netOf({ ...settings, device: 'cpu' }, { train });
     const { data, device, loss } = settings;
     const [batch, tested] = [batchOf(settings, data.train_limit), batchOf(settings, data.test_limit)];
