@@ -112,6 +112,8 @@ const none: Flops = () => 0;
 
 /** For every op; an op that is not here cannot be timed. */
 const FLOPS: Readonly<Record<string, Flops>> = {
+  abs: each('x', 1),
+  absGrad: each('gy', 1),
   adamwUpdate: each('w', 13),
   add: each('z', 1),
   avgPool2d: pooled('y'),
@@ -135,8 +137,11 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   currentFireGrad: each('s', 24),
   currentGrad: each('g', 8),
   currentStats: (call) => 5 * elementsOf(call, 'plane') * elementsOf(call, 'scale'),
+  div: each('z', 1),
+  divGradY: each('gy', 3),
   dropout: each('x', 1),
   eventFrames: each('events', 1),
+  exp: each('x', 1),
   fill: none,
   fstaGate: each('x', 1),
   fstaGateGrad: each('x', 3),
@@ -158,6 +163,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   linear: matrix('x', 'w'),
   linearGradW: matrix('gy', 'gw'),
   linearGradX: matrix('gx', 'w'),
+  log: each('x', 1),
   logMetrics: none,
   maxPool2d: pooled('y'),
   maxPool2dGrad: each('gy', 1),
@@ -174,13 +180,19 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   repeatOverTime: each('y', 1),
   scale: each('y', 1),
   sgdUpdate: each('w', 4),
+  shift: each('y', 1),
   sigmoid: each('x', 3),
   sigmoidGrad: each('gy', 3),
   spikeMaxPool2dGrad: each('gy', 1),
   spikeCount: each('x', 1),
+  sqrt: each('x', 1),
+  sqrtGrad: each('gy', 2),
+  sub: each('z', 1),
   sumOverTime: each('x', 1),
   takeImages: none,
   takeLabels: none,
+  tanh: each('x', 1),
+  tanhGrad: each('gy', 3),
   toReal: none,
 };
 

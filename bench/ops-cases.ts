@@ -87,6 +87,12 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('scale').run({ x }, { factor: 2 });
   op('reluGrad').run({ gy: x, y: op('relu').run({ x }).y });
   op('sigmoidGrad').run({ gy: x, y: op('sigmoid').run({ x }).y });
+  for (const name of ['exp', 'log', 'sqrt', 'abs', 'tanh']) op(name).run({ x });
+  for (const name of ['sqrt', 'tanh']) op(`${name}Grad`).run({ gy: x, y });
+  op('absGrad').run({ gy: x, x: y });
+  op('shift').run({ x }, { offset: 1 });
+  op('sub').run({ x, y });
+  op('divGradY').run({ gz: x, y, z: op('div').run({ x, y }).z });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
   op('spikeCount').run({ x: s });
   const bytes = tensor(new Uint8Array(x.size), { shape, dtype: 'u8', device: x.device });

@@ -77,9 +77,10 @@ function againRuns() {
     'image-changes',
     'linear',
     'conv2d-many-channels',
+    'loss-ops',
   );
   const portable = ['test/ops/all.test.ts', 'test/train/network-golden.test.ts', ...convolutions, ...fused];
-  const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes');
+  const others = units('current', 'lif-bits', 'bad-data', 'cuda-device', 'merged-calls', 'image-changes', 'loss-ops');
   const networks = ['test/train/device.test.ts', 'test/train/resident.test.ts'];
   const emulated = {
     convolutions,
