@@ -142,6 +142,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   dropout: each('x', 1),
   eventFrames: each('events', 1),
   exp: each('x', 1),
+  expand: each('y', 1),
   fill: none,
   fstaGate: each('x', 1),
   fstaGateGrad: each('x', 3),
@@ -188,6 +189,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   sqrt: each('x', 1),
   sqrtGrad: each('gy', 2),
   sub: each('z', 1),
+  sum: each('x', 1),
   sumOverTime: each('x', 1),
   takeImages: none,
   takeLabels: none,
@@ -196,8 +198,8 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   toReal: none,
 };
 
-/** Ops of which only the shape of an input is used. */
-const UNREAD: Readonly<Record<string, readonly string[]>> = { fill: ['x'] };
+/** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
+const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], sum: ['y'] };
 
 const PRODUCTS = /^(conv2d|linear)/;
 

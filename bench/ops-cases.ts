@@ -103,6 +103,10 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   const flat = [steps!, elements(rest)];
   op('sumOverTime').run({ x: x.alias(flat) }, { divisor: steps! });
   op('repeatOverTime').run({ x: x.alias([flat[0]! * flat[1]!]) }, { divisor: 1 }, { dims: { T: steps! } });
+  const perChannel = real([1, 1, rest[1]!, 1, 1]);
+  for (const input of [x, s]) op('sum').run({ x: input, y: perChannel }, { divisor: 1 });
+  op('sum').run({ x, y: real([1, 1, 1, 1, 1]) }, { divisor: 1 });
+  op('expand').run({ x: perChannel, y }, { divisor: 1 });
   op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
 }
 

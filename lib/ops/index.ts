@@ -72,5 +72,6 @@ export { repeatOverTime } from './repeat-over-time.ts';
 export { reshape } from './reshape.ts';
 export { sigmoid } from './sigmoid.ts';
 export { spikeCount } from './spike-count.ts';
+export { expand, mean, type SumOptions, sum } from './sum.ts';
 export { type ImageTensors, takeImages, takeLabels } from './take-images.ts';
 export { bytesToReal, realGradient, type ToRealOptions, toReal } from './to-real.ts';

@@ -1,7 +1,18 @@
 // What the tables of the ops that losses are made of do not say: edges, types, shared memory, refusals.
 import { expect } from 'chai';
-import { backward, cudaBackend, device, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import {
+  backward,
+  cudaBackend,
+  describe as described,
+  device,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../lib/core/index.ts';
 import { abs, div, exp, log, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
+import { expand, mean, sum } from '../../lib/ops/sum.ts';
 import { testDevices } from '../support/devices.ts';
 
 /** What a function gives of numbers, and its gradient where what arrives is 1. */
@@ -64,5 +75,52 @@ describe('functions of two tensors', () => {
       expect(() => div(x, tensor([1, 2], { dtype: 'f64' }))).to.throw(/^div: 'y' is f64 where another input is f32/);
       expect(() => sub(x, tensor(Uint8Array.of(1, 0), { dtype: 'spike' }))).to.throw(/^sub: 'y' is real, not spike/);
       expect(() => shift(x, nan)).to.throw(/^shift: attribute 'offset' is float, not NaN/);
+    }));
+});
+
+describe('sums along axes', () => {
+  it('are real of spikes, of the type that is asked for, and so is the gradient', async () => {
+    const s = tensor(Uint8Array.of(1, 0, 1, 1, 0, 0), { shape: [2, 3], dtype: 'spike' });
+    s.requiresGrad = true;
+    scope(() => {
+      expect(described(sum(s))).to.equal('f32[1]');
+      expect(described(mean(s, { axes: [0], real: 'f64' }))).to.equal('f64[3]');
+      expect(sum(s).requiresGrad).to.equal(true);
+      backward(mean(s));
+    });
+    expect(described(s.grad!)).to.equal('f32[2,3]');
+    expect([...(await s.grad!.array())]).to.deep.equal(new Array(6).fill(Math.fround(1 / 6)));
+    s.dispose();
+  });
+
+  it('are rounded once: what f32 would lose on the way counts', async () => {
+    const x = tensor(Float32Array.of(2 ** 24, 1, 1, 1, -(2 ** 24)));
+    const [added, averaged] = scope(() => [sum(x), mean(x)]);
+    expect((await added!.array())[0]).to.equal(3);
+    expect((await averaged!.array())[0]).to.equal(Math.fround(0.6));
+    for (const t of [x, added!, averaged!]) t.dispose();
+  });
+
+  it('refuse axes that are not there, twice there or none, and other types', () =>
+    scope(() => {
+      const x = zeros([2, 3]);
+      expect(() => sum(x, { axes: [2] })).to.throw(
+        SpikeloomError,
+        /^sum: axes are one or more whole numbers from -2 to 1 for f32\[2,3\], not \[2\]; leave them out to take all$/,
+      );
+      for (const axes of [[], [0.5], 1, null, ['0']] as unknown as number[][])
+        expect(() => mean(x, { axes })).to.throw(SpikeloomError, /^mean: axes are one or more whole numbers/);
+      expect(() => sum(x, { axes: [1, -1] })).to.throw(/^sum: axes \[1,-1\] of f32\[2,3\] name one of them twice$/);
+      expect(() => sum(zeros([3], 'i32'))).to.throw(/^sum: takes real numbers or spikes, not i32\[3\]$/);
+      expect(() => mean(3 as unknown as Tensor)).to.throw(/^mean: 'x' is a tensor, not 3$/);
+    }));
+
+  it('expand refuses shapes that do not fit', () =>
+    scope(() => {
+      const x = zeros([2, 1]);
+      for (const shape of [[2], [3, 4], [2, 0], [2, -1], [2.5, 1], []])
+        expect(() => expand(x, shape)).to.throw(SpikeloomError, /^expand: f32\[2,1\] cannot become \[.*\]; only axes/);
+      expect(() => expand(x, 4 as unknown as number[])).to.throw(/^expand: a shape is an array of sizes, not 4$/);
+      expect(() => expand(zeros([1, 2], 'spike'), [2, 2])).to.throw(SpikeloomError, /'x' is real, not spike/);
     }));
 });
