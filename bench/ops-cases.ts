@@ -203,6 +203,9 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('bceWithLogits').run({ x: logits, labels }, { smoothing: 0.1 });
   op('bceWithLogitsGrad').run({ gloss, x: logits, labels }, { smoothing: 0.1 });
   op('correctCount').run({ x: logits, labels });
+  const { y } = op('softmax').run({ x: logits }, { log: true });
+  op('softmaxGrad').run({ gy: logits, y }, { log: true });
+  op('oneHot').run({ labels }, {}, { dims: { K: classes }, real: 'f32' });
   op('needFinite').run({ x: gloss });
   const [next, correct] = [given(Int32Array.of(0)), given(Int32Array.of(1))];
   op('logMetrics').run({ log: real([10, 2]), next, loss: gloss, correct });

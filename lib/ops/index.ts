@@ -55,6 +55,7 @@ export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
 export { mixImages, mixLabels } from './mix.ts';
 export { mul, scale } from './mul.ts';
 export { needFinite } from './need-finite.ts';
+export { type OneHotOptions, oneHot } from './one-hot.ts';
 export {
   adamwUpdate,
   clipFactor,
@@ -71,6 +72,7 @@ export { relu } from './relu.ts';
 export { repeatOverTime } from './repeat-over-time.ts';
 export { reshape } from './reshape.ts';
 export { sigmoid } from './sigmoid.ts';
+export { logSoftmax, softmax } from './softmax.ts';
 export { spikeCount } from './spike-count.ts';
 export { expand, mean, type SumOptions, sum } from './sum.ts';
 export { type ImageTensors, takeImages, takeLabels } from './take-images.ts';

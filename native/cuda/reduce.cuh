@@ -20,6 +20,18 @@ __device__ __forceinline__ T warpSum(T value) {
   return value;
 }
 
+// The largest of a row of K numbers, in every lane, NaNs left out: the sum of the exponentials finds them.
+template <class T>
+__device__ double warpLargest(const T* x, int64_t K) {
+  double largest = -INFINITY;
+  for (int64_t k = threadIdx.x % 32; k < K; k += 32) largest = x[k] > largest ? static_cast<double>(x[k]) : largest;
+  for (int step = 16; step > 0; step /= 2) {
+    const double other = __shfl_xor_sync(kWholeWarp, largest, step);
+    largest = other > largest ? other : largest;
+  }
+  return largest;
+}
+
 // The sum over the threads of a block, always in the same order; the result is valid in thread 0. All threads call it; `shared` holds
 // kWarps numbers and may be used again after a __syncthreads().
 __device__ inline double blockSum(double value, double* shared) {

@@ -6,11 +6,17 @@ import { accuracyCount } from '../../lib/ops/accuracy-count.ts';
 import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { needFinite } from '../../lib/ops/need-finite.ts';
+import { oneHot } from '../../lib/ops/one-hot.ts';
 import { adamwUpdate, lambUpdate, momentumUpdate, sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 import { testDevices } from '../support/devices.ts';
 import { failure } from '../support/failure.ts';
 
-const users = { crossEntropy, bceWithLogits, correctCount: accuracyCount };
+const users = {
+  crossEntropy,
+  bceWithLogits,
+  correctCount: accuracyCount,
+  oneHot: (_: Tensor, labels: Tensor) => oneHot(labels, { classes: 2 }),
+};
 
 for (const on of testDevices) {
   describe(`bad data, on ${on}`, () => {

@@ -1,19 +1,37 @@
 // What the tables of the ops that losses are made of do not say: edges, types, shared memory, refusals.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import {
   backward,
   cudaBackend,
   describe as described,
   device,
+  native,
   SpikeloomError,
   scope,
   type Tensor,
   tensor,
   zeros,
 } from '../../lib/core/index.ts';
-import { abs, div, exp, log, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
-import { expand, mean, sum } from '../../lib/ops/sum.ts';
+import {
+  abs,
+  div,
+  exp,
+  expand,
+  log,
+  logSoftmax,
+  mean,
+  oneHot,
+  shift,
+  softmax,
+  sqrt,
+  sub,
+  sum,
+  tanh,
+} from '../../lib/ops/index.ts';
 import { testDevices } from '../support/devices.ts';
+import { lossOpsBits } from '../support/loss-ops-bits.ts';
 
 /** What a function gives of numbers, and its gradient where what arrives is 1. */
 async function valueAndSlope(run: (x: Tensor) => Tensor, numbers: number[], on: string) {
@@ -123,4 +141,59 @@ describe('sums along axes', () => {
       expect(() => expand(x, 4 as unknown as number[])).to.throw(/^expand: a shape is an array of sizes, not 4$/);
       expect(() => expand(zeros([1, 2], 'spike'), [2, 2])).to.throw(SpikeloomError, /'x' is real, not spike/);
     }));
+});
+
+describe('softmax', () => {
+  it('has no overflow, keeps NaN, and takes minus infinity for a class that cannot be', async () => {
+    const x = tensor(Float32Array.of(1000, 999, -inf, nan, 1, 2, -3e38, 3e38, 0), { shape: [3, 3] });
+    x.requiresGrad = true;
+    const [p, logs] = scope(() => {
+      const made = [softmax(x), logSoftmax(x)] as const;
+      backward(sum(made[0], { axes: [-1] }), tensor([1, 1, 1]));
+      return made;
+    });
+    const e = Math.exp(-1);
+    const shares = [...(await p.array())] as number[];
+    const logShares = [...(await logs.array())] as number[];
+    const gx = [...(await x.grad!.array())] as number[];
+    expect(shares.slice(0, 3)).to.deep.equal([Math.fround(1 / (1 + e)), Math.fround(e / (1 + e)), 0]);
+    expect(shares.slice(3)).to.deep.equal([nan, nan, nan, 0, 1, 0]);
+    expect(logShares.slice(2)).to.deep.equal([-inf, nan, nan, nan, -inf, 0, Math.fround(-3e38)]);
+    expect(Math.max(...gx.slice(0, 3).map(Math.abs))).to.be.below(1e-7); // the sum of shares is 1 wherever x is
+    expect(gx.slice(3)).to.deep.equal([nan, nan, nan, 0, 0, 0]);
+    for (const t of [x, p, logs]) t.dispose();
+  });
+
+  it('and oneHot refuse other shapes, types and classes', () =>
+    scope(() => {
+      for (const shape of [[3], [1, 2, 3, 4]])
+        expect(() => softmax(zeros(shape))).to.throw(SpikeloomError, /^softmax: takes \[B,K\] or \[T,B,K\], not f32/);
+      expect(() => logSoftmax(zeros([2, 3], 'spike'))).to.throw(/^softmax: 'x' is real, not spike/);
+      const labels = zeros([2], 'i32');
+      expect(described(oneHot(labels, { classes: 3, real: 'f64' }))).to.equal('f64[2,3]');
+      for (const classes of [0, 1.5, undefined, '3'] as number[])
+        expect(() => oneHot(labels, { classes })).to.throw(
+          SpikeloomError,
+          /^oneHot: classes is a whole number from 1 on/,
+        );
+      expect(() => oneHot(zeros([2]), { classes: 3 })).to.throw(/^oneHot: 'labels' is i32, not f32/);
+    }));
+});
+
+describe('the ops that losses are made of', () => {
+  const run = promisify(execFile);
+  const code = `
+    import { lossOpsBits } from ${JSON.stringify(new URL('../support/loss-ops-bits.ts', import.meta.url).href)};
+    process.stdout.write(JSON.stringify(await lossOpsBits()));`;
+
+  it('have the same bits on every instruction-set level', async function () {
+    if (process.env.SPIKELOOM_CPU || process.env.SPIKELOOM_CUDA) this.skip();
+    const best = await lossOpsBits();
+    const levels = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'];
+    for (const level of levels.slice(0, levels.indexOf(native().bestLevel))) {
+      const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+      const { stdout } = await run(process.execPath, args, { env: { ...process.env, SPIKELOOM_CPU: level } });
+      expect(JSON.parse(stdout), level).to.deep.equal(best);
+    }
+  });
 });

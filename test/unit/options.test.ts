@@ -92,6 +92,7 @@ describe('a misspelled option is refused by', () => {
     maxPool2d: () => ops.maxPool2d(frames(), { kernel: 2, ...bad }),
     'meanOverTime (op)': () => ops.meanOverTime(frames(), bad),
     'mean (op)': () => ops.mean(four(), bad),
+    oneHot: () => ops.oneHot(labels(), { classes: 2, ...bad }),
     plif: () => ops.plif(frames(), cut([1]), bad),
     'sum (op)': () => ops.sum(four(), bad),
     tetLoss: () => ops.tetLoss(cut([2, 2, 3]), labels(), bad),

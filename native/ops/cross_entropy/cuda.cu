@@ -7,18 +7,6 @@
 namespace spikeloom::cuda {
 namespace {
 
-// The largest of a row, in every lane; a NaN is found by the sum of the exponentials.
-template <class T>
-__device__ double warpLargest(const T* x, int64_t K) {
-  double largest = -INFINITY;
-  for (int64_t k = threadIdx.x % 32; k < K; k += 32) largest = x[k] > largest ? static_cast<double>(x[k]) : largest;
-  for (int step = 16; step > 0; step /= 2) {
-    const double other = __shfl_xor_sync(kWholeWarp, largest, step);
-    largest = other > largest ? other : largest;
-  }
-  return largest;
-}
-
 template <class T>
 __global__ void crossEntropyKernel(const T* x, ClassTargets<T> target, int64_t rows, T* p, double* losses) {
   waitForKernelsBefore();
