@@ -176,6 +176,8 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   normAffine: each('gamma', 8),
   normAffineEval: each('gamma', 5),
   oneHot: none,
+  pow: each('x', 1),
+  powGrad: each('gy', 3),
   relu: each('x', 1),
   reluGrad: each('gy', 1),
   reorder: none,

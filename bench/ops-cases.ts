@@ -90,6 +90,8 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   for (const name of ['exp', 'log', 'sqrt', 'abs', 'tanh']) op(name).run({ x });
   for (const name of ['sqrt', 'tanh']) op(`${name}Grad`).run({ gy: x, y });
   op('absGrad').run({ gy: x, x: y });
+  op('pow').run({ x }, { exponent: 1.5 });
+  op('powGrad').run({ gy: x, x: y }, { exponent: 1.5 });
   op('shift').run({ x }, { offset: 1 });
   op('sub').run({ x, y });
   op('divGradY').run({ gz: x, y, z: op('div').run({ x, y }).z });

@@ -66,7 +66,7 @@ export {
   sgdUpdate,
   type Update,
 } from './optimizer-updates.ts';
-export { abs, div, exp, log, shift, sqrt, sub, tanh } from './pointwise.ts';
+export { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from './pointwise.ts';
 export { type PoolOptions, pooledSize } from './pool-window.ts';
 export { relu } from './relu.ts';
 export { repeatOverTime } from './repeat-over-time.ts';

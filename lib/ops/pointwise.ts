@@ -11,6 +11,8 @@ const natives = {
   absGrad: nativeOp<'gx'>('absGrad'),
   tanh: nativeOp<'y'>('tanh'),
   tanhGrad: nativeOp<'gx'>('tanhGrad'),
+  pow: nativeOp<'y'>('pow'),
+  powGrad: nativeOp<'gx'>('powGrad'),
   shift: nativeOp<'y'>('shift'),
   sub: nativeOp<'z'>('sub'),
   div: nativeOp<'z'>('div'),
@@ -55,6 +57,18 @@ export function abs(x: Tensor): Tensor {
 export function tanh(x: Tensor): Tensor {
   const { y } = natives.tanh.run({ x });
   record([y], [x], ([gy]) => [natives.tanhGrad.run({ gy, y }).gx], [0]);
+  return y;
+}
+
+/**
+ * y = x^exponent, any shape, for a real tensor and a number; NaN below 0 where the exponent is not whole.
+ * gx = gy exponent x^(exponent - 1): finite at 0 from an exponent of 1 on, 0 everywhere for an exponent of 0.
+ *
+ * @example const focus = ops.pow(miss, 1.5); // by exp and log it would have a NaN for a gradient at 0
+ */
+export function pow(x: Tensor, exponent: number): Tensor {
+  const { y } = natives.pow.run({ x }, { exponent });
+  record([y], [x], ([gy]) => [natives.powGrad.run({ gy, x }, { exponent }).gx]);
   return y;
 }
 

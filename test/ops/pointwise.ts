@@ -1,5 +1,5 @@
 import type { Tensor } from '../../lib/core/index.ts';
-import { abs, div, exp, log, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
+import { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
 import { type HostTensor, host, noise, type OpTable } from '../support/op-table.ts';
 
 const shapes = [[1], [3, 2, 33, 5, 7], [2, 31], [40000]];
@@ -43,6 +43,33 @@ export const shiftTable = unary(
   (x) => shift(x, -0.75),
   (x) => x - 0.75,
 );
+
+export const powTable: OpTable = {
+  name: 'pow',
+  natives: ['pow', 'powGrad'],
+  cases: [
+    ...[2, 1.5, 1, 0, -0.5].flatMap((exponent) =>
+      shapes.map((shape) => ({
+        name: `[${shape}] to ${exponent}`,
+        inputs: () => ({ x: positive(shape) }),
+        options: { exponent },
+      })),
+    ),
+    ...[3, 2, -1].map((exponent) => ({
+      name: `of both signs to ${exponent}`,
+      inputs: () => ({ x: signed([3, 31]) }),
+      options: { exponent },
+    })),
+  ],
+  run: ({ x }, { exponent }) => [pow(x!, exponent as number)],
+  twin: ({ x }, { exponent }) => [
+    host(
+      x!.shape,
+      x!.data.map((v) => v ** (exponent as number)),
+    ),
+  ],
+  gradients: ['x'],
+};
 
 export const tanhFar: OpTable = {
   ...tanhTable,

@@ -23,6 +23,7 @@ import {
   logSoftmax,
   mean,
   oneHot,
+  pow,
   shift,
   softmax,
   sqrt,
@@ -61,15 +62,20 @@ for (const on of testDevices) {
       ['sqrt', sqrt, [0, 4, inf, -1, nan], [0, 2, inf, nan, nan], [inf, 0.25, 0, nan, nan]],
       ['abs', abs, [-2, -0, 0, 3, -inf, nan], [2, 0, 0, 3, inf, nan], [-1, 0, 0, 1, -1, 0]],
       ['tanh', tanh, [-inf, 0, 50, nan], [-1, 0, 1, nan], [0, 1, 0, nan]],
+      ['pow', (t: Tensor) => pow(t, 2), [0, -3, inf, nan], [0, 9, inf, nan], [0, -6, inf, nan]],
+      ['pow', (t: Tensor) => pow(t, 1.5), [0, 4, -1], [0, 8, nan], [0, 3, nan]],
+      ['pow', (t: Tensor) => pow(t, -1), [0, -0, 2], [inf, -inf, 0.5], [-inf, -inf, -0.25]],
+      ['pow', (t: Tensor) => pow(t, 0), [0, 5, nan], [1, 1, 1], [0, 0, 0]],
       ['shift', (t: Tensor) => shift(t, -1), [1, inf, nan], [0, inf, nan], [1, 1, 1]],
     ] as [string, (x: Tensor) => Tensor, number[], number[], number[]][]) {
-      it(`${name} gives what PyTorch gives`, async () => {
+      it(`${name} gives what PyTorch gives, of ${x}`, async () => {
         expect(await valueAndSlope(run, x, on)).to.deep.equal({ y, gx });
       });
     }
 
     if (on === 'cpu') {
-      it('a denormal number has the logarithm of 0', async () => {
+      it('a denormal number counts as 0', async () => {
+        expect(await valueAndSlope((t) => pow(t, 0.5), [1e-42], on)).to.deep.equal({ y: [0], gx: [inf] });
         expect(await valueAndSlope(log, [1e-42, -1e-42], on)).to.deep.equal({ y: [-inf, -inf], gx: [inf, -inf] });
       });
     }

@@ -68,6 +68,14 @@ void tanhGrad(const Call& call) {
   mapTwo<T>(call, TanhSlope{});
 }
 template <class T>
+void powEach(const Call& call) {
+  mapOne<T>(call, kCostly, Pow<T>{static_cast<T>(call.attributes[0])});
+}
+template <class T>
+void powGrad(const Call& call) {
+  mapTwo<T>(call, PowSlope<T>{static_cast<T>(call.attributes[0])});
+}
+template <class T>
 void shift(const Call& call) {
   mapOne<T>(call, kCheap, Shift<T>{static_cast<T>(call.attributes[0])});
 }
@@ -92,6 +100,8 @@ SPIKELOOM_KERNEL(kAbs, absEach)
 SPIKELOOM_KERNEL(kAbsGrad, absGrad)
 SPIKELOOM_KERNEL(kTanh, tanhEach)
 SPIKELOOM_KERNEL(kTanhGrad, tanhGrad)
+SPIKELOOM_KERNEL(kPow, powEach)
+SPIKELOOM_KERNEL(kPowGrad, powGrad)
 SPIKELOOM_KERNEL(kShift, shift)
 SPIKELOOM_KERNEL(kSub, sub)
 SPIKELOOM_KERNEL(kDiv, quotient)

@@ -84,6 +84,14 @@ void tanhGrad(const Call& call) {
   mapTwo<T>(call, TanhSlope{});
 }
 template <class T>
+void powEach(const Call& call) {
+  mapOne<T>(call, Pow<T>{static_cast<T>(call.attributes[0])});
+}
+template <class T>
+void powGrad(const Call& call) {
+  mapTwo<T>(call, PowSlope<T>{static_cast<T>(call.attributes[0])});
+}
+template <class T>
 void shift(const Call& call) {
   mapOne<T>(call, Shift<T>{static_cast<T>(call.attributes[0])});
 }
@@ -108,6 +116,8 @@ SPIKELOOM_CUDA_KERNEL(kAbs, absEach)
 SPIKELOOM_CUDA_KERNEL(kAbsGrad, absGrad)
 SPIKELOOM_CUDA_KERNEL(kTanh, tanhEach)
 SPIKELOOM_CUDA_KERNEL(kTanhGrad, tanhGrad)
+SPIKELOOM_CUDA_KERNEL(kPow, powEach)
+SPIKELOOM_CUDA_KERNEL(kPowGrad, powGrad)
 SPIKELOOM_CUDA_KERNEL(kShift, shift)
 SPIKELOOM_CUDA_KERNEL(kSub, sub)
 SPIKELOOM_CUDA_KERNEL(kDiv, quotient)

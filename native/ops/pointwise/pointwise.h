@@ -2,8 +2,9 @@
 //   exp   y = e^x            (gx = gy y by mul)        sqrt  y = x^(1/2)    gx = gy / (2 y)
 //   log   y = ln x           (gx = gy / x by div)      abs   y = |x|        gx = gy sign(x), 0 at 0
 //   shift y = x + offset     (gx = gy)                 tanh  y = tanh x     gx = gy (1 - y^2)
+//   pow   y = x^exponent     gx = gy exponent x^(exponent - 1), 0 where the exponent is 0
 //   sub   z = x - y          (gx = gz, gy = -gz)       div   z = x / y      (gx = gz / y by div)   gy = -gz z / y
-// exp, log and tanh are the C library's, called number by number: the same bits on every level.
+// exp, log, pow and tanh are the C library's, called number by number: the same bits on every level.
 #pragma once
 #include <cmath>
 
@@ -19,6 +20,8 @@ inline constexpr char kAbs[] = "abs(x:real[...N]) -> y:real[...N]";
 inline constexpr char kAbsGrad[] = "absGrad(gy:real[...N], x:real[...N]) -> gx:real[...N]";
 inline constexpr char kTanh[] = "tanh(x:real[...N]) -> y:real[...N]";
 inline constexpr char kTanhGrad[] = "tanhGrad(gy:real[...N], y:real[...N]) -> gx:real[...N]";
+inline constexpr char kPow[] = "pow(x:real[...N]; exponent:float) -> y:real[...N]";
+inline constexpr char kPowGrad[] = "powGrad(gy:real[...N], x:real[...N]; exponent:float) -> gx:real[...N]";
 inline constexpr char kShift[] = "shift(x:real[...N]; offset:float) -> y:real[...N]";
 inline constexpr char kSub[] = "sub(x:real[...N], y:real[...N]) -> z:real[...N]";
 inline constexpr char kDiv[] = "div(x:real[...N], y:real[...N]) -> z:real[...N]";
@@ -85,6 +88,18 @@ template <class T>
 struct Shift {
   T offset;
   SPIKELOOM_HD T operator()(T x) const { return x + offset; }
+};
+
+template <class T>
+struct Pow {
+  T exponent;
+  SPIKELOOM_HD T operator()(T x) const { return std::pow(x == 0 ? std::copysign(T(0), x) : x, exponent); }
+};
+
+template <class T>
+struct PowSlope {
+  T exponent;
+  SPIKELOOM_HD T operator()(T gy, T x) const { return exponent == 0 ? T(0) : gy * (exponent * Pow<T>{exponent - T(1)}(x)); }
 };
 
 struct Sub {
