@@ -29,8 +29,8 @@ export function softmax(x: Tensor): Tensor {
 }
 
 /**
- * y[k] = x[k] - log sum_j exp(x[j]) over the last axis: the logarithm of {@link softmax}, finite where that rounds to 0.
- * gx = gy - exp(y) sum_j gy[j]. It is computed in float64 whatever the type, and NaN stays NaN.
+ * y[k] = x[k] - log sum_j exp(x[j]) over the last axis: the logarithm of {@link softmax}, finite where that rounds to
+ * 0. gx = gy - exp(y) sum_j gy[j]. It is computed in float64 whatever the type, and NaN stays NaN.
  *
  * @param x [B,K] or [T,B,K], f32 or f64
  * @returns the shape of x

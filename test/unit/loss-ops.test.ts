@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import {
   backward,
   cudaBackend,
@@ -31,8 +32,10 @@ import {
   sum,
   tanh,
 } from '../../lib/ops/index.ts';
+import { expandTable, sumTable } from '../ops/sum.ts';
 import { testDevices } from '../support/devices.ts';
 import { lossOpsBits } from '../support/loss-ops-bits.ts';
+import { compareOutputs, difference, evaluate, host, noise, spikes } from '../support/op-table.ts';
 
 /** What a function gives of numbers, and its gradient where what arrives is 1. */
 async function valueAndSlope(run: (x: Tensor) => Tensor, numbers: number[], on: string) {
@@ -148,6 +151,37 @@ describe('sums along axes', () => {
       expect(() => expand(zeros([1, 2], 'spike'), [2, 2])).to.throw(SpikeloomError, /'x' is real, not spike/);
     }));
 });
+
+for (const on of testDevices) {
+  it(`sums along any axes of any shape equal their twin, on ${on}`, async function () {
+    if (on === 'cuda' && cudaBackend().score === 0) this.skip();
+    const axis = fc.record({
+      size: fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 4 }) }, fc.constantFrom(31, 32, 33, 70)),
+      isSummed: fc.boolean(),
+    });
+    const drawn = fc.array(axis, { minLength: 1, maxLength: 6 }).filter((all) => {
+      return all.some(({ isSummed }) => isSummed) && all.reduce((n, { size }) => n * size, 1) < 20_000;
+    });
+    const property = fc.asyncProperty(drawn, fc.boolean(), async (all, areSpikes) => {
+      const shape = all.map(({ size }) => size);
+      const axes = all.flatMap(({ isSummed }, i) => (isSummed ? [i] : []));
+      const inputs = () => ({ x: areSpikes ? spikes(shape, 0.4) : noise(shape) });
+      const { outputs, gradients } = await evaluate(sumTable, { name: '', inputs, options: { axes } }, 'f64', on);
+      compareOutputs(outputs, sumTable.twin(inputs(), { axes }), 1e-12);
+      const wide = expandTable.twin(
+        {
+          x: host(
+            shape.map((d, i) => (all[i]!.isSummed ? 1 : d)),
+            Float64Array.from({ length: outputs[0]!.data.length }, (_, i) => Math.sin(0.7 * i) + 0.3),
+          ),
+        },
+        { to: shape },
+      );
+      expect(difference(gradients.x!, wide[0]!.data)).to.be.below(areSpikes ? 1e-7 : 1e-12);
+    });
+    await fc.assert(property, { numRuns: 150, seed: 1 });
+  });
+}
 
 describe('softmax', () => {
   it('has no overflow, keeps NaN, and takes minus infinity for a class that cannot be', async () => {

@@ -1,9 +1,9 @@
-// Sums over axes and repetition along axes. The wide tensor and the narrow one have as many axes; where they differ, the narrow one has
-// length 1:
+// Sums over axes and repetition along axes. The wide tensor and the narrow one have as many axes; where they differ,
+// the narrow one has length 1:
 //   sum:    y = (sum over these axes of x) / divisor, in double, rounded once; a spike is 1
 //   expand: y = x / divisor at every place of these axes
-// An axis that stays is kept, the others are folded. Both tensors rest channels-last, so their axes come in the same order; neighbours
-// that are both kept or both folded are one group.
+// An axis that stays is kept, the others are folded. Both tensors rest channels-last, so their axes come in the same
+// order; neighbours that are both kept or both folded are one group.
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -13,12 +13,13 @@ namespace spikeloom {
 inline constexpr char kSum[] = "sum(x:real|spike[...M], y=:real[...N]; divisor:float) -> ";
 inline constexpr char kExpand[] = "expand(x:real[...M], y=:real[...N]; divisor:float) -> ";
 
-// The axes at rest, outermost first; kept and folded groups take turns. Spikes count in words: folded channels are words whose bits are
-// counted; kept ones are a last group of their own (`areBits`), whose elements are the bits from a place on.
+// The axes at rest, outermost first; kept and folded groups take turns. Spikes count in words: folded channels are
+// words whose bits are counted; kept ones are a last group of their own (`areBits`), whose elements are the bits from a
+// place on.
 struct AxisGroups {
   int count = 0;
-  int64_t size[kMaxRank + 1] = {}, wide[kMaxRank + 1] = {}, narrow[kMaxRank + 1] = {};  // steps in both tensors, 0 where there is none
-  bool isFolded[kMaxRank + 1] = {};
+  int64_t size[kMaxRank] = {}, wide[kMaxRank] = {}, narrow[kMaxRank] = {};  // `wide`, `narrow`: steps in both tensors
+  bool isFolded[kMaxRank] = {};
   bool areWords = false, areBits = false;
   int64_t kept = 1, folded = 1;  // elements of the narrow tensor, terms of a sum
 

@@ -1,13 +1,14 @@
-// Sums: where the innermost group is folded, a task adds stretches of memory; where it is kept, a task adds rows of up to 512 columns, side
-// by side. Few sums of many terms are cut into parts that are merged in order. All in double, in an order that depends on shapes alone and
-// not on the width of vectors. x is read once.
+// Sums: where the innermost group is folded, a task adds stretches of memory; where it is kept, a task adds rows of
+// up to 512 columns, side by side. Few sums of many terms are cut into parts that are merged in order. All in double, in
+// an order that depends on shapes alone and not on the width of vectors. x is read once.
 #define SPIKELOOM_FILE "ops/axes/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/axes/axes.h"
 
 #include "cpu/level_begin.inl"
 
-constexpr int64_t kTasks = 64, kTerms = 16384, kColumns = 512;  // tasks that are enough, terms of one at least, columns at most
+// Tasks that are enough, terms of one at least, columns at most.
+constexpr int64_t kTasks = 64, kTerms = 16384, kColumns = 512;
 
 template <class T>
 struct Sums {
@@ -85,7 +86,7 @@ void sumStretches(const Call& call, const AxisGroups& g, const S* x) {
       double sum = 0;
       eachStretch(g, first, std::min(first + sums.length, g.folded), [&](int64_t place, int64_t n, int64_t step) {
         if (step == 1) sum += stretchSum(from + place, n);
-        for (int64_t k = 0; step != 1 && k < n; k++) sum += stretchSum(from + place + k * step, 1);  // words of one a pixel
+        for (int64_t k = 0; step != 1 && k < n; k++) sum += stretchSum(from + place + k * step, 1);  // a word a pixel
       });
       sums.put(part, which, sum);
     }

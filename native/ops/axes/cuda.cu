@@ -1,5 +1,6 @@
-// Sums: a block adds the terms of a long sum whose innermost group is folded; else a thread does, and neighbours have neighbouring sums.
-// Few sums of many terms are cut into parts, by shapes alone, that are merged in order. All in double. x is read once.
+// Sums: a block adds the terms of a long sum whose innermost group is folded; else a thread does, and neighbours have
+// neighbouring sums. Few sums of many terms are cut into parts, by shapes alone, that are merged in order. All in
+// double. x is read once.
 #include "cuda/reduce.cuh"
 #include "ops/axes/axes.h"
 
@@ -89,7 +90,8 @@ void sum(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[1];
   const AxisGroups g(x, y);
   const bool byBlock = g.isFolded[g.count - 1] && g.folded >= kThreads;
-  const int64_t adders = byBlock ? 256 : 32768, least = byBlock ? 4096 : 32;  // blocks or threads that are enough, terms of one at least
+  // Blocks or threads that are enough, terms of one at least.
+  const int64_t adders = byBlock ? 256 : 32768, least = byBlock ? 4096 : 32;
   int64_t parts = (adders + g.kept - 1) / g.kept;
   if (parts > g.folded / least) parts = g.folded / least;
   if (parts < 1) parts = 1;
