@@ -74,7 +74,8 @@ function total(name: 'sum' | 'mean', x: Tensor, options: SumOptions): Tensor {
  *
  * @param x real or spikes, which count 1 each (their gradient is real, as that of toReal()); any shape
  * @throws SpikeloomError for other types and for axes that x does not have
- * @example ops.sum(ops.mul(p, ops.log(p)), { axes: [-1] }); // [B,K] to [B]: what entropy is made of
+ * @example // of logits [B,K] minus the entropy of every sample, [B]
+ * ops.sum(ops.mul(ops.softmax(x), ops.logSoftmax(x)), { axes: [-1] });
  */
 export function sum(x: Tensor, options: SumOptions = {}): Tensor {
   return total('sum', x, options);
