@@ -38,6 +38,8 @@ export interface CaseSet {
 
 /** Why an op of the addon is not timed. */
 export const NOT_TIMED: Readonly<Record<string, string>> = {
+  adaptiveLifSmooth: 'serves tests of the gradient only',
+  adaptiveLifSmoothGrad: 'serves tests of the gradient only',
   lifSmooth: 'serves tests of the gradient only',
   lifSmoothGrad: 'serves tests of the gradient only',
 };
@@ -147,8 +149,12 @@ function layers({ real, spikes, given, cleared }: Makers, shape: number[]): void
   const still = op('batchNormEval').run(norm, { eps: 1e-5 });
   op('batchNormEvalGrad').run({ gy, x, gamma, mean: runningMean, invStd: still.invStd });
   const neuron = { decay: 0.25, vth: 1, threshold: 0.5, soft: false };
+  const back = { detachReset: false, surrogate: 0, temperature: 1 };
   const { s } = op('lif').run({ x }, neuron);
-  op('lifGrad').run({ gs: gy, x, s }, { ...neuron, detachReset: false, surrogate: 0, temperature: 1 });
+  op('lifGrad').run({ gs: gy, x, s }, { ...neuron, ...back });
+  const adaptive = { ...neuron, synapse: 0.5, adaptation: 0.9, strength: 0.1 };
+  const { s: adapted } = op('adaptiveLif').run({ x }, adaptive);
+  op('adaptiveLifGrad').run({ gs: gy, x, s: adapted }, { ...adaptive, ...back });
   const stats = op('fstaStats').run({ x });
   const scalar = () => real([1]);
   const { argmax, ...sums } = stats;

@@ -1,5 +1,6 @@
 // Every op, for networks and loops written by hand.
 export { accuracyCount } from './accuracy-count.ts';
+export { type AlifOptions, alif, type CubaLifOptions, cubaLif } from './adaptive-lif.ts';
 export { type AddOptions, add } from './add.ts';
 export { type AvgPool2dOptions, avgPool2d } from './avg-pool2d.ts';
 export { type BatchNormOptions, batchNorm } from './batch-norm.ts';

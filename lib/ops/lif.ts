@@ -46,42 +46,52 @@ const IF_OPTIONS: Record<keyof IfOptions, true> = {
 };
 const LIF_OPTIONS: Record<keyof LifOptions, true> = { ...IF_OPTIONS, decay: true, logit: true };
 
-function fail(message: string): never {
-  throw new SpikeloomError(`lif: ${message}`);
+function fail(op: string, message: string): never {
+  throw new SpikeloomError(`${op}: ${message}`);
 }
 
-function finite(name: string, value: number): void {
-  if (typeof value !== 'number' || !Number.isFinite(value)) fail(`${name} is a finite number, not ${kindOf(value)}`);
+function finite(op: string, name: string, value: number): void {
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    fail(op, `${name} is a finite number, not ${kindOf(value)}`);
 }
 
-function aboveZero(name: string, value: number): void {
-  finite(name, value);
-  if (value <= 0) fail(`${name} is above 0, not ${kindOf(value)}`);
+function aboveZero(op: string, name: string, value: number): void {
+  finite(op, name, value);
+  if (value <= 0) fail(op, `${name} is above 0, not ${kindOf(value)}`);
 }
 
-function settings(x: Tensor, options: LifOptions) {
-  needTensors('lif', { x });
-  if (![2, 3, 5].includes(x.shape.length)) {
-    fail(`x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
-  }
-  return lifSettings(options);
+/** @internal A factor from one step to the next. */
+export function needDecay(op: string, name: string, value: number): void {
+  finite(op, name, value);
+  if (value < 0 || value > 1) fail(op, `${name} is between 0 and 1, not ${kindOf(value)}`);
+}
+
+/** @internal */
+export function needCurrent(op: string, x: Tensor): void {
+  needTensors(op, { x });
+  if ([2, 3, 5].includes(x.shape.length)) return;
+  fail(op, `x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [${x.shape.join(',')}]; reshape it`);
 }
 
 /** @internal The neuron's options, checked, as the attributes of native ops. */
 export function lifSettings(options: LifOptions) {
   needOptions('lif', options, LIF_OPTIONS);
   if (options.logit && options.decay !== undefined)
-    fail('decay and logit both say how the membrane decays; give one of them');
+    fail('lif', 'decay and logit both say how the membrane decays; give one of them');
+  return neuronSettings('lif', options);
+}
+
+/** @internal What all neurons have, checked. */
+export function neuronSettings(op: string, options: Omit<LifOptions, 'v0' | 'logit'>) {
   const { decay, vth, threshold, reset, detachReset, surrogate } = { ...defaults, ...given(options) };
   if (!surrogates.includes(surrogate))
-    fail(`the surrogate is one of ${surrogates.join(', ')}, not ${kindOf(surrogate)}`);
-  if (reset !== 'hard' && reset !== 'soft') fail(`the reset is 'hard' or 'soft', not ${kindOf(reset)}`);
+    fail(op, `the surrogate is one of ${surrogates.join(', ')}, not ${kindOf(surrogate)}`);
+  if (reset !== 'hard' && reset !== 'soft') fail(op, `the reset is 'hard' or 'soft', not ${kindOf(reset)}`);
   const temperature = options.temperature ?? surrogateTemperatures[surrogate];
-  finite('decay', decay);
-  if (decay < 0 || decay > 1) fail(`decay is between 0 and 1, not ${kindOf(decay)}`);
-  finite('threshold', threshold);
-  aboveZero('vth', vth);
-  aboveZero('temperature', temperature);
+  needDecay(op, 'decay', decay);
+  finite(op, 'threshold', threshold);
+  aboveZero(op, 'vth', vth);
+  aboveZero(op, 'temperature', temperature);
   const shared = { decay, vth, threshold, soft: reset === 'soft' };
   const slope = { surrogate: surrogates.indexOf(surrogate), temperature };
   return { shared, slope, detachReset };
@@ -89,7 +99,8 @@ export function lifSettings(options: LifOptions) {
 
 /** Spikes, and the membrane after the last step where it was asked for. */
 function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): { s: Tensor; v: Tensor | undefined } {
-  const { shared, slope, detachReset } = settings(x, options);
+  needCurrent('lif', x);
+  const { shared, slope, detachReset } = lifSettings(options);
   const { v0, logit } = options;
   const want = wantV ? ['v'] : [];
   const { s, v } = smooth

@@ -73,6 +73,7 @@ describe('a misspelled option is refused by', () => {
   const calls: Record<string, () => unknown> = {
     tensor: () => api.tensor([1], bad),
     add: () => ops.add(four(), four(), bad),
+    alif: () => ops.alif(frames(), bad),
     avgPool2d: () => ops.avgPool2d(frames(), { kernel: 2, ...bad }),
     batchNorm: () => ops.batchNorm(normed().y, { ...normed().norm, ...bad }),
     bceWithLogits: () => ops.bceWithLogits(cut([2, 3]), labels(), bad),
@@ -80,6 +81,7 @@ describe('a misspelled option is refused by', () => {
     conv2d: () => ops.conv2d(frames(), cut([4, 3, 3, 3]), bad),
     conv2dWithMoments: () => ops.conv2dWithMoments(frames(), cut([4, 3, 3, 3]), bad),
     crossEntropy: () => ops.crossEntropy(cut([2, 3]), labels(), bad),
+    cubaLif: () => ops.cubaLif(frames(), { adaptationDecay: 0.5 } as never),
     dropout: () => ops.dropout(frames(), api.zeros([1], 'i32'), { p: 0.5, seed: 1, ...bad }),
     eventFrames: () => ops.eventFrames(api.zeros([1], 'i32'), api.zeros([1, 2], 'i32'), { window: [2, 2], ...bad }),
     fire: () => ops.fire(normed().y, { norm: normed().norm, ...bad }),
@@ -139,7 +141,11 @@ describe('a misspelled option is refused by', () => {
       const refused = await failureOf(call);
       expect(refused).to.be.instanceOf(api.SpikeloomError);
       expect(String(refused)).to.match(
-        name === 'ifNode' ? /no option decay; it has/ : /no option "?colour"?; (it has|the)/,
+        name === 'ifNode'
+          ? /no option decay; it has/
+          : name === 'cubaLif'
+            ? /no option adaptationDecay; it/
+            : /no option "?colour"?; (it has|the)/,
       );
     });
   }

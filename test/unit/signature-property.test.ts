@@ -161,6 +161,9 @@ const calls: Record<string, Call> = {
   'lif with its defaults': ([x]) => ops.lif(x!, { reset: 'soft' }),
   'lif with a state': ([x, v0]) => ops.lifWithState(x!, { v0: v0! }),
   plif: ([x, logit]) => ops.plif(x!, logit!),
+  cubaLif: ([x], [synapticDecay, decay]) => ops.cubaLif(x!, { synapticDecay, decay }),
+  alif: ([x], [adaptationDecay, adaptationStrength, synapticDecay]) =>
+    ops.alif(x!, { adaptationDecay, adaptationStrength, synapticDecay }),
   crossEntropy: ([x, labels], [smoothing]) => ops.crossEntropy(x!, labels!, { smoothing }),
   'crossEntropy with its defaults': ([x, labels]) => ops.crossEntropy(x!, labels!),
   tetLoss: ([x, labels]) => ops.tetLoss(x!, labels!),

@@ -52,6 +52,7 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'a view of other channels of spikes': [() => zeros([2, 20], 'spike').alias([1, 40]), /whole words of 32/],
   'lif of nothing': [() => ops.lif(none), /^lif: 'x' is a tensor, not undefined$/],
   'plif without a decay': [() => ops.plif(frames(), none), /^plif: 'logit' is a tensor/],
+  'alif of nothing': [() => ops.alif(none), /^alif: 'x' is a tensor, not undefined$/],
   'a pool without a kernel': [() => ops.maxPool2d(frames(), wrong({})), /^maxPool2d: kernel and stride are whole/],
   'batchNorm of nothing': [() => ops.batchNorm(none, wrong({})), /^batchNorm: 'x' is a tensor/],
   'fire without a norm': [
