@@ -263,6 +263,52 @@ def schedules(_):
     return gathered('cosine', cases)
 
 
+SMOOTH = {'sigmoid': lambda z, k: torch.sigmoid(k * z), 'atan': lambda z, k: torch.atan(math.pi / 2 * k * z) / math.pi,
+          'fastSigmoid': lambda z, k: z / (1 + k * z.abs())}
+
+
+def adaptive_neurons(x, p):
+    """Spikes (T, ...): i = synaptic_decay i + x, u = decay v + i, s = 1 where u/v_th > threshold + adaptation_strength a;
+    then v = u (1 - s) or u - s threshold v_th, a = adaptation_decay a + s. Autograd goes back, by a surrogate in s."""
+    current, v, a, spikes = 0.0, 0.0, 0.0, []
+    for now in x.unbind(0):
+        current = p['synaptic_decay'] * current + now
+        u = p['decay'] * v + current
+        z = u / p['v_th'] - p['threshold'] - p['adaptation_strength'] * a
+        if z.detach().abs().min() < 1e-9:
+            raise ArithmeticError('a membrane potential lies at its threshold')
+        smooth = SMOOTH[p['surrogate']](z, p['temperature'])
+        s = (z > 0).double() + (smooth - smooth.detach())
+        dropped = s.detach() if p['detach_reset'] else s
+        v = u - dropped * p['threshold'] * p['v_th'] if p['soft'] else u * (1 - dropped)
+        a = p['adaptation_decay'] * a + s
+        spikes.append(s)
+    return torch.stack(spikes)
+
+
+def adaptive_lif(g):
+    common = dict(decay=0.8, synaptic_decay=0.0, adaptation_decay=0.0, adaptation_strength=0.0, v_th=1.0, threshold=0.5,
+                  soft=False, detach_reset=False, surrogate='sigmoid', temperature=4.0)
+    plan = {'current': ((5, 2, 3, 3, 2), dict(synaptic_decay=0.7)),
+            'currentsoft': ((6, 1, 33, 1, 2), dict(synaptic_decay=0.9, soft=True, surrogate='fastSigmoid',
+                                                   temperature=25.0)),
+            'adaptive': ((7, 2, 5, 2, 2), dict(adaptation_decay=0.9, adaptation_strength=0.2, soft=True)),
+            'adaptivehard': ((5, 1, 31, 2, 1), dict(adaptation_decay=0.6, adaptation_strength=0.4, surrogate='atan',
+                                                    temperature=2.0, v_th=1.5)),
+            'both': ((9, 2, 4, 2, 1), dict(synaptic_decay=0.5, adaptation_decay=0.95, adaptation_strength=0.15,
+                                           v_th=0.7, threshold=0.8)),
+            'detached': ((5, 2, 3, 2, 2), dict(synaptic_decay=0.5, adaptation_decay=0.8, adaptation_strength=0.3,
+                                               soft=True, detach_reset=True, surrogate='atan', temperature=2.0))}
+    cases = {}
+    for case, (shape, own) in plan.items():
+        p = {**common, **own}
+        named = traced(g, lambda x, p=p: adaptive_neurons(x, p), dict(x=draw(g, *shape, scale=0.8)))
+        if not 0.1 < named['y'].mean() < 0.9:
+            raise ArithmeticError(f'{case} is dead or saturated')
+        cases[case] = p, named
+    return gathered('adaptive_lif', cases)
+
+
 OPS = {'op-batch-norm': batch_norm, 'op-conv2d': conv2d, 'op-avg-pool2d': avg_pool2d, 'op-max-pool2d': max_pool2d,
        'op-cross-entropy': cross_entropy, 'op-bce-with-logits': bce_with_logits, 'op-optimizers': optimizers,
-       'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules}
+       'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules, 'op-adaptive-lif': adaptive_lif}

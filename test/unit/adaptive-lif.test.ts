@@ -5,6 +5,7 @@ import { backward, cudaBackend, device, type RealType, SpikeloomError, scope, te
 import { type AlifOptions, alif, cubaLif } from '../../lib/ops/adaptive-lif.ts';
 import { lif, surrogates } from '../../lib/ops/lif.ts';
 import { freeGarbage } from '../support/garbage.ts';
+import { goldenCases } from '../support/golden-ops.ts';
 import { difference, type HostTensor, host, noise, toDevice } from '../support/op-table.ts';
 
 interface Outcome {
@@ -74,6 +75,14 @@ const usual = {
   ...({ surrogate: 'triangle', temperature: 1, reset: 'hard', detachReset: false } as const),
 };
 
+/** The fixture's names of the options. */
+const optionsOf = (p: Record<string, never>): AlifOptions => ({
+  ...{ decay: p.decay, synapticDecay: p.synaptic_decay, vth: p.v_th, threshold: p.threshold },
+  ...{ adaptationDecay: p.adaptation_decay, adaptationStrength: p.adaptation_strength },
+  ...{ reset: p.soft ? 'soft' : 'hard', detachReset: p.detach_reset },
+  ...{ surrogate: p.surrogate, temperature: p.temperature },
+});
+
 describe('cubaLif and alif', () => {
   let handles = 0;
   before(async () => {
@@ -81,6 +90,18 @@ describe('cubaLif and alif', () => {
     handles = device('cpu').stats().handles;
   });
   after(() => expect(device('cpu').stats().handles).to.equal(handles));
+
+  for (const { name, attributes, tensors } of goldenCases('op-adaptive-lif')) {
+    for (const on of ['cpu', 'cuda']) {
+      it(`${name}: spikes and gradient on ${on} are PyTorch's`, async function () {
+        if (on === 'cuda' && cudaBackend().score === 0) return this.skip();
+        const [x, gy] = [tensors.x!, tensors.gy!].map(({ shape, data }) => host(shape, data));
+        const { spikes, gradient } = await outcome(x!, gy!, alif, optionsOf(attributes), on);
+        expect(spikes).to.deep.equal([...tensors.y!.data]);
+        expect(difference(gradient, tensors['grad.x']!.data)).to.be.below(1e-13);
+      });
+    }
+  }
 
   for (const reset of ['hard', 'soft'] as const) {
     for (const detachReset of [false, true]) {
