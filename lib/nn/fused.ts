@@ -35,6 +35,7 @@ export interface FiringGroup {
  */
 const CHEAP_PRODUCTS = 64;
 
+/** Neurons that fire() has. Others run by themselves, behind a norm that is held in memory. */
 const neurons = new Set(['lif', 'if', 'plif']);
 
 function branchOf(layers: readonly PlannedLayer[]): Branch | undefined {

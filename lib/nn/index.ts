@@ -31,7 +31,19 @@ export {
 } from './layers/elementwise.ts';
 export { type FstaLayer, fsta } from './layers/fsta.ts';
 export { type LinearLayer, linear, type VoteLayer, vote } from './layers/linear.ts';
-export { type IfLayer, ifNode, type LifLayer, lif, type NeuronLayer, type PlifLayer, plif } from './layers/neurons.ts';
+export {
+  type AlifLayer,
+  alif,
+  type CubaLifLayer,
+  cubaLif,
+  type IfLayer,
+  ifNode,
+  type LifLayer,
+  lif,
+  type NeuronLayer,
+  type PlifLayer,
+  plif,
+} from './layers/neurons.ts';
 export { type NormLayer, norm } from './layers/norm.ts';
 export {
   type AvgPool2dLayer,

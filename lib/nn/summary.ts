@@ -53,7 +53,10 @@ export interface Summary {
   steps: number;
   batch: number;
   rows: SummaryRow[];
-  /** Paths of convolutions that precision 'bf16' leaves in f32: no norm() with neurons behind it follows them. */
+  /**
+   * Paths of convolutions that precision 'bf16' leaves in f32: no norm() with lif(), ifNode() or plif() behind it
+   * follows them.
+   */
   unrounded: string[];
   totals: SummaryTotals;
   /** The rows and totals as a table of plain text. */
@@ -124,7 +127,7 @@ export function binaryBytes(n: number): string {
 export function precisionNote({ rows, unrounded }: Pick<Summary, 'rows' | 'unrounded'>): string | undefined {
   if (unrounded.length === 0) return undefined;
   const all = rows.filter(({ kind }) => kind === 'conv2d').length;
-  return `precision bf16: ${unrounded.length} of ${all} convolutions stay in f32; only those that norm() and neurons follow are made in bf16`;
+  return `precision bf16: ${unrounded.length} of ${all} convolutions stay in f32; only those that norm() and lif(), ifNode() or plif() follow are made in bf16`;
 }
 
 /** A summary as a table of plain text with a line for each layer. */

@@ -30,7 +30,7 @@ export interface ZooOptions {
   filters?: FstaLayer['filters'];
   /** Default 'fsta'. */
   attention?: 'fsta' | 'none' | undefined;
-  /** Any of lif(), ifNode(), plif(). Default lif(). */
+  /** Any of lif(), ifNode(), plif(), cubaLif(), alif(). Default lif(). */
   neuron?: NeuronLayer | undefined;
 }
 
@@ -40,7 +40,7 @@ const own = z.strictObject({
   basis: z.int().optional(),
   filters: z.any().optional(),
   attention: z.enum(['fsta', 'none']).default('fsta'),
-  neuron: z.looseObject({ kind: z.enum(['lif', 'if', 'plif']) }).optional(),
+  neuron: z.looseObject({ kind: z.enum(['lif', 'if', 'plif', 'cubaLif', 'alif']) }).optional(),
 });
 
 interface Parts {

@@ -56,13 +56,24 @@ const twoBetas = {
 };
 
 const neuron = z.strictObject({
-  kind: key(oneOf('lif', 'if', 'plif'), 'lif', 'neuron: leaky, without leak, or leaky with a learned decay'),
+  kind: key(
+    oneOf('lif', 'if', 'plif', 'cubaLif', 'alif'),
+    'lif',
+    'neuron: leaky, without leak, leaky with a learned decay, with a synaptic current, or with a threshold that adapts',
+  ),
   decay: key(zeroToOne(), 0.25, 'factor on the membrane from one time step to the next (plif: its start; if: unused)'),
   vth: key(positive(), 1, 'unit of the membrane; a neuron fires above threshold * vth'),
   threshold: key(positive(), 0.5, 'a neuron fires where membrane / vth exceeds this'),
   reset: key(oneOf('hard', 'soft'), 'hard', 'after a spike: to zero, or minus the firing level'),
   detachReset: key(yesNo(), false, 'keep the gradient from flowing through the reset'),
   surrogate: key(oneOf(...surrogates), 'tanh', "shape of the gradient that replaces the step's"),
+  synapticDecay: optional(
+    zeroToOne(),
+    'cubaLif: 0.5, alif: 0',
+    'cubaLif, alif: factor on the synaptic current from one time step to the next',
+  ),
+  adaptationDecay: optional(zeroToOne(), '0.9', 'alif: factor on the adaptation from one time step to the next'),
+  adaptationStrength: optional(atLeast(0), '0.1', 'alif: how much a spike raises the threshold'),
   temperature: optional(
     positive(),
     "the surrogate's own: tanh 1, atan 2, sigmoid 4, fastSigmoid 25, else 1",

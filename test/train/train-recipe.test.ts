@@ -190,4 +190,19 @@ describe('trainRecipe()', () => {
     expect(net.parameters().some(({ name }) => name.endsWith('.logit'))).to.equal(true);
     net.dispose();
   });
+
+  it('makes neurons with a synaptic current and with an adaptive threshold, and refuses their keys to others', () => {
+    const set = randomSet('mnist', [4, 1, 28, 28]);
+    const neuronsOf = (...overrides: string[]) => {
+      const net = netOf(settingsOf(...overrides), { train: set, test: set });
+      net.dispose();
+      return net.plan.layers.filter(({ neurons }) => neurons > 0).map(({ layer }) => layer);
+    };
+    expect(neuronsOf('model.neuron.kind=cubaLif')[0]).to.include({ kind: 'cubaLif', decay: 0.25, synapticDecay: 0.5 });
+    const adaptive = ['model.neuron.kind=alif', 'model.neuron.adaptationStrength=0.3', 'model.neuron.decay=0.5'];
+    expect(neuronsOf(...adaptive)[0]).to.include({
+      ...{ kind: 'alif', decay: 0.5, synapticDecay: 0, adaptationDecay: 0.9, adaptationStrength: 0.3 },
+    });
+    expect(() => neuronsOf('model.neuron.synapticDecay=0.5')).to.throw(/\(lif\): there is no option "synapticDecay"/);
+  });
 });

@@ -2,8 +2,10 @@ import { expect } from 'chai';
 import { backward, device, noGrad, scope, type Tensor, tensor, zeros } from '../../lib/core/index.ts';
 import { philox } from '../../lib/core/random.ts';
 import {
+  alif,
   avgPool2d,
   conv2d,
+  cubaLif,
   define,
   dropout,
   flatten,
@@ -132,6 +134,9 @@ describe('networks', () => {
       avgPool2d(2, { ceilMode: true }),
       norm(),
       ifNode(),
+      conv2d(4, { kernel: 3 }),
+      norm(),
+      cubaLif({ detachReset: true }),
       maxPool2d(2),
       residual({ body: [conv2d(4, { kernel: 3 }), norm(), plif(), conv2d(4, { kernel: 1 })] }),
       lif({ reset: 'soft' }),
@@ -139,6 +144,8 @@ describe('networks', () => {
       dropout(0.3),
       linear(9),
       lif({ surrogate: 'atan', temperature: 2 }),
+      linear(9),
+      alif({ synapticDecay: 0.3, reset: 'soft' }),
       linear(classes),
       meanOverTime(),
     ]);
@@ -179,6 +186,7 @@ describe('networks', () => {
   for (const [name, layers] of Object.entries({
     norm: [norm()],
     lif: [lif()],
+    alif: [alif()],
     relu: [relu()],
     fsta: [fsta()],
     maxPool2d: [maxPool2d(2)],

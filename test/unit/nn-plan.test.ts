@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import {
+  alif,
   avgPool2d,
   block,
   conv2d,
+  cubaLif,
   define,
   dropout,
   flatten,
@@ -155,6 +157,14 @@ describe('models: messages name the layer, the rule and the remedy', () => {
     ['unknown option', [lif({ leak: 1 } as never)], /there is no option "leak"; the options are kind, name, decay/],
     ['decay of plif', [plif({ decay: 1 })], /'decay' must be less than 1, but is 1/],
     ['dropout', [dropout(1)], /'p' must be less than 1/],
+    [
+      'an adaptation of cubaLif',
+      [cubaLif({ adaptationDecay: 0.5 } as never)],
+      /no option "adaptationDecay"; the options/,
+    ],
+    ['synaptic decay', [cubaLif({ synapticDecay: 1.1 })], /'synapticDecay' must be at most 1, but is 1.1/],
+    ['adaptation', [alif({ adaptationStrength: -1 })], /'adaptationStrength' must be at least 0, but is -1/],
+    ['alif on spikes', [lif(), alif()], /^alif1 \(alif\): needs a current of real numbers, but gets spikes/],
     ['surrogate', [lif({ surrogate: 'step' as never })], /'surrogate' must be "tanh" or "atan".*but is "step"/],
     ['pool padding', [maxPool2d(2, { padding: 2 })], /padding 2 is more than half of the kernel 2/],
     ['same name twice', [norm({ name: 'n' }), norm({ name: 'n' })], /^n \(norm\): another layer has this path/],
@@ -282,6 +292,10 @@ describe('models: JSON', () => {
     residual({ body: [conv2d(5, { kernel: 3 })], shortcut: [conv2d(5, { kernel: 1 })] }),
     { kind: 'if' },
     avgPool2d(2, { countIncludePad: false }),
+    cubaLif({ synapticDecay: 0.9 }),
+    conv2d(5, { kernel: 1 }),
+    alif({ name: 'last', adaptationStrength: 0.2, surrogate: 'atan' }),
+    conv2d(5, { kernel: 1 }),
     relu(),
     maxPool2d(2),
     dropout(0.5),

@@ -29,7 +29,20 @@ const plain: fc.Arbitrary<object> = fc.oneof(
   fc.record({ kind: fc.constant('fsta'), basis: count, reduction: count }),
   fc.record({ kind: fc.constant('linear'), features: count }),
   fc.record({ kind: fc.constant('dropout'), p: fc.double() }),
-  fc.record({ kind: fc.constantFrom('norm', 'lif', 'if', 'plif', 'relu', 'flatten', 'globalAvgPool', 'meanOverTime') }),
+  fc.record({
+    kind: fc.constantFrom(
+      'norm',
+      'lif',
+      'if',
+      'plif',
+      'cubaLif',
+      'alif',
+      'relu',
+      'flatten',
+      'globalAvgPool',
+      'meanOverTime',
+    ),
+  }),
 );
 const layers = fc.array(
   fc.oneof(

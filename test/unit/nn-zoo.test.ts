@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { ifNode, model, plif, releasedNames, zoo } from '../../lib/nn/index.ts';
+import { alif, cubaLif, ifNode, model, plif, releasedNames, zoo } from '../../lib/nn/index.ts';
 
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 const image = (channels: number, side: number) => ({ channels, height: side, width: side });
@@ -102,6 +102,8 @@ describe('zoo: options', () => {
       new Set([...zoo['fsta-resnet20'].plan(options).walk()].filter((l) => l.neurons > 0).map((l) => l.layer.kind));
     expect([...kinds({ neuron: ifNode() })]).to.deep.equal(['if']);
     expect([...kinds({ neuron: { kind: 'if', decay: 0.5 } })]).to.deep.equal(['if']);
+    for (const neuron of [cubaLif({ synapticDecay: 0.9, name: 'n' }), alif({ adaptationDecay: 0.5 })])
+      expect([...kinds({ neuron })]).to.deep.equal([neuron.kind]);
     expect(zoo['fsta-resnet20'].plan({ neuron: plif() }).summary().totals.parameters).to.equal(11_293_717 + 19);
   });
 
@@ -111,7 +113,7 @@ describe('zoo: options', () => {
     refused({ basis: 8 }, /conv1\.2\.dct \(fsta\): 'basis' must be odd/);
     refused({ depth: 3 }, /^fsta-resnet20: there is no option "depth"; the options are width, reduction, basis/);
     refused({ attention: 'se' }, /'attention' must be "fsta" or "none", but is "se"/);
-    refused({ neuron: { kind: 'relu' } }, /'neuron\.kind' must be "lif" or "if" or "plif"/);
+    refused({ neuron: { kind: 'relu' } }, /'neuron\.kind' must be "lif" or "if" or "plif" or "cubaLif" or "alif"/);
     refused({ size: 1 }, /conv1\.9 \(avgPool2d\): a window of 2 does not fit/);
     expect(() => model('resnet50')).to.throw(/no network "resnet50"; the networks are fsta-resnet8, fsta-resnet18/);
     expect(() => model('constructor')).to.throw(/the networks are fsta-resnet8, fsta-resnet18/);

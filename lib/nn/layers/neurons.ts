@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { elements, type Tensor } from '../../core/index.ts';
+import { type AlifOptions, alif as fireAdaptive, cubaLif as fireCurrentBased } from '../../ops/adaptive-lif.ts';
 import { lif as fire, type LifOptions, surrogates } from '../../ops/lif.ts';
 import {
   type Layer,
@@ -15,6 +16,7 @@ import {
 } from '../layer.ts';
 
 const positive = z.number().positive();
+const factor = z.number().min(0).max(1);
 
 /** What every neuron has. */
 const common = {
@@ -32,15 +34,33 @@ const common = {
   temperature: positive.optional(),
 };
 
-const lifSchema = layerSchema('lif', { decay: z.number().min(0).max(1).default(0.25), ...common });
+const lifSchema = layerSchema('lif', { decay: factor.default(0.25), ...common });
 const ifSchema = layerSchema('if', common);
 /** The decay is the sigmoid of a learned number, so its start lies strictly between 0 and 1. */
 const plifSchema = layerSchema('plif', { decay: z.number().gt(0).lt(1).default(0.25), ...common });
+const cubaLifSchema = layerSchema('cubaLif', {
+  decay: factor.default(0.25),
+  /** What is left of the synaptic current after a step. */
+  synapticDecay: factor.default(0.5),
+  ...common,
+});
+const alifSchema = layerSchema('alif', {
+  decay: factor.default(0.25),
+  /** The same; 0: no current of its own. */
+  synapticDecay: factor.default(0),
+  /** What is left of the adaptation after a step. */
+  adaptationDecay: factor.default(0.9),
+  /** How much a spike raises the threshold. */
+  adaptationStrength: z.number().min(0).default(0.1),
+  ...common,
+});
 
 export type LifLayer = z.input<typeof lifSchema>;
 export type IfLayer = z.input<typeof ifSchema>;
 export type PlifLayer = z.input<typeof plifSchema>;
-export type NeuronLayer = LifLayer | IfLayer | PlifLayer;
+export type CubaLifLayer = z.input<typeof cubaLifSchema>;
+export type AlifLayer = z.input<typeof alifSchema>;
+export type NeuronLayer = LifLayer | IfLayer | PlifLayer | CubaLifLayer | AlifLayer;
 
 /**
  * Leaky integrate-and-fire neurons over T: u[t] = decay v[t-1] + x[t]; s[t] = 1 where u[t] / vth > threshold, else 0;
@@ -53,6 +73,18 @@ export const ifNode = (options: Options<typeof ifSchema> = {}): IfLayer => ({ ki
 
 /** lif whose decay = sigmoid(logit) is learned, one number a layer; `decay` is where it starts. */
 export const plif = (options: Options<typeof plifSchema> = {}): PlifLayer => ({ kind: 'plif', ...options });
+
+/**
+ * lif with a synaptic current between input and membrane: i[t] = synapticDecay i[t-1] + x[t]; u[t] = decay v[t-1] + i[t].
+ * It runs by itself, not as one with the convolution and norm in front of it; so does alif.
+ */
+export const cubaLif = (options: Options<typeof cubaLifSchema> = {}): CubaLifLayer => ({ kind: 'cubaLif', ...options });
+
+/**
+ * lif with a threshold that adapts: s[t] = 1 where u[t] / vth > threshold + adaptationStrength a[t], with
+ * a[t] = adaptationDecay a[t-1] + s[t-1]. With synapticDecay above 0 it has a synaptic current, too, as cubaLif.
+ */
+export const alif = (options: Options<typeof alifSchema> = {}): AlifLayer => ({ kind: 'alif', ...options });
 
 function spikesOf(input: Signal, context: PlanContext) {
   needTime(input, context);
@@ -70,17 +102,25 @@ export function neuronOf({ kind, name: _name, ...layer }: Layer & { decay?: numb
 }
 
 /** A kind without parameters of its own. */
-const plainKind = <K extends 'lif' | 'if' | 'plif', S extends z.ZodObject>(kind: K, schema: S) => ({
+const plainKind = <K extends NeuronLayer['kind'], S extends z.ZodObject>(kind: K, schema: S, forward = fireAs) => ({
   kind,
   label: kind,
   schema,
   overTime: 'all' as const,
   plan: (_layer: Layer, input: Signal, context: PlanContext): LayerPlan => spikesOf(input, context),
-  forward: fireAs,
+  forward,
 });
+
+const without = <O extends AlifOptions>({ kind: _kind, name: _name, ...options }: Layer & O): AlifOptions => options;
 
 export const lifKind: LayerKind<z.output<typeof lifSchema>> = plainKind('lif', lifSchema);
 export const ifKind: LayerKind<z.output<typeof ifSchema>> = plainKind('if', ifSchema);
+export const cubaLifKind: LayerKind<z.output<typeof cubaLifSchema>> = plainKind('cubaLif', cubaLifSchema, (layer, x) =>
+  fireCurrentBased(x, without(layer)),
+);
+export const alifKind: LayerKind<z.output<typeof alifSchema>> = plainKind('alif', alifSchema, (layer, x) =>
+  fireAdaptive(x, without(layer)),
+);
 
 export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
   ...plainKind('plif', plifSchema),
