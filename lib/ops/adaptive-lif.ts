@@ -59,8 +59,8 @@ function run(op: string, x: Tensor, options: AlifOptions, states: typeof alifDef
  *
  * i[-1] and v[-1] are 0. Surrogates and the reset's gradient are those of lif(); it flows through both states.
  *
- * The same neuron as CubaLIF of NIR (Pedersen et al., 2024) and Synaptic of snnTorch (Eshraghian et al., 2023), whose
- * reset comes one step later.
+ * Known as CubaLIF (NIR, Pedersen et al., 2024) and as Synaptic in snnTorch (Eshraghian et al., 2023), where the soft
+ * reset comes one step later, undecayed.
  *
  * @param x input: real [T,B,C,H,W], [T,B,F] or [T,F]
  * @returns spikes of the shape of x, packed bits
@@ -86,7 +86,8 @@ export function cubaLif(x: Tensor, options: CubaLifOptions = {}): Tensor {
  * away what it is without. The gradient flows through all states, through a by the surrogate of the spikes in it.
  *
  * The adaptation is that of Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking
- * neurons", Nature Communications 2020 (beta there is adaptationStrength·vth, rho adaptationDecay), with its soft reset.
+ * neurons", Nature Communications 2020: beta there is adaptationStrength·vth, rho adaptationDecay. Their reset is soft
+ * and comes one step later, undecayed.
  *
  * @param x input: real [T,B,C,H,W], [T,B,F] or [T,F]
  * @returns spikes of the shape of x, packed bits

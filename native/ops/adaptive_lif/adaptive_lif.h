@@ -14,9 +14,9 @@
 //   gu = h + gv (1 - s)          or, soft,  h + gv
 //   gx[t] = gi <- gu + synapse gi,   gv <- decay gu,   ga <- adaptation ga - strength vth h
 //
-// strength 0 is a LIF neuron with a synaptic current (Synaptic of snnTorch, CubaLIF of NIR). synapse 0 is ALIF of
-// Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking neurons", Nature Communications
-// 2020, whose reset is the soft one: it takes away what the threshold was without adaptation.
+// strength 0 is a LIF neuron with a synaptic current (CubaLIF of NIR, Synaptic of snnTorch). synapse 0 is ALIF: the
+// adaptation of Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking neurons", Nature
+// Communications 2020. As there, a soft reset takes away the threshold without adaptation.
 //
 // adaptiveLifSmooth has the primitive of the surrogate in place of the step, and real s. Its gradient formula is the
 // one above, so finite differences of it prove the code that adaptiveLifGrad runs. It serves tests only.
