@@ -72,8 +72,8 @@ const neuron = z.strictObject({
     'cubaLif: 0.5, alif: 0',
     'cubaLif, alif: factor on the synaptic current from one time step to the next',
   ),
-  adaptationDecay: optional(zeroToOne(), '0.9', 'alif: factor on the adaptation from one time step to the next'),
-  adaptationStrength: optional(atLeast(0), '0.1', 'alif: how much a spike raises the threshold'),
+  adaptationDecay: optional(zeroToOne(), 'alif: 0.9', 'alif: factor on the adaptation from one time step to the next'),
+  adaptationStrength: optional(atLeast(0), 'alif: 0.1', 'alif: how much a spike raises the threshold'),
   temperature: optional(
     positive(),
     "the surrogate's own: tanh 1, atan 2, sigmoid 4, fastSigmoid 25, else 1",
