@@ -1,6 +1,6 @@
 // A warp has the 32 neurons of a word, a thread one of them, over all T: x is read once and the spikes are written once (forward). The
-// gradient reads x, gs and the spikes once; u rests in gx until gx itself takes its place, and a is computed anew from the spikes, kHeld
-// steps at a time. The arithmetic is that of adaptive_lif.h, unfused: the bits of the CPU.
+// gradient reads x and gs once; u rests in gx until gx itself takes its place, and a is computed anew for every kHeld steps, out of the spikes
+// before them. The arithmetic is that of adaptive_lif.h, unfused: the bits of the CPU.
 #include "cuda/divisor.cuh"
 #include "cuda/neuron.cuh"
 #include "ops/adaptive_lif/adaptive_lif.h"
@@ -37,9 +37,9 @@ struct Place {
   bool isThere;
 
   __device__ __forceinline__ explicit Place(const Sizes& sizes) : word(threadOfGrid() / 32), lane(threadIdx.x % 32) {
-    const int pixel = sizes.perPixel.quotient(static_cast<int>(word)), channel = sizes.perPixel.rest(static_cast<int>(word)) * 32 + static_cast<int>(lane);
+    const int of = static_cast<int>(word), channel = sizes.perPixel.rest(of) * 32 + static_cast<int>(lane);
     isThere = word < sizes.words && channel < sizes.channels;
-    element = pixel * sizes.channels + channel;
+    element = sizes.perPixel.quotient(of) * sizes.channels + channel;
   }
 };
 
@@ -76,7 +76,8 @@ struct GradientOf {
 };
 
 template <class T, bool kSoft>
-__global__ void __launch_bounds__(kThreads) gradientKernel(Sizes sizes, AdaptiveNeuron<T, false, kSoft> neuron, AnySurrogate<T> surrogate, GradientOf<T> all) {
+__global__ void __launch_bounds__(kThreads) gradientKernel(Sizes sizes, AdaptiveNeuron<T, false, kSoft> neuron, AnySurrogate<T> surrogate,
+                                                           GradientOf<T> all) {
   waitForKernelsBefore();
   const Place own(sizes);
   if (!own.isThere) return;

@@ -61,8 +61,9 @@ void smooth(const Call& call) {
   const TensorView* t = call.tensors;
   const double* rest = call.attributes + adaptive::kRest;
   const int64_t steps = t[0].dims[0], elements = count(t[0]) / steps;
-  forEach(call, elements, SmoothAdaptiveLif<T, kSoft>{as<T>(t[0]), as<T>(t[1]), steps, elements, AdaptiveNeuron<T, true, kSoft>(call.attributes, false),
-                                                      AnySurrogate<T>(rest[0], rest[1])});
+  const AdaptiveNeuron<T, true, kSoft> neuron(call.attributes, false);
+  forEach(call, elements,
+          SmoothAdaptiveLif<T, kSoft>{as<T>(t[0]), as<T>(t[1]), steps, elements, neuron, AnySurrogate<T>(rest[0], rest[1])});
 }
 
 template <class T, bool kSoft>
