@@ -129,14 +129,11 @@ SPIKELOOM_SIXTEEN void storeShortTables(Words first, Words second, int64_t count
 #pragma GCC unroll 2
   for (int64_t i = 0; i < 2; i++, to += step) {
     if (i == count) break;
-    const __m512i threes = sumsFrom<3>(x, placesAfter(kThrees, i));
-    alignas(64) int16_t sums[32];
-    _mm512_storeu_si512(sums, threes);
-    const auto put = [&](int64_t table, const int16_t* three, __m512i next, int64_t chosen) __attribute__((always_inline)) {
-      const __m512i repeated = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(three)));
-      _mm512_storeu_si512(to + table * kShortLanes, _mm512_add_epi16(repeated, _mm512_permutexvar_epi16(placesAfter(kNext, chosen), next)));
+    const __m512i threes = sumsFrom<3>(x, placesAfter(kThrees, i)), repeated = _mm512_shuffle_i32x4(threes, threes, 0x00);
+    const auto put = [&](int64_t table, __m512i three, __m512i next, int64_t chosen) __attribute__((always_inline)) {
+      _mm512_storeu_si512(to + table * kShortLanes, _mm512_add_epi16(three, _mm512_permutexvar_epi16(placesAfter(kNext, chosen), next)));
     };
-    put(0, sums, threes, 24), put(1, sums, threes, 28);
-    put(2, sums + 8, twos, 8 * i), put(3, sums + 16, twos, 8 * i + 4);
+    put(0, repeated, threes, 24), put(1, repeated, threes, 28);
+    put(2, _mm512_shuffle_i32x4(threes, threes, 0x55), twos, 8 * i), put(3, _mm512_shuffle_i32x4(threes, threes, 0xaa), twos, 8 * i + 4);
   }
 }
