@@ -1,6 +1,6 @@
 // Parameters that are trained otherwise than the rest: groups by name, with rates and a decay of their own.
 import { SpikeloomError } from '../core/index.ts';
-import { contentOf, didYouMean, given, kindOf, needOptions } from '../core/options.ts';
+import { contentOf, didYouMean, kindOf, needOptions } from '../core/options.ts';
 
 /** A group of parameters. One that several groups name belongs to the first of them. */
 export interface ParameterGroup {
@@ -33,7 +33,7 @@ function checkGroup(of: string, group: ParameterGroup): void {
 }
 
 /**
- * Groups as plain data of their own.
+ * Groups as plain data of their own, the same for the same groups however they are written.
  * @throws SpikeloomError naming the group, what is wrong and the rule
  */
 export function resolveGroups(of: string, groups: readonly ParameterGroup[]): ParameterGroup[] {
@@ -44,8 +44,9 @@ export function resolveGroups(of: string, groups: readonly ParameterGroup[]): Pa
   }
   return groups.map((group: ParameterGroup, i) => {
     checkGroup(`${of}: group ${i}`, group);
-    const { names } = group;
-    return { ...given(group), names: typeof names === 'string' ? names : [...names] };
+    const { names, lrScale = 1, weightDecay } = group;
+    const list = typeof names === 'string' ? [names] : [...names];
+    return { names: list, lrScale, ...(weightDecay !== undefined && { weightDecay }) };
   });
 }
 

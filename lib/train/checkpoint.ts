@@ -238,11 +238,16 @@ function parsed<S extends z.ZodType>(file: SafetensorsFile, key: string, schema:
   throw new SpikeloomError(`${file.path}: the state's '${key}' is damaged. ${REMEDY}`);
 }
 
+const inOrder = (keyed: Course): Course =>
+  Object.fromEntries(Object.entries(keyed).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+/** As JSON, but the same whatever the order in which keys were written. */
+const textOf = (value: unknown): string | undefined =>
+  JSON.stringify(value, (_, inner) => (hasKeys(inner) ? inOrder(inner) : inner));
+
 /** The keys of values that differ. */
 const differing = (a: Course, b: Course): string[] =>
-  [...new Set([...Object.keys(a), ...Object.keys(b)])].filter(
-    (key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]),
-  );
+  [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((key) => textOf(a[key]) !== textOf(b[key]));
 
 function checkCourse(path: string, saved: Course, given: Course): void {
   const plain = JSON.parse(JSON.stringify(given)) as Course;

@@ -29,8 +29,8 @@ optimizer:
       weight_decay: 0.01
 `;
     const groups = [
-      { names: 'linear1.*', lrScale: 10 },
-      { names: ['*.bias', 'conv1.weight'], weightDecay: 0.01 },
+      { names: ['linear1.*'], lrScale: 10 },
+      { names: ['*.bias', 'conv1.weight'], lrScale: 1, weightDecay: 0.01 },
     ];
     for (const kind of ['sgd', 'adamw', 'lamb']) {
       const recipe = parseRecipe(text, 'r.yaml', [`optimizer.kind=${kind}`]);
@@ -39,7 +39,7 @@ optimizer:
     expect(
       optimizerOf(parseRecipe(text, 'r.yaml', ['optimizer.groups=[{names: conv1.weight, lr_scale: 0}]'])).settings
         .groups,
-    ).to.deep.equal([{ names: 'conv1.weight', lrScale: 0 }]);
+    ).to.deep.equal([{ names: ['conv1.weight'], lrScale: 0 }]);
     expect(() => parseRecipe(text.replace('lr_scale', 'lrScale'), 'r.yaml')).to.throw(
       /r\.yaml:5: 'optimizer\.groups' .* must be a list of \{ names, lr_scale, weight_decay \}/,
     );

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { device, SpikeloomError } from '../../lib/core/index.ts';
+import { device, SpikeloomError, type Tensor } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { imageSet } from '../../lib/data/images/image-set.ts';
 import { loadWeights, type NamedTensor } from '../../lib/nn/index.ts';
+import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
 import { readMetrics } from '../../lib/train/metrics-log.ts';
@@ -39,6 +40,20 @@ async function withMetadata(path: string, change: (metadata: Record<string, stri
 
 describe('train() refuses what cannot work', () => {
   const folder = newFolders();
+
+  it('but not settings that are the same, written otherwise', async () => {
+    const out = folder();
+    const loss = (settings: { kind: string; [key: string]: unknown }) =>
+      Object.assign((x: Tensor, labels: Tensor) => crossEntropy(x, labels), { settings });
+    const one = { groups: [{ names: 'linear1.*', weightDecay: 0 }] };
+    await go(makeNet(), {
+      ...{ out, loss: loss({ kind: 'own', a: { b: 1, c: 2 } }), optimizer: adamw({ lr: 0.02, ...one }) },
+      ...abortAfter(3),
+    });
+    const other = { groups: [{ weightDecay: 0, lrScale: 1, names: ['linear1.*'] }] };
+    const same = { loss: loss({ a: { c: 2, b: 1 }, kind: 'own' }), optimizer: adamw({ ...other, lr: 0.02 }) };
+    expect((await go(makeNet(), { out, ...same, resume: true })).reports).to.have.length(3);
+  });
 
   it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
     const out = folder();

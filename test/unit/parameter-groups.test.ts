@@ -141,6 +141,12 @@ describe('parameter groups', () => {
     names.push('stem.*');
     expect(settings.groups).to.deep.equal([{ names: ['head.*'], lrScale: 2 }]);
     expect(optimizerFrom(JSON.parse(JSON.stringify(settings))).settings).to.deep.equal(settings);
+    const written: ParameterGroup[] = [{ names: 'head.*' }, { weightDecay: 0, lrScale: 1, names: ['head.*'] }];
+    const texts = written.map((group) => JSON.stringify(sgd({ groups: [group] }).settings.groups));
+    expect(texts).to.deep.equal([
+      '[{"names":["head.*"],"lrScale":1}]',
+      '[{"names":["head.*"],"lrScale":1,"weightDecay":0}]',
+    ]);
     expect(sgd({ groups: [] }).settings).to.deep.equal(sgd().settings);
     expect(sgd({ groups: undefined }).settings).to.not.have.property('groups');
   });
