@@ -94,8 +94,11 @@ function fail(signature: Signature, message: string): never {
 function bindType(signature: Signature, spec: TensorSpec, t: Tensor, binding: Binding): void {
   if (spec.types.includes(t.dtype)) return;
   const isReal = t.dtype === 'f32' || t.dtype === 'f64';
-  if (!isReal || !spec.types.includes('real'))
-    fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}`);
+  const takesReals = spec.types.includes('real');
+  if (!isReal || !takesReals) {
+    const remedy = t.dtype === 'spike' && takesReals ? '; ops.toReal() makes numbers of spikes' : '';
+    fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}${remedy}`);
+  }
   binding.real ??= t.dtype as RealType;
   if (binding.real !== t.dtype)
     fail(signature, `'${spec.name}' is ${t.dtype} where another input is ${binding.real}; make them the same type`);

@@ -80,6 +80,11 @@ describe('losses', () => {
       );
     }
     expect(() => tetLoss(logits, labels)).to.throw(SpikeloomError, /\[T,B,K\], not f32\[3,2\]/);
+    const spikes = tensor(Uint8Array.of(0, 1, 1, 0, 1, 1), { shape: [3, 2], dtype: 'spike' });
+    expect(() => crossEntropy(spikes, labels)).to.throw(
+      SpikeloomError,
+      /crossEntropy: 'x' is real, not spike; ops\.toReal\(\) makes numbers of spikes$/,
+    );
     expect(() => crossEntropy(tensor([1, 2]), labels)).to.throw(SpikeloomError, /\[B,K\] or \[T,B,K\], not f32\[2\]/);
     expect(() => crossEntropy(logits, classes([0, 1]))).to.throw(SpikeloomError, /dimension B is 3 elsewhere but 2/);
     expect(() => crossEntropy(logits, tensor([0, 1, 0]))).to.throw(SpikeloomError, /labels are classes, i32 \[B\]/);
