@@ -116,6 +116,14 @@ describe('sets of plain numbers', () => {
     ['empty labels', { labels: [] }, /at least one sample, but labels are empty/],
     ['a label too large', { labels: [0, 1, 2, 3, 0, 0, 0] }, /here 0 to 2, but that of sample 3 is 3/],
     ['a label that is a text', { labels: [0, '1', 2, 0, 0, 0, 0] }, /but that of sample 1 is "1"/],
+    [
+      'more labels than there are numbers for',
+      { numbers: () => reals, labels: { length: 2 ** 33 } },
+      /labels are 2147483647 at most, but there are 8589934592; make several sets of them$/,
+    ],
+    ['a list without elements', { labels: { length: 2 ** 31 - 1 } }, /need 257698037640 numbers, but there are 840/],
+    ['no elements', { numbers: () => reals, labels: { length: 9 } }, /but that of sample 0 is undefined$/],
+    ['a choice without elements', { chosen: { length: 2 ** 31 - 1 } }, /0 to 6, but number 0 is undefined$/],
     ['no classes', { classes: 0 }, /classes are their names, or a count from 1 to 1048576, not 0/],
     ['classes of other kinds', { classes: ['a', 2] }, /not \["a",2\]/],
     [

@@ -48,11 +48,11 @@ export function labelsInMemory(
   classes: number,
 ): Int32Array<SharedArrayBuffer> {
   if (labels instanceof Int32Array && isShared(labels)) return labels as Int32Array<SharedArrayBuffer>;
-  const given: unknown[] = Array.from(labels); // without the holes of a sparse list
-  const wrong = given.findIndex((label) => !Number.isInteger(label) || outside(label as number, classes));
-  if (wrong >= 0) {
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i]!;
+    if (Number.isInteger(label) && !outside(label, classes)) continue;
     const rule = `labels are numbers of classes, here 0 to ${classes - 1}`;
-    throw new SpikeloomError(`${of}: ${rule}, but that of ${one} ${wrong} is ${kindOf(given[wrong])}`);
+    throw new SpikeloomError(`${of}: ${rule}, but that of ${one} ${i} is ${kindOf(label)}`);
   }
   const shared = sharedLabels(labels.length);
   shared.set(labels);

@@ -47,6 +47,9 @@ const KNOWN: Record<keyof NumberSetInit, true> = {
   ...({ name: true, numbers: true, shape: true, labels: true, classes: true, binary: true, chosen: true } as const),
 };
 
+/** They are chosen by 32-bit numbers. */
+const MOST_SAMPLES = 2 ** 31 - 1;
+
 /** As define() has it. */
 const MOST_CLASSES = 2 ** 20;
 
@@ -94,6 +97,8 @@ function checkParts({ name, numbers, shape, labels, classes, binary, chosen }: N
     fail(`classes are their names, or a count from 1 to ${MOST_CLASSES}, not ${contentOf(classes)}`);
   for (const [key, list] of Object.entries({ labels, ...(chosen !== undefined && { chosen }) }))
     if (!isList(list)) fail(`${key} is an array of whole numbers, not ${kindOf(list)}`);
+    else if (list.length > MOST_SAMPLES)
+      fail(`${key} are ${MOST_SAMPLES} at most, but there are ${list.length}; make several sets of them`);
   if (labels.length === 0) fail('a set has at least one sample, but labels are empty');
   if (binary !== undefined && typeof binary !== 'boolean') fail(`binary is true or false, not ${kindOf(binary)}`);
   if (binary && shape.length === 3)
@@ -120,9 +125,11 @@ function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
 }
 
 function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<SharedArrayBuffer> {
-  const wrong = Array.from(chosen).findIndex((i) => !Number.isInteger(i) || i < 0 || i >= count);
-  if (wrong >= 0)
-    fail(`chosen are indices of samples, 0 to ${count - 1}, but number ${wrong} is ${kindOf(chosen[wrong])}`);
+  for (let at = 0; at < chosen.length; at++) {
+    const index = chosen[at]!;
+    if (Number.isInteger(index) && index >= 0 && index < count) continue;
+    fail(`chosen are indices of samples, 0 to ${count - 1}, but number ${at} is ${kindOf(index)}`);
+  }
   if (chosen.length === 0) fail('at least one sample is in use, but chosen is empty');
   const shared = sharedLabels(chosen.length);
   shared.set(chosen);
