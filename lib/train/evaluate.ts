@@ -5,7 +5,15 @@ import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { FiringCount, Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
-import { checkOutput, LOSS_DEFAULTS, type Loss, type LossFunction, type LossSettings, testLossOf } from './loss.ts';
+import {
+  checkOutput,
+  LOSS_DEFAULTS,
+  type Loss,
+  type LossFunction,
+  type LossSettings,
+  lossFrom,
+  testLossOf,
+} from './loss.ts';
 import { needSignal } from './need-signal.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
@@ -171,7 +179,7 @@ export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions =
   needOptions('evaluate()', options, KNOWN);
   const { batch = 128, loss: given = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
   needSignal('evaluate()', signal);
-  const loss = typeof given === 'function' ? given : { kind: given, smoothing: 0 };
+  const loss = lossFrom('evaluate()', typeof given === 'function' ? given : { kind: given });
   checkOutput(loss, net.plan, set.classes.length);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;
   using steps = new EvaluationSteps(net, { loss, record: true });

@@ -34,11 +34,17 @@ export type Loss = LossSettings | LossFunction;
 
 export const LOSS_DEFAULTS: LossSettings = { kind: 'ce', smoothing: 0 };
 
+const KINDS: readonly string[] = ['ce', 'bce', 'tet'] satisfies LossSettings['kind'][];
+
 /** The loss that was given, settings with their defaults. @throws SpikeloomError for settings that are none */
 export function lossFrom(of: string, loss: Partial<LossSettings> | LossFunction | undefined): Loss {
   if (typeof loss === 'function') return loss;
   if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
   const settings = { ...LOSS_DEFAULTS, ...given(loss ?? {}) };
+  if (!KINDS.includes(settings.kind))
+    throw new SpikeloomError(
+      `a loss is one of ${KINDS.join(', ')}, or a function of your own, not ${kindOf(settings.kind)}`,
+    );
   lossOptions(of, { smoothing: settings.smoothing });
   return settings;
 }
@@ -94,20 +100,21 @@ export function lossOf(loss: Loss, output: Tensor, labels: Tensor, real: RealTyp
   return { loss: ofLogits(logits, labels, { smoothing }), logits };
 }
 
+/** @throws SpikeloomError for a loss of time steps where the network gives none */
+export function checkTimed(loss: Loss, plan: ModelPlan): void {
+  if (typeof loss === 'function' || loss.kind !== 'tet' || plan.output.timed) return;
+  throw new SpikeloomError(
+    `the loss 'tet' is a mean over time steps, but ${plan.model} ends with meanOverTime(); leave that layer out`,
+  );
+}
+
 /** @throws SpikeloomError where a network's output cannot be classified into so many classes under this loss */
-export function checkOutput(loss: Pick<LossSettings, 'kind'> | LossFunction, plan: ModelPlan, classes: number): void {
-  const kind = typeof loss === 'function' ? undefined : loss.kind;
-  if (typeof loss !== 'function' && !['ce', 'bce', 'tet'].includes(loss.kind))
-    throw new SpikeloomError(`a loss is one of ce, bce, tet, or a function of your own, not ${kindOf(kind)}`);
-  const { shape, timed } = plan.output;
+export function checkOutput(loss: Loss, plan: ModelPlan, classes: number): void {
+  const { shape } = plan.output;
   if (shape.length !== 1 || shape[0] !== classes) {
     throw new SpikeloomError(
       `the network must give one number for each class, but ${plan.model} gives [${shape.join(',')}] and the data has ${classes} classes; end it with linear(${classes})`,
     );
   }
-  if (kind === 'tet' && !timed) {
-    throw new SpikeloomError(
-      `the loss 'tet' is a mean over time steps, but ${plan.model} ends with meanOverTime(); leave that layer out`,
-    );
-  }
+  checkTimed(loss, plan);
 }

@@ -7,7 +7,7 @@ import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { isOptimizerFactory, makeOptimizer } from '../optim/optimizer.ts';
-import { type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
+import { checkTimed, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
 import { trainingStep } from './training-step.ts';
 
@@ -74,6 +74,7 @@ export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory
   needOptions('trainingMemory()', options, KNOWN);
   const { batch, optimizer: factory, dataBytes = 0, ...rest } = options;
   const loss = lossFrom('trainingMemory()', rest.loss);
+  checkTimed(loss, net.plan);
   const { steps, binary, unit, mix } = rest;
   if (factory !== undefined && !isOptimizerFactory(factory))
     throw new SpikeloomError(

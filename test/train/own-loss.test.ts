@@ -182,5 +182,8 @@ describe('losses of your own', () => {
     expect(() => train(net, { ...usual, data, loss: { kind: 'mse' } as object })).to.throw(
       /a loss is one of ce, bce, tet, or a function of your own, not "mse"/,
     );
+    const memory = (kind: string) => () => trainingMemory(net, { batch: 8, loss: { kind } as object });
+    expect(memory('mse')).to.throw(SpikeloomError, /a loss is one of ce, bce, tet, .*, not "mse"/);
+    expect(memory('tet')).to.throw(SpikeloomError, /'tet' is a mean over time steps, but tiny ends with meanOverTime/);
   });
 });
