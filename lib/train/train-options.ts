@@ -210,7 +210,23 @@ export function filled(net: Net, options: TrainOptions): Filled {
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };
 }
 
-/** @throws SpikeloomError for a network that does not fit the images */
+/** @throws SpikeloomError where training and test samples are not of one kind: test results would mean nothing */
+function checkHalves({ train, test }: AnySplits): void {
+  const i = train.classes.findIndex((name, at) => name !== test.classes[at]);
+  if (i >= 0) {
+    const [of, beside] = [train, test].map(({ classes }) => kindOf(classes[i]));
+    throw new SpikeloomError(
+      `the classes of the training samples are those of the test samples, in the same order, but class ${i} of '${train.name}' is ${of} in training and ${beside} in tests; give both sets the same list`,
+    );
+  }
+  if ((train.steps === undefined) === (test.steps === undefined)) return;
+  const [timed, other] = train.steps === undefined ? ['test', 'training'] : ['training', 'test'];
+  throw new SpikeloomError(
+    `training and test samples have time steps both or neither, but of '${train.name}' only the ${timed} samples have; make the ${other} samples [T,C,H,W], too`,
+  );
+}
+
+/** @throws SpikeloomError for sets that do not fit the network or each other */
 export function checkData(net: Net, { data, loss }: Filled): void {
   const { steps } = net.plan;
   const { channels, height, width } = net.plan.input;
@@ -229,6 +245,7 @@ export function checkData(net: Net, { data, loss }: Filled): void {
     }
     checkOutput(loss, net.plan, set.classes.length);
   }
+  checkHalves(data);
 }
 
 /** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */

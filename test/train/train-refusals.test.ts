@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { device, SpikeloomError, type Tensor } from '../../lib/core/index.ts';
 import { openSafetensors, writeSafetensors } from '../../lib/core/safetensors.ts';
 import { imageSet } from '../../lib/data/images/image-set.ts';
+import { type NumberSet, numberSet } from '../../lib/data/numbers/number-set.ts';
 import { loadWeights, type NamedTensor } from '../../lib/nn/index.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { adamw, constant, lamb, type Optimizer, optimizerFrom, type Schedule, sgd } from '../../lib/optim/index.ts';
@@ -53,6 +54,33 @@ describe('train() refuses what cannot work', () => {
     const other = { groups: [{ weightDecay: 0, lrScale: 1, names: ['linear1.*'] }] };
     const same = { loss: loss({ a: { c: 2, b: 1 }, kind: 'own' }), optimizer: adamw({ ...other, lr: 0.02 }) };
     expect((await go(makeNet(), { out, ...same, resume: true })).reports).to.have.length(3);
+  });
+
+  it('has classes of the same names in the same order for training and tests', () => {
+    using net = makeNet();
+    const named = (...classes: string[]) => ({ ...data.test, classes });
+    const run = (test: typeof data.test) => train(net, { ...usual, data: { train: data.train, test } });
+    run(named('a', 'b', 'c'));
+    expect(() => run(named('a', 'c', 'b'))).to.throw(
+      SpikeloomError,
+      /in the same order, but class 1 of 'cifar10' is "b" in training and "c" in tests; give both sets the same list$/,
+    );
+  });
+
+  it('has time steps in both halves of the data or in none', () => {
+    using net = makeNet();
+    const set = (shape: number[]) => {
+      const numbers = new Float32Array(2 * 105 * (shape.length - 2));
+      return numberSet({ name: 'own', numbers, shape, labels: [0, 1], classes: CLASSES });
+    };
+    const [still, timed] = [set([3, 7, 5]), set([2, 3, 7, 5])];
+    const run = (one: NumberSet, test: NumberSet) =>
+      train(net, { ...usual, augment: 'none', data: { train: one, test } });
+    run(still, still);
+    run(timed, timed);
+    const rule = /time steps both or neither, but of 'own' only the (test|training) samples have; make the \w+ samples/;
+    expect(() => run(still, timed)).to.throw(SpikeloomError, rule);
+    expect(() => run(timed, still)).to.throw(SpikeloomError, rule);
   });
 
   it('notices bytes of weights and states that have changed, where the files have a hash', async () => {
