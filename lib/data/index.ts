@@ -35,6 +35,7 @@ export {
   type Batch,
   type BatchIndices,
   type ByteBatch,
+  type EpochOptions,
   Loader,
   type LoaderOptions,
   loader,
@@ -46,6 +47,7 @@ export {
   numberSet,
   type SampleMaker,
   type SampleNumbers,
+  type SampleRequest,
 } from './numbers/number-set.ts';
 export { type ImageFiles, type ImageFilesOptions, type Interpolation, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';

@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SpikeloomError } from '../core/errors.ts';
+import { needSignal } from '../core/need-signal.ts';
 import { given, kindOf, needOptions } from '../core/options.ts';
+import { orAborted } from '../core/or-aborted.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
@@ -69,19 +71,26 @@ export interface PixelBatch extends Omit<Batch, 'images'> {
   programs: Int32Array<ArrayBuffer>;
 }
 
+export interface EpochOptions {
+  /** Number of the first batch, to resume inside an epoch. Default 0. */
+  startBatch?: number;
+  /** Aborted: the epoch ends at once, even amid waiting for a batch. A function that makes samples gets it, too. */
+  signal?: AbortSignal | undefined;
+}
+
 /** What feeds a training loop. */
 export interface BatchFeed<B extends BatchIndices> {
   /** Batches in an epoch. */
   readonly batches: number;
   /** Milliseconds that the consumer has spent waiting for batches. */
   readonly waitMs: number;
-  epoch(epoch: number, options?: { startBatch?: number }): AsyncIterableIterator<B>;
+  epoch(epoch: number, options?: EpochOptions): AsyncIterableIterator<B>;
   close(): Promise<void>;
 }
 
 /** Where batches come from: this thread or a pool. */
 interface Producer {
-  make(job: BatchJob): Promise<BatchArrays>;
+  make(job: BatchJob, signal: AbortSignal | undefined): Promise<BatchArrays>;
   hold(): void;
   release(): void;
 }
@@ -148,15 +157,16 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
   }
 
   /**
-   * The batches of one epoch, from number `startBatch` on (to resume inside an epoch).
+   * The batches of one epoch, from number `startBatch` on, to the end or until the signal is aborted.
    * Batch b holds the same samples with the same augmentation whatever the workers, the prefetch and `startBatch`.
    * @throws SpikeloomError from the iterator if a thread fails or the loader is closed meanwhile
    * @example for await (const { images, labels, shape } of loader.epoch(0)) ...
    */
-  epoch(epoch: number, options: { startBatch?: number } = {}): AsyncIterableIterator<B> {
-    needOptions('epoch()', options, { startBatch: true });
-    const { startBatch = 0 } = options;
-    return this.#iterate(epoch, this.indices(epoch, startBatch), startBatch);
+  epoch(epoch: number, options: EpochOptions = {}): AsyncIterableIterator<B> {
+    needOptions('epoch()', options, { startBatch: true, signal: true });
+    const { startBatch = 0, signal } = options;
+    needSignal('epoch()', signal);
+    return this.#iterate(epoch, this.indices(epoch, startBatch), { startBatch, signal });
   }
 
   /** @internal which images the batches of an epoch hold, from number `startBatch` on */
@@ -192,7 +202,7 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
   async *#iterate(
     epoch: number,
     plan: Generator<BatchIndices, void, void>,
-    startBatch: number,
+    { startBatch, signal }: { startBatch: number; signal: AbortSignal | undefined },
   ): AsyncGenerator<B, void, void> {
     const { workers, prefetch } = this.options;
     const ahead = workers === 0 ? 0 : prefetch;
@@ -202,25 +212,28 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
         const { value: batch } = plan.next();
         if (!batch) return;
         const memory = this.#spare.pop();
-        const arrays = producer.make({ epoch, batch: batch.index, indices: batch.indices, ...(memory && { memory }) });
+        const job = { epoch, batch: batch.index, indices: batch.indices, ...(memory && { memory }) };
+        const arrays = producer.make(job, signal);
         arrays.catch(() => {}); // awaited when its turn comes; an abandoned one is ignored
         queue.push({ batch, arrays });
       }
     };
     for (let index = startBatch; index < this.batches; index++) {
       this.refuseIfClosed();
+      if (signal?.aborted) return;
       const started = performance.now();
       const producer = this.#producer();
       fill(producer, Math.max(ahead, 1));
       const { batch, arrays } = queue.shift()!;
       producer.hold();
-      let made: BatchArrays;
+      let made: BatchArrays | undefined;
       try {
-        made = await arrays;
+        made = await orAborted(arrays, signal);
       } finally {
         producer.release();
         this.#waitMs += performance.now() - started;
       }
+      if (!made) return;
       this.#skipped += made.skipped?.length ?? 0;
       fill(producer, ahead);
       const lent = this.#lends ? { release: this.#takeBack(made.images) } : {};
@@ -238,9 +251,9 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
 
   #producer(): Producer {
     if (this.options.workers === 0) {
-      const make = async (job: BatchJob) => {
+      const make = async (job: BatchJob, signal: AbortSignal | undefined) => {
         await nextTurn();
-        return this.#makeHere(job);
+        return this.#makeHere({ ...job, ...(signal && { signal }) });
       };
       return { make, hold() {}, release() {} };
     }

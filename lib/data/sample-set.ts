@@ -55,6 +55,8 @@ export interface BatchJob {
   indices: Int32Array<ArrayBuffer>;
   /** Where the images may be put: memory of an earlier batch that its consumer has given back. */
   memory?: ArrayBuffer;
+  /** Of batches that are made in the calling thread: aborted when nobody waits for them any more. */
+  signal?: AbortSignal;
 }
 
 /** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B]. */

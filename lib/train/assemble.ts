@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { writeJsonAtomic } from '../core/atomic-file.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { device, usualThreads } from '../core/index.ts';
+import { needSignal } from '../core/need-signal.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import { quoted } from '../core/shell.ts';
 import { orShipped } from '../core/shipped.ts';
@@ -22,7 +23,6 @@ import {
 } from '../optim/index.ts';
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
-import { needSignal } from './need-signal.ts';
 import { resolveSettings } from './recipe.ts';
 import { createRun, openRun, type RunFolder } from './run-folder.ts';
 import type { Settings } from './settings.ts';

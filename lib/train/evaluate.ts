@@ -1,5 +1,6 @@
 // Accuracy, loss and firing rates of a network on an image set.
 import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
+import { needSignal } from '../core/need-signal.ts';
 import { needOptions } from '../core/options.ts';
 import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
@@ -14,7 +15,6 @@ import {
   lossFrom,
   testLossOf,
 } from './loss.ts';
-import { needSignal } from './need-signal.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
 import {
@@ -143,7 +143,7 @@ export async function evaluateOver(
   const started = performance.now();
   const sum = { loss: 0, correct: 0, images: 0, skipped: 0 };
   const layers = new Map<string, { spikes: number; neurons: number }>();
-  for await (const { loss, correct, images, skipped, spikes } of readings(steps, source.epoch(0))) {
+  for await (const { loss, correct, images, skipped, spikes } of readings(steps, source.epoch(0, { signal }))) {
     sum.loss += loss * images;
     sum.correct += correct;
     sum.images += images;
@@ -153,6 +153,7 @@ export async function evaluateOver(
     }
     if (signal?.aborted) return undefined;
   }
+  if (signal?.aborted) return undefined; // before the first batch
   const chances = sum.images * net.plan.steps; // a neuron may spike once per time step of an image
   const [spikes, neurons] = [...layers.values()].reduce((t, l) => [t[0]! + l.spikes, t[1]! + l.neurons], [0, 0]);
   const rates = [...layers].map(([name, l]) => [name, l.spikes / (chances * l.neurons)] as const);

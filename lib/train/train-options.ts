@@ -1,5 +1,6 @@
 // Options of a training run, their defaults and checks, and what its numbers depend on.
 import { SpikeloomError } from '../core/errors.ts';
+import { needSignal } from '../core/need-signal.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
@@ -11,7 +12,6 @@ import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { contentsOf, describeData, describeSamples } from './data-description.ts';
 import { checkOutput, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
-import { needSignal } from './need-signal.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
 import type { RunFiles } from './run-files.ts';
@@ -82,7 +82,10 @@ export interface TrainOptions {
   resume?: boolean | undefined;
   /** true: a progress bar on stderr. Your own Progress is left for you to close. */
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
-  /** Aborted: the steps under way are finished, the state is saved, and the iteration ends with `interrupted`. */
+  /**
+   * Aborted: the steps under way are finished, the state is saved, and the iteration ends with `interrupted`. A batch
+   * that is not there yet is not waited for.
+   */
   signal?: AbortSignal | undefined;
 }
 

@@ -214,7 +214,7 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#count(numbers);
       this.#showStep(last.index + 1, images);
     };
-    for await (const batch of source.epoch(position.epoch, { startBatch: position.batch })) {
+    for await (const batch of source.epoch(position.epoch, { startBatch: position.batch, signal })) {
       queued.push(await steps.queue(this.#mixed(batch)));
       if (queued.length > AHEAD) await settle();
       if (signal?.aborted) break;

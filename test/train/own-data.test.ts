@@ -3,7 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { cudaBackend } from '../../lib/core/index.ts';
-import { type AnySplits, limit, loader, type NumberSet, nMnist, numberSet } from '../../lib/data/index.ts';
+import {
+  type AnySplits,
+  limit,
+  loader,
+  type NumberSet,
+  nMnist,
+  numberSet,
+  type SampleMaker,
+} from '../../lib/data/index.ts';
 import { define, flatten, lif, linear, meanOverTime, type Net } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
@@ -164,6 +172,64 @@ describe('train() on plain numbers', () => {
     expect(() => train(one, { data, epochs: 1 })).to.throw(/made by a function, .* give workers: 0$/);
     expect(await refusal(evaluate(one, set))).to.match(/give workers: 0$/);
     expect((await evaluate(one, set, { workers: 0 })).images).to.equal(40);
+  });
+
+  /** Features that a function makes, which waits for ever once it was called so many times. */
+  const stuckAfter = (calls: number) => {
+    const labels = Array.from({ length: 40 }, (_, i) => i % 2);
+    const controller = new AbortController();
+    const seen: (AbortSignal | undefined)[] = [];
+    const numbers: SampleMaker = (i, { signal }) => {
+      seen.push(signal);
+      if (seen.length <= calls) return Float32Array.from({ length: 6 }, (_, j) => Math.sin(i * (j + 1)) + labels[i]!);
+      setTimeout(() => controller.abort(), 5);
+      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+    };
+    const set = (make: SampleMaker) => numberSet({ name: 'made', numbers: make, shape: [6, 1, 1], labels, classes: 2 });
+    return { set: set(numbers), seen, signal: controller.signal, never: set(() => new Promise(() => {})) };
+  };
+  const features = () =>
+    define('features', ({ classes }) => [flatten(), linear(12), lif(), linear(classes), meanOverTime()])({
+      ...{ steps: 4, channels: 6, size: [1, 1], classes: 2, seed: 5 },
+    });
+
+  for (const [where, calls] of [
+    ['the first batch', 0],
+    ['a batch', 21],
+    ['a test batch', 47],
+  ] as const) {
+    it(`does not wait for ${where} once the signal is aborted, and goes on to the same bits`, async () => {
+      const { set, seen, signal } = stuckAfter(calls);
+      const whole = stuckAfter(Number.POSITIVE_INFINITY).set;
+      const expected = await trained(features(), { data: { train: whole, test: whole } });
+      const out = folder();
+      const { reports } = await trained(features(), { data: { train: set, test: set }, out, signal });
+      expect(reports).to.deep.equal([]);
+      expect(seen).to.have.length(calls + 1);
+      expect(new Set(seen)).to.deep.equal(new Set([signal]));
+      expect(await trained(features(), { data: { train: whole, test: whole }, out, resume: true })).to.deep.equal(
+        expected,
+      );
+    });
+  }
+
+  it('does not wait for a function that does not hear the signal, either, nor do evaluate() and loaders', async () => {
+    const soon = () => AbortSignal.timeout(20);
+    const { never: set } = stuckAfter(0);
+    expect((await trained(features(), { data: { train: set, test: set }, signal: soon() })).reports).to.deep.equal([]);
+    using net = features();
+    expect(await refusal(evaluate(net, set, { workers: 0, signal: soon() }))).to.equal(
+      'the evaluation was ended by its signal',
+    );
+    const source = loader(set, { batch: 4, workers: 0 });
+    for await (const _ of source.epoch(0, { signal: soon() })) throw new Error('there is no batch');
+    for await (const _ of source.epoch(0, { signal: AbortSignal.abort() })) throw new Error('there is no batch');
+    expect(() => source.epoch(0, { signal: 'now' as never })).to.throw(
+      /epoch\(\): signal is an AbortSignal, .*, not "now"/,
+    );
+    const threaded = loader(images.train, { batch: 4, workers: 1 });
+    for await (const _ of threaded.epoch(0, { signal: AbortSignal.abort() })) throw new Error('there is no batch');
+    await threaded.close();
   });
 
   it('refuses augmentation, and a network that does not fit', async () => {

@@ -2,7 +2,14 @@
 // uploaded with each batch.
 import type { Device, RealType } from '../../core/index.ts';
 import { type Augmentation, augmentation, batchPrograms, drawPrograms, wordsOf } from '../augment/augment.ts';
-import { type BatchFeed, type BatchIndices, type Loader, type LoaderOptions, loader } from '../loader.ts';
+import {
+  type BatchFeed,
+  type BatchIndices,
+  type EpochOptions,
+  type Loader,
+  type LoaderOptions,
+  loader,
+} from '../loader.ts';
 import type { ImageSet } from './image-set.ts';
 import { type ResidentSet, residentBytes, residentRoom, residentSet } from './resident-set.ts';
 
@@ -55,8 +62,8 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
   }
 
   /** As {@link Loader.epoch}. @throws SpikeloomError where the device has no room for the images */
-  epoch(epoch: number, { startBatch = 0 }: { startBatch?: number } = {}): AsyncIterableIterator<ProgrammedBatch> {
-    return this.#program(epoch, this.#loader.indices(epoch, startBatch));
+  epoch(epoch: number, { startBatch = 0, signal }: EpochOptions = {}): AsyncIterableIterator<ProgrammedBatch> {
+    return this.#program(epoch, this.#loader.indices(epoch, startBatch), signal);
   }
 
   get #count(): number {
@@ -69,7 +76,11 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
     return whole ? residentSet(this.#set, dtype, device) : residentRoom(this.#set, this.#count, dtype, device);
   }
 
-  async *#program(epoch: number, batches: Iterable<BatchIndices>): AsyncGenerator<ProgrammedBatch, void, void> {
+  async *#program(
+    epoch: number,
+    batches: Iterable<BatchIndices>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ProgrammedBatch, void, void> {
     this.#resident ??= this.#open();
     const set = await this.#resident;
     const { whole } = this.#place;
@@ -78,6 +89,7 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
     const draw = drawPrograms(kind, [height, width], this.#loader.options.seed, epoch);
     for (const batch of batches) {
       this.#loader.refuseIfClosed();
+      if (signal?.aborted) return;
       const { indices } = batch;
       const words = batchPrograms(kind, draw, indices, !whole);
       const made = { ...batch, set, programs: words, programWords: wordsOf(kind) };

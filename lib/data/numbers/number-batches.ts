@@ -15,11 +15,11 @@ import {
 } from './number-set.ts';
 
 /** What the user's function made for a sample, if it is one. @throws SpikeloomError that names the sample */
-async function madeBy(make: SampleMaker, set: NumberSet, index: number): Promise<SampleNumbers> {
+async function madeBy(make: SampleMaker, set: NumberSet, index: number, signal?: AbortSignal): Promise<SampleNumbers> {
   const where = `sample ${index} of '${set.name}'`;
   let sample: unknown;
   try {
-    sample = await make(index);
+    sample = await make(index, { signal });
   } catch (error) {
     const what = error instanceof Error ? error.message : kindOf(error);
     throw new SpikeloomError(`${where} could not be made: ${what}`, { cause: error });
@@ -52,14 +52,15 @@ export function numberBatches({ set, augment, asBytes = false }: BatchSource<Num
   const { numbers, steps = 1 } = set;
   const size = sizeOf(set);
   const frame = size / steps;
-  return async ({ indices, memory }) => {
+  return async ({ indices, memory, signal }) => {
     const { length } = indices;
     const isBytes = asBytes && numbers instanceof Uint8Array;
     const images = isBytes ? arrayIn(Uint8Array, length * size, memory) : arrayIn(Float32Array, length * size, memory);
     for (const [b, index] of indices.entries()) {
+      signal?.throwIfAborted(); // nobody waits for this batch
       const sample =
         typeof numbers === 'function'
-          ? await madeBy(numbers, set, index)
+          ? await madeBy(numbers, set, index, signal)
           : numbers.subarray(index * size, (index + 1) * size);
       for (let t = 0; t < steps; t++) images.set(sample.subarray(t * frame, (t + 1) * frame), (t * length + b) * frame);
     }

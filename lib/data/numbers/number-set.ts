@@ -6,8 +6,13 @@ import type { SampleSet } from '../sample-set.ts';
 /** The numbers of samples: reals, or counts from 0 to 255, which take a quarter of the memory. */
 export type SampleNumbers = Float32Array | Uint8Array;
 
+export interface SampleRequest {
+  /** Aborted when nobody waits for the sample any more. undefined where the run or loop has no signal. */
+  signal: AbortSignal | undefined;
+}
+
 /** Makes one sample [C,H,W] or [T,C,H,W], by its index among the labels. */
-export type SampleMaker = (index: number) => SampleNumbers | Promise<SampleNumbers>;
+export type SampleMaker = (index: number, request: SampleRequest) => SampleNumbers | Promise<SampleNumbers>;
 
 /**
  * Labeled samples of plain numbers, in shared memory, so that loader threads read them without a copy; or made one by
@@ -26,7 +31,8 @@ export interface NumberSetInit {
   name: string;
   /**
    * One sample after the other, in row-major order of their shape. Or a function that makes a sample by its index, for
-   * data larger than memory: it is called in the calling thread (workers: 0), for one sample after the other.
+   * data larger than memory: it is called in the calling thread (workers: 0), for one sample after the other. It gets
+   * the signal that ends the run, too, as in (index, { signal }) => readSample(index, signal).
    */
   numbers: SampleNumbers | SampleMaker;
   /** Of a sample: [C,H,W], shown at every time step, or [T,C,H,W]. F plain features are [F,1,1]. */

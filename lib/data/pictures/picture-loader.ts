@@ -1,7 +1,7 @@
 import type { Device, RealType } from '../../core/index.ts';
 import type { ProgrammedBatch } from '../images/device-loader.ts';
 import { type ResidentSet, residentBytes, residentRoom } from '../images/resident-set.ts';
-import { type BatchFeed, Loader, type LoaderOptions, type PixelBatch } from '../loader.ts';
+import { type BatchFeed, type EpochOptions, Loader, type LoaderOptions, type PixelBatch } from '../loader.ts';
 import type { ImageFiles } from './image-files.ts';
 
 /**
@@ -39,7 +39,7 @@ export class PictureLoader implements BatchFeed<ProgrammedBatch> {
   }
 
   /** As {@link Loader.epoch}. @throws SpikeloomError where the device has no room for a batch */
-  async *epoch(epoch: number, options: { startBatch?: number } = {}): AsyncGenerator<ProgrammedBatch, void, void> {
+  async *epoch(epoch: number, options: EpochOptions = {}): AsyncGenerator<ProgrammedBatch, void, void> {
     for await (const { images, labels, programs, ...batch } of this.#loader.epoch(epoch, options)) {
       this.#room ??= residentRoom(this.#set, this.#count, this.#place.dtype, this.#place.device);
       const set = this.#room;

@@ -1,6 +1,6 @@
-// Signals that end a training or an evaluation.
-import { SpikeloomError } from '../core/errors.ts';
-import { kindOf } from '../core/options.ts';
+// Signals that end a training, an evaluation or an epoch of batches.
+import { SpikeloomError } from './errors.ts';
+import { kindOf } from './options.ts';
 
 /** Refuses what is no AbortSignal: nothing would ever be ended by it. */
 export function needSignal(of: string, signal: unknown): void {
