@@ -99,6 +99,18 @@ describe('sets of plain numbers', () => {
     expect(Array.from(part.chosen!, (i) => labels[i]).sort()).to.deep.equal([0, 1, 2]);
   });
 
+  it('share one copy of an array that does not lie in shared memory, as long as it is not changed', () => {
+    const numbers = Float32Array.from(reals);
+    const [train, test] = [timed({ numbers, chosen: [6, 1] }), timed({ numbers, chosen: [0, 3, 4] })];
+    expect(train.numbers).to.equal(test.numbers).and.not.to.equal(numbers);
+    numbers[5] = 77;
+    const changed = timed({ numbers });
+    expect(changed.numbers).to.deep.equal(numbers).and.not.to.equal(test.numbers);
+    expect(Float32Array.from(test.numbers as Float32Array)).to.deep.equal(reals);
+    expect(timed({ numbers }).numbers).to.equal(changed.numbers);
+    expect(timed({ numbers: numbers.subarray(0) }).numbers).not.to.equal(changed.numbers);
+  });
+
   it('have class names, or numbers for names', () => {
     expect(timed().classes).to.deep.equal(['0', '1', '2']);
     expect(timed({ classes: ['a', 'b', 'c'] }).classes).to.deep.equal(['a', 'b', 'c']);

@@ -122,11 +122,20 @@ function checkNumbers(numbers: SampleNumbers, size: number, { shape, labels, bin
   fail(`${numbersRule(binary)}, but ${place} is ${numbers[wrong]}; replace it, or leave that sample out`);
 }
 
+/** Copies of arrays that sets were made of: another set of the same array has the same copy. */
+const copies = new WeakMap<SampleNumbers, WeakRef<SharedNumbers>>();
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: SampleNumbers): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
 function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
   if (isShared(numbers)) return numbers as SharedNumbers;
+  const former = copies.get(numbers)?.deref();
+  if (former && bytesOf(former).equals(bytesOf(numbers))) return former; // it was not changed in between
   const memory = new SharedArrayBuffer(numbers.byteLength);
   const shared = numbers instanceof Uint8Array ? new Uint8Array(memory) : new Float32Array(memory);
   shared.set(numbers);
+  copies.set(numbers, new WeakRef(shared));
   return shared;
 }
 
@@ -144,7 +153,8 @@ function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<Sh
 
 /**
  * Makes a data set of your own numbers, for loader(), train() and evaluate(), which get them as they are. They are
- * copied only where they do not lie in shared memory yet, and are not to be changed while the set is in use.
+ * copied only where they do not lie in shared memory yet, once for all sets of the same array, and are not to be changed
+ * while the set is in use.
  * @throws SpikeloomError for sizes, labels and classes that do not fit together, and for numbers that are not finite
  * @example
  * const numbers = new Float32Array(1000 * 64); // 1000 samples of 64 features
