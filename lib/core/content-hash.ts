@@ -20,8 +20,11 @@ const inFileOrder = (tensors: Readonly<Record<string, HostArray>>): HostArray[] 
     .sort(([a, x], [b, y]) => y.BYTES_PER_ELEMENT - x.BYTES_PER_ELEMENT || (a < b ? -1 : 1))
     .map(([, array]) => array);
 
-/** SHA-256 of the bytes of arrays, one behind the other; hexadecimal. The event loop has turns meanwhile. */
-export async function hashOf(arrays: Iterable<ArrayBufferView>): Promise<string> {
+/**
+ * SHA-256 of the bytes of arrays, one behind the other; hexadecimal. The event loop has turns meanwhile.
+ * @returns undefined when the signal ended it
+ */
+export async function hashOf(arrays: Iterable<ArrayBufferView>, signal?: AbortSignal): Promise<string | undefined> {
   const hash = createHash('sha256');
   const turns = new Turns();
   for (const array of arrays) {
@@ -29,6 +32,7 @@ export async function hashOf(arrays: Iterable<ArrayBufferView>): Promise<string>
     for (let at = 0; at < bytes.length; at += PIECE) {
       hash.update(bytes.subarray(at, at + PIECE));
       await turns.pause();
+      if (signal?.aborted) return undefined;
     }
   }
   return hash.digest('hex');
@@ -36,7 +40,7 @@ export async function hashOf(arrays: Iterable<ArrayBufferView>): Promise<string>
 
 /** Metadata with the hash of tensors that a file will hold, by their names there. */
 export async function contentHash(tensors: Readonly<Record<string, HostArray>>): Promise<Record<string, string>> {
-  return { [KEY]: await hashOf(inFileOrder(tensors)) };
+  return { [KEY]: (await hashOf(inFileOrder(tensors)))! };
 }
 
 /**

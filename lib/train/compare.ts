@@ -5,6 +5,7 @@ import { incomparable } from './data-description.ts';
 import type { Chart } from './report-chart.ts';
 import type { ReportPage } from './report-page.ts';
 import { accuracies, column, median, type RunRecord } from './run-record.ts';
+import { SETTING_KEYS } from './settings.ts';
 
 /** @throws SpikeloomError with both runs and what differs, where results cannot be set beside each other */
 function checkComparable(runs: readonly RunRecord[]): void {
@@ -63,12 +64,19 @@ function settingsOf({ settings, folder }: RunRecord): Map<string, string> {
   }
 }
 
+/** What holds where the files of an older version do not have a key. */
+function defaultOf(key: string): string | undefined {
+  const filled = SETTING_KEYS.get(key)?.schema.safeParse(undefined);
+  return filled?.success ? JSON.stringify(filled.data) : undefined;
+}
+
 function differingSettings(runs: readonly RunRecord[]): Comparison['differing'] {
   const all = runs.map(settingsOf);
   const keys = new Set(all.flatMap((settings) => [...settings.keys()]));
   return [...keys].flatMap((key): Comparison['differing'] => {
-    const values = all.map((settings) => settings.get(key) ?? '');
-    return PLACES.includes(key) || new Set(values).size === 1 ? [] : [[key, ...values]];
+    const values = all.map((settings) => settings.get(key));
+    const held = new Set(values.map((value) => value ?? defaultOf(key)));
+    return PLACES.includes(key) || held.size === 1 ? [] : [[key, ...values.map((value) => value ?? '')]];
   });
 }
 

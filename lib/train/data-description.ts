@@ -5,8 +5,17 @@ import { hashOf } from '../core/content-hash.ts';
 import { SpikeloomError } from '../core/errors.ts';
 import { readTextFile } from '../core/file-kind.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
-import type { AnySet } from '../data/batch.ts';
+import type { AnySet, AnySplits } from '../data/batch.ts';
+import type { NumberSet, SampleNumbers } from '../data/numbers/number-set.ts';
 import type { SampleSplits, SplitName } from '../data/sample-set.ts';
+
+/** SHA-256 of samples that lie in memory alone, hexadecimal. */
+export interface Contents {
+  /** Of the numbers in use, and of their labels. */
+  sha256?: string;
+  /** Where a function makes the samples: of the labels in use, and of which these are. */
+  labelsSha256?: string;
+}
 
 /** Samples and classes of a data set as a run used it, after its limits. */
 export interface DataDescription {
@@ -21,6 +30,8 @@ export interface DataDescription {
   steps?: number;
   /** How samples were split, where there is more than one way in use. */
   split?: SplitName;
+  /** Of sets of plain numbers. */
+  contents?: { train?: Contents; test?: Contents };
 }
 
 /**
@@ -38,7 +49,7 @@ export function describeData({ train, test }: SampleSplits): DataDescription {
 
 /**
  * How the samples of a set become numbers, by what changes these alone: not where the files lie, nor what is done with
- * broken ones. T is in the description, C, H and W are in the network. Of plain numbers contentsOf() has the rest.
+ * broken ones. T is in the description, C, H and W are in the network. Of plain numbers describeContents() has the rest.
  * @param augment decides how pictures are cut: the middle of a size, or at random
  */
 export function describeSamples(set: AnySet, augment: AugmentName): Record<string, unknown> {
@@ -54,14 +65,43 @@ export function describeSamples(set: AnySet, augment: AugmentName): Record<strin
   return { interpolation, ...(augment === 'none' ? { resize } : { scale, ratio }), ...statistics };
 }
 
+/** The numbers in use, in their order; what lies together as one array. */
+function* numbersInUse(numbers: SampleNumbers, { chosen, labels }: NumberSet): Generator<SampleNumbers> {
+  if (!chosen) return yield numbers;
+  const size = numbers.length / labels.length;
+  for (let at = 0, end = 1; at < chosen.length; at = end++) {
+    while (end < chosen.length && chosen[end] === chosen[end - 1]! + 1) end++;
+    yield numbers.subarray(chosen[at]! * size, (chosen[end - 1]! + 1) * size);
+  }
+}
+
+async function contentsOf(set: AnySet, signal: AbortSignal | undefined): Promise<Contents | undefined> {
+  if (set.kind !== 'numbers') return {};
+  const { numbers, chosen, labels } = set;
+  const used = chosen ? chosen.map((i) => labels[i]!) : labels;
+  if (typeof numbers === 'function') {
+    const labelsSha256 = await hashOf([used, ...(chosen ? [chosen] : [])], signal);
+    return labelsSha256 === undefined ? undefined : { labelsSha256 };
+  }
+  const arrays = function* () {
+    yield* numbersInUse(numbers, set);
+    yield used;
+  };
+  const sha256 = await hashOf(arrays(), signal);
+  return sha256 === undefined ? undefined : { sha256 };
+}
+
 /**
- * The hash of samples that lie in memory alone, by which a resumed run knows them again; nothing for other sets, and for
- * samples that a function makes.
+ * describeData() with the hashes of what lies in memory alone, by which a resumed run knows it again and others are
+ * compared with it.
+ * @returns undefined when the signal ended it
  */
-export async function contentsOf(set: AnySet): Promise<{ sha256?: string }> {
-  if (set.kind !== 'numbers' || typeof set.numbers === 'function') return {};
-  const { numbers, labels, chosen } = set;
-  return { sha256: await hashOf([numbers, labels, ...(chosen ? [chosen] : [])]) };
+export async function describeContents(data: AnySplits, signal?: AbortSignal): Promise<DataDescription | undefined> {
+  const train = await contentsOf(data.train, signal);
+  const test = train && (await contentsOf(data.test, signal));
+  if (!test) return undefined;
+  const isKnown = Object.keys({ ...train, ...test }).length > 0;
+  return { ...describeData(data), ...(isKnown ? { contents: { train, test } } : {}) };
 }
 
 /**
@@ -80,7 +120,10 @@ export function readDataDescription(file: string): DataDescription {
   const counts = [value?.train, value?.test, value?.classes];
   const whole = counts.every((count) => Number.isSafeInteger(count));
   const split = value?.split === undefined || typeof value.split?.hash === 'string';
-  if (typeof value?.name === 'string' && whole && split) return value as DataDescription;
+  const { train, test } = value?.contents ?? {};
+  const hashes = [train, test].flatMap((half) => [half?.sha256, half?.labelsSha256]);
+  const hashed = hashes.every((hash) => hash === undefined || typeof hash === 'string');
+  if (typeof value?.name === 'string' && whole && split && hashed) return value as DataDescription;
   throw new SpikeloomError(`${file} must hold name, train, test and classes of a data set, but it does not`);
 }
 
@@ -90,6 +133,13 @@ export function incomparable(a: DataDescription, b: DataDescription): string | u
   if (a.classes !== b.classes) return `the classes are ${a.classes} and ${b.classes}`;
   if (a.split?.hash !== b.split?.hash) return `the splits are ${splitText(a)} and ${splitText(b)}`;
   if (a.test !== b.test) return `the test samples are ${a.test} and ${b.test}`;
+  const [own, others] = [a.contents?.test ?? {}, b.contents?.test ?? {}];
+  for (const key of ['sha256', 'labelsSha256'] as const) {
+    const hashes = [own[key], others[key]].map((hash) => hash?.slice(0, 12));
+    if (own[key] === others[key] || hashes.includes(undefined)) continue;
+    const what = key === 'sha256' ? 'test samples' : 'labels of the test samples';
+    return `the ${what} have the SHA-256 ${hashes.join(' and ')}`;
+  }
   return undefined;
 }
 

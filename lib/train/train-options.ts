@@ -10,7 +10,7 @@ import { needNet } from '../nn/net.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
-import { contentsOf, describeData, describeSamples } from './data-description.ts';
+import { describeData, describeSamples } from './data-description.ts';
 import { checkOutput, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
@@ -84,7 +84,7 @@ export interface TrainOptions {
   progress?: boolean | Progress | Partial<ProgressOptions> | undefined;
   /**
    * Aborted: the steps under way are finished, the state is saved, and the iteration ends with `interrupted`. A batch
-   * that is not there yet is not waited for.
+   * that is not there yet is not waited for. While the numbers of a set are hashed, before all of it, nothing is saved.
    */
   signal?: AbortSignal | undefined;
 }
@@ -267,14 +267,4 @@ export function courseOf(net: Net, options: Filled): Course {
     optimizer: optimizer.settings,
     schedule: schedule.settings,
   };
-}
-
-/** A course with the hashes of data that lies in memory alone. */
-export async function withContents(course: Course, { train, test }: AnySplits): Promise<Course> {
-  const { samples } = course as { samples: Record<keyof AnySplits, object> };
-  const hashed = {
-    train: { ...samples.train, ...(await contentsOf(train)) },
-    test: { ...samples.test, ...(await contentsOf(test)) },
-  };
-  return { ...course, samples: hashed };
 }

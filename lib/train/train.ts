@@ -21,6 +21,7 @@ import {
   weightsIn,
   writeState,
 } from './checkpoint.ts';
+import { describeContents } from './data-description.ts';
 import { allFinite, divergence } from './divergence.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { explainFailure } from './failure.ts';
@@ -32,15 +33,7 @@ import { checkFresh, openFiles, type RunFiles } from './run-files.ts';
 import { runPaths } from './run-folder.ts';
 import type { AnyBatch, PlannedBatch } from './step-inputs.ts';
 import type { LoggedStep } from './step-log.ts';
-import {
-  checkData,
-  courseOf,
-  type EpochReport,
-  type Filled,
-  filled,
-  type TrainOptions,
-  withContents,
-} from './train-options.ts';
+import { checkData, courseOf, type EpochReport, type Filled, filled, type TrainOptions } from './train-options.ts';
 import { freeGradients, type QueuedStep, TrainingSteps } from './training-step.ts';
 
 const shareOf = ({ all, waiting }: { all: number; waiting: number }): number => (all === 0 ? 0 : waiting / all);
@@ -142,7 +135,10 @@ export class Run implements AsyncIterable<EpochReport> {
       optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
       using evaluation = new EvaluationSteps(this.#net, { loss, record });
-      if (this.#out !== undefined || this.#files) this.#course = await withContents(this.#course, this.#options.data);
+      if ((this.#out !== undefined || this.#files) && !(await this.#noteContents())) {
+        this.interrupted = true;
+        return;
+      }
       if (this.#out !== undefined) this.#files = openFiles(this.#out, this.#net, this.#course, this.#resume);
       keeper = this.#files && new ReportKeeper(this.#files.paths.folder, (text) => this.#progress?.note(text));
       await this.#restore(optimizer, source.batches);
@@ -176,6 +172,14 @@ export class Run implements AsyncIterable<EpochReport> {
       this.#files?.metrics.close();
       await Promise.all([source.close(), test.close()]);
     }
+  }
+
+  /** Notes the hashes of data that lies in memory alone. @returns false when the signal ended it */
+  async #noteContents(): Promise<boolean> {
+    const { data, signal } = this.#options;
+    const described = await describeContents(data, signal);
+    if (described) this.#course = { ...this.#course, data: described };
+    return described !== undefined;
   }
 
   /** Starts a new run, with a first state so that it can always be resumed, or continues from the saved state. */

@@ -1,6 +1,7 @@
 // Training on plain numbers: the bits of training on the set they come from, resumed or not, and on other numbers
 // refused. On the CPU, and on a CUDA device where there is one.
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { cudaBackend } from '../../lib/core/index.ts';
 import {
@@ -14,6 +15,7 @@ import {
 } from '../../lib/data/index.ts';
 import { define, flatten, lif, linear, meanOverTime, type Net } from '../../lib/nn/index.ts';
 import { sgd } from '../../lib/optim/index.ts';
+import { describeContents } from '../../lib/train/data-description.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
@@ -65,6 +67,12 @@ async function trained(net: Net, options: Partial<TrainOptions> & Pick<TrainOpti
   net.dispose();
   return { reports, weights };
 }
+
+const sha256 = (...arrays: NodeJS.ArrayBufferView[]): string => {
+  const hash = createHash('sha256');
+  for (const array of arrays) hash.update(array);
+  return hash.digest('hex');
+};
 
 describe('train() on plain numbers', () => {
   const folder = newFolders();
@@ -132,16 +140,17 @@ describe('train() on plain numbers', () => {
       all[3]! += 1e-6;
     });
     expect(await refusal(resume(other))).to.match(
-      /these differ:\n {2}samples: {"train":{"sha256":"[0-9a-f]{64}"}} then, {"train":{"sha256":"[0-9a-f]{64}"}} now\n/,
+      /these differ:\n {2}data: {"contents":{"train":{"sha256":"[0-9a-f]{64}"}}} then, {"contents":{"train":{"sha256":"/,
     );
     expect(await refusal(resume(copy(() => {}, labels.with(0, 1))))).to.match(/sha256/);
     const made = { train: { ...data.train, numbers: () => new Float32Array(105) } };
-    expect(await refusal(resume(made))).to.match(/{"sha256":"[0-9a-f]{64}"}} then, {"train":{}} now/);
+    expect(await refusal(resume(made))).to.match(/"sha256":"[0-9a-f]{64}"}}} then, .*"train":{"labelsSha256":"/);
     const { reports, weights } = await resume(copy(() => {}));
     expect({ reports: [...expected.reports.slice(0, -1), ...reports.slice(-1)], weights }).to.deep.equal(expected);
-    expect(JSON.parse(readFileSync(runPaths(out).data, 'utf8'))).to.deep.equal({
-      ...{ name: 'cifar10', train: 23, test: 11, classes: 3 },
-    });
+    const { contents, ...facts } = JSON.parse(readFileSync(runPaths(out).data, 'utf8'));
+    expect(facts).to.deep.equal({ name: 'cifar10', train: 23, test: 11, classes: 3 });
+    expect(contents.train.sha256).to.equal(sha256(numbers as Float32Array, labels));
+    expect(contents.test.sha256).to.equal(sha256(data.test.numbers as Float32Array, data.test.labels));
     const lines = readFileSync(runPaths(out).metrics, 'utf8').trimEnd().split('\n');
     expect(lines).to.have.length(2);
     using net = loadNet(out, { weights: 'last' });
@@ -230,6 +239,55 @@ describe('train() on plain numbers', () => {
     const threaded = loader(images.train, { batch: 4, workers: 1 });
     for await (const _ of threaded.epoch(0, { signal: AbortSignal.abort() })) throw new Error('there is no batch');
     await threaded.close();
+  });
+
+  it('knows the samples in use, wherever they lie, and those that a function makes by their labels and places', async () => {
+    const numbers = Float32Array.from({ length: 60 }, (_, i) => i);
+    const labels = Array.from({ length: 10 }, (_, i) => i % 3);
+    const all = { name: 'own', numbers, shape: [6, 1, 1], labels, classes: 3 };
+    const chosen = [7, 2, 3, 4, 0];
+    const used = Float32Array.from(chosen.flatMap((i) => [...numbers.subarray(i * 6, i * 6 + 6)]));
+    const usedLabels = Int32Array.from(chosen, (i) => labels[i]!);
+    const contents = async (train: Split, test: Split) => (await describeContents({ train, test }))!.contents;
+    const moved = numberSet({ ...all, numbers: used, labels: usedLabels });
+    const expected = { sha256: sha256(used, usedLabels) };
+    expect(await contents(numberSet({ ...all, chosen }), moved)).to.deep.equal({ train: expected, test: expected });
+    const made = { ...all, numbers: (i: number) => numbers.subarray(6 * i, 6 * i + 6) };
+    expect(await contents(numberSet({ ...made, chosen }), images.test)).to.deep.equal({
+      train: { labelsSha256: sha256(usedLabels, Int32Array.from(chosen)) },
+      test: {},
+    });
+    expect(await contents(images.train, images.test)).to.equal(undefined);
+    expect(await describeContents({ train: moved, test: moved }, AbortSignal.abort())).to.equal(undefined);
+  });
+
+  it('goes on with the labels and the choice it began with, where a function makes the samples', async () => {
+    const labels = Array.from({ length: 30 }, (_, i) => i % 2);
+    const made = (of: ArrayLike<number>, chosen: number[]) =>
+      numberSet({
+        ...{ name: 'made', numbers: (i) => new Float32Array(6).fill(i % 5), shape: [6, 1, 1] },
+        ...{ labels: of, classes: 2, chosen },
+      });
+    const split = (first: number, of: ArrayLike<number> = labels) => {
+      const order = labels.map((_, i) => (i + first) % 30);
+      return { train: made(of, order.slice(0, 20)), test: made(of, order.slice(20)) };
+    };
+    const out = folder();
+    await trained(features(), { data: split(0), out, ...abortAfter(4) });
+    const resume = (data: AnySplits) => trained(features(), { data, out, resume: true });
+    const rule = /these differ:\n {2}data: {"contents":{"train":{"labelsSha256":"/;
+    expect(await refusal(resume(split(10)))).to.match(rule);
+    expect(await refusal(resume(split(0, labels.with(3, 0))))).to.match(rule);
+    expect((await resume(split(0))).reports).to.have.length(2);
+  });
+
+  it('saves nothing where it is stopped while the numbers are hashed', async () => {
+    const data = await plainSplits(images, Float32Array);
+    const out = folder();
+    const run = train(makeNet(), { data, epochs: 1, out, signal: AbortSignal.abort() });
+    for await (const _ of run) throw new Error('there is no epoch');
+    expect(run.interrupted).to.equal(true);
+    expect(existsSync(out)).to.equal(false);
   });
 
   it('refuses augmentation, and a network that does not fit', async () => {

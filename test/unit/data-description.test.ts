@@ -37,6 +37,10 @@ describe("the description of a run's data", () => {
 
   it('comes back from its file; what is not one is refused with the file', () => {
     expect(readDataDescription(file(JSON.stringify(fsta)))).to.deep.equal(fsta);
+    const hashed = { ...fsta, contents: { train: {}, test: { sha256: 'c'.repeat(64) } } };
+    expect(readDataDescription(file(JSON.stringify(hashed)))).to.deep.equal(hashed);
+    for (const contents of [{ test: { sha256: 5 } }, { train: { labelsSha256: null } }])
+      expect(() => readDataDescription(file(JSON.stringify({ ...fsta, contents })))).to.throw(SpikeloomError);
     for (const text of ['', '{', 'null', '[]', '{"name":"x"}', '{"name":"x","train":1,"test":1.5,"classes":2}']) {
       expect(() => readDataDescription(file(text)), text).to.throw(SpikeloomError, /data\.json/);
     }

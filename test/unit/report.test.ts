@@ -136,9 +136,21 @@ describe('reports', () => {
       ]);
     });
 
+    it('takes keys that an older version did not have for their defaults', () => {
+      const run = (more: string) =>
+        runOf([epoch(0, 0.5)], { 'settings.yaml': `seed: 1\nmodel: { name: tiny }\n${more}` });
+      const old = run('');
+      expect(compare(old, run('drop_last: false\noptimizer: { betas: [0.9, 0.999] }\n')).differing).to.deep.equal([]);
+      expect(compare(old, run('drop_last: true\n')).differing).to.deep.equal([['drop_last', '', 'true']]);
+      expect(compare(old, run('mine: 1\n')).differing).to.deep.equal([['mine', '', '1']]);
+    });
+
     it('is refused for another split, data set or number of test samples, and where that is not known', () => {
       const run = (changes: object) => runOf([epoch(0, 0.5)], { 'data.json': JSON.stringify({ ...data, ...changes }) });
-      const first = run({});
+      const hashes = (train: string, test: string) => {
+        return { contents: { train: { sha256: train.repeat(64) }, test: { sha256: test.repeat(64) } } };
+      };
+      const first = run(hashes('b', 'c'));
       const wrong = [
         [
           { split: { name: 'fsta', hash: 'cd'.repeat(32) } },
@@ -147,9 +159,20 @@ describe('reports', () => {
         [{ split: undefined }, /and unnamed/],
         [{ name: 'cifar10' }, /data sets are 'mnist' and 'cifar10'/],
         [{ test: 49 }, /test samples are 50 and 49/],
+        [hashes('b', 'd'), /the test samples have the SHA-256 c{12} and d{12}$/],
+        [{ contents: { test: { labelsSha256: 'd'.repeat(64) } } }, undefined],
+        [{ contents: undefined }, undefined],
+        [hashes('x', 'c'), undefined],
       ] as const;
-      for (const [changes, message] of wrong)
-        expect(() => compare(first, run(changes))).to.throw(SpikeloomError, message);
+      for (const [changes, message] of wrong) {
+        const other = run(changes);
+        if (message) expect(() => compare(first, other)).to.throw(SpikeloomError, message);
+        else expect(compare(first, other).runs).to.have.length(2);
+      }
+      const made = (test: string) => run({ contents: { test: { labelsSha256: test.repeat(64) } } });
+      expect(() => compare(made('a'), made('b'))).to.throw(
+        /the labels of the test samples have the SHA-256 a{12} and b/,
+      );
       expect(() => compare(first, runOf([], { 'data.json': undefined }))).to.throw(
         /does not say what it was tested on/,
       );
