@@ -25,7 +25,10 @@ export interface LossSettings {
  */
 export interface LossFunction {
   (output: Tensor, labels: Tensor): Tensor;
-  /** What tells it from another one, as plain data: a saved run (out, run) keeps them, and is resumed by them. */
+  /**
+   * What tells it from another one, as plain data: a saved run (out, run) keeps them as they are when it is made, and is
+   * resumed by them. `kind` is a name of its own, none of the built-in losses'.
+   */
   readonly settings?: { readonly kind: string; readonly [key: string]: unknown };
 }
 
@@ -34,14 +37,17 @@ export type Loss = LossSettings | LossFunction;
 
 export const LOSS_DEFAULTS: LossSettings = { kind: 'ce', smoothing: 0 };
 
-const KINDS: readonly string[] = ['ce', 'bce', 'tet'] satisfies LossSettings['kind'][];
+const KINDS: readonly unknown[] = ['ce', 'bce', 'tet'] satisfies LossSettings['kind'][];
+
+/** Whether a loss of this kind is not one of the user's own. */
+export const isBuiltIn = (kind: unknown): boolean => KINDS.includes(kind);
 
 /** The loss that was given, settings with their defaults. @throws SpikeloomError for settings that are none */
 export function lossFrom(of: string, loss: Partial<LossSettings> | LossFunction | undefined): Loss {
   if (typeof loss === 'function') return loss;
   if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
   const settings = { ...LOSS_DEFAULTS, ...given(loss ?? {}) };
-  if (!KINDS.includes(settings.kind))
+  if (!isBuiltIn(settings.kind))
     throw new SpikeloomError(
       `a loss is one of ${KINDS.join(', ')}, or a function of your own, not ${kindOf(settings.kind)}`,
     );

@@ -2,6 +2,7 @@
 import { SpikeloomError } from '../core/errors.ts';
 import { needSignal } from '../core/need-signal.ts';
 import { kindOf, needOptions } from '../core/options.ts';
+import { plainData } from '../core/plain-data.ts';
 import type { AugmentName } from '../data/augment/augment.ts';
 import { type MixSettings, mixSettings } from '../data/augment/mix.ts';
 import { type AnySplits, needSet } from '../data/batch.ts';
@@ -11,7 +12,7 @@ import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } fr
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
 import type { Course } from './checkpoint.ts';
 import { describeData, describeSamples } from './data-description.ts';
-import { checkOutput, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
+import { checkOutput, isBuiltIn, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
 import type { RunFiles } from './run-files.ts';
@@ -167,6 +168,10 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
       typeof loss === 'function' && isSaved && typeof loss.settings?.kind !== 'string',
       "loss has settings where the run is saved (out, run), which is resumed by them, but this function has none; give it some, as in Object.assign(loss, { settings: { kind: 'focal', gamma: 2 } })",
     ],
+    [
+      typeof loss === 'function' && isBuiltIn(loss.settings?.kind),
+      `loss has settings with a kind of its own, but '${(loss as LossFunction | undefined)?.settings?.kind}' is that of a built-in loss; give it another one`,
+    ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
     [run !== undefined && !isRun(run), 'run is what createRun() or openRun() gives; the path of a folder is out'],
     [run !== undefined && out !== undefined, 'run is in place of out; give one of them'],
@@ -251,6 +256,10 @@ export function checkData(net: Net, { data, loss }: Filled): void {
   checkHalves(data);
 }
 
+/** The settings of a part, which may be the user's own, as they are now. @throws SpikeloomError for no plain data */
+const settingsOf = (name: string, { settings }: { readonly settings?: object | undefined }): object | undefined =>
+  settings && plainData(`train(): the settings of ${name}`, `${name}.settings`, settings);
+
 /** Everything that the numbers of a run depend on; threads, workers and the device are not among it. */
 export function courseOf(net: Net, options: Filled): Course {
   const { data, epochs, batch, dropLast, optimizer, schedule, seed, augment, mix, loss } = options;
@@ -263,8 +272,8 @@ export function courseOf(net: Net, options: Filled): Course {
     samples: { train: describeSamples(data.train, augment), test: describeSamples(data.test, 'none') },
     ...{ epochs, batch, seed, augment, mix },
     ...(dropLast ? { dropLast } : {}), // states of older versions do not have it
-    loss: typeof loss === 'function' ? loss.settings : loss,
-    optimizer: optimizer.settings,
-    schedule: schedule.settings,
+    loss: typeof loss === 'function' ? settingsOf('loss', loss) : loss,
+    optimizer: settingsOf('optimizer', optimizer),
+    schedule: settingsOf('schedule', schedule),
   };
 }

@@ -1,6 +1,6 @@
 // Losses of the user's own in train(), evaluate() and trainingMemory(): the bits of the built-in ones where they compute
 // the same, kept by their settings, and what is refused.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import {
   isStepRecording,
@@ -16,6 +16,7 @@ import { add } from '../../lib/ops/add.ts';
 import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
 import { crossEntropy, tetLoss } from '../../lib/ops/cross-entropy.ts';
 import { scale } from '../../lib/ops/mul.ts';
+import { constant, type NamedParameter, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { type LossFunction, type LossSettings, trainingMemory } from '../../lib/train/index.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
@@ -120,6 +121,56 @@ describe('losses of your own', () => {
         /loss has settings where the run is saved \(out, run\), .* Object.assign\(loss, { settings: { kind: 'focal'/,
       );
     train(net, { data, ...usual, loss: bare });
+  });
+
+  it('have settings that are plain data, with a kind of their own, kept as they were when the run was made', async () => {
+    const circle: Record<string, unknown> = {};
+    circle.inner = [{ circle }];
+    using net = makeNet();
+    const run = (settings: object, out = folder()) =>
+      train(net, { data, ...usual, out, loss: Object.assign((x: Tensor) => x, { settings }) as LossFunction });
+    for (const [wrong, at] of [
+      [{ a: Number.NaN }, 'a is NaN'],
+      [{ a: [1, { b: Number.POSITIVE_INFINITY }] }, 'a\\[1\\].b is Infinity'],
+      [{ a: 1n }, 'a is 1n'],
+      [{ a: () => 1 }, 'a is a function'],
+      [{ a: Symbol('x') }, 'a is Symbol\\(x\\)'],
+      [{ a: new Map() }, 'a is Map'],
+      [{ a: new Float32Array(2) }, 'a is Float32Array'],
+      [{ a: [undefined] }, 'a\\[0\\] is undefined'],
+      [circle, 'inner\\[0\\].circle.inner holds itself'],
+    ] as const) {
+      const out = folder();
+      const rule = new RegExp(`^train\\(\\): the settings of loss are plain data.*, but loss\\.settings\\.${at}; `);
+      expect(() => run({ kind: 'own', ...wrong }, out), at).to.throw(SpikeloomError, rule);
+      expect(existsSync(out), at).to.equal(false);
+    }
+    for (const kind of ['ce', 'bce', 'tet'])
+      expect(() => run({ kind })).to.throw(
+        SpikeloomError,
+        `but '${kind}' is that of a built-in loss; give it another one`,
+      );
+    const [out, settings] = [folder(), { kind: 'own', a: { b: [1, null, 'c', true] }, none: undefined }];
+    const loss = Object.assign((x: Tensor, labels: Tensor) => crossEntropy(x, labels), { settings });
+    const own = train(net, { data, ...usual, out, loss });
+    settings.a.b = [];
+    for await (const _ of own) break;
+    const { course } = runPaths(out);
+    expect(JSON.parse(readFileSync(course, 'utf8')).loss).to.deep.equal({
+      kind: 'own',
+      a: { b: [1, null, 'c', true] },
+    });
+  });
+
+  it('share that rule with schedules and optimizers of your own', () => {
+    using net = makeNet();
+    const settings = { kind: 'own', epochs: 3, a: Number.NaN } as never;
+    const schedule = { ...constant({ epochs: 3 }), settings };
+    expect(() => train(net, { data, ...usual, schedule })).to.throw(
+      /settings of schedule .* schedule\.settings\.a is NaN/,
+    );
+    const optimizer = Object.assign((all: readonly NamedParameter[]) => sgd()(all), { settings });
+    expect(() => train(net, { data, ...usual, optimizer })).to.throw(/of optimizer .* optimizer\.settings\.a is NaN/);
   });
 
   const outside = { i32: zeros([1], 'i32'), f64: zeros([1], 'f64'), f32: zeros([1]) };
