@@ -1,8 +1,19 @@
 // Losses by name, for outputs with and without a time axis, and losses of the user's own.
-import { describe, isRecording, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
+import {
+  describe,
+  empty,
+  isRecording,
+  noGrad,
+  planStep,
+  type RealType,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  zeros,
+} from '../core/index.ts';
 import { given, isPromise, kindOf, needOptions } from '../core/options.ts';
 import { isTensor } from '../core/tensor.ts';
-import type { ModelPlan } from '../nn/index.ts';
+import type { ModelPlan, Net } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
 import { crossEntropy, lossOptions, tetLoss } from '../ops/cross-entropy.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
@@ -21,7 +32,8 @@ export interface LossSettings {
  * [B,K]. It gives the mean over the batch, [1], of the network's type.
  *
  * A recorded step calls it once and repeats its ops (record: false: every step does), so that it reads nothing that
- * changes from step to step, and makes its constants outside.
+ * changes from step to step, and makes its constants outside. train() calls it once more before the first step, to see
+ * that it takes the classes of the test samples.
  */
 export interface LossFunction {
   (output: Tensor, labels: Tensor): Tensor;
@@ -104,6 +116,34 @@ export function lossOf(loss: Loss, output: Tensor, labels: Tensor, real: RealTyp
   }
   const ofLogits = kind === 'bce' ? bceWithLogits : crossEntropy;
   return { loss: ofLogits(logits, labels, { smoothing }), logits };
+}
+
+/** How a test loss will be called. */
+interface TestCalls {
+  /** Test samples. */
+  count: number;
+  batch: number;
+  /** Whether steps are recorded. */
+  record: boolean;
+}
+
+/**
+ * Calls a loss of the user's own with an output of zeros and classes, as evaluations will: what it throws would be thrown
+ * after a whole epoch of training else, where batches are mixed and it gets weights.
+ */
+export function tryTestLoss(loss: Loss, { plan, dtype, device }: Net, { count, batch: most, record }: TestCalls): void {
+  if (typeof loss !== 'function') return;
+  const { shape, timed, spikes } = plan.output;
+  const call = (size: number) => {
+    const batch = [size, ...shape];
+    const make = record ? empty : zeros; // in a plan nothing is computed
+    const output = make(timed ? [plan.steps, ...batch] : batch, spikes ? 'spike' : dtype, device);
+    return noGrad(() => lossOf(loss, output, make([size], 'i32', device), dtype));
+  };
+  for (const size of new Set([Math.min(most, count), count % most || most])) {
+    if (record) planStep(device, () => call(size));
+    else scope(() => void call(size));
+  }
 }
 
 /** @throws SpikeloomError for a loss of time steps where the network gives none */

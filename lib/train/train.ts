@@ -25,6 +25,7 @@ import { describeContents } from './data-description.ts';
 import { allFinite, divergence } from './divergence.ts';
 import { type Evaluation, EvaluationSteps, evaluateOver } from './evaluate.ts';
 import { explainFailure } from './failure.ts';
+import { tryTestLoss } from './loss.ts';
 import { type TrainingMemory, trainingMemory } from './memory.ts';
 import { Progress } from './progress.ts';
 import { ReportKeeper } from './report.ts';
@@ -127,7 +128,7 @@ export class Run implements AsyncIterable<EpochReport> {
     this.#started = true;
     const { epochs, signal } = this.#options;
     const { train: source, test } = this.#feeds.feeds;
-    const { loss, record, logEvery } = this.#options;
+    const { data, batch, loss, record, logEvery } = this.#options;
     let optimizer: Optimizer | undefined;
     let keeper: ReportKeeper | undefined;
     inTraining.add(this.#net);
@@ -135,6 +136,7 @@ export class Run implements AsyncIterable<EpochReport> {
       optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
       using evaluation = new EvaluationSteps(this.#net, { loss, record });
+      tryTestLoss(loss, this.#net, { count: data.test.count, batch, record: record && !this.#net.onLayer });
       if ((this.#out !== undefined || this.#files) && !(await this.#noteContents())) {
         this.interrupted = true;
         return;

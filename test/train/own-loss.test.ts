@@ -16,6 +16,7 @@ import { add } from '../../lib/ops/add.ts';
 import { bceWithLogits } from '../../lib/ops/bce-with-logits.ts';
 import { crossEntropy, tetLoss } from '../../lib/ops/cross-entropy.ts';
 import { scale } from '../../lib/ops/mul.ts';
+import { toReal } from '../../lib/ops/to-real.ts';
 import { constant, type NamedParameter, sgd } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { type LossFunction, type LossSettings, trainingMemory } from '../../lib/train/index.ts';
@@ -30,6 +31,8 @@ const timed = define('timed', ({ classes }) => [
   ...[conv2d(5, { kernel: 3 }), norm(), lif()],
   ...[globalAvgPool(), linear(classes)],
 ]);
+const spiking = define('spiking', ({ classes }) => [globalAvgPool(), linear(classes), lif()]);
+const spikingNet = () => spiking({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
 const timedNet = () => timed({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
 
 /** The weights of the best and the last epoch, with what the files say of them. */
@@ -204,6 +207,37 @@ describe('losses of your own', () => {
     const lossOf = async (record: boolean) => (await go(makeNet(), { loss: once, record, epochs: 1 })).reports[0]!.loss;
     expect(await lossOf(true)).to.equal(await lossOf(false));
   });
+
+  for (const [title, net] of [
+    ['', makeNet],
+    [' of time steps', timedNet],
+    [' of spikes', spikingNet],
+  ] as const) {
+    it(`are tried with the classes of the test samples before the first step, on outputs${title}`, async () => {
+      for (const record of [true, false]) {
+        const [calls, out] = [[] as string[], folder()];
+        const mixedOnly = named((x, labels) => {
+          calls.push(`${x.dtype}[${x.shape}] ${labels.dtype}[${labels.shape}]`);
+          if (labels.dtype === 'i32' && labels.shape[0] === 3) throw new TypeError('weights are needed');
+          return crossEntropy(x.dtype === 'spike' ? toReal(x) : x, labels);
+        });
+        const mix = { mixup: 0.4 };
+        const run = train(net(), { data, ...usual, out, mix, record, loss: mixedOnly });
+        expect(await failure(run[Symbol.asyncIterator]().next())).to.be.instanceOf(TypeError);
+        const shape = (size: number) => (net === makeNet ? `f32[${size},3]` : `[2,${size},3]`);
+        expect(calls).to.have.length(2);
+        for (const [i, size] of [4, 3].entries())
+          expect(calls[i])
+            .to.contain(shape(size))
+            .and.match(new RegExp(` i32\\[${size}\\]$`));
+        expect(existsSync(out)).to.equal(false);
+      }
+      const fine = named((x, labels) => crossEntropy(x.dtype === 'spike' ? toReal(x) : x, labels));
+      const both = [true, false].map((record) => outcome(net(), folder(), { loss: fine, record, epochs: 1 }));
+      const [recorded, plain] = await Promise.all(both);
+      expect(recorded).to.deep.equal(plain);
+    });
+  }
 
   it('fail as they do, and the network can be trained afterwards', async () => {
     const net = makeNet();
