@@ -27,10 +27,9 @@ const inFileOrder = (tensors: Readonly<Record<string, HostArray>>): HostArray[] 
 export async function hashOf(arrays: Iterable<ArrayBufferView>, signal?: AbortSignal): Promise<string | undefined> {
   const hash = createHash('sha256');
   const turns = new Turns();
-  for (const array of arrays) {
-    const bytes = bytesOf(array);
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      hash.update(bytes.subarray(at, at + PIECE));
+  for (const { buffer, byteOffset, byteLength } of arrays) {
+    for (let at = 0; at < byteLength; at += PIECE) {
+      hash.update(new Uint8Array(buffer, byteOffset + at, Math.min(PIECE, byteLength - at))); // all may be too many bytes
       await turns.pause();
       if (signal?.aborted) return undefined;
     }

@@ -125,13 +125,21 @@ function checkNumbers(numbers: SampleNumbers, size: number, { shape, labels, bin
 /** Copies of arrays that sets were made of: another set of the same array has the same copy. */
 const copies = new WeakMap<SampleNumbers, WeakRef<SharedNumbers>>();
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: SampleNumbers): Buffer =>
-  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+/** Compared at once, in bytes: a Buffer may have no more than 2^32. */
+const PIECE = 2 ** 30;
+
+/** Whether two arrays of one kind and length hold the same bytes. */
+function isSame(a: SampleNumbers, b: SampleNumbers): boolean {
+  const piece = ({ buffer, byteOffset, byteLength }: SampleNumbers, at: number) =>
+    Buffer.from(buffer as ArrayBuffer, byteOffset + at, Math.min(PIECE, byteLength - at));
+  for (let at = 0; at < a.byteLength; at += PIECE) if (!piece(a, at).equals(piece(b, at))) return false;
+  return true;
+}
 
 function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
   if (isShared(numbers)) return numbers as SharedNumbers;
   const former = copies.get(numbers)?.deref();
-  if (former && bytesOf(former).equals(bytesOf(numbers))) return former; // it was not changed in between
+  if (former && isSame(former, numbers)) return former; // it was not changed in between
   const memory = new SharedArrayBuffer(numbers.byteLength);
   const shared = numbers instanceof Uint8Array ? new Uint8Array(memory) : new Float32Array(memory);
   shared.set(numbers);
