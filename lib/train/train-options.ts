@@ -170,7 +170,7 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
     ],
     [
       typeof loss === 'function' && isBuiltIn(loss.settings?.kind),
-      `loss has settings with a kind of its own, but '${(loss as LossFunction | undefined)?.settings?.kind}' is that of a built-in loss; give it another one`,
+      `loss has settings with a kind of its own, but ${kindOf((loss as LossFunction | undefined)?.settings?.kind)} is that of a built-in loss; give it another one`,
     ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],
     [run !== undefined && !isRun(run), 'run is what createRun() or openRun() gives; the path of a folder is out'],

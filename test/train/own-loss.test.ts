@@ -148,10 +148,11 @@ describe('losses of your own', () => {
       expect(() => run({ kind: 'own', ...wrong }, out), at).to.throw(SpikeloomError, rule);
       expect(existsSync(out), at).to.equal(false);
     }
+    expect(() => run({ kind: Symbol('own') })).to.throw(SpikeloomError, /loss has settings where the run is saved/);
     for (const kind of ['ce', 'bce', 'tet'])
       expect(() => run({ kind })).to.throw(
         SpikeloomError,
-        `but '${kind}' is that of a built-in loss; give it another one`,
+        `but "${kind}" is that of a built-in loss; give it another one`,
       );
     const [out, settings] = [folder(), { kind: 'own', a: { b: [1, null, 'c', true] }, none: undefined }];
     const loss = Object.assign((x: Tensor, labels: Tensor) => crossEntropy(x, labels), { settings });

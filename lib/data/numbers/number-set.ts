@@ -128,8 +128,9 @@ const copies = new WeakMap<SampleNumbers, WeakRef<SharedNumbers>>();
 /** Compared at once, in bytes: a Buffer may have no more than 2^32. */
 const PIECE = 2 ** 30;
 
-/** Whether two arrays of one kind and length hold the same bytes. */
+/** Whether two arrays of one kind hold the same bytes. */
 function isSame(a: SampleNumbers, b: SampleNumbers): boolean {
+  if (a.length !== b.length) return false;
   const piece = ({ buffer, byteOffset, byteLength }: SampleNumbers, at: number) =>
     Buffer.from(buffer as ArrayBuffer, byteOffset + at, Math.min(PIECE, byteLength - at));
   for (let at = 0; at < a.byteLength; at += PIECE) if (!piece(a, at).equals(piece(b, at))) return false;
