@@ -42,6 +42,12 @@ function attributeValue(signature: Signature, spec: AttributeSpec, given: number
   return value;
 }
 
+function realType({ name }: Signature, real: RealType = 'f32'): RealType {
+  if (real !== 'f32' && real !== 'f64')
+    throw new SpikeloomError(`${name}: a real type is f32 or f64, not ${kindOf(real)}`);
+  return real;
+}
+
 function outputType(signature: Signature, spec: TensorSpec, real: RealType, options: RunOptions): DType {
   const chosen = options.types?.[spec.name] ?? (spec.types.length === 1 ? spec.types[0] : undefined);
   if (chosen === undefined)
@@ -95,7 +101,7 @@ export class NativeOp<Output extends string = string> {
         numbers.push(0);
         continue;
       }
-      const real = binding.real ?? options.real ?? 'f32';
+      const real = binding.real ?? realType(signature, options.real);
       const shape = outputShape(signature, spec, binding, options.dims ?? {});
       const dtype = outputType(signature, spec, real, options);
       const from = options.reuse?.[spec.name];

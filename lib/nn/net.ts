@@ -45,8 +45,8 @@ export interface NetOptions {
   /** Of convolutions in front of neurons. Default 'fp32'; 'bf16' needs dtype 'f32'. */
   precision?: Precision | undefined;
   /**
-   * Recompute the convolutions in front of neurons in the backward pass instead of keeping their outputs: less memory
-   * for more time (`npm run bench -- step --recompute` measures both). The numbers stay the same. Default false.
+   * Recompute the convolutions in front of lif(), ifNode() and plif() in the backward pass instead of keeping their
+   * outputs: less memory for more time (`npm run bench -- step --recompute` measures both). The numbers stay the same. Default false.
    */
   recompute?: boolean | undefined;
   /** Default 'cpu'. */

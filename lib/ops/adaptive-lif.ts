@@ -59,8 +59,8 @@ function run(op: string, x: Tensor, options: AlifOptions, states: typeof alifDef
  *
  * i[-1] and v[-1] are 0. Surrogates and the reset's gradient are those of lif(); it flows through both states.
  *
- * Known as CubaLIF (NIR, Pedersen et al., 2024) and as Synaptic in snnTorch (Eshraghian et al., 2023), where the soft
- * reset comes one step later, undecayed.
+ * Known as CubaLIF (NIR, Pedersen et al., 2024) and as Synaptic in snnTorch (Eshraghian et al., 2023), where a reset
+ * comes one step later, undecayed (a hard one, too, unless its reset_delay is False).
  *
  * @param x input: real [T,B,C,H,W], [T,B,F] or [T,F]
  * @returns spikes of the shape of x, packed bits

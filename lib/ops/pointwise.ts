@@ -61,7 +61,8 @@ export function tanh(x: Tensor): Tensor {
 }
 
 /**
- * y = x^exponent, any shape, for a real tensor and a number; NaN below 0 where the exponent is not whole.
+ * y = x^exponent, any shape, for a real tensor and a number; NaN below 0 where the exponent is not whole
+ * (of -Infinity what C's pow() has).
  * gx = gy exponent x^(exponent - 1): finite at 0 from an exponent of 1 on, 0 everywhere for an exponent of 0.
  *
  * @example const focus = ops.pow(miss, 1.5); // by exp and log it would have a NaN for a gradient at 0

@@ -90,9 +90,9 @@ export class Optimizer implements Disposable {
     this.rate = value;
   }
 
-  /** What it updates, as it was given. */
-  get parameters(): readonly NamedParameter[] {
-    return this.slots;
+  /** @internal What an optimizer updates, as it was given; subclasses may have any name for it. */
+  static updatedBy(optimizer: Optimizer): readonly NamedParameter[] {
+    return optimizer.slots;
   }
 
   /** How many steps were made. */

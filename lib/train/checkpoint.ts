@@ -14,7 +14,7 @@ import {
 } from '../core/safetensors.ts';
 import { readInto } from '../core/tensor.ts';
 import { type Net, releasedNames } from '../nn/index.ts';
-import type { Optimizer } from '../optim/index.ts';
+import { type NamedParameter, Optimizer } from '../optim/index.ts';
 
 const FORMAT = 'spikeloom-state';
 const VERSION = '1';
@@ -86,13 +86,18 @@ export type Course = Readonly<Record<string, unknown>>;
 
 const DTYPES: Partial<Record<Tensor['dtype'], SafetensorsDtype>> = { f32: 'F32', f64: 'F64', i32: 'I32' };
 
-/** Every tensor that training changes, by its name in the file; `beside`: what an optimizer updates beside the net. */
+/** What an optimizer updates beside the net's parameters. */
+function besides(net: Net, optimizer: Optimizer): NamedParameter[] {
+  const own = net.parameters();
+  return Optimizer.updatedBy(optimizer).filter(({ tensor }) => !own.some((known) => known.tensor === tensor));
+}
+
+/** Every tensor that training changes, by its name in the file. */
 function tensorsOf(net: Net, optimizer: Optimizer): [name: string, tensor: Tensor][] {
   const own = [...net.parameters(), ...net.buffers()];
-  const beside = optimizer.parameters.filter(({ tensor }) => !own.some((known) => known.tensor === tensor));
   return [
     ...own.map(({ name, tensor }): [string, Tensor] => [`net.${name}`, tensor]),
-    ...beside.map(({ name, tensor }): [string, Tensor] => [`beside.${name}`, tensor]),
+    ...besides(net, optimizer).map(({ name, tensor }): [string, Tensor] => [`beside.${name}`, tensor]),
     ...Object.entries(optimizer.state()).map(([name, tensor]): [string, Tensor] => [`optimizer.${name}`, tensor]),
   ];
 }
@@ -144,14 +149,15 @@ export const weightsIn = (net: Net, tensors: Snapshot): Record<string, HostArray
 /** The numbers of a net's parameter or buffer. */
 export const weightIn = (tensors: Snapshot, name: string): HostArray => tensors[`net.${name}`]!.data as HostArray;
 
-/** Names of a net's parameters that are not trained. */
-export const frozenOf = (net: Net): string[] =>
-  net
-    .parameters()
-    .filter(({ tensor }) => !tensor.requiresGrad)
-    .map(({ name }) => name);
+/** Names of the parameters that are not trained: frozen ones, and those that the optimizer has not. */
+export function frozenOf(net: Net, optimizer: Optimizer): string[] {
+  const updated = Optimizer.updatedBy(optimizer);
+  const isTrained = ({ tensor }: NamedParameter) =>
+    tensor.requiresGrad && updated.some((known) => known.tensor === tensor);
+  return [...net.parameters(), ...besides(net, optimizer)].filter((one) => !isTrained(one)).map(({ name }) => name);
+}
 
-/** A state without its tensors. `passes` are the net's, `steps` the optimizer's, `frozen` is frozenOf() the net. */
+/** A state without its tensors. `passes` are the net's, `steps` the optimizer's, `frozen` is frozenOf() both. */
 export interface Progressed {
   position: Position;
   course: Course;
@@ -197,9 +203,10 @@ export function readState(path: string, net: Net, optimizer: Optimizer, course: 
     checkContent(file, REMEDY);
     const position = parsed(file, 'position', positionSchema(whole));
     checkRates(path, position.rates, whole);
-    if ('frozen' in file.metadata) checkFrozen(path, parsed(file, 'frozen', z.array(z.string())), frozenOf(net));
+    checkFrozen(file, position, frozenOf(net, optimizer));
     const { passes, steps } = parsed(file, 'counts', z.strictObject({ passes: count, steps: count }));
     const held = tensorsOf(net, optimizer);
+    checkTaken(file, new Set(held.map(([name]) => name)));
     const arrays = held.map(([name, tensor]) => readTensor(file, name, tensor));
     const moments: Record<string, HostArray> = {};
     held.forEach(([name, tensor], i) => {
@@ -275,23 +282,42 @@ function checkRates(path: string, rates: Position['rates'], { lrAt }: Whole): vo
   );
 }
 
-/** States of older versions do not say what was frozen. */
-function checkFrozen(path: string, then: readonly string[], now: readonly string[]): void {
+/**
+ * Within an epoch the parameters that are trained stay the same; where one begins they may change, as between two epochs
+ * of a run that was not stopped. States of older versions do not say what was frozen.
+ */
+function checkFrozen(file: SafetensorsFile, { batch }: Position, now: readonly string[]): void {
+  if (batch === 0 || !('frozen' in file.metadata)) return;
+  const then = parsed(file, 'frozen', z.array(z.string()));
   const [thawed, frozen] = [then.filter((name) => !now.includes(name)), now.filter((name) => !then.includes(name))];
   const name = thawed[0] ?? frozen[0];
   if (name === undefined) return;
   const [before, after] = thawed.length > 0 ? ['frozen', 'trained'] : ['trained', 'frozen'];
   throw new SpikeloomError(
-    `${path}: a run goes on with the parameters that were trained when its state was saved, but '${name}' was ${before} then and is ${after} now; set its tensor.requiresGrad to ${before === 'trained'} before`,
+    `${file.path}: an epoch goes on with the parameters that were trained when its state was saved, but '${name}' was ${before} then and is ${after} now; see to its tensor.requiresGrad and to what the optimizer gets before`,
   );
 }
 
-const hasKeys = (value: unknown): value is Course =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Refuses a state with tensors that nobody takes. */
+function checkTaken(file: SafetensorsFile, held: ReadonlySet<string>): void {
+  const left = file.names.find((name) => !held.has(name));
+  if (left === undefined) return;
+  throw new SpikeloomError(
+    `${file.path}: the state has '${left}', which this network and optimizer have not; it is the state of others`,
+  );
+}
+
+const hasKeys = (value: unknown): value is Course => typeof value === 'object' && value !== null;
+
+/** Two objects, or two lists of as many objects, such as layers; lists of numbers are shown whole. */
+const isComparable = (a: object, b: object): boolean =>
+  Array.isArray(a) && Array.isArray(b)
+    ? a.length === b.length && a.every(hasKeys) && b.every(hasKeys)
+    : Array.isArray(a) === Array.isArray(b);
 
 /** Two values without what is the same in both, so that a short text has what differs. */
 function apart(a: unknown, b: unknown): [unknown, unknown] {
-  const keys = hasKeys(a) && hasKeys(b) ? differing(a, b) : [];
+  const keys = hasKeys(a) && hasKeys(b) && isComparable(a, b) ? differing(a, b) : [];
   if (keys.length === 0) return [a, b];
   const parts = keys.map((key) => [key, ...apart((a as Course)[key], (b as Course)[key])] as const);
   return [

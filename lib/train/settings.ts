@@ -228,7 +228,11 @@ export const settingsSchema = z.strictObject({
   threads: key(integer(0, MOST_THREADS), 0, 'compute threads; 0 = all cores'),
   device: key(pattern(DEVICE_NAME, 'cpu, cuda or cuda:N'), 'cpu', 'where the network runs'),
   precision: key(oneOf('fp32', 'bf16', 'fp64'), 'fp32', 'arithmetic, and how activations are stored'),
-  recompute: key(yesNo(), false, 'less memory: the backward pass recomputes convolutions'),
+  recompute: key(
+    yesNo(),
+    false,
+    'less memory: the backward pass recomputes convolutions in front of lif, if and plif neurons',
+  ),
   log_every: optional(
     integer(1, 200),
     '1; on a GPU 10',

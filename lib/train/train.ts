@@ -360,7 +360,12 @@ export class Run implements AsyncIterable<EpochReport> {
 
   #write(path: string, tensors: Snapshot, position: Position, optimizer: Optimizer): Promise<void> {
     const counts = { passes: this.#net.passes, steps: optimizer.stepCount };
-    return writeState(path, tensors, { position, course: this.#course, counts, frozen: frozenOf(this.#net) });
+    return writeState(path, tensors, {
+      position,
+      course: this.#course,
+      counts,
+      frozen: frozenOf(this.#net, optimizer),
+    });
   }
 
   #openProgress(steps: number): void {

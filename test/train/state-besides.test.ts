@@ -4,9 +4,11 @@ import { parameter, tensor } from '../../lib/core/index.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/index.ts';
 import { type NamedParameter, sgd } from '../../lib/optim/index.ts';
+import type { LossFunction } from '../../lib/train/loss.ts';
+import { train } from '../../lib/train/train.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
-import { go, makeNet, newFolders } from '../support/small-training.ts';
+import { data, go, makeNet, newFolders, usual } from '../support/small-training.ts';
 
 const folder = newFolders();
 
@@ -18,8 +20,7 @@ describe('a saved state', () => {
       const base = sgd({ lr: 0.1, momentum: 0.9 });
       const make = (all: readonly NamedParameter[]) => base([...all, { name: 'factor', tensor: factor }]);
       const optimizer = Object.assign(make, { settings: base.settings });
-      const scaled = (output: Parameters<typeof crossEntropy>[0], labels: Parameters<typeof crossEntropy>[1]) =>
-        mul(crossEntropy(output, labels), factor);
+      const scaled: LossFunction = (output, labels) => mul(crossEntropy(output, labels), factor);
       const loss = Object.assign(scaled, { settings: { kind: 'scaled' } });
       const { reports } = await go(makeNet(), { ...options, out, optimizer, loss });
       const end = (await factor.array())[0]!;
@@ -38,7 +39,49 @@ describe('a saved state', () => {
     for (const stopAfter of [1, 4]) expect(await learned(stopAfter), `${stopAfter}`).to.deep.equal(whole);
   });
 
-  it('goes on with the parameters that were trained when it was saved', async () => {
+  it('is refused where nobody takes what the optimizer trained beside the network', async () => {
+    const out = folder();
+    const factor = parameter(tensor([1]));
+    const base = sgd({ lr: 0.1 });
+    const make = (all: readonly NamedParameter[]) => base([...all, { name: 'factor', tensor: factor }]);
+    const scaled: LossFunction = (output, labels) => mul(crossEntropy(output, labels), factor);
+    const loss = Object.assign(scaled, { settings: { kind: 'scaled' } });
+    const optimizer = Object.assign(make, { settings: base.settings });
+    await go(makeNet(), { out, optimizer, loss, ...abortAfter(2) });
+    const other = await refusal(go(makeNet(), { out, optimizer: base, loss, resume: true }));
+    expect(other).to.match(/the state has 'beside\.factor', which this network and optimizer have not/);
+    const last = Object.assign((all: readonly NamedParameter[]) => make(all.slice(-2)), { settings: base.settings });
+    expect(await refusal(go(makeNet(), { out, optimizer: last, loss, resume: true }))).to.match(
+      /'conv\S+' was trained then and is frozen now; .* what the optimizer gets/,
+    );
+    factor.requiresGrad = false;
+    expect(await refusal(go(makeNet(), { out, optimizer, loss, resume: true }))).to.match(/'factor' was trained then/);
+    factor.dispose();
+  });
+
+  it('lets other parameters be trained where an epoch begins, as between two epochs', async () => {
+    const train3 = async (stop: boolean) => {
+      const out = folder();
+      const setConv = (net: ReturnType<typeof makeNet>, on: boolean) => {
+        for (const { name, tensor: t } of net.parameters()) if (name.startsWith('conv')) t.requiresGrad = on;
+        return net;
+      };
+      const losses: number[] = [];
+      const first = setConv(makeNet(), false);
+      for await (const { epoch, loss } of train(first, { data, ...usual, out })) {
+        losses.push(loss);
+        if (epoch !== 0) continue;
+        if (stop) break;
+        setConv(first, true);
+      }
+      if (!stop) return losses;
+      const { reports } = await go(setConv(makeNet(), true), { out, resume: true });
+      return [...losses, ...reports.map(({ loss }) => loss)];
+    };
+    expect(await train3(true)).to.deep.equal(await train3(false));
+  });
+
+  it('goes on within an epoch with the parameters that were trained when it was saved', async () => {
     const out = folder();
     const freeze = (net: ReturnType<typeof makeNet>) => {
       for (const { name, tensor: t } of net.parameters()) t.requiresGrad = !name.startsWith('conv');
@@ -46,15 +89,11 @@ describe('a saved state', () => {
     };
     await go(freeze(makeNet()), { out, ...abortAfter(2) });
     const other = await refusal(go(makeNet(), { out, resume: true }));
-    expect(other).to.match(
-      /'conv\S+' was frozen then and is trained now; set its tensor\.requiresGrad to false before/,
-    );
+    expect(other).to.match(/'conv\S+' was frozen then and is trained now; see to its tensor\.requiresGrad/);
     await go(freeze(makeNet()), { out, ...abortAfter(2), resume: true });
     const all = freeze(makeNet());
     for (const { tensor: t } of all.parameters()) t.requiresGrad = false;
-    expect(await refusal(go(all, { out, resume: true }))).to.match(
-      /was trained then and is frozen now; .* to true before/,
-    );
+    expect(await refusal(go(all, { out, resume: true }))).to.match(/was trained then and is frozen now; see to/);
     expect((await go(freeze(makeNet()), { out, resume: true })).reports).to.not.have.length(0);
   });
 });

@@ -96,9 +96,11 @@ describe('train() refuses what cannot work', () => {
       damage(path);
     }
     const resumed = await refusal(go(makeNet(), { out, resume: true }));
-    expect(resumed).to.match(/state.safetensors: the numbers must have the SHA-256 .* is damaged. Restore the file/);
+    expect(resumed).to.match(
+      /state.safetensors: the numbers must have the SHA-256 .* is damaged, or was changed. Restore the file/,
+    );
     const says =
-      /(best|last).safetensors: .* is damaged. Restore a copy, or take the run's other weights \(best, last\)$/;
+      /(best|last).safetensors: .* is damaged, or was changed. Restore a copy, or take the run's other weights \(best, last\); where/;
     for (const weights of ['best', 'last'] as const)
       expect(() => loadNet(out, { weights })).to.throw(SpikeloomError, says);
     using net = makeNet();

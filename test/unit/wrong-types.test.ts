@@ -19,6 +19,14 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'an op without its tensor': [() => ops.relu(none), /^relu: 'x' is missing; the op reads relu\(x/],
   'an op of an array': [() => ops.relu(wrong([1])), /^relu: 'x' is a tensor, not Array$/],
   'add of a number': [() => ops.add(zeros([1]), wrong(3)), /^add: 'y' is a tensor, not 3$/],
+  'one-hot weights of spikes': [
+    () => ops.oneHot(tensor(Int32Array.of(0, 1)), { classes: 2, real: wrong('spike') }),
+    /^oneHot: a real type is f32 or f64, not "spike"$/,
+  ],
+  'reals in bf16': [
+    () => ops.toReal(tensor([1, 0], { dtype: 'spike', shape: [2, 1] }), { real: wrong('bf16') }),
+    /^toReal: a real type is f32 or f64, not "bf16"$/,
+  ],
   'conv2d without weights': [() => ops.conv2d(frames(), none), /^conv2d: 'w' is a tensor, not undefined$/],
   'conv2d with a bias that is none': [
     () => ops.conv2d(frames(), zeros([4, 3, 3, 3]), { bias: wrong(3) }),

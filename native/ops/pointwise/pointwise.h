@@ -62,11 +62,11 @@ struct Abs {
   }
 };
 
-// Of a NaN the slope is 0, too, as in PyTorch.
+// The sign of a NaN is 0, as in PyTorch.
 struct AbsSlope {
   template <class T>
   SPIKELOOM_HD T operator()(T gy, T x) const {
-    return x > 0 ? gy : x < 0 ? -gy : T(0);
+    return gy * (x > 0 ? T(1) : x < 0 ? T(-1) : T(0));
   }
 };
 
