@@ -6,7 +6,15 @@ import { SpikeloomError } from '../core/errors.ts';
 import { nearestKey } from '../core/nearest-key.ts';
 import { needArguments } from '../core/options.ts';
 import { orShipped, shippedFile, shippedRecipes } from '../core/shipped.ts';
-import { ALIASES, SETTING_GROUPS, SETTING_KEYS, type SettingKey, type Settings, settingsSchema } from './settings.ts';
+import {
+  ALIASES,
+  NEURON_KEYS,
+  SETTING_GROUPS,
+  SETTING_KEYS,
+  type SettingKey,
+  type Settings,
+  settingsSchema,
+} from './settings.ts';
 
 /** Recipes are short; more than this is not a recipe. */
 export const MAX_RECIPE_BYTES = 256 * 1024;
@@ -104,6 +112,7 @@ function resolved(layers: readonly Layer[], overrides: readonly string[]): Setti
   const result = settingsSchema.safeParse(nest(found.values));
   const wrong = new Set(result.error?.issues.map(({ path }) => leafOf(path)));
   for (const key of wrong) found.problems.push(wrongValue(key, found, locate));
+  if (result.data) found.problems.push(...keysOfOthers(result.data, found));
   if (found.problems.length > 0) throw new SpikeloomError(report(found.problems));
   return result.data!;
 }
@@ -249,6 +258,16 @@ function wrongValue(key: string, { values, origins }: Found, locate: Locate): st
   const { type, description } = SETTING_KEYS.get(key)!;
   if (!values.has(key)) return `${locate([])}: '${key}' (${description}) is missing; it must be ${type}`;
   return `${origins.get(key)}: '${key}' (${description}) must be ${type}, but it is ${brief(values.get(key))}`;
+}
+
+/** Keys that the settings' kind of neuron does not have. */
+function keysOfOthers({ model: { neuron } }: Settings, { values, origins }: Found): string[] {
+  return Object.entries(NEURON_KEYS)
+    .filter(([key, kinds]) => values.get(key) !== undefined && !kinds.includes(neuron.kind))
+    .map(([key, kinds]) => {
+      const wanted = `'${key}' goes with model.neuron.kind ${kinds.join(' or ')}`;
+      return `${origins.get(key)}: ${wanted}, but the kind is ${neuron.kind}; leave it out`;
+    });
 }
 
 function unknownKey(key: string, group: string): string {

@@ -81,6 +81,13 @@ const neuron = z.strictObject({
   ),
 });
 
+/** Keys of neurons that only some kinds have. */
+export const NEURON_KEYS: Readonly<Record<string, readonly string[]>> = {
+  'model.neuron.synapticDecay': ['cubaLif', 'alif'],
+  'model.neuron.adaptationDecay': ['alif'],
+  'model.neuron.adaptationStrength': ['alif'],
+};
+
 /** As define() has it. */
 const MOST_CLASSES = 2 ** 20;
 

@@ -216,6 +216,20 @@ describe('settings', () => {
       }
     });
 
+    it('refuses keys that its kind of neuron does not have', () => {
+      const keys = ['model.neuron.synapticDecay=0.5', 'model.neuron.adaptationStrength=0.2'];
+      expect(withOverrides('model.neuron.kind=alif', ...keys).model.neuron).to.include({
+        kind: 'alif',
+        synapticDecay: 0.5,
+      });
+      expect(withOverrides('model.neuron.kind=cubaLif', keys[0]!).model.neuron).to.include({ synapticDecay: 0.5 });
+      const message = messageOf(() => withOverrides(...keys));
+      expect(message).to.match(
+        /'model\.neuron\.synapticDecay' goes with model\.neuron\.kind cubaLif or alif, but the kind is lif/,
+      );
+      expect(message).to.match(/'model\.neuron\.adaptationStrength' goes with model\.neuron\.kind alif, but/);
+    });
+
     it('replaces a wrong value of the recipe', () => {
       expect(parseRecipe(`${MINIMAL}epochs: many\n`, 'r.yaml', ['epochs=2']).epochs).to.equal(2);
     });
