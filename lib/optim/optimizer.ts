@@ -90,9 +90,12 @@ export class Optimizer implements Disposable {
     this.rate = value;
   }
 
-  /** @internal What an optimizer updates, as it was given; subclasses may have any name for it. */
+  /**
+   * @internal What an optimizer updates, as it was given; of one that is the user's own from the ground up that is not
+   * known. Not a getter: subclasses may have any name for it.
+   */
   static updatedBy(optimizer: Optimizer): readonly NamedParameter[] {
-    return optimizer.slots;
+    return optimizer.slots ?? [];
   }
 
   /** How many steps were made. */

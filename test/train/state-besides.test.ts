@@ -59,6 +59,37 @@ describe('a saved state', () => {
     factor.dispose();
   });
 
+  it('is that of any optimizer with a state, one from the ground up, too', async () => {
+    const whole = folder();
+    const out = folder();
+    const base = sgd({ lr: 0.1, momentum: 0.9 });
+    const wrapped = (all: readonly NamedParameter[]) => {
+      const inner = base(all);
+      const own = {
+        settings: inner.settings,
+        get lr() {
+          return inner.lr;
+        },
+        set lr(value: number) {
+          inner.lr = value;
+        },
+        get stepCount() {
+          return inner.stepCount;
+        },
+        step: () => inner.step(),
+        state: () => inner.state(),
+        load: (...state: Parameters<typeof inner.load>) => inner.load(...state),
+        dispose: () => inner.dispose(),
+      };
+      return own as unknown as typeof inner;
+    };
+    const optimizer = Object.assign(wrapped, { settings: base.settings });
+    const all = await go(makeNet(), { out: whole, optimizer });
+    await go(makeNet(), { out, optimizer, ...abortAfter(2) });
+    const rest = await go(makeNet(), { out, optimizer, resume: true });
+    expect(rest.reports.at(-1)!.loss).to.equal(all.reports.at(-1)!.loss);
+  });
+
   it('lets other parameters be trained where an epoch begins, as between two epochs', async () => {
     const train3 = async (stop: boolean) => {
       const out = folder();
