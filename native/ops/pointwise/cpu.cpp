@@ -5,14 +5,14 @@
 
 #include "cpu/level_begin.inl"
 
-constexpr int64_t kCheap = 16384, kCostly = 4096;  // elements of a task
+constexpr int64_t kGrain = 8192;  // elements of a task
 
 // The last tensor of a call from those before it.
 template <class T, class F>
-void mapOne(const Call& call, int64_t grain, F f) {
+void mapOne(const Call& call, F f) {
   const T* x = as<T>(call.tensors[0]);
   T* y = as<T>(call.tensors[1]);
-  parallelRange(call, count(call.tensors[0]), grain, [&](int64_t begin, int64_t end) {
+  parallelRange(call, count(call.tensors[0]), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) y[i] = f(x[i]);
   });
 }
@@ -21,7 +21,7 @@ template <class T, class F>
 void mapTwo(const Call& call, F f) {
   const T *x = as<T>(call.tensors[0]), *y = as<T>(call.tensors[1]);
   T* z = as<T>(call.tensors[2]);
-  parallelRange(call, count(call.tensors[0]), kCheap, [&](int64_t begin, int64_t end) {
+  parallelRange(call, count(call.tensors[0]), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) z[i] = f(x[i], y[i]);
   });
 }
@@ -30,67 +30,12 @@ template <class T, class F>
 void mapThree(const Call& call, F f) {
   const T *a = as<T>(call.tensors[0]), *b = as<T>(call.tensors[1]), *c = as<T>(call.tensors[2]);
   T* out = as<T>(call.tensors[3]);
-  parallelRange(call, count(call.tensors[0]), kCheap, [&](int64_t begin, int64_t end) {
+  parallelRange(call, count(call.tensors[0]), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) out[i] = f(a[i], b[i], c[i]);
   });
 }
 
-template <class T>
-void expEach(const Call& call) {
-  mapOne<T>(call, kCostly, Exp{});
-}
-template <class T>
-void logEach(const Call& call) {
-  mapOne<T>(call, kCostly, Log{});
-}
-template <class T>
-void sqrtEach(const Call& call) {
-  mapOne<T>(call, kCheap, Sqrt{});
-}
-template <class T>
-void sqrtGrad(const Call& call) {
-  mapTwo<T>(call, SqrtSlope{});
-}
-template <class T>
-void absEach(const Call& call) {
-  mapOne<T>(call, kCheap, Abs{});
-}
-template <class T>
-void absGrad(const Call& call) {
-  mapTwo<T>(call, AbsSlope{});
-}
-template <class T>
-void tanhEach(const Call& call) {
-  mapOne<T>(call, kCostly, Tanh{});
-}
-template <class T>
-void tanhGrad(const Call& call) {
-  mapTwo<T>(call, TanhSlope{});
-}
-template <class T>
-void powEach(const Call& call) {
-  mapOne<T>(call, kCostly, Pow<T>{static_cast<T>(call.attributes[0])});
-}
-template <class T>
-void powGrad(const Call& call) {
-  mapTwo<T>(call, PowSlope<T>{static_cast<T>(call.attributes[0])});
-}
-template <class T>
-void shift(const Call& call) {
-  mapOne<T>(call, kCheap, Shift<T>{static_cast<T>(call.attributes[0])});
-}
-template <class T>
-void sub(const Call& call) {
-  mapTwo<T>(call, Sub{});
-}
-template <class T>
-void quotient(const Call& call) {
-  mapTwo<T>(call, Div{});
-}
-template <class T>
-void quotientGradY(const Call& call) {
-  mapThree<T>(call, DivSlopeY{});
-}
+#include "ops/pointwise/kernels.inl"
 
 SPIKELOOM_KERNEL(kExp, expEach)
 SPIKELOOM_KERNEL(kLog, logEach)
