@@ -205,6 +205,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   tanh: each('x', 1),
   tanhGrad: each('gy', 3),
   toReal: none,
+  toBf16: none,
 };
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */

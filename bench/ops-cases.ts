@@ -98,6 +98,7 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('sub').run({ x, y });
   op('divGradY').run({ gz: x, y, z: op('div').run({ x, y }).z });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
+  op('toBf16').run({ x });
   op('spikeCount').run({ x: s });
   const bytes = tensor(new Uint8Array(x.size), { shape, dtype: 'u8', device: x.device });
   op('bytesToReal').run({ x: bytes }, { unit: 1 }, { real: 'f32' });
@@ -126,7 +127,7 @@ function pools({ real, spikes }: Makers, shape: number[]): void {
     const { y, index } = op('maxPool2d').run({ x }, window, { dims, types, want: isSpikes ? [] : ['index'] });
     const gy = real(y!.shape);
     if (isSpikes) op('spikeMaxPool2dGrad').run({ gy, x }, window, { types: { gx: 'f32' } });
-    else op('maxPool2dGrad').run({ gy, index }, window, back);
+    else op('maxPool2dGrad').run({ gy, index }, window, { ...back, types: { gx: 'f32' } });
     op('avgPool2dGrad').run({ gy }, { ...window, countIncludePad: true }, back);
     op('globalAvgPool').run({ x }, {}, { types: { y: 'f32' } });
   }
@@ -151,7 +152,7 @@ function layers({ real, spikes, given, cleared }: Makers, shape: number[]): void
   const neuron = { decay: 0.25, vth: 1, threshold: 0.5, soft: false };
   const back = { detachReset: false, surrogate: 0, temperature: 1 };
   const { s } = op('lif').run({ x }, neuron);
-  op('lifGrad').run({ gs: gy, x, s }, { ...neuron, ...back });
+  op('lifGrad').run({ gs: gy, x, s }, { ...neuron, ...back }, { types: { gx: 'f32' } });
   const adaptive = { ...neuron, synapse: 0.5, adaptation: 0.9, strength: 0.1 };
   const { s: adapted } = op('adaptiveLif').run({ x }, adaptive);
   op('adaptiveLifGrad').run({ gs: gy, x, s: adapted }, { ...adaptive, ...back });

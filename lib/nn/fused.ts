@@ -80,24 +80,6 @@ export function firingGroup(layers: readonly PlannedLayer[], at: number): Firing
   return groups[at];
 }
 
-/** Paths of the convolutions that are in no group; those in front of a group's own are looked at by themselves. */
-export function ungroupedConvolutions(layers: readonly PlannedLayer[]): string[] {
-  const paths: string[] = [];
-  for (let at = 0; at < layers.length; at++) {
-    const { path, layer, children } = layers[at]!;
-    const group = firingGroup(layers, at);
-    if (group) {
-      const branches = [group.main, group.residual].filter((branch) => branch !== undefined && branch !== 'identity');
-      for (const { before } of branches) paths.push(...ungroupedConvolutions(before));
-      at += group.length - 1;
-      continue;
-    }
-    if (layer.kind === 'conv2d') paths.push(path);
-    for (const inner of Object.values(children)) paths.push(...ungroupedConvolutions(inner));
-  }
-  return paths;
-}
-
 export interface GroupRun {
   /** Time steps of the result; an input of one step is used for all of them. */
   readonly steps: number;

@@ -89,7 +89,7 @@ export interface Run {
   readonly training: boolean;
   /** Type of the network's numbers: what spikes become where they are summed. */
   readonly real: RealType;
-  /** The type that the output is stored in, where it is read by convolutions in bf16. */
+  /** What convolutions, and pools in front of one, store their output and gradients in where it is not `real`. */
   readonly precision?: 'bf16' | undefined;
   /**
    * Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random
@@ -114,6 +114,8 @@ export interface LayerKind<L extends Layer = Layer> {
   readonly label: string;
   readonly schema: z.ZodObject;
   readonly overTime: 'each' | 'all';
+  /** Whether it takes bf16, too: as its input, and as the gradient of what it makes. */
+  readonly readsBf16?: boolean;
   /** Role -> what follows the path in the released checkpoints, where it is not the role. */
   readonly released?: Readonly<Record<string, string>>;
   plan(layer: L, input: Signal, context: PlanContext): LayerPlan;

@@ -23,7 +23,7 @@ import { given, kindOf, needOptions } from '../core/options.ts';
 import { repeatOverTime } from '../ops/repeat-over-time.ts';
 import { reshape } from '../ops/reshape.ts';
 import { spikeCount } from '../ops/spike-count.ts';
-import { realGradient } from '../ops/to-real.ts';
+import { realGradient, toReal } from '../ops/to-real.ts';
 import { type FiringGroup, firingGroup, runGroup } from './fused.ts';
 import { fillInitial, hashName } from './init.ts';
 import { layerKinds } from './kinds.ts';
@@ -32,7 +32,7 @@ import { type ModelJson, ModelPlan } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
 /**
- * 'bf16': what convolutions make in front of batch norm and neurons, and the gradients there, are stored as bf16, and
+ * 'bf16': what convolutions make, and the gradients with respect to it and to what they read, are stored as bf16, and
  * their factors are rounded to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
  */
 export type Precision = 'fp32' | 'bf16';
@@ -42,7 +42,7 @@ export interface NetOptions {
   seed?: number | undefined;
   /** Type of parameters and arithmetic. Default 'f32'. */
   dtype?: RealType | undefined;
-  /** Of convolutions in front of neurons. Default 'fp32'; 'bf16' needs dtype 'f32'. */
+  /** Of convolutions. Default 'fp32'; 'bf16' needs dtype 'f32'. */
   precision?: Precision | undefined;
   /**
    * Recompute the convolutions in front of lif(), ifNode() and plif() in the backward pass instead of keeping their
@@ -188,7 +188,7 @@ export class Net extends Callable {
   }
 
   summary(options: SummaryOptions = {}): Summary {
-    return this.plan.summary({ dtype: this.dtype, precision: this.precision, ...options });
+    return this.plan.summary({ dtype: this.dtype, ...options });
   }
 
   /** Trainable tensors, in the order of the layers. */
@@ -346,23 +346,43 @@ export class Net extends Callable {
     const planned = layers[at]!;
     const kind = layerKinds.get(planned.layer.kind)!;
     const input = kind.overTime === 'all' && pass.repeats > 1 ? this.#repeated(x, pass) : x;
-    // between two groups averages are stored as bf16, and the gradients of pools
-    const goesOn = at + 1 === layers.length ? forGroup : this.#groupAt(layers, at + 1, pass)?.start === 'conv2d';
+    const reader = this.#reader(layers, at + 1, pass, forGroup);
+    const isConvolution = kind.kind === 'conv2d';
+    // in front of a convolution averages are stored as bf16, and the gradients of pools
     const isPool = kind.kind === 'avgPool2d' || (kind.kind === 'maxPool2d' && x.dtype === 'spike');
-    pass.rounded = pass.rounded && goesOn && isPool;
-    const run = { ...this.#run(planned, pass), precision: pass.rounded ? ('bf16' as const) : undefined };
-    const y = isRecording()
-      ? kind.forward(planned.layer, input, run)
-      : scope(() => kind.forward(planned.layer, input, run));
+    const isStored = isConvolution ? this.precision === 'bf16' : isPool && pass.rounded && reader === 'conv2d';
+    const run = { ...this.#run(planned, pass), precision: isStored ? ('bf16' as const) : undefined };
+    const forward = () => {
+      const made = kind.forward(planned.layer, isConvolution ? this.#rounding(input, pass) : input, run);
+      return made.dtype === 'bf16' && !reader ? toReal(made) : made;
+    };
+    const y = isRecording() ? forward() : scope(forward);
     if (!isRecording() && input !== x) input.dispose();
+    const takesBf16 = this.precision === 'bf16' && kind.readsBf16 === true;
+    pass.rounded = y.dtype === 'bf16' || (y.dtype === 'spike' && takesBf16);
     if (planned.neurons > 0) this.#count(planned, y, pass);
     this.onLayer?.(planned.path, y, pass.training);
     return y;
   }
 
+  /** The kind of what reads at this place of a list, where that reads bf16. */
+  #reader(layers: readonly PlannedLayer[], at: number, pass: Pass, forGroup: boolean): string | undefined {
+    if (this.precision !== 'bf16' || this.onLayer) return undefined;
+    if (at === layers.length) return forGroup ? 'conv2d' : undefined;
+    const group = this.#groupAt(layers, at, pass);
+    if (group) return group.start === 'conv2d' ? 'conv2d' : undefined;
+    const { kind, readsBf16, overTime } = layerKinds.get(layers[at]!.layer.kind)!;
+    return readsBf16 && (overTime === 'each' || pass.repeats === 1) ? kind : undefined;
+  }
+
+  /** What a convolution reads in bf16: its gradient becomes f32 where the maker of x knows no other. */
+  #rounding(x: Tensor, pass: Pass): Tensor {
+    return this.precision === 'bf16' && !pass.rounded && isRecording() ? realGradient(x) : x;
+  }
+
   *#group(group: FiringGroup, x: Tensor, pass: Pass): Generator<void, Tensor, void> {
     const isRounded = this.precision === 'bf16';
-    const input = isRounded && !pass.rounded && isRecording() ? realGradient(x) : x;
+    const input = this.#rounding(x, pass);
     const before = { ...pass, rounded: isRounded };
     const context = {
       steps: pass.repeats > 1 ? pass.repeats : x.shape[0]!,

@@ -1,9 +1,7 @@
 // What a model costs, layer by layer, before anything is computed.
 import { elements, SpikeloomError } from '../core/index.ts';
 import { kindOf, needArguments, needOptions } from '../core/options.ts';
-import { ungroupedConvolutions } from './fused.ts';
 import type { PlannedLayer, Signal } from './layer.ts';
-import type { Precision } from './net.ts';
 import type { ModelPlan } from './plan.ts';
 
 export interface SummaryOptions {
@@ -11,8 +9,6 @@ export interface SummaryOptions {
   batch?: number;
   /** Type of numbers. Default 'f32'. */
   dtype?: 'f32' | 'f64';
-  /** Of convolutions, see {@link Precision}. Default 'fp32'. */
-  precision?: Precision;
 }
 
 export interface SummaryRow {
@@ -53,11 +49,6 @@ export interface Summary {
   steps: number;
   batch: number;
   rows: SummaryRow[];
-  /**
-   * Paths of convolutions that precision 'bf16' leaves in f32: no norm() with lif(), ifNode() or plif() behind it
-   * follows them.
-   */
-  unrounded: string[];
   totals: SummaryTotals;
   /** The rows and totals as a table of plain text. */
   toString(): string;
@@ -74,10 +65,8 @@ const count = (tensors: PlannedLayer['parameters']): number => tensors.reduce((n
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
-  needOptions('a summary', options, { batch: true, dtype: true, precision: true });
-  const { batch = 1, dtype = 'f32', precision = 'fp32' } = options;
-  if (precision !== 'fp32' && precision !== 'bf16')
-    throw new SpikeloomError(`a summary's precision is 'fp32' or 'bf16', not ${kindOf(precision)}`);
+  needOptions('a summary', options, { batch: true, dtype: true });
+  const { batch = 1, dtype = 'f32' } = options;
   if (!Number.isSafeInteger(batch) || batch < 1 || (dtype !== 'f32' && dtype !== 'f64')) {
     throw new SpikeloomError(
       `a summary is of a batch of at least 1 in 'f32' or 'f64', not of ${kindOf(batch)} in ${kindOf(dtype)}`,
@@ -108,8 +97,7 @@ export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
     activationBytes,
     bytes: stateBytes + activationBytes,
   };
-  const unrounded = precision === 'bf16' ? ungroupedConvolutions(plan.layers) : [];
-  const summary = { model: plan.model, steps: plan.steps, batch, rows, unrounded, totals };
+  const summary = { model: plan.model, steps: plan.steps, batch, rows, totals };
   // not enumerable, so that JSON and comparisons see the numbers alone
   return Object.defineProperty(summary, 'toString', { value: () => renderSummary(summary) });
 }
@@ -123,19 +111,11 @@ export function binaryBytes(n: number): string {
   return `${(n / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
-/** What precision 'bf16' does not do, in one line; undefined where it does all. */
-export function precisionNote({ rows, unrounded }: Pick<Summary, 'rows' | 'unrounded'>): string | undefined {
-  if (unrounded.length === 0) return undefined;
-  const all = rows.filter(({ kind }) => kind === 'conv2d').length;
-  return `precision bf16: ${unrounded.length} of ${all} convolutions stay in f32; only those that norm() and lif(), ifNode() or plif() follow are made in bf16`;
-}
-
 /** A summary as a table of plain text with a line for each layer. */
 export function renderSummary(summary: Omit<Summary, 'toString'>): string {
   needArguments('renderSummary()', 'an object', { summary });
-  const { model, steps, batch, rows, unrounded, totals } = summary;
+  const { model, steps, batch, rows, totals } = summary;
   needArguments('renderSummary()', 'an array', { rows });
-  needArguments('renderSummary()', 'an array', { unrounded });
   const dash = (n: number) => (n === 0 ? '' : whole(n));
   const cells = [
     ['layer', 'kind', 'output', 'parameters', 'MACs/step', 'neurons', 'bytes'],
@@ -166,7 +146,6 @@ export function renderSummary(summary: Omit<Summary, 'toString'>): string {
       .trimEnd(),
   );
   const rule = '-'.repeat(sum(widths) + 2 * (widths.length - 1));
-  const note = precisionNote({ rows, unrounded });
   return [
     `${model}, T = ${steps}, batch ${batch}`,
     lines[0],
@@ -176,6 +155,5 @@ export function renderSummary(summary: Omit<Summary, 'toString'>): string {
     lines.at(-1),
     `attention: ${whole(totals.attentionMacsPerStep)} MACs/step beside these`,
     `memory: ${binaryBytes(totals.stateBytes)} weights, gradients and momentum; about ${binaryBytes(totals.activationBytes)} activations in training`,
-    ...(note === undefined ? [] : [note]),
   ].join('\n');
 }

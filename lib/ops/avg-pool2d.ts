@@ -10,7 +10,7 @@ export interface AvgPool2dOptions extends PoolOptions {
    * Divide by the window's size with its padding, as if zeros were there (default true), else by the pixels it holds.
    */
   countIncludePad?: boolean;
-  /** Type of the means of spikes (default f32). */
+  /** Type of the means of spikes and of bf16 (default f32). */
   real?: RealType;
   /** 'bf16': the means are stored as bf16, and so is the gradient of spikes. */
   precision?: 'bf16' | undefined;
@@ -29,8 +29,9 @@ export function avgPool2d(x: Tensor, options: AvgPool2dOptions): Tensor {
   const { countIncludePad = true, real = 'f32', precision } = options;
   const { attributes, dims, inputDims } = poolWindow('avgPool2d', x, options);
   const own = x.dtype === 'spike' ? undefined : x.dtype;
+  const made = precision ?? (own === 'f32' || own === 'f64' ? own : real);
   const all = { ...attributes, countIncludePad };
-  const pooled = () => forward.run({ x }, all, { dims, types: { y: precision ?? own ?? real } }).y;
+  const pooled = () => forward.run({ x }, all, { dims, types: { y: made } }).y;
   const y = pooled();
   record([y], [x], ([gy]) => [
     gradient.run({ gy }, all, {

@@ -113,7 +113,7 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
     const { gx, gv0, glogit } = op.run(
       { gs, gv, x, s, v0, logit },
       { ...shared, detachReset, ...slope },
-      { want: wanted },
+      { want: wanted, types: smooth ? {} : { gx: x.dtype } },
     );
     return [gx, gv0, glogit];
   });
@@ -136,7 +136,7 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
  * 2023), triangle Bellec et al., 2018, rectangle Wu et al., 2018, fastSigmoid Zenke and
  * Ganguli, 2018, as in snnTorch.
  *
- * @param x current: real [T,B,C,H,W], [T,B,F] or [T,F]
+ * @param x current: real or bf16 [T,B,C,H,W], [T,B,F] or [T,F]; the gradient with respect to it has its type
  * @returns spikes of the shape of x, packed bits
  * @throws SpikeloomError for another rank, an option out of its range, v0 or logit of a wrong shape or dtype
  * @example const s = lif(current, { reset: 'soft', surrogate: 'atan' });

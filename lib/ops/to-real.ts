@@ -3,16 +3,22 @@ import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('toReal');
 
+const backward = nativeOp<'y'>('toBf16');
+
 export interface ToRealOptions {
   /** Type of the result (default f32). */
   real?: RealType;
 }
 
-/** Spikes as numbers, 1 where x fires, else 0, or bf16 as f32; any shape. The gradient passes through unchanged. */
+/**
+ * Spikes as numbers, 1 where x fires, else 0, or bf16 as f32; any shape. The gradient passes through unchanged, but that
+ * of bf16 is rounded to it.
+ */
 export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
   needOptions('toReal', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
-  record([y], [x], ([gy]) => [gy], [0]);
+  const isBf16 = x.dtype === 'bf16';
+  record([y], [x], ([gy]) => [isBf16 ? backward.run({ x: gy }).y : gy], [0]);
   return y;
 }
 

@@ -6,7 +6,6 @@ import { drawMix } from '../data/augment/mix.ts';
 import type { AnySplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
-import { precisionNote } from '../nn/summary.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { makeOptimizer } from '../optim/optimizer.ts';
 import {
@@ -374,8 +373,6 @@ export class Run implements AsyncIterable<EpochReport> {
     const { epoch: startEpoch, batch: startStep } = this.#position;
     const own = { epochs: this.#options.epochs, steps, startEpoch, startStep };
     this.#progress = wanted instanceof Progress ? wanted : new Progress({ ...own, ...(wanted === true ? {} : wanted) });
-    const note = precisionNote(this.#net.summary());
-    if (note !== undefined) this.#progress.note(note);
   }
 
   /** Loss and accuracy are those of the steps whose numbers were read. */

@@ -41,13 +41,13 @@ struct Chunk {
     }
   }
 
-  Vec<T> read(const T* step, int j) const {
-    if (step == nullptr) return Vec<T>{};
-    return used[j] == kLanes<T> ? load(step + offset[j]) : loadPart(step + offset[j], used[j]);
+  template <class S>  // as it rests
+  Vec<T> read(const S* step, int j) const {
+    return step == nullptr ? Vec<T>{} : loadLanes<T>(step + offset[j], used[j]);
   }
-  void write(T* step, int j, Vec<T> v) const {
-    if (used[j] == kLanes<T>) store(step + offset[j], v);
-    else storePart(step + offset[j], v, used[j]);
+  template <class S>
+  void write(S* step, int j, Vec<T> v) const {
+    storeLanes<T>(step + offset[j], v, used[j]);
   }
   // Lanes that are not used never fire.
   uint32_t maskOf(const uint32_t* fired, int j) const { return (fired[word[j]] >> shift[j]) & kAllLanes<T>; }

@@ -1,5 +1,7 @@
+import { nativeOp } from '../../lib/core/index.ts';
 import { spikeCount } from '../../lib/ops/spike-count.ts';
 import { bytesToReal, toReal } from '../../lib/ops/to-real.ts';
+import { rounded } from '../support/bf16.ts';
 import { type HostTensor, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 const channelCounts = [1, 31, 32, 33, 64];
@@ -18,6 +20,19 @@ export const table: OpTable = {
   cases,
   run: ({ x }) => [toReal(x!)],
   twin: ({ x }) => [host(x!.shape, x!.data)],
+};
+
+const toBf16 = nativeOp<'y'>('toBf16');
+
+export const toAndFro: OpTable = {
+  name: 'toBf16',
+  natives: ['toBf16'],
+  cases: [[1], [7], [8], [3, 70], [2, 1, 33, 3, 5], [1, 1, 33, 23, 23]].map((shape) => ({
+    name: `[${shape}]`,
+    inputs: () => ({ x: { ...noise(shape), kind: 'f32' } }),
+  })),
+  run: ({ x }) => [toReal(toBf16.run({ x }).y)],
+  twin: ({ x }) => [{ ...rounded(x!), kind: 'real' }],
 };
 
 export const counted: OpTable = {

@@ -3,11 +3,11 @@
 import { expect } from 'chai';
 import { backward, device, type RealType, type Shape, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 
-/** A tensor on the host, in float64: what twins compute with. `kind` says what it becomes on the device. */
+/** A tensor on the host, in float64: what twins compute with. `kind` says what it becomes on the device ('real': f32 or f64). */
 export interface HostTensor {
   shape: Shape;
   data: Float64Array;
-  kind: 'real' | 'spike' | 'i32' | 'u8';
+  kind: 'real' | 'f32' | 'spike' | 'i32' | 'u8';
 }
 
 export type HostInputs = Record<string, HostTensor>;
@@ -41,7 +41,7 @@ export interface OpTable {
   tolerance?: { f32?: number; f64?: number; difference?: number };
 }
 
-const hostType = { spike: Uint8Array, i32: Int32Array, u8: Uint8Array } as const;
+const hostType = { f32: Float32Array, spike: Uint8Array, i32: Int32Array, u8: Uint8Array } as const;
 
 export function toDevice(host: HostTensor, real: RealType, on: string): Tensor {
   const { shape, kind } = host;

@@ -12,7 +12,6 @@ import {
   globalAvgPool,
   lif,
   linear,
-  maxPool2d,
   meanOverTime,
   type NamedTensor,
   Net,
@@ -225,17 +224,6 @@ describe('train()', () => {
     expect(error).to.match(/^epoch 1, step \d of 6: .* The first that is not finite: the output of layer '\w+'/);
     expect(error).to.contain('3e+38');
     net.dispose();
-  });
-
-  it('says once which convolutions bf16 leaves in f32', async () => {
-    let text = '';
-    const progress = { stream: { write: (more: string) => (text += more) } };
-    const pooled = define('pooled', ({ classes }) => [
-      ...[conv2d(5, { kernel: 3 }), maxPool2d(2), lif(), globalAvgPool(), linear(classes), meanOverTime()],
-    ]);
-    const net = pooled({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, precision: 'bf16' });
-    await go(net, { epochs: 2, schedule: undefined, progress });
-    expect(text.match(/^precision bf16: 1 of 1 convolutions stay in f32; .*$/gm)).to.have.length(1);
   });
 
   it('shows the progress of a resumed run from where it goes on', async () => {

@@ -87,6 +87,11 @@ const tableCases: Case[] = [
   { name: '27 wide images, 50 to 64 channels, 1x7 kernels', x: [27, 50, 2, 39], w: [64, 50, 1, 7] },
   { name: '128 images of 3x2, 288 to 33 channels, 2x1 kernels', x: [4, 32, 288, 3, 2], w: [33, 288, 2, 1], stride: 2 },
   { name: '160 images of 2x2, 130 to 66 channels', x: [5, 32, 130, 2, 2], w: [66, 130, 3, 3] },
+  // few channels under wide kernels, which lie side by side along a kernel row
+  { name: '36 images, 12 to 40 channels, 5x5 kernels', x: [3, 12, 12, 9, 8], w: [40, 12, 5, 5] },
+  { name: '64 images, 2 to 33 channels, 5x7 kernels, stride 2', x: [2, 32, 2, 11, 13], w: [33, 2, 5, 7], stride: 2 },
+  { name: '32 images, 16 to 8 channels, 2x4 kernels, stride 3', x: [32, 16, 7, 10], w: [8, 16, 2, 4], stride: 3 },
+  { name: '7 images, 31 to 10 channels, 5x4 kernels', x: [7, 31, 6, 7], w: [10, 31, 5, 4] },
 ].map((one) => ({ ...one, tables: true }));
 
 /** What the factors were rounded to is exact; y is then rounded once (2^-8), and f32 sums differ in their order. */

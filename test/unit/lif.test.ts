@@ -142,7 +142,8 @@ describe('lif', () => {
             surrogate: surrogates.indexOf(surrogate),
             temperature: 1.7,
           };
-          const made = nativeGradient.run({ gs, gv, x, s, v0, logit: l }, attributes, { want: ['gv0', 'glogit'] });
+          const wanted = { want: ['gv0', 'glogit'], types: { gx: x.dtype } };
+          const made = nativeGradient.run({ gs, gv, x, s, v0, logit: l }, attributes, wanted);
           using gx = made.gx;
           using gv0 = made.gv0;
           using glogit = made.glogit;

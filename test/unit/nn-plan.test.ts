@@ -227,22 +227,6 @@ describe('models: define()', () => {
     expect(plan.summary().totals.macsPerStep).to.equal(4 * 3 + (3 * 5) / 4);
   });
 
-  it('names the convolutions that bf16 leaves in f32, those in front of others among them', () => {
-    const shortcut = [avgPool2d(2), conv2d(6, { kernel: 1 }), norm()];
-    const inner = [conv2d(5, { kernel: 3, name: 'plain' }), lif(), conv2d(6, { kernel: 3, stride: 2 }), norm()];
-    const mixed = define('mixed', ({ classes }) => [
-      ...[conv2d(4, { kernel: 3, name: 'bare' }), avgPool2d(2), lif(), conv2d(4, { kernel: 3 }), norm(), lif()],
-      ...[residual({ body: inner, shortcut }), lif(), conv2d(3, { kernel: 1, name: 'last' }), norm()],
-      ...[flatten(), linear(classes), meanOverTime()],
-    ]);
-    const plan = mixed.plan({ steps: 2, channels: 1, size: [16, 16], classes: 3 });
-    const summary = plan.summary({ precision: 'bf16' });
-    expect(summary.unrounded).to.deep.equal(['bare', 'residual1.plain', 'last']);
-    expect(String(summary)).to.match(/\nprecision bf16: 3 of 6 convolutions stay in f32; only those that norm\(\) /);
-    expect(plan.summary().unrounded).to.deep.equal([]);
-    expect(String(plan.summary())).to.not.contain('bf16');
-  });
-
   it('hands common and own options to the design', () => {
     const made = tiny.plan({ steps: 3, input: { channels: 1, height: 5, width: 4 }, classes: 7, width: 6 });
     expect(made.output.shape).to.deep.equal([7]);

@@ -142,10 +142,6 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
     () => tinyNet('cpu').summary({ batch: Number.NaN }),
     /^a summary is of a batch of at least 1/,
   ],
-  'a summary of a precision': [
-    () => tinyNet('cpu').summary({ precision: wrong('fp64') }),
-    /^a summary's precision is 'fp32' or 'bf16', not "fp64"$/,
-  ],
   'a summary of a type': [() => tinyNet('cpu').summary({ dtype: wrong('f16') }), /not of 1 in "f16"$/],
   'an optimizer of nothing': [() => api.sgd()(none), /^an optimizer needs at least one parameter/],
   'an image set of nothing': [() => api.imageSet(none), /^imageSet\(\): images is an array, not undefined$/],

@@ -21,9 +21,7 @@ export function addSummary(program: Command): void {
 async function summary(recipe: string, overrides: string[], { json }: { json?: boolean }): Promise<void> {
   const settings = asUsage(() => loadRecipe(recipe, overrides));
   const plan = await planOf(settings);
-  const { precision: wanted, data } = settings;
-  const precision = wanted === 'bf16' ? 'bf16' : 'fp32';
-  const found = plan.summary({ batch: batchOf(settings, data.train_limit), dtype: dtypeOf(settings), precision });
+  const found = plan.summary({ batch: batchOf(settings, settings.data.train_limit), dtype: dtypeOf(settings) });
   const memory = await memoryOf(settings, plan);
   if (!json) return writeText(`${found}\n${memory.text}`);
   const { totals, rows } = found;
@@ -40,7 +38,6 @@ async function summary(recipe: string, overrides: string[], { json }: { json?: b
     state_bytes: totals.stateBytes,
     activation_bytes: totals.activationBytes,
     training_memory: memory.json,
-    unrounded: found.unrounded,
     layers: rows,
   });
 }

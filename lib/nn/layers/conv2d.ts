@@ -50,6 +50,7 @@ export const conv2dKind: LayerKind<Checked> = {
   label: 'conv',
   schema,
   overTime: 'each',
+  readsBf16: true,
   released: { weight: 'pool.weight', bias: 'pool.bias' },
   plan(layer, input, context) {
     const [inputs, height, width] = imageOf(input, context);
@@ -70,6 +71,6 @@ export const conv2dKind: LayerKind<Checked> = {
   },
   forward(layer, x, run) {
     const { w, ...options } = convolutionOf(layer, run);
-    return convolve(x, w, options);
+    return convolve(x, w, { ...options, precision: run.precision });
   },
 };

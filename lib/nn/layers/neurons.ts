@@ -113,8 +113,8 @@ const plainKind = <K extends NeuronLayer['kind'], S extends z.ZodObject>(kind: K
 
 const without = <O extends AlifOptions>({ kind: _kind, name: _name, ...options }: Layer & O): AlifOptions => options;
 
-export const lifKind: LayerKind<z.output<typeof lifSchema>> = plainKind('lif', lifSchema);
-export const ifKind: LayerKind<z.output<typeof ifSchema>> = plainKind('if', ifSchema);
+export const lifKind: LayerKind<z.output<typeof lifSchema>> = { ...plainKind('lif', lifSchema), readsBf16: true };
+export const ifKind: LayerKind<z.output<typeof ifSchema>> = { ...plainKind('if', ifSchema), readsBf16: true };
 export const cubaLifKind: LayerKind<z.output<typeof cubaLifSchema>> = plainKind('cubaLif', cubaLifSchema, (layer, x) =>
   fireCurrentBased(x, without(layer)),
 );
@@ -124,6 +124,7 @@ export const alifKind: LayerKind<z.output<typeof alifSchema>> = plainKind('alif'
 
 export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
   ...plainKind('plif', plifSchema),
+  readsBf16: true,
   plan({ decay }, input, context) {
     const logit = { role: 'logit', shape: [1], init: { constant: Math.log(decay / (1 - decay)) } };
     return { ...spikesOf(input, context), parameters: [logit] };

@@ -80,6 +80,7 @@ export const avgPool2dKind: LayerKind<z.output<typeof avgSchema>> = {
   label: 'pool',
   schema: avgSchema,
   overTime: 'each',
+  readsBf16: true,
   plan(layer, input, context) {
     return { output: { shape: pooled(layer, input, context), spikes: false, timed: true } };
   },
@@ -98,6 +99,7 @@ export const maxPool2dKind: LayerKind<z.output<typeof maxSchema>> = {
   label: 'pool',
   schema: maxSchema,
   overTime: 'each',
+  readsBf16: true,
   plan(layer, input, context) {
     return { output: { ...input, shape: pooled(layer, input, context) } };
   },

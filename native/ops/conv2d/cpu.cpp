@@ -221,7 +221,7 @@ void conv2dGradX(const Call& call) {
     if (exact && !isSmall(p) && !paysScatter(g, gy, gx)) return multiply(WordWay<float>{p}, call, p, gy, results);
   }
 #endif
-  if (paysScatter(g, gy, gx)) return ScatterGradient<T>(call, g).run();
+  if (paysScatter(g, gy, gx)) return withStorage<T>(gy, [&]<class S>() { ScatterGradient<T, SingleFactors<T, S>>(call, g).run(); });
   const Split split = splitPixels(g.N, g.H, g.W, g.O * g.C * g.kh * g.kw);
   for (int64_t a = 0; a < g.sh; a++) {
     for (int64_t b = 0; b < g.sw; b++) {

@@ -7,21 +7,22 @@
 // A chunk is up to 8 output pixels, each of 32 images: the gradients of an output are rounded to steps, so that a chunk's
 // sums are exact, and chunks are added up in f32 (cpu/short_steps.inl).
 //
-// The bits are turned around once a call: [group of images][half][block of channels][source row][column][vector][32
+// Of few channels those that a pixel meets of a kernel row stand for its channels (unfolded() in table_use.inl). The bits
+// are turned around once a call: [group of images][half][block of channels][source row][column][vector][32
 // channels]. A task is 32 outputs, a block of channels and a slice of the chunks. Tables of four outputs stay in the first
 // cache while all taps and channels meet them. The slices' sums are added in order. How the work is cut depends on the
 // shapes alone.
 struct ShortGradient {
   static constexpr int64_t kOutputs = 32, kPixels = 8, kVectors = 8, kTasks = 16;
   const Call& call;
-  Geometry g;
+  Geometry source, g;  // x as it is, and unfolded
   int64_t groups, together, rows, columns, groupTasks, rowTasks, columnTasks;  // chunks: groups x rows x columns
   int64_t blocks, vectors;                                                      // blocks of so many vectors of channels
   int64_t slices;
   uint16_t* bits = nullptr;
   float* parts = nullptr;  // [slice][O, whole rows of a tile][tap][width]; gw itself where that is the same
 
-  explicit ShortGradient(const Call& c) : call(c), g(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)) {
+  explicit ShortGradient(const Call& c) : call(c), source(geometry(c.tensors[1], c.tensors[0], c.tensors[2], c.attributes)), g(unfolded(source)) {
     groups = ceilDivide(g.N, kShortLanes);
     columns = ceilDivide(g.Q, ceilDivide(g.Q, kPixels)), rows = least(g.P, kPixels / columns);
     together = least(groups, columns == g.Q && rows == g.P ? kPixels / (rows * columns) : 1);
@@ -62,25 +63,38 @@ struct ShortGradient {
     }
   }
 
+  bool isUnfolded() const { return g.C != source.C; }
+  // Words of a source row's channels: pixels beside the picture are 0 where they are unfolded.
+  int64_t pixelWords() const { return isUnfolded() ? source.C : vectors * blocks * kShortLanes; }
+  int64_t lineSize() const { return isUnfolded() ? ((g.Q - 1) * source.sw + source.kw) * source.C + kShortLanes : source.W * pixelWords(); }
+
   // A source row of a group: words of 32 channels of an image become words of 16 images of a channel. An image's row is
   // read at once: images lie so far apart that the caches have room for few rows at the same place.
   void turnBits(int64_t group, int64_t h, int thread) const {
-    const int64_t words = spikeWords(g.C), row = g.W * words, n = images(group);
-    uint32_t* room = scratch<uint32_t>(call, thread, 1, row * kShortLanes);
+    const int64_t words = spikeWords(source.C), row = source.W * words, n = images(group);
+    uint32_t* room = scratch<uint32_t>(call, thread, 1, row * kShortLanes + lineSize());
+    uint32_t* line = room + row * kShortLanes;
     const uint32_t* from = as<uint32_t>(call.tensors[1]) + (group * kShortLanes * g.H + h) * row;
     if (n < kShortLanes) __builtin_memset(room, 0, static_cast<size_t>(row * kShortLanes) * sizeof(uint32_t));
     for (int64_t image = 0; image < n; image++, from += g.H * row) {
       for (int64_t k = 0; k < row; k++) room[k * kShortLanes + image] = from[k];
     }
+    const int64_t left = isUnfolded() ? source.pw : 0, pixels = lineSize() / pixelWords();
+    __builtin_memset(line, 0, static_cast<size_t>(lineSize()) * sizeof(uint32_t));
+    for (int64_t w = 0; w < least(source.W, pixels - left); w++) {
+      for (int64_t k = 0; k < words; k++) {
+        const uint32_t* word = room + (w * words + k) * kShortLanes;
+        const Words low = loadWords(word), high = loadWords(word + 16);
+        uint32_t* channels = line + (left + w) * pixelWords() + k * kShortLanes;
+        for (int64_t c = 0; c < least(kShortLanes, source.C - k * kShortLanes); c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
+      }
+    }
+    const int64_t step = isUnfolded() ? source.sw * source.C : pixelWords();
     for (int64_t w = 0; w < g.W; w++) {
       for (int64_t k = 0; k < blocks * vectors; k++) {
-        alignas(64) uint32_t channels[32] = {};
-        if (k < words) {
-          const uint32_t* word = room + (w * words + k) * kShortLanes;
-          const Words low = loadWords(word), high = loadWords(word + 16);
-          for (int64_t c = 0; c < 32; c++) channels[c] = lanesWithBit(low, c) | lanesWithBit(high, c) << 16;
-        }
-        const Words first = loadWords(channels), second = loadWords(channels + 16);
+        const uint32_t* channels = line + w * step + k * kShortLanes;
+        const int64_t there = g.C - k * kShortLanes;
+        const Words first = firstWords(channels, there), second = firstWords(channels + 16, there - 16);
         const int64_t at = (w * vectors + k % vectors) * kShortLanes;
         storeWords(reinterpret_cast<uint32_t*>(place(group, 0, k / vectors, h) + at), lowerHalves(first, second));
         storeWords(reinterpret_cast<uint32_t*>(place(group, 1, k / vectors, h) + at), higherHalves(first, second));

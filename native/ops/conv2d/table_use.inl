@@ -24,7 +24,17 @@ inline bool paysShortForward(const Geometry& g, const TensorView& x) {
 }
 
 inline bool paysGradientTables(const Geometry& g, const TensorView& x) { return x.dtype == DType::spike && paysGroups(g.N, g.P * g.Q) && g.O >= 4 && g.C > 4; }
-inline bool paysShortGradient(const Geometry& g, const TensorView& x) {
+// Few channels lie side by side along a wide kernel row: kw C channels under a kernel of one column.
+inline Geometry unfolded(Geometry g) {
+  if (g.C > 16 || g.kw <= 3) return g;
+  g.C *= g.kw, g.W = g.Q;
+  g.kw = g.sw = 1, g.pw = 0;
+  return g;
+}
+
+inline bool paysShortGradient(const Geometry& plain, const TensorView& x) {
+  const Geometry g = unfolded(plain);
+  const bool isUnfolded = g.C != plain.C;
   const int64_t met = g.kh * g.kw * ceilDivide(g.C, kLanesPerGroup);  // vectors of channels
-  return x.dtype == DType::spike && fillGroups(g.N) && g.C > 16 && g.O >= 8 && met >= 9;
+  return x.dtype == DType::spike && fillGroups(g.N) && g.C > (isUnfolded ? 8 : 16) && g.O >= 8 && met >= (isUnfolded ? 5 : 9);
 }

@@ -13,6 +13,8 @@
 #include "cpu/bf16_rows.inl"
 #include "cpu/short_steps.inl"
 #include "cpu/words.inl"
+#include "ops/conv2d/picture.inl"
+#include "ops/conv2d/scatter_gradient.inl"
 #include "ops/conv2d/table_use.inl"
 #include "ops/conv2d/image_groups.inl"
 #include "ops/conv2d/group_products.inl"
@@ -21,6 +23,26 @@
 #include "ops/conv2d/winograd_use.inl"
 #include "ops/conv2d/winograd.inl"
 #include "ops/conv2d/winograd_panels.inl"
+
+// Steps of scatter_gradient.inl: two outputs as a pair of bf16.
+struct PairFactors {
+  using Rest = Bf16;
+  using Word = uint32_t;
+  static constexpr int kOutputs = 2;
+
+  static uint32_t weight(const float* w) { return toBf16(w[0]).bits | static_cast<uint32_t>(toBf16(w[1]).bits) << 16; }
+  static Words panel(const uint32_t* words) { return loadWords(words); }
+  static Words everywhere(const Bf16* gy) {
+    int pair;
+    __builtin_memcpy(&pair, gy, sizeof pair);
+    return allWords(pair);
+  }
+  static void add(Vec<float>& sum, Words gy, Words panel) {
+    __m512 next = (__m512)sum;
+    addProduct<Bf16>(next, gy, panel);
+    sum = (Vec<float>)next;
+  }
+};
 
 template <class T>
 void conv2d(const Call& call) {
@@ -45,6 +67,7 @@ void conv2dGradX(const Call& call) {
   // Transformed factors round otherwise than the factors themselves: for a gradient that is rounded itself.
   if (gx.dtype == DType::bf16 && paysWinograd(p, 0.75)) multiply(WinogradWay<RoundedPanels<RealPoints>>{p}, call, p, gy, results);
   else if (gx.dtype == DType::bf16 && paysWholePictures(p)) multiply(WinogradWay<RoundedPanels<TwoPixels>>{p}, call, p, gy, results);
+  else if (gy.dtype == DType::bf16 && paysScatterPairs(p.g)) ScatterGradient<float, PairFactors>(call, p.g).run();
   else if (isSmall(p)) runLower(kLevel, kConv2dGradX, call);
   else multiply(WordWay<Bf16>{p}, call, p, gy, results);
 }

@@ -25,9 +25,10 @@ void conv2dGradW(const Call& call) {
   const TensorView &gy = call.tensors[0], &x = call.tensors[1];
   const Geometry g = geometry(x, gy, call.tensors[2], call.attributes);
   if (!paysWords(g, x) || isThin(g)) return runLower(kLevel, kConv2dGradW, call);
-  const bool rounded = isRounded(gy, x), tables = paysGradientTables(g, x) && (!rounded || g.C > 16);
-  if (rounded && paysWinograd(g, tables) && (g.C < 96 || !paysShortGradient(g, x))) WinogradGradient(call, g).run();
-  else if (tables) return runLower(kLevel, kConv2dGradW, call);
+  const bool rounded = isRounded(gy, x), shorts = rounded && paysShortGradient(g, x);
+  const bool tables = paysGradientTables(g, x) && (!rounded || g.C > 16);
+  if (rounded && paysWinograd(g, tables) && (g.C < 96 || !shorts)) WinogradGradient(call, g).run();
+  else if (tables || shorts) return runLower(kLevel, kConv2dGradW, call);
   else if (rounded) WordGradient<Bf16>(call, g, true).run();
   else WordGradient<float>(call, g, false).run();
   biasGradient<float>(call);

@@ -1,6 +1,7 @@
 // Works through chunks of kChunk words of 32 channels, each over all T: x is read once and s written once (forward); x,
 // s and gs are read once and gx written once (gradient), which keeps u of a chunk for all T in scratch
 // (cpu/neuron_chunks.inl).
+#define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/lif/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/lif/lif.h"
@@ -12,13 +13,14 @@
 #include "cpu/peaks.inl"
 #include "cpu/surrogate_lanes.inl"
 
-template <class T>
-void lif(const Call& call) {
+template <class T, class X>
+void fire(const Call& call) {
   const TensorView *in = call.tensors, *out = call.tensors + 3;
   const double* a = call.attributes;
   const Geometry g(in[0]);
   const LifLanes<T> neuron(LifNeuron<T, false, false>(decayOf(in[2], a[0], sizeof(T) == 8), a[1], a[2], false), a[3] != 0);
-  const T *x = as<T>(in[0]), *v0 = as<T>(in[1]);
+  const X* x = as<X>(in[0]);
+  const T* v0 = as<T>(in[1]);
   T* last = as<T>(out[1]);
   eachChunk<T>(call, g, [&](const Chunk<T>& c, int, int64_t) {
     Vec<T> v[Chunk<T>::kMost];
@@ -38,14 +40,23 @@ void lif(const Call& call) {
 }
 
 template <class T>
+void lif(const Call& call) {
+  withStorage<T>(call.tensors[0], [&]<class X>() { fire<T, X>(call); });
+}
+
+// X: what x and its gradient rest in; A: what gs does.
+template <class T, class X, class A>
 struct LifGradient {
   static constexpr int kMost = Chunk<T>::kMost;
   const Call& call;
   const Geometry g;
   const LifLanes<T> neuron;
   const uint32_t* s;
-  const T *gs, *gv, *x, *v0;
-  T *gx, *gv0, *glogit;
+  const A* gs;
+  const X* x;
+  const T *gv, *v0;
+  X* gx;
+  T *gv0, *glogit;
 
   explicit LifGradient(const Call& c)
       : call(c),
@@ -54,11 +65,11 @@ struct LifGradient {
                                           c.attributes[4] != 0),
                c.attributes[3] != 0),
         s(as<uint32_t>(c.tensors[3])),
-        gs(as<T>(c.tensors[0])),
+        gs(as<A>(c.tensors[0])),
+        x(as<X>(c.tensors[2])),
         gv(as<T>(c.tensors[1])),
-        x(as<T>(c.tensors[2])),
         v0(as<T>(c.tensors[4])),
-        gx(as<T>(c.tensors[6])),
+        gx(as<X>(c.tensors[6])),
         gv0(as<T>(c.tensors[7])),
         glogit(as<T>(c.tensors[8])) {}
 
@@ -95,7 +106,7 @@ struct LifGradient {
     double sum = 0;
     for (int64_t t = g.steps - 1; t >= 0; t--) {
       const Vec<T>* const ut = u + t * c.size;
-      const T* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
+      const A* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
       for (int j = 0; j < c.size; j++) {
         const Vec<T> d = neuron.perVth(surrogate.derivative(neuron.distance(ut[j])));
         gu[j] = neuron.gradient(c.read(gst, j), G[j], ut[j], c.maskOf(fired(c, t), j), d);
@@ -125,7 +136,9 @@ struct LifGradient {
 
 template <class T>
 void lifGrad(const Call& call) {
-  LifGradient<T>(call).run();
+  const TensorView &gs = call.tensors[0], &x = call.tensors[2];
+  if (call.tensors[6].dtype != x.dtype) return fail(call, "gx has the type of x; make both the same");
+  withStorage<T>(x, [&]<class X>() { withStorage<T>(gs, [&]<class A>() { LifGradient<T, X, A>(call).run(); }); });
 }
 
 SPIKELOOM_KERNEL(kLif, lif)

@@ -11,6 +11,8 @@
 // lifSmooth has the primitive of the surrogate in place of the step, and real s. Its gradient formula is the one above,
 // so finite differences of lifSmooth prove the code that lifGrad runs. It serves tests only.
 //
+// x and gs may rest in bf16, each for itself; gx has the type of x.
+//
 // Forward and gradient compute u by the same operations in the same order, unfused: the same bits at every
 // instruction-set level.
 #pragma once
@@ -20,12 +22,12 @@
 namespace spikeloom {
 
 inline constexpr char kLif[] =
-    "lif(x:real[T,...R], v0?:real[...R], logit?:real[1]; decay:float, vth:float, threshold:float, soft:bool)"
+    "lif(x:real|bf16[T,...R], v0?:real[...R], logit?:real[1]; decay:float, vth:float, threshold:float, soft:bool)"
     " -> s:spike[T,...R], v?:real[...R]";
 inline constexpr char kLifGrad[] =
-    "lifGrad(gs?:real[T,...R], gv?:real[...R], x:real[T,...R], s:spike[T,...R], v0?:real[...R], logit?:real[1];"
+    "lifGrad(gs?:real|bf16[T,...R], gv?:real[...R], x:real|bf16[T,...R], s:spike[T,...R], v0?:real[...R], logit?:real[1];"
     " decay:float, vth:float, threshold:float, soft:bool, detachReset:bool, surrogate:int, temperature:float)"
-    " -> gx:real[T,...R], gv0?:real[...R], glogit?:real[1]";
+    " -> gx:real|bf16[T,...R], gv0?:real[...R], glogit?:real[1]";
 inline constexpr char kLifSmooth[] =
     "lifSmooth(x:real[T,...R], v0?:real[...R], logit?:real[1];"
     " decay:float, vth:float, threshold:float, soft:bool, surrogate:int, temperature:float)"

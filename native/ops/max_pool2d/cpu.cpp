@@ -16,26 +16,37 @@ void forWindows(const Call& call, const PoolWindow& s, F&& body) {
   });
 }
 
+// Pixels of a picture, one for each lane of Vec<T>.
 template <class T>
+using Places = decltype(Vec<T>{} > Vec<T>{});
+
+template <class T>
+inline Places<T> everywhere(int64_t place) {
+  return Places<T>{} + static_cast<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>>(place);
+}
+
+template <class T, class X>
 void maxReal(const Call& call, const PoolWindow& s) {
   forWindows(call, s, [&](int64_t pixel, int64_t n, PoolSpan rows, PoolSpan columns) {
-    const T* x = as<T>(call.tensors[0]) + n * s.h.size * s.w.size * s.C;
-    T* y = as<T>(call.tensors[1]) + pixel * s.C;
+    const X* x = as<X>(call.tensors[0]) + n * s.h.size * s.w.size * s.C;
+    X* y = as<X>(call.tensors[1]) + pixel * s.C;
     int32_t* index = call.tensors[2].data ? as<int32_t>(call.tensors[2]) + pixel * s.C : nullptr;
     const int64_t first = rows.begin * s.w.size + columns.begin;
-    for (int64_t c = 0; c < s.C; c++) y[c] = x[first * s.C + c];
-    for (int64_t c = 0; index && c < s.C; c++) index[c] = static_cast<int32_t>(first);
-    for (int64_t h = rows.begin; h < rows.end; h++) {
-      for (int64_t w = columns.begin; w < columns.end; w++) {
-        const int32_t here = static_cast<int32_t>(h * s.w.size + w);
-        const T* row = x + here * s.C;
-        for (int64_t c = 0; c < s.C; c++) {
-          const bool larger = row[c] > y[c] || row[c] != row[c];
-          if (index) index[c] = larger ? here : index[c];
-          y[c] = larger ? row[c] : y[c];
+    eachVector<T>(s.C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+      Vec<T> best = loadLanes<T>(x + first * s.C + c, lanes);
+      Places<T> won = everywhere<T>(first);
+      for (int64_t h = rows.begin; h < rows.end; h++) {
+        for (int64_t w = columns.begin; w < columns.end; w++) {
+          const int64_t here = h * s.w.size + w;
+          const Vec<T> value = loadLanes<T>(x + here * s.C + c, lanes);
+          const Places<T> larger = (value > best) | (value != value);
+          won = larger ? everywhere<T>(here) : won;
+          best = larger ? value : best;
         }
       }
-    }
+      storeLanes<T>(y + c, best, lanes);
+      for (int i = 0; index != nullptr && i < lanes; i++) index[c + i] = static_cast<int32_t>(won[i]);
+    });
   });
 }
 
@@ -57,37 +68,42 @@ void maxSpikes(const Call& call, const PoolWindow& s) {
 template <class T>
 void maxPool2d(const Call& call) {
   const PoolWindow s = poolWindow(call.tensors[0], call.tensors[1], call.attributes);
-  if (call.tensors[0].dtype != DType::spike) return maxReal<T>(call, s);
+  if (call.tensors[1].dtype != call.tensors[0].dtype) return fail(call, "y has the type of x; make both the same");
+  if (call.tensors[0].dtype != DType::spike) return withStorage<T>(call.tensors[0], [&]<class X>() { maxReal<T, X>(call, s); });
   if (call.tensors[2].data) return fail(call, "index is of real numbers; the gradient of spikes is spikeMaxPool2dGrad's");
   maxSpikes(call, s);
 }
 
-template <class T>
-void maxPool2dGrad(const Call& call) {
-  const PoolWindow s = poolWindow(call.tensors[2], call.tensors[0], call.attributes);
-  parallelFor(call, s.N * s.h.size, [&](int64_t task, int) {
+template <class T, class G, class X>
+void spread(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
+  const int32_t* index = as<int32_t>(call.tensors[1]);
+  parallelFor(call, s.N * s.h.size, [=](int64_t task, int) {
     const int64_t n = task / s.h.size, h = task % s.h.size;
     const PoolSpan rows = s.h.covering(h);
     for (int64_t w = 0; w < s.w.size; w++) {
-      T* gx = as<T>(call.tensors[2]) + (task * s.w.size + w) * s.C;
       const PoolSpan columns = s.w.covering(w);
       const int32_t here = static_cast<int32_t>(h * s.w.size + w);
-      bool isFirst = true;
-      for (int64_t p = rows.begin; p < rows.end; p++) {
-        for (int64_t q = columns.begin; q < columns.end; q++) {
-          const int64_t at = ((n * s.h.places + p) * s.w.places + q) * s.C;
-          const T* gy = as<T>(call.tensors[0]) + at;
-          const int32_t* index = as<int32_t>(call.tensors[1]) + at;
-          if (isFirst) {
-            for (int64_t c = 0; c < s.C; c++) gx[c] = index[c] == here ? gy[c] : T(0);
-          } else {
-            for (int64_t c = 0; c < s.C; c++) gx[c] += index[c] == here ? gy[c] : T(0);
+      X* out = gx + (task * s.w.size + w) * s.C;
+      eachVector<T>(s.C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+        Vec<T> sum{};
+        for (int64_t p = rows.begin; p < rows.end; p++) {
+          for (int64_t q = columns.begin; q < columns.end; q++) {
+            const int64_t at = ((n * s.h.places + p) * s.w.places + q) * s.C + c;
+            sum += whereEqual<T>(index + at, here, lanes, loadLanes<T>(gy + at, lanes));
           }
-          isFirst = false;
         }
-      }
-      if (isFirst) std::fill(gx, gx + s.C, T(0));
+        storeLanes<T>(out + c, sum, lanes);
+      });
     }
+  });
+}
+
+template <class T>
+void maxPool2dGrad(const Call& call) {
+  const TensorView &gy = call.tensors[0], &gx = call.tensors[2];
+  const PoolWindow s = poolWindow(gx, gy, call.attributes);
+  withStorage<T>(gy, [&]<class G>() {
+    withStorage<T>(gx, [&]<class X>() { spread<T>(call, s, as<G>(gy), as<X>(gx)); });
   });
 }
 

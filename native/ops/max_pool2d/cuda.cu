@@ -7,30 +7,30 @@
 namespace spikeloom::cuda {
 namespace {
 
-template <class T>
+template <class T, class X>
 struct Largest {
   PoolWindow s;
-  const T* x;
-  T* y;
+  const X* x;
+  X* y;
   int32_t* index;  // may be null
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, s.C);
     const PicturePlace window(at.quotient, s.h.places, s.w.places);
     const PoolSpan rows = s.h.inside(window.row), columns = s.w.inside(window.column);
-    const T* picture = x + window.n * s.h.size * s.w.size * s.C + at.rest;
+    const X* picture = x + window.n * s.h.size * s.w.size * s.C + at.rest;
     int64_t best = rows.begin * s.w.size + columns.begin;
-    T largest = picture[best * s.C];
+    T largest = loadAs(&picture[best * s.C]);
     for (int64_t h = rows.begin; h < rows.end; h++) {
       for (int64_t w = columns.begin; w < columns.end; w++) {
         const int64_t here = h * s.w.size + w;
-        const T value = picture[here * s.C];
+        const T value = loadAs(&picture[here * s.C]);
         if (!(value > largest || value != value)) continue;
         best = here;
         largest = value;
       }
     }
-    y[i] = largest;
+    storeAs(&y[i], largest);
     if (index) index[i] = static_cast<int32_t>(best);
   }
 };
@@ -57,23 +57,22 @@ struct LargestSpikes {
 template <class T>
 struct Gradient {
   PoolWindow s;
-  const T* gy;
+  Resting<T> gy, gx;
   const int32_t* index;
-  T* gx;
 
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, s.C);
     const PicturePlace pixel(at.quotient, s.h.size, s.w.size);
     const PoolSpan rows = s.h.covering(pixel.row), columns = s.w.covering(pixel.column);
     const int32_t here = static_cast<int32_t>(pixel.row * s.w.size + pixel.column);
-    T sum = 0;
+    T sum[1] = {};
     for (int64_t p = rows.begin; p < rows.end; p++) {
       for (int64_t q = columns.begin; q < columns.end; q++) {
-        const int64_t from = ((pixel.n * s.h.places + p) * s.w.places + q) * s.C + at.rest;
-        sum += index[from] == here ? gy[from] : T(0);
+        const int64_t window = (pixel.n * s.h.places + p) * s.w.places + q;
+        sum[0] += index[window * s.C + at.rest] == here ? gy.load(window, at.rest) : T(0);
       }
     }
-    gx[i] = sum;
+    gx.store(at.quotient, at.rest, sum);
   }
 };
 
@@ -108,7 +107,10 @@ template <class T>
 void maxPool2d(const Call& call) {
   const TensorView *t = call.tensors, &x = t[0], &y = t[1];
   const PoolWindow s = poolWindow(x, y, call.attributes);
-  if (x.dtype != DType::spike) return forEach(call, count(y), Largest<T>{s, as<T>(x), as<T>(y), as<int32_t>(t[2])});
+  if (y.dtype != x.dtype) return fail(call.status, "y has the type of x; make both the same");
+  if (x.dtype != DType::spike) {
+    return withStorage<T>(x, [&]<class X>() { forEach(call, count(y), Largest<T, X>{s, as<X>(x), as<X>(y), as<int32_t>(t[2])}); });
+  }
   if (t[2].data) return fail(call.status, "index is of real numbers; the gradient of spikes is spikeMaxPool2dGrad's");
   const int64_t words = spikeWords(s.C);
   forEach(call, pixels(y) * words, LargestSpikes{s, as<uint32_t>(x), as<uint32_t>(y), words});
@@ -117,7 +119,7 @@ void maxPool2d(const Call& call) {
 template <class T>
 void maxPool2dGrad(const Call& call) {
   const TensorView *t = call.tensors, &gx = t[2];
-  forEach(call, count(gx), Gradient<T>{poolWindow(gx, t[0], call.attributes), as<T>(t[0]), as<int32_t>(t[1]), as<T>(gx)});
+  forEach(call, count(gx), Gradient<T>{poolWindow(gx, t[0], call.attributes), Resting<T>(t[0]), Resting<T>(gx), as<int32_t>(t[1])});
 }
 
 template <class T>

@@ -1,5 +1,5 @@
 // y = the largest pixel of a window, the first one row by row where several are equal (a NaN is larger than all, the
-// last one counts); index = its h * W + w, where the whole gradient goes. Spikes stay spikes: y fires where any pixel
+// last one counts); index = its h * W + w, where the whole gradient goes. y is of the type of x. Of spikes y fires where any pixel
 // does, and the pixel that gets the gradient, the first that fires or the window's first, is found again in their bits.
 // Windows: core/pool_window.h.
 #pragma once
@@ -8,9 +8,10 @@
 namespace spikeloom {
 
 inline constexpr char kMaxPool2d[] =
-    "maxPool2d(x:real|spike[T,B,C,H,W]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int) -> y:real|spike[T,B,C,P,Q] | index?:i32[T,B,C,P,Q]";
+    "maxPool2d(x:real|bf16|spike[T,B,C,H,W]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int) -> y:real|bf16|spike[T,B,C,P,Q] | index?:i32[T,B,C,P,Q]";
 inline constexpr char kMaxPool2dGrad[] =
-    "maxPool2dGrad(gy:real[T,B,C,P,Q], index:i32[T,B,C,P,Q]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int) -> gx:real[T,B,C,H,W]";
+    "maxPool2dGrad(gy:real|bf16[T,B,C,P,Q], index:i32[T,B,C,P,Q]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int) -> "
+    "gx:real|bf16[T,B,C,H,W]";
 inline constexpr char kSpikeMaxPool2dGrad[] =
     "spikeMaxPool2dGrad(gy:real|bf16[T,B,C,P,Q], x:spike[T,B,C,H,W]; kh:int, kw:int, sh:int, sw:int, ph:int, pw:int) -> "
     "gx:real|bf16[T,B,C,H,W]";

@@ -1,9 +1,11 @@
 // Unpacks and counts the bits; the unused ones are 0.
+#define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/to_real/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/to_real/to_real.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
 
 template <class T>
 void widen(const Call& call) {
@@ -11,6 +13,15 @@ void widen(const Call& call) {
   T* y = as<T>(call.tensors[1]);
   parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) y[i] = static_cast<T>(toFloat(x[i]));
+  });
+}
+
+template <class T>
+void toBf16(const Call& call) {
+  const float* x = as<float>(call.tensors[0]);
+  Bf16* y = as<Bf16>(call.tensors[1]);
+  parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
+    eachVector<float>(end - begin, [&](int64_t i, auto lanes) { storeLanes<float>(y + begin + i, loadLanes<float>(x + begin + i, lanes), lanes); });
   });
 }
 
@@ -55,6 +66,7 @@ void spikeCount(const Call& call) {
 }
 
 SPIKELOOM_KERNEL(kToReal, toReal)
+SPIKELOOM_KERNEL(kToBf16, toBf16)
 SPIKELOOM_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_KERNEL(kSpikeCount, spikeCount)
 

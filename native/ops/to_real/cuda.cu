@@ -1,4 +1,4 @@
-// Unpacks (or widens) 8 channels a thread where that divides C, 8 bytes a thread where that divides their number; counts whole words, the unused bits are 0. One read each.
+// Unpacks (widens, rounds) 8 channels a thread where that divides C, 8 bytes a thread where that divides their number; counts whole words, the unused bits are 0. One read each.
 #include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/to_real/to_real.h"
@@ -53,6 +53,12 @@ void toReal(const Call& call) {
 }
 
 template <class T>
+void toBf16(const Call& call) {
+  const TensorView* t = call.tensors;
+  withChannelVector(channels(t[0]), [&]<int V>() { forEach(call, count(t[0]) / V, ToReal<float, V>{Resting<float>(t[0]), Resting<float>(t[1])}); });
+}
+
+template <class T>
 void bytesToReal(const Call& call) {
   const TensorView* t = call.tensors;
   const int64_t n = count(t[0]);
@@ -68,6 +74,7 @@ void spikeCount(const Call& call) {
 }
 
 SPIKELOOM_CUDA_KERNEL(kToReal, toReal)
+SPIKELOOM_CUDA_KERNEL(kToBf16, toBf16)
 SPIKELOOM_CUDA_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_CUDA_KERNEL(kSpikeCount, spikeCount)
 
