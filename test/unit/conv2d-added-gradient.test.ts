@@ -15,12 +15,15 @@ for (const on of testDevices) {
     });
 
     const gradX = nativeOp<'gx'>('conv2dGradX');
+    /** Types of the gradient, of what is added to it, and of the sum. */
     const kinds = [
-      ['f64', 'f64'],
-      ['f32', 'f32'],
-      ['f32', 'bf16'],
-      ['bf16', 'bf16'],
-      ['bf16', 'f32'],
+      ['f64', 'f64', 'f64'],
+      ['f32', 'f32', 'f32'],
+      ['f32', 'bf16', 'f32'],
+      ['f32', 'f32', 'bf16'],
+      ['bf16', 'bf16', 'bf16'],
+      ['bf16', 'bf16', 'f32'],
+      ['bf16', 'f32', 'f32'],
     ] as const;
 
     const sizes = [
@@ -30,14 +33,15 @@ for (const on of testDevices) {
       [128, 72],
     ] as const;
     for (const [stride, outputs, channels] of [1, 2].flatMap((n) => sizes.map((c) => [n, ...c] as const))) {
-      for (const [given, out] of kinds) {
-        it(`${given} in, ${out} out, stride ${stride}, ${outputs} to ${channels} channels: the sum of both`, async () => {
+      for (const [given, beside, out] of kinds) {
+        it(`${given} in beside ${beside}, ${out} out, stride ${stride}, ${outputs} to ${channels} channels: the sum of both`, async () => {
           const real = given === 'f64' ? 'f64' : 'f32';
           const dims = { H: 6, W: 5 };
-          const made = (host: HostTensor) => (given === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on));
+          const made = (host: HostTensor, type: string) =>
+            type === 'bf16' ? bf16Tensor(host, on) : toDevice(host, real, on);
           const w = toDevice(noise([outputs, channels, 3, 3], 5), real, on);
-          const gy = made(noise([3, 11, outputs, 6 / stride, stride === 1 ? 5 : 3], 6));
-          const added = made(noise([3, 11, channels, 6, 5], 7, 2));
+          const gy = made(noise([3, 11, outputs, 6 / stride, stride === 1 ? 5 : 3], 6), given);
+          const added = made(noise([3, 11, channels, 6, 5], 7, 2), beside);
           const attributes = { sh: stride, sw: stride, ph: 1, pw: 1 };
           const run = (more: Record<string, Tensor>) =>
             gradX.run({ gy, w, ...more }, attributes, { dims, types: { gx: out } }).gx;
