@@ -389,7 +389,11 @@ export class Net extends Callable {
       precision: this.precision,
       recompute: this.recompute,
       run: (planned: PlannedLayer) => this.#run(planned, pass),
-      list: (layers: readonly PlannedLayer[], from: Tensor) => runToEnd(this.#list(layers, from, { ...before }, true)),
+      list: (layers: readonly PlannedLayer[], from: Tensor) => {
+        const within = { ...before };
+        const made = runToEnd(this.#list(layers, from, within, true));
+        return isRounded && !within.rounded && isRecording() ? realGradient(made) : made;
+      },
     };
     const run = () => runGroup(group, input, context);
     const spikes = isRecording() ? yield* run() : scope(() => runToEnd(run()));

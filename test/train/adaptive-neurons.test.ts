@@ -130,6 +130,22 @@ describe('training with a synaptic current or an adaptive threshold', () => {
     }
   }
 
+  for (const neuron of [cubaLif(), alif()]) {
+    it(`${neuron.kind} in the branch of a block of lif(): bf16 follows fp32, from the same start`, async () => {
+      const within = define('within', ({ classes }) => [
+        ...[conv2d(6, { kernel: 3 }), norm(), lif()],
+        ...[residual({ body: [conv2d(6, { kernel: 3 }), norm(), neuron, conv2d(6, { kernel: 3 }), norm()] }), lif()],
+        ...[globalAvgPool(), linear(classes), meanOverTime()],
+      ]);
+      const reportsOf = async (precision: 'fp32' | 'bf16', record = true) =>
+        (await go(within({ ...shape, precision }), { ...longer, record })).reports.map(numbers);
+      const [full, rounded] = [await reportsOf('fp32'), await reportsOf('bf16')];
+      expect(rounded[0]!.loss).to.be.closeTo(full[0]!.loss, 0.03);
+      for (const reports of [full, rounded]) expect(reports.at(-1)!.loss).to.be.below(reports[0]!.loss * 0.7);
+      expect(await reportsOf('bf16', false)).to.deep.equal(rounded);
+    });
+  }
+
   it('networks of the zoo take them', async () => {
     for (const neuron of [cubaLif(), alif()]) {
       const net = model('fsta-resnet8')({
