@@ -34,6 +34,7 @@ for (const on of testDevices) {
     ] as const;
     for (const [stride, outputs, channels] of [1, 2].flatMap((n) => sizes.map((c) => [n, ...c] as const))) {
       for (const [given, beside, out] of kinds) {
+        if (given !== beside && outputs !== 40) continue; // of types that differ two sizes are enough
         it(`${given} in beside ${beside}, ${out} out, stride ${stride}, ${outputs} to ${channels} channels: the sum of both`, async () => {
           const real = given === 'f64' ? 'f64' : 'f32';
           const dims = { H: 6, W: 5 };
