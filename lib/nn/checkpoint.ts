@@ -12,7 +12,6 @@ import {
   writeSafetensors,
 } from '../core/safetensors.ts';
 import { readInto } from '../core/tensor.ts';
-import { layerKinds } from './kinds.ts';
 import { type NamedTensor, type Net, needNet } from './net.ts';
 import type { ModelPlan } from './plan.ts';
 
@@ -42,8 +41,8 @@ export function releasedNames(plan: ModelPlan): Map<string, string> {
   needArguments('releasedNames()', 'an object', { plan });
   needArguments('releasedNames() of a plan', 'a function', { walk: plan.walk });
   const names = new Map<string, string>();
-  for (const { path, layer, parameters, buffers } of plan.walk()) {
-    const released = layerKinds.get(layer.kind)!.released ?? {};
+  for (const { path, kind, parameters, buffers } of plan.walk()) {
+    const released = kind.released ?? {};
     for (const { name, role } of [...parameters, ...buffers]) names.set(name, `${path}.${released[role] ?? role}`);
   }
   return names;

@@ -54,7 +54,8 @@ const commonSchema = z.object(common);
 const isOfNet = (key: string): boolean => Object.hasOwn(NET_DEFAULTS, key);
 
 /**
- * Names a design: a function from options to layers. Shapes are checked when a network is made.
+ * Names a design: a function from options to layers, built-in ones and those of layer(). Shapes are checked when a network
+ * is made.
  * @example
  * const tiny = define('tiny', ({ classes }) => [
  *   conv2d(64, { kernel: 3 }), norm(), lif(), ...stage(128, { blocks: 2, stride: 2 }),

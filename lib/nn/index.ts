@@ -55,7 +55,18 @@ export {
 } from './layers/pooling.ts';
 export { type ResidualLayer, residual } from './layers/residual.ts';
 export { type FiringCount, type NamedTensor, Net, type NetOptions, type PassOptions, type Precision } from './net.ts';
-export { type ImageSize, type ModelJson, ModelPlan } from './plan.ts';
+export {
+  type GivenSettings,
+  type LayerDefinition,
+  type LayerFunction,
+  type LayerPlace,
+  type LayerRun,
+  layer,
+  type OwnLayer,
+  type SettingsOf,
+} from './own-layer.ts';
+export type { ConstantTensor, InitialTensor } from './own-tensors.ts';
+export { type ImageSize, type ModelJson, ModelPlan, type PlanOptions } from './plan.ts';
 export {
   renderSummary,
   type Summary,

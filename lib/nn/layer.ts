@@ -51,6 +51,8 @@ export interface LayerPlan {
   readonly constants?: readonly ConstantPlan[];
   /** Multiply-accumulates of dense convolutions and matrix products in one time step. */
   readonly macs?: number;
+  /** Whether nobody has counted them: of a layer of the user's own. */
+  readonly uncounted?: boolean;
   /** Multiply-accumulates of attention over all time steps together. */
   readonly attentionMacs?: number;
   /** Neurons; each may spike once per time step. */
@@ -63,12 +65,15 @@ export interface LayerPlan {
 export interface PlannedLayer {
   readonly path: string;
   readonly layer: Layer;
+  /** @internal */
+  readonly kind: LayerKind;
   readonly input: Signal;
   readonly output: Signal;
   readonly parameters: readonly (TensorPlan & { name: string })[];
   readonly buffers: readonly (TensorPlan & { name: string })[];
   readonly constants: readonly ConstantPlan[];
   readonly macs: number;
+  readonly uncounted: boolean;
   readonly attentionMacs: number;
   readonly neurons: number;
   readonly children: Readonly<Record<string, readonly PlannedLayer[]>>;
@@ -80,7 +85,7 @@ export interface PlanContext {
   /** Plans a list of layers inside this one. `defaultPrefix` goes before the names that were not given. */
   list(layers: readonly unknown[], input: Signal, defaultPrefix?: string): { layers: PlannedLayer[]; output: Signal };
   /** Refuses the layer; the message follows its path. */
-  fail(message: string): never;
+  fail(message: string, options?: ErrorOptions): never;
 }
 
 /** What a kind may ask while a layer computes. */
@@ -97,7 +102,7 @@ export interface Run {
    */
   readonly counter: Tensor;
   readonly seed: number;
-  readonly children: Readonly<Record<string, readonly PlannedLayer[]>>;
+  readonly planned: PlannedLayer;
   /** A parameter, buffer or constant of this layer. */
   tensor(role: string): Tensor;
   list(layers: readonly PlannedLayer[], x: Tensor): Tensor;
@@ -128,14 +133,15 @@ export const MAX_WIDTH = 2 ** 20;
 /** An integer from `min` to `max`. */
 export const integer = (min: number, max: number) => z.int().min(min).max(max);
 
-const name = z
+/** The option that every layer has. */
+export const layerName = z
   .string()
   .max(200, 'must have at most 200 characters')
   .regex(/^\w+(\.\w+)*$/, 'must be letters, digits and _, with single dots between them');
 
 /** The options of a kind: unknown keys are errors, defaults stand here and nowhere else. */
 export const layerSchema = <const K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>
-  z.strictObject({ kind: z.literal(kind), name: name.optional(), ...shape });
+  z.strictObject({ kind: z.literal(kind), name: layerName.optional(), ...shape });
 
 /** The options of a layer function: the schema's without `kind` and what is given as an argument. */
 export type Options<S extends z.ZodType, Given extends string = never> = Omit<z.input<S>, 'kind' | Given>;
@@ -192,6 +198,6 @@ export function needReal(input: Signal, context: PlanContext): void {
     context.fail('needs a current of real numbers, but gets spikes; put conv2d() or linear() before it');
 }
 
-export const refuse = (path: string, kind: string, message: string): never => {
-  throw new SpikeloomError(`${path} (${kind}): ${message}`);
+export const refuse = (path: string, kind: string, message: string, options?: ErrorOptions): never => {
+  throw new SpikeloomError(`${path} (${kind}): ${message}`, options);
 };

@@ -26,9 +26,8 @@ import { spikeCount } from '../ops/spike-count.ts';
 import { realGradient, toReal } from '../ops/to-real.ts';
 import { type FiringGroup, firingGroup, runGroup } from './fused.ts';
 import { fillInitial, hashName } from './init.ts';
-import { layerKinds } from './kinds.ts';
 import type { PlannedLayer, Run } from './layer.ts';
-import { type ModelJson, ModelPlan } from './plan.ts';
+import { type ModelJson, ModelPlan, type PlanOptions } from './plan.ts';
 import type { Summary, SummaryOptions } from './summary.ts';
 
 /**
@@ -177,9 +176,14 @@ export class Net extends Callable {
     room.resize(0); // given back now, not when it is collected
   }
 
-  /** A network from what toJSON() gave. @throws SpikeloomError that names the layer, for anything else */
-  static fromJSON(json: unknown, options: NetOptions = {}): Net {
-    return new Net(new ModelPlan(json), options);
+  /**
+   * A network from what toJSON() gave; layers of your own are known by `layers`.
+   * @throws SpikeloomError that names the layer, for anything else
+   */
+  static fromJSON(json: unknown, options: NetOptions & PlanOptions = {}): Net {
+    needOptions('a network', options, { ...NET_DEFAULTS, layers: true });
+    const { layers, ...rest } = options;
+    return new Net(new ModelPlan(json, { layers }), rest);
   }
 
   /** The model, without weights: JSON.stringify(net) is a model file. */
@@ -344,8 +348,9 @@ export class Net extends Callable {
 
   #layer(layers: readonly PlannedLayer[], at: number, x: Tensor, pass: Pass, forGroup: boolean): Tensor {
     const planned = layers[at]!;
-    const kind = layerKinds.get(planned.layer.kind)!;
-    const input = kind.overTime === 'all' && pass.repeats > 1 ? this.#repeated(x, pass) : x;
+    const { kind } = planned;
+    const isRepeated = kind.overTime === 'all' && pass.repeats > 1 && planned.input.timed;
+    const input = isRepeated ? this.#repeated(x, pass) : x;
     const reader = this.#reader(layers, at + 1, pass, forGroup);
     const isConvolution = kind.kind === 'conv2d';
     // in front of a convolution averages are stored as bf16, and the gradients of pools
@@ -357,7 +362,7 @@ export class Net extends Callable {
       return made.dtype === 'bf16' && !reader ? toReal(made) : made;
     };
     const y = isRecording() ? forward() : scope(forward);
-    if (!isRecording() && input !== x) input.dispose();
+    if (!isRecording() && input !== x && input !== y) input.dispose();
     const takesBf16 = this.precision === 'bf16' && kind.readsBf16 === true;
     pass.rounded = y.dtype === 'bf16' || (y.dtype === 'spike' && takesBf16);
     if (planned.neurons > 0) this.#count(planned, y, pass);
@@ -371,7 +376,7 @@ export class Net extends Callable {
     if (at === layers.length) return forGroup ? 'conv2d' : undefined;
     const group = this.#groupAt(layers, at, pass);
     if (group) return group.start === 'conv2d' ? 'conv2d' : undefined;
-    const { kind, readsBf16, overTime } = layerKinds.get(layers[at]!.layer.kind)!;
+    const { kind, readsBf16, overTime } = layers[at]!.kind;
     return readsBf16 && (overTime === 'each' || pass.repeats === 1) ? kind : undefined;
   }
 
@@ -421,7 +426,7 @@ export class Net extends Callable {
       real: this.dtype,
       counter,
       seed: hashName(`${this.seed} ${planned.path}`),
-      children: planned.children,
+      planned,
       tensor: (role) => this.#tensors.get(`${planned.path}.${role}`)!,
       list: (layers, x) => runToEnd(this.#list(layers, x, { ...pass, repeats: 1, rounded: false })),
     };

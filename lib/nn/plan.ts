@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { elements } from '../core/index.ts';
+import { needOptions } from '../core/options.ts';
 import { layerKinds } from './kinds.ts';
 import {
   integer,
@@ -14,6 +15,7 @@ import {
   schemaProblems,
   type TensorPlan,
 } from './layer.ts';
+import { kindIn, type OwnLayer, ownKinds } from './own-layer.ts';
 import { type Summary, type SummaryOptions, summarize } from './summary.ts';
 
 /** Size of an input image or frame. */
@@ -34,6 +36,11 @@ export interface ModelJson {
   layers: readonly Layer[];
 }
 
+export interface PlanOptions {
+  /** The layers of your own in the JSON, as layer() made them. Default: none. */
+  layers?: readonly OwnLayer[] | undefined;
+}
+
 /** Parameters of a model, and elements of one layer's output for one sample over all time steps. */
 const MAX_ELEMENTS = 2 ** 31;
 const MAX_LAYERS = 10_000;
@@ -52,11 +59,13 @@ const modelSchema = z.strictObject({
   layers: z.array(z.unknown()).min(1, 'must hold at least one layer'),
 });
 
-/** What a whole model may not exceed. */
+/** What a whole model may not exceed or hold twice. */
 interface Budget {
   layers: number;
   parameters: number;
   readonly names: Set<string>;
+  /** Kinds of the user's own by name: those that were given, and those that layers came with. */
+  readonly own: Map<string, LayerKind>;
 }
 
 /** A checked model: its layers with their shapes, what they hold and what they cost. */
@@ -69,7 +78,8 @@ export class ModelPlan {
   readonly output: Signal;
 
   /** @throws SpikeloomError that names the layer by its path, for whatever is wrong in `json` */
-  constructor(json: unknown) {
+  constructor(json: unknown, options: PlanOptions = {}) {
+    needOptions('a plan', options, { layers: true });
     const parsed = modelSchema.safeParse(json);
     if (!parsed.success) {
       throw new SpikeloomError(
@@ -80,7 +90,7 @@ export class ModelPlan {
     this.model = model;
     this.steps = steps;
     this.input = input;
-    const budget = { layers: 0, parameters: 0, names: new Set<string>() };
+    const budget = { layers: 0, parameters: 0, names: new Set<string>(), own: ownKinds(options.layers ?? []) };
     const start = { shape: [input.channels, input.height, input.width], spikes: false, timed: true };
     const planned = planList(layers, start, { steps, budget, prefix: '', defaultPrefix: '', depth: 0 });
     this.layers = planned.layers;
@@ -130,7 +140,7 @@ function planList(layers: readonly unknown[], input: Signal, place: Place): { la
     place.budget.layers++;
     if (place.budget.layers > MAX_LAYERS)
       throw new SpikeloomError(`a model has at most ${MAX_LAYERS} layers, but this has more`);
-    const { layer, kind } = checkedLayer(value, `${place.prefix}${place.defaultPrefix}[${i}]`);
+    const { layer, kind } = checkedLayer(value, `${place.prefix}${place.defaultPrefix}[${i}]`, place.budget.own);
     const count = (used.get(kind.label) ?? 0) + 1;
     used.set(kind.label, count);
     const path = place.prefix + (layer.name ?? `${place.defaultPrefix}${kind.label}${count}`);
@@ -141,15 +151,25 @@ function planList(layers: readonly unknown[], input: Signal, place: Place): { la
   return { layers: planned, output: signal };
 }
 
-function checkedLayer(value: unknown, at: string): { layer: Layer; kind: LayerKind } {
+/** The kind of a layer, its own or one that is known by name. */
+function kindOfLayer(value: unknown, at: string, own: Budget['own']): LayerKind {
   const name = typeof value === 'object' && value !== null ? (value as { kind?: unknown }).kind : undefined;
-  const kind = typeof name === 'string' ? layerKinds.get(name) : undefined;
-  if (!kind) {
-    const fact = typeof name === 'string' ? `there is no kind ${JSON.stringify(name.slice(0, 60))}` : 'this is not one';
-    throw new SpikeloomError(
-      `${at}: a layer is an object with a 'kind', but ${fact}; the kinds are ${[...layerKinds.keys()].join(', ')}`,
-    );
-  }
+  const carried = typeof name === 'string' ? kindIn(value) : undefined;
+  const known = typeof name === 'string' ? (layerKinds.get(name) ?? own.get(name)) : undefined;
+  if (carried && own.has(carried.kind) && own.get(carried.kind) !== carried)
+    refuse(at, carried.kind, 'two definitions of layers have this kind in one model; give one of them another kind');
+  if (carried) own.set(carried.kind, carried);
+  const kind = carried ?? known;
+  if (kind) return kind;
+  const fact = typeof name === 'string' ? `there is no kind ${JSON.stringify(name.slice(0, 60))}` : 'this is not one';
+  const kinds = [...layerKinds.keys(), ...own.keys()].join(', ');
+  throw new SpikeloomError(
+    `${at}: a layer is an object with a 'kind', but ${fact}; the kinds are ${kinds}. A layer of your own, made by layer(), is read from JSON where it is given: { layers: [it] }`,
+  );
+}
+
+function checkedLayer(value: unknown, at: string, own: Budget['own']): { layer: Layer; kind: LayerKind } {
+  const kind = kindOfLayer(value, at, own);
   const parsed = kind.schema.safeParse(value);
   if (parsed.success) return { layer: parsed.data as unknown as Layer, kind };
   const given = (value as { name?: unknown }).name;
@@ -166,7 +186,7 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
         refuse(path, kind.kind, `layers lie at most ${MAX_DEPTH} deep inside of others, but this lies deeper`);
       return planList(layers, start, { steps, budget, prefix: `${path}.`, defaultPrefix, depth: depth + 1 });
     },
-    fail: (message) => refuse(path, kind.kind, message),
+    fail: (message, options) => refuse(path, kind.kind, message, options),
   };
   claim(path, kind, budget);
   const {
@@ -175,6 +195,7 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
     buffers = [],
     constants = [],
     macs = 0,
+    uncounted = false,
     attentionMacs = 0,
     neurons = 0,
     children = {},
@@ -198,12 +219,14 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
   return {
     path,
     layer,
+    kind,
     input,
     output,
     parameters: named(parameters),
     buffers: named(buffers),
     constants,
     macs,
+    uncounted,
     attentionMacs,
     neurons,
     children,

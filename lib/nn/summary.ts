@@ -49,6 +49,8 @@ export interface Summary {
   steps: number;
   batch: number;
   rows: SummaryRow[];
+  /** Paths of layers of your own that do not say their multiply-accumulates; they count as 0. */
+  uncounted: string[];
   totals: SummaryTotals;
   /** The rows and totals as a table of plain text. */
   toString(): string;
@@ -97,7 +99,8 @@ export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
     activationBytes,
     bytes: stateBytes + activationBytes,
   };
-  const summary = { model: plan.model, steps: plan.steps, batch, rows, totals };
+  const uncounted = layers.filter((planned) => planned.uncounted).map(({ path }) => path);
+  const summary = { model: plan.model, steps: plan.steps, batch, rows, uncounted, totals };
   // not enumerable, so that JSON and comparisons see the numbers alone
   return Object.defineProperty(summary, 'toString', { value: () => renderSummary(summary) });
 }
@@ -114,8 +117,9 @@ export function binaryBytes(n: number): string {
 /** A summary as a table of plain text with a line for each layer. */
 export function renderSummary(summary: Omit<Summary, 'toString'>): string {
   needArguments('renderSummary()', 'an object', { summary });
-  const { model, steps, batch, rows, totals } = summary;
+  const { model, steps, batch, rows, uncounted, totals } = summary;
   needArguments('renderSummary()', 'an array', { rows });
+  needArguments('renderSummary()', 'an array', { uncounted });
   const dash = (n: number) => (n === 0 ? '' : whole(n));
   const cells = [
     ['layer', 'kind', 'output', 'parameters', 'MACs/step', 'neurons', 'bytes'],
@@ -124,7 +128,7 @@ export function renderSummary(summary: Omit<Summary, 'toString'>): string {
       row.kind,
       row.shape.join('x'),
       dash(row.parameters),
-      dash(row.macs),
+      uncounted.includes(row.path) ? '?' : dash(row.macs),
       dash(row.neurons),
       binaryBytes(row.bytes),
     ]),
@@ -155,5 +159,6 @@ export function renderSummary(summary: Omit<Summary, 'toString'>): string {
     lines.at(-1),
     `attention: ${whole(totals.attentionMacsPerStep)} MACs/step beside these`,
     `memory: ${binaryBytes(totals.stateBytes)} weights, gradients and momentum; about ${binaryBytes(totals.activationBytes)} activations in training`,
+    ...(uncounted.length === 0 ? [] : [`MACs of ${uncounted.length} layers of your own are not known, and count as 0`]),
   ].join('\n');
 }

@@ -6,7 +6,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { needSignal } from '../core/need-signal.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import { quoted } from '../core/shell.ts';
-import { loadWeights, Net } from '../nn/index.ts';
+import { loadWeights, Net, type PlanOptions } from '../nn/index.ts';
 import { netOf, prepared } from './assemble.ts';
 import { readDataDescription } from './data-description.ts';
 import { factsOf } from './data-sets.ts';
@@ -36,7 +36,7 @@ const KNOWN: Record<keyof EvaluateRunOptions, true> = {
   ...({ weights: true, overrides: true, signal: true, onPrepare: true } as const),
 };
 
-export interface LoadNetOptions {
+export interface LoadNetOptions extends PlanOptions {
   /** Default 'best'. */
   weights?: Weights | undefined;
   /** Where it computes, whatever the run's device was. Default 'cpu'. */
@@ -77,16 +77,17 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
 /**
  * The network of a run with its saved weights, as it is evaluated: `net.training` is false. It is made from the files
  * of the run, one of a recipe or one of train() with `out`; the data set is not needed. It is yours to dispose.
- * @throws SpikeloomError when the folder is not that of a run or has no such weights yet, and for damaged files
+ * @throws SpikeloomError when the folder is not that of a run or has no such weights yet, for damaged files, and where
+ * the network has layers of your own that are not in `layers`
  * @example
  * const net = loadNet('runs/mnist-0001');
  * const logits = noGrad(() => net(images));   // images [B,C,H,W] or frames [T,B,C,H,W]
  */
 export function loadNet(folder: string, options: LoadNetOptions = {}): Net {
-  needOptions('loadNet()', options, { weights: true, device: true });
-  const { weights = 'best', device = 'cpu' } = options;
+  needOptions('loadNet()', options, { weights: true, device: true, layers: true });
+  const { weights = 'best', device = 'cpu', layers } = options;
   const file = weightsFile('loadNet()', folder, weights);
-  const net = existsSync(runPaths(folder).model) ? netOfTrain(folder, device) : netOfRecipe(folder, device);
+  const net = existsSync(runPaths(folder).model) ? netOfTrain(folder, device, layers) : netOfRecipe(folder, device);
   try {
     loadWeights(net, file);
   } catch (error) {
@@ -113,11 +114,11 @@ const courseSchema = z.object({
   netSeed: z.int().min(0),
 });
 
-function netOfTrain(folder: string, device: string | Device): Net {
+function netOfTrain(folder: string, device: string | Device, layers: PlanOptions['layers']): Net {
   const { model, course: file } = runPaths(folder);
   const course = courseSchema.safeParse(readObject(file));
   if (!course.success)
     throw new SpikeloomError(`${file} must hold dtype, precision and netSeed of a network, but is damaged`);
   const { dtype, precision, netSeed: seed } = course.data;
-  return Net.fromJSON(readObject(model), { dtype, precision, seed, device });
+  return Net.fromJSON(readObject(model), { dtype, precision, seed, device, layers });
 }

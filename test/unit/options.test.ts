@@ -70,6 +70,7 @@ describe('a misspelled option is refused by', () => {
   };
   const events = { count: 0, t: new Float64Array(), x: new Uint16Array(), y: new Uint16Array(), p: new Uint8Array() };
   const inSpan = { by: 'count', steps: 2 } as const;
+  const ownModel = (layer: api.Layer) => ({ ...tinyNet('cpu').toJSON(), layers: [layer] });
   const calls: Record<string, () => unknown> = {
     tensor: () => api.tensor([1], bad),
     add: () => ops.add(four(), four(), bad),
@@ -104,6 +105,10 @@ describe('a misspelled option is refused by', () => {
     define: () => api.define('none', () => [], bad),
     'a factory': () => api.model('fsta-resnet8')(bad),
     'a plan': () => api.model('fsta-resnet8').plan(bad),
+    layer: () => api.layer({ kind: 'own', forward: (x) => x, ...bad }),
+    'a layer of your own': () => new api.ModelPlan(ownModel(api.layer({ kind: 'own', forward: (x) => x })(bad))),
+    ModelPlan: () => new api.ModelPlan(tinyNet('cpu').toJSON(), bad),
+    loadNet: () => api.loadNet('none', bad),
     'Net.fromJSON': () => api.Net.fromJSON(tinyNet('cpu').toJSON(), bad),
     'net.summary': () => tinyNet('cpu').summary(bad),
     loadWeights: () => api.loadWeights(tinyNet('cpu'), 'none.safetensors', bad),

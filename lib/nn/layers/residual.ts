@@ -54,7 +54,7 @@ export const residualKind: LayerKind<Checked> = {
     };
   },
   forward(_layer, x, run) {
-    const { body = [], shortcut = [] } = run.children;
+    const { body = [], shortcut = [] } = run.planned.children;
     return add(run.list(body, x), run.list(shortcut, x), { real: run.real });
   },
 };
