@@ -159,6 +159,6 @@ export function renderSummary(summary: Omit<Summary, 'toString'>): string {
     lines.at(-1),
     `attention: ${whole(totals.attentionMacsPerStep)} MACs/step beside these`,
     `memory: ${binaryBytes(totals.stateBytes)} weights, gradients and momentum; about ${binaryBytes(totals.activationBytes)} activations in training`,
-    ...(uncounted.length === 0 ? [] : [`MACs of ${uncounted.length} layers of your own are not known, and count as 0`]),
+    ...(uncounted.length === 0 ? [] : ['MACs/step: ? counts as 0; layers of your own say theirs by macs()']),
   ].join('\n');
 }

@@ -158,7 +158,7 @@ describe('plans of layers of your own', () => {
     expect(totals.neuronsPerStep).to.equal(3 * 240);
     const text = String(found.summary());
     expect(text).to.match(/^squeezeExcite1 +squeezeExcite +8x6x5 +64 +\? +\d/m);
-    expect(text).to.include('MACs of 3 layers of your own are not known, and count as 0');
+    expect(text).to.include('MACs/step: ? counts as 0; layers of your own say theirs by macs()');
   });
 
   it('take what is thrown for a refusal, and keep it as the cause', () => {
@@ -489,7 +489,7 @@ describe('networks with layers of your own', () => {
     'neurons in front of a convolution': [refire(), ...c(), lif()],
     'first in a branch beside the identity': [residual({ body: [channelScale(), ...c()] }), lif()],
     'neurons first in a branch': [residual({ body: [refire(), ...c()] }), lif()],
-    'a convolution of its own first in a branch': [residual({ body: [ownLinearOfPixels(), ...c()] }), lif()],
+    'a convolution of its own first in a branch': [residual({ body: [convolution(), ...c()] }), lif()],
     'first in a branch beside a convolution': [residual({ body: [channelScale(), ...c()], shortcut: c() }), lif()],
     'between two convolutions': [residual({ body: [...c(), lif(), channelScale(), ...c()] }), lif()],
     'neurons between two convolutions': [residual({ body: [...c(), lif(), refire(), ...c()] }), lif()],
@@ -559,14 +559,14 @@ describe('networks with layers of your own', () => {
   });
 });
 
-/** A product over channels: a convolution that is in no group, whose input a branch shares. */
-function ownLinearOfPixels(): Layer {
-  const pixels = layer({
-    kind: 'pixels',
+/** A convolution that is in no group. */
+function convolution(): Layer {
+  const own = layer({
+    kind: 'own',
     parameters: ({ input: { shape } }) => ({
-      weight: { shape: [shape[0]!, shape[0]!, 1, 1], init: { std: shape[0]! ** -0.5 } },
+      weight: { shape: [shape[0]!, shape[0]!, 3, 3], init: { std: (9 * shape[0]!) ** -0.5 } },
     }),
-    forward: (x, { weight }) => ops.conv2d(x, weight),
+    forward: (x, { weight }) => ops.conv2d(x, weight, { padding: 1 }),
   });
-  return pixels();
+  return own();
 }
