@@ -84,6 +84,12 @@ const matrix =
     return 2 * (elements(shape) / shape.at(-1)!) * O * F;
   };
 
+/** Neurons with `count` operations each that hear each other by the weights w. */
+const recurrent =
+  (count: number): Flops =>
+  (call) =>
+    each('x', count)(call) + matrix('x', 'w')(call);
+
 /** Two convolutions of one channel in a row are one with a larger kernel of n x n, for each of `result`'s pixels. */
 function mapProducts(call: Call, pictures: string, n: number, maps: number): number {
   const [batch, , H, W] = operand(call, pictures).shape as [number, number, number, number];
@@ -182,6 +188,11 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   oneHot: none,
   pow: each('x', 1),
   powGrad: each('gy', 3),
+  recurrentLif: recurrent(8),
+  recurrentLifGrad: recurrent(18),
+  recurrentLifGradW: matrix('gx', 'gw'),
+  recurrentLifSmooth: recurrent(12),
+  recurrentLifSmoothGrad: recurrent(18),
   relu: each('x', 1),
   reluGrad: each('gy', 1),
   reorder: none,
@@ -211,7 +222,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], sum: ['y'] };
 
-const PRODUCTS = /^(conv2d|linear)/;
+const PRODUCTS = /^(conv2d|linear|recurrentLifGradW)/;
 
 function productsOf({ op, inputs, outputs }: Call): Cost['products'] {
   if (!PRODUCTS.test(op)) return 'plain';

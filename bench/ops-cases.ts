@@ -42,6 +42,8 @@ export const NOT_TIMED: Readonly<Record<string, string>> = {
   adaptiveLifSmoothGrad: 'serves tests of the gradient only',
   lifSmooth: 'serves tests of the gradient only',
   lifSmoothGrad: 'serves tests of the gradient only',
+  recurrentLifSmooth: 'serves tests of the gradient only',
+  recurrentLifSmoothGrad: 'serves tests of the gradient only',
 };
 
 /** Share of neurons that fire: what the networks show early in training. */
@@ -220,6 +222,18 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('logMetrics').run({ log: real([10, 2]), next, loss: gloss, correct });
 }
 
+/** A layer of `features` neurons that hear each other, over many steps. */
+function recurrence({ real }: Makers, batch: number, features: number): void {
+  const steps = 25;
+  const [x, gs] = [real([steps, batch, features]), real([steps, batch, features])];
+  const w = op('scale').run({ x: real([features, features]) }, { factor: 1 / features }).y!;
+  const neuron = { decay: 0.25, synapse: 0.5, vth: 1, threshold: 0.5, soft: false };
+  const { s } = op('recurrentLif').run({ x, w }, neuron);
+  const back = { detachReset: false, surrogate: 0, temperature: 1 };
+  const { gx } = op('recurrentLifGrad').run({ gs, x, w, s }, { ...neuron, ...back });
+  op('recurrentLifGradW').run({ gx, s });
+}
+
 /** A batch from a set of images on the device, which is as large as the batch. */
 function batches({ real, given }: Makers, [batch, C, size]: [number, number, number], on: Device): void {
   const pixels = new Uint8Array(batch * C * size * size);
@@ -284,6 +298,7 @@ function others(options: StepOptions): CaseSet {
     layers(make, shape);
     for (const precision of ['f32', 'bf16'] as const) firing(make, shape, precision);
     heads(make, shape, classes, width * 8);
+    recurrence(make, batch, width * 4);
     updates(make, [width * 8, width * 8, 3, 3]);
   };
   return { name: 'single ops', work, dispose: () => {} };

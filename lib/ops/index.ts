@@ -69,6 +69,7 @@ export {
 } from './optimizer-updates.ts';
 export { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from './pointwise.ts';
 export { type PoolOptions, pooledSize } from './pool-window.ts';
+export { type RecurrentLifOptions, recurrentLif } from './recurrent-lif.ts';
 export { relu } from './relu.ts';
 export { repeatOverTime } from './repeat-over-time.ts';
 export { reshape } from './reshape.ts';

@@ -267,12 +267,14 @@ SMOOTH = {'sigmoid': lambda z, k: torch.sigmoid(k * z), 'atan': lambda z, k: tor
           'fastSigmoid': lambda z, k: z / (1 + k * z.abs())}
 
 
-def adaptive_neurons(x, p):
+def adaptive_neurons(x, p, w=None):
     """Spikes (T, ...): i = synaptic_decay i + x, u = decay v + i, s = 1 where u/v_th > threshold + adaptation_strength a;
-    then v = u (1 - s) or u - s threshold v_th, a = adaptation_decay a + s. Autograd goes back, by a surrogate in s."""
+    then v = u (1 - s) or u - s threshold v_th, a = adaptation_decay a + s. Autograd goes back, by a surrogate in s. With
+    w the spikes of the step before are heard: x + s w^T in place of x."""
     current, v, a, spikes = 0.0, 0.0, 0.0, []
     for now in x.unbind(0):
-        current = p['synaptic_decay'] * current + now
+        heard = 0.0 if w is None or not spikes else spikes[-1] @ w.T
+        current = p['synaptic_decay'] * current + now + heard
         u = p['decay'] * v + current
         z = u / p['v_th'] - p['threshold'] - p['adaptation_strength'] * a
         if z.detach().abs().min() < 1e-9:
@@ -309,6 +311,28 @@ def adaptive_lif(g):
     return gathered('adaptive_lif', cases)
 
 
+def recurrent_lif(g):
+    common = dict(decay=0.8, synaptic_decay=0.0, v_th=1.0, threshold=0.5, soft=False, detach_reset=False,
+                  surrogate='sigmoid', temperature=4.0)
+    without = dict(adaptation_decay=0.0, adaptation_strength=0.0)
+    plan = {'hard': ((6, 3, 5), {}),
+            'soft': ((6, 1, 33), dict(soft=True, surrogate='fastSigmoid', temperature=25.0)),
+            'current': ((5, 2, 31), dict(synaptic_decay=0.7, surrogate='atan', temperature=2.0, v_th=1.5)),
+            'currentsoft': ((9, 9, 10), dict(synaptic_decay=0.5, soft=True, v_th=0.7, threshold=0.8)),
+            'detached': ((6, 2, 7), dict(synaptic_decay=0.3, detach_reset=True)),
+            'one': ((5, 2, 1), dict(soft=True, detach_reset=True, surrogate='atan', temperature=2.0))}
+    cases = {}
+    for case, (shape, own) in plan.items():
+        p, features = {**common, **own}, shape[-1]
+        inputs = dict(x=draw(g, *shape, scale=0.8), w=draw(g, features, features, scale=1 / math.sqrt(features)))
+        named = traced(g, lambda x, w, p=p: adaptive_neurons(x, p | without, w), inputs)
+        if not 0.1 < named['y'].mean() < 0.9:
+            raise ArithmeticError(f'{case} is dead or saturated')
+        cases[case] = p, named
+    return gathered('recurrent_lif', cases)
+
+
 OPS = {'op-batch-norm': batch_norm, 'op-conv2d': conv2d, 'op-avg-pool2d': avg_pool2d, 'op-max-pool2d': max_pool2d,
        'op-cross-entropy': cross_entropy, 'op-bce-with-logits': bce_with_logits, 'op-optimizers': optimizers,
-       'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules, 'op-adaptive-lif': adaptive_lif}
+       'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules, 'op-adaptive-lif': adaptive_lif,
+       'op-recurrent-lif': recurrent_lif}

@@ -97,6 +97,7 @@ describe('a misspelled option is refused by', () => {
     'mean (op)': () => ops.mean(four(), bad),
     oneHot: () => ops.oneHot(labels(), { classes: 2, ...bad }),
     plif: () => ops.plif(frames(), cut([1]), bad),
+    recurrentLif: () => ops.recurrentLif(cut([1, 2, 3]), cut([3, 3]), bad),
     'sum (op)': () => ops.sum(four(), bad),
     tetLoss: () => ops.tetLoss(cut([2, 2, 3]), labels(), bad),
     toReal: () => ops.toReal(api.zeros([3], 'spike'), bad),

@@ -61,6 +61,10 @@ const calls: Record<string, [call: () => unknown, message: RegExp]> = {
   'lif of nothing': [() => ops.lif(none), /^lif: 'x' is a tensor, not undefined$/],
   'plif without a decay': [() => ops.plif(frames(), none), /^plif: 'logit' is a tensor/],
   'alif of nothing': [() => ops.alif(none), /^alif: 'x' is a tensor, not undefined$/],
+  'recurrentLif without weights': [
+    () => ops.recurrentLif(api.zeros([1, 1, 1]), none),
+    /^recurrentLif: 'w' is a tensor/,
+  ],
   'a pool without a kernel': [() => ops.maxPool2d(frames(), wrong({})), /^maxPool2d: kernel and stride are whole/],
   'batchNorm of nothing': [() => ops.batchNorm(none, wrong({})), /^batchNorm: 'x' is a tensor/],
   'fire without a norm': [
