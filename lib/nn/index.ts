@@ -43,6 +43,8 @@ export {
   type NeuronLayer,
   type PlifLayer,
   plif,
+  type RecurrentLifLayer,
+  recurrentLif,
 } from './layers/neurons.ts';
 export { type NormLayer, norm } from './layers/norm.ts';
 export {

@@ -4,7 +4,7 @@ import { conv2dKind } from './layers/conv2d.ts';
 import { dropoutKind, flattenKind, meanOverTimeKind, reluKind } from './layers/elementwise.ts';
 import { fstaKind } from './layers/fsta.ts';
 import { linearKind, voteKind } from './layers/linear.ts';
-import { alifKind, cubaLifKind, ifKind, lifKind, plifKind } from './layers/neurons.ts';
+import { alifKind, cubaLifKind, ifKind, lifKind, plifKind, recurrentLifKind } from './layers/neurons.ts';
 import { normKind } from './layers/norm.ts';
 import { avgPool2dKind, globalAvgPoolKind, maxPool2dKind } from './layers/pooling.ts';
 import { residualKind } from './layers/residual.ts';
@@ -18,6 +18,7 @@ const all: readonly LayerKind[] = [
   plifKind,
   cubaLifKind,
   alifKind,
+  recurrentLifKind,
   avgPool2dKind,
   maxPool2dKind,
   globalAvgPoolKind,

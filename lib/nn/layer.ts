@@ -189,6 +189,14 @@ export function imageOf(input: Signal, context: PlanContext): [channels: number,
   return input.shape as [number, number, number];
 }
 
+/** How many features come in, or a refusal. */
+export function featuresOf(input: Signal, context: PlanContext): number {
+  const [inputs, ...rest] = input.shape as [number, ...number[]];
+  if (rest.length > 0)
+    context.fail(`needs features [F], but gets ${signalText(input)}; put globalAvgPool() or flatten() before it`);
+  return inputs;
+}
+
 export function needTime(input: Signal, context: PlanContext): void {
   if (!input.timed) context.fail('needs the time axis, which meanOverTime() has removed; put it before meanOverTime()');
 }

@@ -1,5 +1,5 @@
-// The four networks of FSTA-SNN, layer for layer and name for name as released, and a small one in their manner for
-// small images and machines.
+// The four networks of FSTA-SNN, layer for layer and name for name as released, a small one in their manner for small
+// images and machines, and one of recurrent neurons for spikes without a picture.
 // Source: Yu, Zhang, Wang, Xu, "FSTA-SNN: Frequency-based Spatial-Temporal Attention Module for Spiking Neural
 // Networks", AAAI 2025.
 import { z } from 'zod';
@@ -9,16 +9,19 @@ import { define, type Factory, type ModelOptions } from './define.ts';
 import { integer, type Layer } from './layer.ts';
 import { neuronsWithAttention, stage } from './layers/block.ts';
 import { conv2d } from './layers/conv2d.ts';
-import { meanOverTime } from './layers/elementwise.ts';
+import { flatten, meanOverTime } from './layers/elementwise.ts';
 import { type FstaLayer, frequencyMaps, fsta } from './layers/fsta.ts';
 import { linear } from './layers/linear.ts';
-import type { NeuronLayer } from './layers/neurons.ts';
+import { type CubaLifLayer, type NeuronLayer, recurrentLif } from './layers/neurons.ts';
 import { norm } from './layers/norm.ts';
 import { avgPool2d, globalAvgPool } from './layers/pooling.ts';
 
 /** Options of the zoo's networks beside steps, input (or channels and size) and classes. */
 export interface ZooOptions {
-  /** Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128, ResNet-8: 32. */
+  /**
+   * Channels of the first stage; each later stage has twice as many. Default 64, ResNet-19: 128, ResNet-8: 32.
+   * recurrent: its neurons, default 128.
+   */
   width?: number | undefined;
   /**
    * FSTA: factor by which the frequency maps are reduced. Default 1. ResNet-19: in its stem alone, the blocks use 16.
@@ -28,9 +31,9 @@ export interface ZooOptions {
   basis?: number | undefined;
   /** FSTA: which filters. Default 'all'. ResNet-19: at least 16. */
   filters?: FstaLayer['filters'];
-  /** Default 'fsta'. */
+  /** Default 'fsta'; recurrent: 'none', it has no other. */
   attention?: 'fsta' | 'none' | undefined;
-  /** Any of lif(), ifNode(), plif(), cubaLif(), alif(). Default lif(). */
+  /** Any of lif(), ifNode(), plif(), cubaLif(), alif(); recurrent: lif() or cubaLif(). Default lif(). */
   neuron?: NeuronLayer | undefined;
 }
 
@@ -144,9 +147,47 @@ const deepResnet =
     ];
   };
 
+/** The options of lif() or cubaLif() for neurons that hear each other. */
+function recurrentNeuron({ kind, name: _name, ...options }: NeuronLayer) {
+  if (kind === 'cubaLif') return recurrentLif({ synapticDecay: 0.5, ...(options as Omit<CubaLifLayer, 'kind'>) });
+  if (kind === 'lif') return recurrentLif(options);
+  throw new SpikeloomError(`recurrent: its neurons are lif or cubaLif, which hear each other, not ${kindOf(kind)}`);
+}
+
+/**
+ * One layer of recurrent neurons between two linear ones, whose mean over time is the result: the network of Cramer et
+ * al., "The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 2020.
+ * There the last layer integrates, too, and its maximum over time is the result. Input weights start with the standard
+ * deviation of PyTorch's linear layers, 1/sqrt(3 F).
+ */
+function recurrent({ width = 128, attention, neuron, input, classes }: ModelOptions & ZooOptions): Layer[] {
+  if (attention === 'fsta')
+    throw new SpikeloomError(
+      "recurrent: FSTA weighs pictures, but this network's neurons have features alone; use attention 'none'",
+    );
+  const std = 1 / Math.sqrt(3 * input.channels * input.height * input.width);
+  return [
+    flatten({ name: 'flatten' }),
+    linear(width, { std, name: 'input' }),
+    { ...(neuron ? recurrentNeuron(neuron) : recurrentLif()), name: 'hidden' },
+    linear(classes, { name: 'fc' }),
+    meanOverTime({ name: 'mean' }),
+  ];
+}
+
 const image = (side: number) => ({ channels: 3, height: side, width: side });
 const small = { defaults: { steps: 2, input: image(32), classes: 10 }, own };
+const spoken = {
+  defaults: { steps: 100, input: { channels: 2, height: 1, width: 700 }, classes: 20 },
+  own: own.extend({ attention: own.shape.attention.unwrap().default('none') }),
+};
 const large = { defaults: { steps: 4, input: image(224), classes: 1000 }, own };
+
+/** @internal */
+export const ZOO_NAMES = [
+  ...(['fsta-resnet8', 'fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'] as const),
+  'recurrent',
+] as const;
 
 /** Networks by name. */
 export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
@@ -155,9 +196,10 @@ export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
   'fsta-resnet19': define<ZooOptions>('fsta-resnet19', resnet19, small),
   'fsta-resnet20': define<ZooOptions>('fsta-resnet20', resnet20, small),
   'fsta-resnet34': define<ZooOptions>('fsta-resnet34', deepResnet([3, 4, 6, 3]), large),
+  recurrent: define<ZooOptions>('recurrent', recurrent, spoken),
 };
 
-export type ZooName = 'fsta-resnet8' | 'fsta-resnet18' | 'fsta-resnet19' | 'fsta-resnet20' | 'fsta-resnet34';
+export type ZooName = (typeof ZOO_NAMES)[number];
 
 /** The factory of this name. @throws SpikeloomError that lists what exists */
 export function model(name: string): Factory<ZooOptions> {

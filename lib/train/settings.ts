@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { DEVICE_NAME, MOST_THREADS } from '../core/device.ts';
 import { MOST_ALPHA } from '../data/augment/mix.ts';
 import { MOST_IMAGES } from '../data/loader.ts';
+import { ZOO_NAMES } from '../nn/zoo.ts';
 import { surrogates } from '../ops/lif.ts';
 
 interface Kind<S extends z.ZodType> {
@@ -59,7 +60,7 @@ const neuron = z.strictObject({
   kind: key(
     oneOf('lif', 'if', 'plif', 'cubaLif', 'alif'),
     'lif',
-    'neuron: leaky, without leak, leaky with a learned decay, with a synaptic current, or with a threshold that adapts',
+    'neuron: leaky, without leak, leaky with a learned decay, with a synaptic current, or with a threshold that adapts; recurrent: lif or cubaLif',
   ),
   decay: key(zeroToOne(), 0.25, 'factor on the membrane from one time step to the next (plif: its start; if: unused)'),
   vth: key(positive(), 1, 'unit of the membrane; a neuron fires above threshold * vth'),
@@ -92,9 +93,13 @@ export const NEURON_KEYS: Readonly<Record<string, readonly string[]>> = {
 const MOST_CLASSES = 2 ** 20;
 
 const model = z.strictObject({
-  name: required(oneOf('fsta-resnet8', 'fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'), 'network'),
+  name: required(oneOf(...ZOO_NAMES), 'network'),
   steps: key(integer(1, 1024), 2, 'time steps T'),
-  width: optional(integer(1, 4096), "the network's own", 'channels of the first stage; the others scale with it'),
+  width: optional(
+    integer(1, 4096),
+    "the network's own",
+    'channels of the first stage, the others scale with it; recurrent: its neurons',
+  ),
   classes: optional(integer(1, MOST_CLASSES), "the data's", 'outputs of the network'),
   channels: optional(integer(1, 4096), "the data's", 'channels of the input image'),
   size: optional(imageSize, "the data's", 'input size in pixels'),
@@ -104,7 +109,7 @@ const model = z.strictObject({
     'FSTA: factor by which the frequency maps are reduced; fsta-resnet19: in its stem, its blocks use 16',
   ),
   basis: key(dctBasis, 7, 'FSTA: side of the DCT basis in pixels; fsta-resnet19: 7 alone'),
-  attention: key(oneOf('fsta', 'none'), 'fsta', 'attention before every neuron layer'),
+  attention: key(oneOf('fsta', 'none'), 'fsta', 'attention before every neuron layer; recurrent: none alone'),
   neuron,
 });
 

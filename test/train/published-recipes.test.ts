@@ -1,4 +1,4 @@
-// The published recipes from files to weights: small data sets in the published formats, narrow networks, two epochs.
+// The published recipes and SHD's from files to weights: small data sets in the published formats, narrow networks, two epochs.
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -64,6 +64,12 @@ function writePictures(root: string): void {
   }
 }
 
+function writeShd(root: string): void {
+  mkdirSync(root);
+  copyFileSync('test/golden/events/shd.h5', join(root, 'shd_train.h5'));
+  copyFileSync('test/golden/events/shd32.h5', join(root, 'shd_test.h5'));
+}
+
 interface Small {
   write(root: string): void;
   /** Overrides that make it small. */
@@ -97,6 +103,7 @@ const RECIPES: Readonly<Record<string, Small>> = {
     classes: 2,
     counts: [4, 4],
   },
+  shd: { write: writeShd, small: ['model.steps=6'], classes: 20, counts: [5, 5], split: 'official' },
 };
 describe('the published recipes, from small files of their formats', () => {
   const folder = testFolder();
@@ -169,9 +176,9 @@ describe('the published recipes, from small files of their formats', () => {
     for (const name of Object.keys(RECIPES)) {
       const settings = loadRecipe(`recipes/${name}.yaml`);
       const { steps, channels, height } = factsOf(settings);
-      const timed = name === 'cifar10-dvs' || name === 'dvs128-gesture';
+      const timed = ['cifar10-dvs', 'dvs128-gesture', 'shd'].includes(name);
       expect([steps, channels]).to.deep.equal(timed ? [settings.model.steps, 2] : [undefined, 3]);
-      expect(height).to.equal({ imagenet: 224, 'cifar10-dvs': 64, 'dvs128-gesture': 128 }[name] ?? 32);
+      expect(height).to.equal({ imagenet: 224, 'cifar10-dvs': 64, 'dvs128-gesture': 128, shd: 1 }[name] ?? 32);
     }
   });
 

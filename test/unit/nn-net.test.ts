@@ -19,6 +19,7 @@ import {
   Net,
   norm,
   plif,
+  recurrentLif,
   relu,
   residual,
   stage,
@@ -146,6 +147,8 @@ describe('networks', () => {
       lif({ surrogate: 'atan', temperature: 2 }),
       linear(9),
       alif({ synapticDecay: 0.3, reset: 'soft' }),
+      linear(9),
+      recurrentLif({ synapticDecay: 0.3, surrogate: 'sigmoid' }),
       linear(classes),
       meanOverTime(),
     ]);

@@ -20,6 +20,7 @@ import {
   model,
   norm,
   plif,
+  recurrentLif,
   relu,
   residual,
   stage,
@@ -165,6 +166,11 @@ describe('models: messages name the layer, the rule and the remedy', () => {
     ['synaptic decay', [cubaLif({ synapticDecay: 1.1 })], /'synapticDecay' must be at most 1, but is 1.1/],
     ['adaptation', [alif({ adaptationStrength: -1 })], /'adaptationStrength' must be at least 0, but is -1/],
     ['alif on spikes', [lif(), alif()], /^alif1 \(alif\): needs a current of real numbers, but gets spikes/],
+    ['recurrent neurons of an image', [recurrentLif()], /^recurrentLif1 \(recurrentLif\): needs features.*\[3,9,7\]/],
+    ['recurrent neurons on spikes', [flatten(), linear(3), lif(), recurrentLif()], /^recurrentLif1 .*but gets spikes/],
+    ['recurrent neurons behind the mean', [globalAvgPool(), meanOverTime(), recurrentLif()], /needs the time axis/],
+    ['an adaptation of recurrentLif', [recurrentLif({ adaptationDecay: 1 } as never)], /no option "adaptationDecay"/],
+    ['deviation', [flatten(), linear(3, { std: 0 })], /'std' must be more than 0, but is 0/],
     ['surrogate', [lif({ surrogate: 'step' as never })], /'surrogate' must be "tanh" or "atan".*but is "step"/],
     ['pool padding', [maxPool2d(2, { padding: 2 })], /padding 2 is more than half of the kernel 2/],
     ['same name twice', [norm({ name: 'n' }), norm({ name: 'n' })], /^n \(norm\): another layer has this path/],
@@ -285,6 +291,8 @@ describe('models: JSON', () => {
     dropout(0.5),
     flatten(),
     linear(3, { bias: false }),
+    recurrentLif({ synapticDecay: 0.3, temperature: 2 }),
+    linear(2, { std: 0.5 }),
     meanOverTime(),
   ];
 

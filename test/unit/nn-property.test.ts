@@ -37,6 +37,7 @@ const plain: fc.Arbitrary<object> = fc.oneof(
       'plif',
       'cubaLif',
       'alif',
+      'recurrentLif',
       'relu',
       'flatten',
       'globalAvgPool',

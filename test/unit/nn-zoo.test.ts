@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
-import { alif, cubaLif, ifNode, model, plif, releasedNames, zoo } from '../../lib/nn/index.ts';
+import { alif, cubaLif, ifNode, lif, model, plif, releasedNames, zoo } from '../../lib/nn/index.ts';
 
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 const image = (channels: number, side: number) => ({ channels, height: side, width: side });
@@ -20,6 +20,13 @@ describe('zoo: counts', () => {
     { name: 'fsta-resnet18', options: {}, parameters: 11_730_669, neurons: 2_308_096 },
     { name: 'fsta-resnet8', options: {}, parameters: 325_513, neurons: 61_440 },
     { name: 'fsta-resnet34', options: {}, parameters: 21_877_565, neurons: 3_562_496 },
+    {
+      name: 'recurrent',
+      options: { width: 200 },
+      parameters: 1401 * 200 + 200 * 200 + 201 * 20,
+      neurons: 200,
+      macs: (1400 + 200 + 20) * 200,
+    },
   ] as const;
   for (const { name, options, parameters, neurons, ...more } of cases) {
     it(`${name} ${JSON.stringify(options)}`, () => {
@@ -105,6 +112,16 @@ describe('zoo: options', () => {
     for (const neuron of [cubaLif({ synapticDecay: 0.9, name: 'n' }), alif({ adaptationDecay: 0.5 })])
       expect([...kinds({ neuron })]).to.deep.equal([neuron.kind]);
     expect(zoo['fsta-resnet20'].plan({ neuron: plif() }).summary().totals.parameters).to.equal(11_293_717 + 19);
+  });
+
+  it('recurrent: takes lif and cubaLif, and no attention', () => {
+    const hidden = (options: object) => zoo.recurrent.plan(options as never).layers[2]!.layer;
+    expect(hidden({})).to.include({ kind: 'recurrentLif', name: 'hidden', decay: 0.25, synapticDecay: 0 });
+    expect(hidden({ neuron: lif({ decay: 0.9, name: 'n' }) })).to.include({ name: 'hidden', decay: 0.9 });
+    expect(hidden({ neuron: cubaLif({ reset: 'soft' }) })).to.include({ synapticDecay: 0.5, reset: 'soft' });
+    const refused = (options: object, message: RegExp) => expect(() => hidden(options)).to.throw(message);
+    refused({ neuron: plif() }, /^recurrent: its neurons are lif or cubaLif, which hear each other, not "plif"$/);
+    refused({ attention: 'fsta' }, /^recurrent: FSTA weighs pictures.*; use attention 'none'$/);
   });
 
   it('refuses what it does not know', () => {

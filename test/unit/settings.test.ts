@@ -94,7 +94,7 @@ describe('settings', () => {
     const text = renderSettingKeys();
     expect(text).to.match(/schedule\.warmup \(warmup\) +epochs of linear warm-up/);
     expect(text).to.match(/number >= 0; default 0\.1\n/);
-    expect(text).to.match(/fsta-resnet34; required\n/);
+    expect(text).to.match(/fsta-resnet34, recurrent; required\n/);
     expect([...SETTING_KEYS.keys()].filter((key) => !text.includes(`  ${key} `))).to.deep.equal([]);
   });
 

@@ -1,24 +1,21 @@
 import { z } from 'zod';
 import { linear as multiply } from '../../ops/linear.ts';
-import {
-  integer,
-  type LayerKind,
-  layerSchema,
-  MAX_WIDTH,
-  type Options,
-  type PlanContext,
-  type Signal,
-  signalText,
-} from '../layer.ts';
+import { featuresOf, integer, type LayerKind, layerSchema, MAX_WIDTH, type Options, signalText } from '../layer.ts';
 
 const voteSchema = layerSchema('vote', { neurons: integer(1, MAX_WIDTH) });
-const schema = layerSchema('linear', { features: integer(1, MAX_WIDTH), bias: z.boolean().default(true) });
+const schema = layerSchema('linear', {
+  features: integer(1, MAX_WIDTH),
+  bias: z.boolean().default(true),
+  /** Standard deviation of the weights at the start. Default: 1/F, for a head; more in front of neurons. */
+  std: z.number().positive().optional(),
+});
 
 export type LinearLayer = z.input<typeof schema>;
 export type VoteLayer = z.input<typeof voteSchema>;
 
 /**
- * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation 1/F, biases at 0.
+ * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation `std`, biases at 0.
+ * By default that is 1/F, as a head has it: neurons behind it hardly fire where F is large. PyTorch's is 1/sqrt(3 F).
  * @example linear(10)
  */
 export const linear = (features: number, options: Options<typeof schema, 'features'> = {}): LinearLayer => ({
@@ -37,22 +34,15 @@ export const vote = (neurons: number, options: Options<typeof voteSchema, 'neuro
   ...options,
 });
 
-function featuresOf(input: Signal, context: PlanContext): number {
-  const [inputs, ...rest] = input.shape as [number, ...number[]];
-  if (rest.length > 0)
-    context.fail(`needs features [F], but gets ${signalText(input)}; put globalAvgPool() or flatten() before it`);
-  return inputs;
-}
-
 export const linearKind: LayerKind<z.output<typeof schema>> = {
   kind: 'linear',
   label: 'linear',
   schema,
   overTime: 'each',
   released: { weight: 'conv.weight', bias: 'conv.bias' },
-  plan({ features, bias }, input, context) {
+  plan({ features, bias, std }, input, context) {
     const inputs = featuresOf(input, context);
-    const weight = { role: 'weight', shape: [features, inputs], init: { std: 1 / inputs } };
+    const weight = { role: 'weight', shape: [features, inputs], init: { std: std ?? 1 / inputs } };
     return {
       output: { shape: [features], spikes: false, timed: input.timed },
       parameters: bias ? [weight, { role: 'bias', shape: [features], init: { constant: 0 } }] : [weight],

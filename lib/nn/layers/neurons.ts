@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { elements, type Tensor } from '../../core/index.ts';
 import { type AlifOptions, alif as fireAdaptive, cubaLif as fireCurrentBased } from '../../ops/adaptive-lif.ts';
 import { lif as fire, type LifOptions, surrogates } from '../../ops/lif.ts';
+import { recurrentLif as fireRecurrent } from '../../ops/recurrent-lif.ts';
 import {
+  featuresOf,
   type Layer,
   type LayerKind,
   type LayerPlan,
@@ -55,11 +57,20 @@ const alifSchema = layerSchema('alif', {
   ...common,
 });
 
+const recurrentLifSchema = layerSchema('recurrentLif', {
+  decay: factor.default(0.25),
+  /** The same; 0: no current of its own. */
+  synapticDecay: factor.default(0),
+  ...common,
+});
+
 export type LifLayer = z.input<typeof lifSchema>;
 export type IfLayer = z.input<typeof ifSchema>;
 export type PlifLayer = z.input<typeof plifSchema>;
 export type CubaLifLayer = z.input<typeof cubaLifSchema>;
 export type AlifLayer = z.input<typeof alifSchema>;
+export type RecurrentLifLayer = z.input<typeof recurrentLifSchema>;
+/** Neurons that any network takes, whatever the shape. */
 export type NeuronLayer = LifLayer | IfLayer | PlifLayer | CubaLifLayer | AlifLayer;
 
 /**
@@ -85,6 +96,17 @@ export const cubaLif = (options: Options<typeof cubaLifSchema> = {}): CubaLifLay
  * a[t] = adaptationDecay a[t-1] + s[t-1]. With synapticDecay above 0 it has a synaptic current, too, as cubaLif.
  */
 export const alif = (options: Options<typeof alifSchema> = {}): AlifLayer => ({ kind: 'alif', ...options });
+
+/**
+ * lif on features that hears its own spikes of the step before: u[t] = decay v[t-1] + i[t], i[t] = synapticDecay i[t-1] +
+ * x[t] + w s[t-1], with learned weights w [F,F]. They start uniform on [-1/sqrt(F), 1/sqrt(F)), as PyTorch's recurrent
+ * layers and, in snnTorch, RLeaky's.
+ * @example define('speech', ({ classes }) => [flatten(), linear(128), recurrentLif(), linear(classes), meanOverTime()]);
+ */
+export const recurrentLif = (options: Options<typeof recurrentLifSchema> = {}): RecurrentLifLayer => ({
+  kind: 'recurrentLif',
+  ...options,
+});
 
 function spikesOf(input: Signal, context: PlanContext) {
   needTime(input, context);
@@ -121,6 +143,19 @@ export const cubaLifKind: LayerKind<z.output<typeof cubaLifSchema>> = plainKind(
 export const alifKind: LayerKind<z.output<typeof alifSchema>> = plainKind('alif', alifSchema, (layer, x) =>
   fireAdaptive(x, without(layer)),
 );
+
+export const recurrentLifKind: LayerKind<z.output<typeof recurrentLifSchema>> = {
+  kind: 'recurrentLif',
+  label: 'recurrentLif',
+  schema: recurrentLifSchema,
+  overTime: 'all',
+  plan(_layer, input, context) {
+    const F = featuresOf(input, context);
+    const weight = { role: 'weight', shape: [F, F], init: { bound: 1 / Math.sqrt(F) } };
+    return { ...spikesOf(input, context), parameters: [weight], macs: F * F };
+  },
+  forward: ({ kind: _kind, name: _name, ...options }, x, run) => fireRecurrent(x, run.tensor('weight'), options),
+};
 
 export const plifKind: LayerKind<z.output<typeof plifSchema>> = {
   ...plainKind('plif', plifSchema),
