@@ -187,7 +187,7 @@ const large = { defaults: { steps: 4, input: image(224), classes: 1000 }, own };
 export const ZOO_NAMES = [
   ...(['fsta-resnet8', 'fsta-resnet18', 'fsta-resnet19', 'fsta-resnet20', 'fsta-resnet34'] as const),
   'recurrent',
-] as const;
+] as const satisfies readonly ZooName[];
 
 /** Networks by name. */
 export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
@@ -199,7 +199,13 @@ export const zoo: Readonly<Record<ZooName, Factory<ZooOptions>>> = {
   recurrent: define<ZooOptions>('recurrent', recurrent, spoken),
 };
 
-export type ZooName = (typeof ZOO_NAMES)[number];
+export type ZooName =
+  | 'fsta-resnet8'
+  | 'fsta-resnet18'
+  | 'fsta-resnet19'
+  | 'fsta-resnet20'
+  | 'fsta-resnet34'
+  | 'recurrent';
 
 /** The factory of this name. @throws SpikeloomError that lists what exists */
 export function model(name: string): Factory<ZooOptions> {
