@@ -72,7 +72,8 @@ bool Layer<T, kSmooth>::prepare(const Call& call) {
 }
 
 template <class T, bool kSmooth, bool kSoft>
-__global__ void __launch_bounds__(kThreads) fireKernel(Layer<T, kSmooth> layer, RecurrentNeuron<T, kSmooth, kSoft> neuron, AnySurrogate<T> surrogate) {
+__global__ void __launch_bounds__(kThreads) fireKernel(Layer<T, kSmooth> layer, RecurrentNeuron<T, kSmooth, kSoft> neuron,
+                                                       AnySurrogate<T> surrogate) {
   waitForKernelsBefore();
   for (int64_t t = 0; t < layer.steps; t++) {
     for (int64_t f = threadIdx.x; (f & ~31) < layer.F; f += kThreads) {  // whole warps
@@ -94,8 +95,8 @@ __global__ void __launch_bounds__(kThreads) fireKernel(Layer<T, kSmooth> layer, 
 }
 
 template <class T, bool kSmooth, bool kSoft>
-__global__ void __launch_bounds__(kThreads) gradientKernel(Layer<T, kSmooth> layer, RecurrentNeuron<T, kSmooth, kSoft> neuron, AnySurrogate<T> surrogate,
-                                                           const T* gs, T* gx) {
+__global__ void __launch_bounds__(kThreads) gradientKernel(Layer<T, kSmooth> layer, RecurrentNeuron<T, kSmooth, kSoft> neuron,
+                                                           AnySurrogate<T> surrogate, const T* gs, T* gx) {
   waitForKernelsBefore();
   for (int64_t f = threadIdx.x; f < layer.F; f += kThreads) {
     const int64_t own = blockIdx.x * layer.F + f;
