@@ -14,8 +14,8 @@ export type LinearLayer = z.input<typeof schema>;
 export type VoteLayer = z.input<typeof voteSchema>;
 
 /**
- * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation `std`, biases at 0.
- * By default that is 1/F, as a head has it: neurons behind it hardly fire where F is large. PyTorch's is 1/sqrt(3 F).
+ * y = w x (+ bias) on the last axis: [F] -> [features]. Weights start normal with standard deviation `std`, biases at
+ * 0. By default it is 1/F, as a head has it: neurons behind it hardly fire where F is large. PyTorch's is 1/sqrt(3 F).
  * @example linear(10)
  */
 export const linear = (features: number, options: Options<typeof schema, 'features'> = {}): LinearLayer => ({

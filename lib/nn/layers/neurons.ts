@@ -98,10 +98,10 @@ export const cubaLif = (options: Options<typeof cubaLifSchema> = {}): CubaLifLay
 export const alif = (options: Options<typeof alifSchema> = {}): AlifLayer => ({ kind: 'alif', ...options });
 
 /**
- * lif on features that hears its own spikes of the step before: u[t] = decay v[t-1] + i[t], i[t] = synapticDecay i[t-1] +
- * x[t] + w s[t-1], with learned weights w [F,F]. They start uniform on [-1/sqrt(F), 1/sqrt(F)), as PyTorch's recurrent
- * layers and, in snnTorch, RLeaky's.
- * @example define('speech', ({ classes }) => [flatten(), linear(128), recurrentLif(), linear(classes), meanOverTime()]);
+ * lif on features, where each neuron hears the spikes that all of the layer made the step before:
+ * i[t] = synapticDecay i[t-1] + x[t] + w s[t-1]; u[t] = decay v[t-1] + i[t], with learned weights w [F,F]. They start
+ * uniform on [-1/sqrt(F), 1/sqrt(F)), as those of PyTorch's recurrent layers and of snnTorch's RLeaky do.
+ * @example define('speech', ({ classes }) => [flatten(), linear(99), recurrentLif(), linear(classes), meanOverTime()]);
  */
 export const recurrentLif = (options: Options<typeof recurrentLifSchema> = {}): RecurrentLifLayer => ({
   kind: 'recurrentLif',

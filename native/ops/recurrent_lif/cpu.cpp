@@ -1,4 +1,4 @@
-// Sample by sample (forward), each over all T: the neurons that fired are listed once a step, and a listed one costs one
+// Sample by sample (forward), each over all T: the neurons that fired are listed once a step, and each costs one
 // addition per vector of neurons that hear it, out of weights that are turned so that such vectors lie together. The
 // gradient takes kRows samples at a time, for whose gx[t+1] w every weight is read once (cpu/row_product.inl); u rests
 // in gx until gx itself takes its place.
@@ -100,8 +100,8 @@ void step(const Layer<T>& layer, const RecurrentLanes<T>& neuron, const T* x, co
   }
 }
 
-// Runs a sample over all T: settle(t, f, lanes, u) says which of a vector of neurons fire. The spikes of the step before
-// are read from the layer's.
+// Runs a sample over all T: settle(t, f, lanes, u) says which of a vector of neurons fire. The spikes of the step
+// before are read from the layer's.
 template <class T, class F>
 void eachStep(const Layer<T>& layer, const RecurrentLanes<T>& neuron, int64_t b, T* room, F&& settle) {
   constexpr int L = kLanes<T>;

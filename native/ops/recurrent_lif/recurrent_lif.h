@@ -10,7 +10,8 @@
 // s is packed bits. A NaN never fires. Gradient, from t = T-1 down, with d = surrogate(u/vth - threshold) / vth:
 //
 //   gs = gs[t] + gx[t+1] w
-//   gu = gs d + gv dv/du,   dv/du = (1 - s) - u d  or, soft,  1 - threshold vth d   (detachReset: without the term in d)
+//   gu = gs d + gv dv/du,   dv/du = (1 - s) - u d  or, soft,  1 - threshold vth d
+//                                                                       (detachReset: without the term in d)
 //   gx[t] = gi <- gu + synapse gi,   gv <- decay gu
 //   gw[f,g] = sum over t and the batch of gx[t,f] s[t-1,g]
 //
