@@ -126,6 +126,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   adaptiveLifSmooth: each('x', 14),
   adaptiveLifSmoothGrad: each('x', 24),
   add: each('z', 1),
+  addPart: each('x', 1),
   avgPool2d: pooled('y'),
   avgPool2dGrad: pooled('gy'),
   batchNorm: each('x', 5),
@@ -186,6 +187,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   normAffine: each('gamma', 8),
   normAffineEval: each('gamma', 5),
   oneHot: none,
+  place: none,
   pow: each('x', 1),
   powGrad: each('gy', 3),
   recurrentLif: recurrent(8),
@@ -202,6 +204,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   shift: each('y', 1),
   sigmoid: each('x', 3),
   sigmoidGrad: each('gy', 3),
+  slice: none,
   softmax: each('x', 7),
   softmaxGrad: each('gy', 4),
   spikeMaxPool2dGrad: each('gy', 1),
@@ -221,6 +224,13 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], sum: ['y'] };
+
+/** Ops that touch a part of a tensor: all their bytes. */
+const TOUCHED: Readonly<Record<string, (call: Call) => number>> = {
+  addPart: (call) => 3 * bytesOf(operand(call, 'x')),
+  place: (call) => bytesOf(operand(call, 'x')) + bytesOf(operand(call, call.attributes.clear ? 'y' : 'x')),
+  slice: (call) => 2 * bytesOf(operand(call, 'y')),
+};
 
 const PRODUCTS = /^(conv2d|linear|recurrentLifGradW)/;
 
@@ -249,7 +259,7 @@ export function costOf(call: Call): Cost {
     Object.entries(tensors).reduce((n, [name, tensor]) => n + (counts(name) ? bytesOf(tensor) : 0), 0);
   const updated = total(call.inputs, (name) => inPlace.has(name));
   const written = total(call.outputs, () => true);
-  const bytes = total(call.inputs, (name) => !unread.includes(name)) + updated + written;
+  const bytes = TOUCHED[call.op]?.(call) ?? total(call.inputs, (name) => !unread.includes(name)) + updated + written;
   const traffic = updated > written ? 'update' : written < bytes / 10 ? 'read' : 'stream';
   return { bytes, flops: flops(call), traffic, products: productsOf(call) };
 }

@@ -114,7 +114,18 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   for (const input of [x, s]) op('sum').run({ x: input, y: perChannel }, { divisor: 1 });
   op('sum').run({ x, y: real([1, 1, 1, 1, 1]) }, { divisor: 1 });
   op('expand').run({ x: perChannel, y }, { divisor: 1 });
+  parts(x, s, [1, ...rest], real);
   op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
+}
+
+/** A time step of numbers and of spikes, cut out and put in place. */
+function parts(x: Tensor, s: Tensor, step: number[], real: Maker): void {
+  const one = { axis: 0, from: 0 };
+  const part = real(step);
+  op('slice').run({ x, y: part }, one);
+  op('slice').run({ x: s, y: zeros(step, 'spike', s.device) }, one);
+  for (const clear of [false, true]) op('place').run({ x: part, y: x }, { ...one, clear });
+  op('addPart').run({ x: part, y: x }, one);
 }
 
 function pools({ real, spikes }: Makers, shape: number[]): void {

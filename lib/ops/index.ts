@@ -74,6 +74,7 @@ export { relu } from './relu.ts';
 export { repeatOverTime } from './repeat-over-time.ts';
 export { reshape } from './reshape.ts';
 export { sigmoid } from './sigmoid.ts';
+export { type ConcatOptions, concat, type SliceOptions, slice } from './slice.ts';
 export { logSoftmax, softmax } from './softmax.ts';
 export { spikeCount } from './spike-count.ts';
 export { expand, mean, type SumOptions, sum } from './sum.ts';

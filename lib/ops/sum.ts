@@ -12,6 +12,7 @@ import {
   type Tensor,
 } from '../core/index.ts';
 import { contentOf, kindOf, needOptions } from '../core/options.ts';
+import { needAxes } from './axis.ts';
 import { reshape } from './reshape.ts';
 
 const natives = { sum: nativeOp<never>('sum'), expand: nativeOp<never>('expand') };
@@ -39,18 +40,8 @@ function repeated(x: Tensor, shape: Shape, divisor: number): Tensor {
 
 /** Whether each axis of x is summed. */
 function chosen(name: string, x: Tensor, axes: SumOptions['axes']): boolean[] {
-  const rank = x.shape.length;
-  if (axes === undefined) return x.shape.map(() => true);
-  const fits = (axis: unknown) => Number.isSafeInteger(axis) && (axis as number) >= -rank && (axis as number) < rank;
-  if (!Array.isArray(axes) || axes.length === 0 || !axes.every(fits)) {
-    throw new SpikeloomError(
-      `${name}: axes are one or more whole numbers from ${-rank} to ${rank - 1} for ${describe(x)}, not ${contentOf(axes)}; leave them out to take all`,
-    );
-  }
-  const numbers = new Set(axes.map((axis: number) => (axis < 0 ? axis + rank : axis)));
-  if (numbers.size !== axes.length)
-    throw new SpikeloomError(`${name}: axes ${contentOf(axes)} of ${describe(x)} name one of them twice`);
-  return x.shape.map((_, axis) => numbers.has(axis));
+  const numbers = axes === undefined ? undefined : needAxes(name, x, axes, 'leave them out to take all');
+  return x.shape.map((_, axis) => numbers?.includes(axis) ?? true);
 }
 
 function total(name: 'sum' | 'mean', x: Tensor, options: SumOptions): Tensor {
