@@ -187,6 +187,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   normAffine: each('gamma', 8),
   normAffineEval: each('gamma', 5),
   oneHot: none,
+  permute: none,
   place: none,
   pow: each('x', 1),
   powGrad: each('gy', 3),
@@ -223,7 +224,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 };
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
-const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], sum: ['y'] };
+const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], permute: ['y'], sum: ['y'] };
 
 /** Ops that touch a part of a tensor: all their bytes. */
 const TOUCHED: Readonly<Record<string, (call: Call) => number>> = {

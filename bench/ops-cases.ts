@@ -118,7 +118,7 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
 }
 
-/** A time step of numbers and of spikes, cut out and put in place. */
+/** A time step of numbers and of spikes, cut out and put in place, and their axes in another order. */
 function parts(x: Tensor, s: Tensor, step: number[], real: Maker): void {
   const one = { axis: 0, from: 0 };
   const part = real(step);
@@ -126,6 +126,10 @@ function parts(x: Tensor, s: Tensor, step: number[], real: Maker): void {
   op('slice').run({ x: s, y: zeros(step, 'spike', s.device) }, one);
   for (const clear of [false, true]) op('place').run({ x: part, y: x }, { ...one, clear });
   op('addPart').run({ x: part, y: x }, one);
+  const order = { a0: 0, a1: 1, a2: 3, a3: 4, a4: 2, a5: 5 }; // pixels in front of channels
+  const [T, B, C, H, W] = x.shape as [number, number, number, number, number];
+  op('permute').run({ x, y: real([T, B, H, W, C]) }, order);
+  op('permute').run({ x: s, y: zeros([T, B, H, W, C], 'spike', s.device) }, order);
 }
 
 function pools({ real, spikes }: Makers, shape: number[]): void {

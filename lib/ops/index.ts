@@ -67,6 +67,7 @@ export {
   sgdUpdate,
   type Update,
 } from './optimizer-updates.ts';
+export { permute } from './permute.ts';
 export { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from './pointwise.ts';
 export { type PoolOptions, pooledSize } from './pool-window.ts';
 export { type RecurrentLifOptions, recurrentLif } from './recurrent-lif.ts';

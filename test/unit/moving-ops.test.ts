@@ -1,4 +1,4 @@
-// What the tables of slice and concat do not say: types, refusals, where gradients of many slices are added.
+// What the tables of slice, concat and permute do not say: types, refusals, where gradients of many slices are added.
 import { expect } from 'chai';
 import { watchCalls } from '../../bench/calls.ts';
 import {
@@ -13,7 +13,7 @@ import {
   tensor,
   zeros,
 } from '../../lib/core/index.ts';
-import { add, concat, mul, slice, sum } from '../../lib/ops/index.ts';
+import { add, concat, mul, permute, slice, sum, toReal } from '../../lib/ops/index.ts';
 
 const counted = (shape: number[]): Tensor =>
   tensor(
@@ -101,5 +101,44 @@ describe('slice and concat', () => {
       refuse(() => concat([x, zeros([3, 4], 'f64')], { axis: 0 }), /tensor 1 is f64\[3,4\] beside f32\[3,4\]/);
       refuse(() => concat([x, zeros([3])], { axis: 0 }), /tensor 1 is f32\[3\] beside/);
       refuse(() => concat([x], { axis: -3 }), /^concat: the axis is a whole number/);
+    }));
+});
+
+describe('permute', () => {
+  it('takes every type, keeps it, and comes back by the inverse order', async () => {
+    for (const type of ['f32', 'f64', 'bf16', 'u8', 'i32', 'spike'] as const) {
+      const data = Array.from({ length: 2 * 3 * 35 * 40 }, (_, i) =>
+        type === 'spike' ? Number(i % 3 === 0) : i % 200,
+      );
+      const x = tensor(data, { shape: [2, 3, 35, 40], dtype: type });
+      const there = permute(x, [-1, 2, 0, 1]);
+      expect(described(there)).to.equal(`${type}[40,35,2,3]`);
+      const back = permute(there, [2, 3, 1, 0]);
+      expect(await back.array()).to.deep.equal(await x.array());
+      for (const t of [x, there, back]) t.dispose();
+    }
+  });
+
+  it('gives spikes a real gradient, and passes one of bf16 on', async () => {
+    const s = tensor(Uint8Array.of(1, 0, 1, 0, 0, 1), { shape: [2, 3], dtype: 'spike' });
+    s.requiresGrad = true;
+    scope(() => backward(permute(s, [1, 0]), tensor([1, 2, 3, 4, 5, 6], { shape: [3, 2], dtype: 'bf16' })));
+    expect(described(s.grad!)).to.equal('bf16[2,3]');
+    const numbers = scope(() => toReal(s.grad!));
+    expect([...(await numbers.array())]).to.deep.equal([1, 3, 5, 2, 4, 6]);
+    numbers.dispose();
+    s.dispose();
+  });
+
+  it('refuses axes that are not those of x, each once', () =>
+    scope(() => {
+      const x = zeros([3, 4, 5]);
+      const refuse = (axes: unknown, message: RegExp) =>
+        expect(() => permute(x, axes as number[])).to.throw(SpikeloomError, message);
+      refuse([0, 1], /^permute: axes \[0,1\] are 2 of the 3 axes of \[3,4,5\]; name each of them once$/);
+      refuse([0, 1, -2], /^permute: axes \[0,1,-2\] of f32\[3,4,5\] name one of them twice$/);
+      refuse([0, 1, 3], /^permute: axes are one or more whole numbers from -3 to 2 for f32\[3,4,5\], not \[0,1,3\]/);
+      refuse(undefined, /^permute: axes are one or more whole numbers .* not undefined; each of them once$/);
+      expect(() => permute(3 as never, [0])).to.throw(/^permute: 'x' is a tensor, not 3$/);
     }));
 });
