@@ -114,6 +114,14 @@ const frequencyGradient: Flops = (call) => {
   return mapProducts(call, 'gF', n, O) + mixedFilters(call, 'gw');
 };
 
+/** A factor of two axes is shared by all batches: the other one has them all. */
+const batchedProduct: Flops = (call) => {
+  const { ta, tb } = call.attributes;
+  const M = operand(call, 'a').shape.at(ta ? -1 : -2)!;
+  const N = operand(call, 'b').shape.at(tb ? -2 : -1)!;
+  return 2 * Math.max(elementsOf(call, 'a') * N, elementsOf(call, 'b') * M);
+};
+
 const none: Flops = () => 0;
 
 /** For every op; an op that is not here cannot be timed. */
@@ -177,6 +185,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   linearGradX: matrix('gx', 'w'),
   log: each('x', 1),
   logMetrics: none,
+  matmul: batchedProduct,
   maxPool2d: pooled('y'),
   maxPool2dGrad: each('gy', 1),
   mixImages: each('y', 3),
@@ -224,7 +233,13 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 };
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
-const UNREAD: Readonly<Record<string, readonly string[]>> = { expand: ['y'], fill: ['x'], permute: ['y'], sum: ['y'] };
+const UNREAD: Readonly<Record<string, readonly string[]>> = {
+  expand: ['y'],
+  fill: ['x'],
+  matmul: ['y'],
+  permute: ['y'],
+  sum: ['y'],
+};
 
 /** Ops that touch a part of a tensor: all their bytes. */
 const TOUCHED: Readonly<Record<string, (call: Call) => number>> = {

@@ -249,6 +249,17 @@ function recurrence({ real }: Makers, batch: number, features: number): void {
   op('recurrentLifGradW').run({ gx, s });
 }
 
+/** Attention of eight heads over a picture of 8 x 8 patches: scores of spikes, what they select, and a gradient. */
+function attention({ real, spikes }: Makers, [steps, batch]: number[], features: number): void {
+  const [heads, patches] = [8, 64];
+  const each = [steps! * batch! * heads, patches, features / heads];
+  const scores = real([each[0]!, patches, patches]);
+  const [q, v] = [spikes(each), real(each)];
+  op('matmul').run({ a: q, b: q, y: scores }, { ta: false, tb: true });
+  op('matmul').run({ a: scores, b: q, y: v }, { ta: false, tb: false });
+  op('matmul').run({ a: scores, b: v, y: real(each) }, { ta: true, tb: false });
+}
+
 /** A batch from a set of images on the device, which is as large as the batch. */
 function batches({ real, given }: Makers, [batch, C, size]: [number, number, number], on: Device): void {
   const pixels = new Uint8Array(batch * C * size * size);
@@ -314,6 +325,7 @@ function others(options: StepOptions): CaseSet {
     for (const precision of ['f32', 'bf16'] as const) firing(make, shape, precision);
     heads(make, shape, classes, width * 8);
     recurrence(make, batch, width * 4);
+    attention(make, shape, width * 8);
     updates(make, [width * 8, width * 8, 3, 3]);
   };
   return { name: 'single ops', work, dispose: () => {} };

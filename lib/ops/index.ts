@@ -51,6 +51,7 @@ export {
 } from './lif.ts';
 export { linear } from './linear.ts';
 export { type DeviceLog, logMetrics } from './log-metrics.ts';
+export { type MatmulOptions, matmul } from './matmul.ts';
 export { type MaxPool2dOptions, maxPool2d } from './max-pool2d.ts';
 export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
 export { mixImages, mixLabels } from './mix.ts';

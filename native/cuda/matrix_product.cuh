@@ -93,12 +93,12 @@ __device__ void tileMoments(const T (&values)[4][4], int rows, int lines, int fi
   }
 }
 
+// What block number `block` of a product does.
 template <class T, class A, class B, class Out>
-__global__ void __launch_bounds__(kThreads, 2) productKernel(ProductShape s, A a, B b, Out out) {
-  waitForKernelsBefore();
+__device__ __forceinline__ void productTile(const ProductShape& s, unsigned block, const A& a, const B& b, const Out& out) {
   __shared__ T tileA[kDepth][kTile + 1];
   __shared__ T tileB[kDepth][kTile + 1];
-  const int tileN = blockIdx.x % s.tilesN(), tileM = blockIdx.x / s.tilesN() % s.tilesM(), slice = blockIdx.x / s.tilesN() / s.tilesM();
+  const int tileN = block % s.tilesN(), tileM = block / s.tilesN() % s.tilesM(), slice = block / s.tilesN() / s.tilesM();
   const int m0 = tileM * kTile, n0 = tileN * kTile;
   const TilePart<T, A> partA(a, m0, s.m);
   const TilePart<T, B> partB(b, n0, s.n);
@@ -134,6 +134,12 @@ __global__ void __launch_bounds__(kThreads, 2) productKernel(ProductShape s, A a
     const int left = s.m - m0 < kTile ? s.m - m0 : kTile;
     tileMoments(sums, left - row, left, n0, s.n, out.moments(tileM));
   }
+}
+
+template <class T, class A, class B, class Out>
+__global__ void __launch_bounds__(kThreads, 2) productKernel(ProductShape s, A a, B b, Out out) {
+  waitForKernelsBefore();
+  productTile<T>(s, blockIdx.x, a, b, out);
 }
 
 // Whether the product can be counted in ints; otherwise the status says so.

@@ -93,6 +93,7 @@ describe('a misspelled option is refused by', () => {
     ifNode: () => ops.ifNode(frames(), { decay: 0.5 } as never),
     lif: () => ops.lif(frames(), bad),
     lifWithState: () => ops.lifWithState(frames(), bad),
+    matmul: () => ops.matmul(cut([2, 3]), cut([3, 2]), bad),
     maxPool2d: () => ops.maxPool2d(frames(), { kernel: 2, ...bad }),
     'meanOverTime (op)': () => ops.meanOverTime(frames(), bad),
     'mean (op)': () => ops.mean(four(), bad),
