@@ -135,6 +135,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   adaptiveLifSmoothGrad: each('x', 24),
   add: each('z', 1),
   addPart: each('x', 1),
+  argmax: each('x', 1),
   avgPool2d: pooled('y'),
   avgPool2dGrad: pooled('gy'),
   batchNorm: each('x', 5),
@@ -143,8 +144,11 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   batchNormGrad: each('x', 9),
   bceWithLogits: each('x', 8),
   bceWithLogitsGrad: each('x', 6),
+  broadcast: each('z', 1),
   bytesToReal: each('y', 1),
   channelMoments: each('y', 3),
+  clamp: each('x', 2),
+  clampGrad: each('gy', 2),
   clipFactor: each('norms', 2),
   conv2d: convolution('x', 'y'),
   conv2dGradW: convolution('x', 'gy'),
@@ -186,6 +190,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   log: each('x', 1),
   logMetrics: none,
   matmul: batchedProduct,
+  max: each('x', 1),
   maxPool2d: pooled('y'),
   maxPool2dGrad: each('gy', 1),
   mixImages: each('y', 3),
@@ -234,9 +239,11 @@ const FLOPS: Readonly<Record<string, Flops>> = {
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = {
+  broadcast: ['z'],
   expand: ['y'],
   fill: ['x'],
   matmul: ['y'],
+  max: ['y'],
   permute: ['y'],
   sum: ['y'],
 };

@@ -99,6 +99,8 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('shift').run({ x }, { offset: 1 });
   op('sub').run({ x, y });
   op('divGradY').run({ gz: x, y, z: op('div').run({ x, y }).z });
+  op('clamp').run({ x }, { min: -1, max: 1 });
+  op('clampGrad').run({ gy: x, x: y }, { min: -1, max: 1 });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
   op('toBf16').run({ x });
   op('spikeCount').run({ x: s });
@@ -114,6 +116,8 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   for (const input of [x, s]) op('sum').run({ x: input, y: perChannel }, { divisor: 1 });
   op('sum').run({ x, y: real([1, 1, 1, 1, 1]) }, { divisor: 1 });
   op('expand').run({ x: perChannel, y }, { divisor: 1 });
+  op('broadcast').run({ x, y: perChannel, z: y }, { kind: 2 });
+  op('max').run({ x, y: perChannel });
   parts(x, s, [1, ...rest], real);
   op('reorder').run({ x, y: real([steps!, rest[0]!, flat[1]! / rest[0]!]) });
 }
@@ -231,6 +235,7 @@ function heads({ real, spikes, given }: Makers, [steps, batch]: number[], classe
   op('correctCount').run({ x: logits, labels });
   const { y } = op('softmax').run({ x: logits }, { log: true });
   op('softmaxGrad').run({ gy: logits, y }, { log: true });
+  op('argmax').run({ x: logits });
   op('oneHot').run({ labels }, {}, { dims: { K: classes }, real: 'f32' });
   op('needFinite').run({ x: gloss });
   const [next, correct] = [given(Int32Array.of(0)), given(Int32Array.of(1))];

@@ -1,6 +1,7 @@
 import { nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
 import { provideSums } from '../core/tape.ts';
+import { areAlike, combined, foldedTo } from './broadcast.ts';
 
 const forward = nativeOp<'z'>('add');
 const fill = nativeOp<'y'>('fill');
@@ -23,17 +24,27 @@ function sum(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
 }
 
 /**
- * z = x + y, element by element, a spike counting as 1. Both gradients are gz, for spikes as well.
+ * z = x + y, element by element, a spike counting as 1. Both gradients are gz, for spikes as well, added along the axes
+ * in which x or y was repeated.
  *
  * @param x real, bf16 or spikes, any shape
- * @param y real, bf16 or spikes, the same shape
- * @throws SpikeloomError when the shapes or the real types differ
+ * @param y real, bf16 or spikes, the same shape; of two real tensors also one that goes with it as in PyTorch: counted
+ * from the end, axes agree or one of them has length 1 and is repeated
+ * @throws SpikeloomError when the shapes or the real types do not fit
+ * @example ops.add(x, bias); // [T,B,F] and [F]
  */
 export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
   needTensors('add', { x, y });
   needOptions('add', options, { real: true });
-  const z = sum(x, y, options);
-  record([z], [x, y], ([gz]) => [gz, gz], [0, 1]);
+  const alike = areAlike(x, y);
+  const z = alike ? sum(x, y, options) : combined('add', x, y);
+  record(
+    [z],
+    [x, y],
+    ([gz], [needX, needY]) =>
+      alike ? [gz, gz] : [needX ? foldedTo(gz!, x) : undefined, needY ? foldedTo(gz!, y) : undefined],
+    [0, 1],
+  );
   return z;
 }
 

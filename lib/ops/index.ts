@@ -52,6 +52,7 @@ export {
 export { linear } from './linear.ts';
 export { type DeviceLog, logMetrics } from './log-metrics.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
+export { argmax, type MaxOptions, max } from './max.ts';
 export { type MaxPool2dOptions, maxPool2d } from './max-pool2d.ts';
 export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
 export { mixImages, mixLabels } from './mix.ts';
@@ -69,7 +70,7 @@ export {
   type Update,
 } from './optimizer-updates.ts';
 export { permute } from './permute.ts';
-export { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from './pointwise.ts';
+export { abs, type ClampOptions, clamp, div, exp, log, pow, shift, sqrt, sub, tanh } from './pointwise.ts';
 export { type PoolOptions, pooledSize } from './pool-window.ts';
 export { type RecurrentLifOptions, recurrentLif } from './recurrent-lif.ts';
 export { relu } from './relu.ts';

@@ -1,20 +1,25 @@
-import { nativeOp, record, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, record, type Tensor } from '../core/index.ts';
+import { areAlike, combined, foldedTo } from './broadcast.ts';
 
 const product = nativeOp<'z'>('mul');
 const scaled = nativeOp<'y'>('scale');
 
+const times = (x: Tensor, y: Tensor): Tensor => (areAlike(x, y) ? product.run({ x, y }).z : combined('mul', x, y));
+
 /**
- * z = x y, element by element; gx = gz y, gy = gz x.
+ * z = x y, element by element; gx = gz y, gy = gz x, each added along the axes in which x or y was repeated.
  *
  * @param x real, any shape
- * @param y real, the same shape
- * @throws SpikeloomError when the shapes or types differ
+ * @param y real, the same shape, or one that goes with it as in PyTorch: counted from the end, axes agree or one of them
+ * has length 1 and is repeated
+ * @throws SpikeloomError when the shapes or types do not fit
  */
 export function mul(x: Tensor, y: Tensor): Tensor {
-  const { z } = product.run({ x, y });
+  needTensors('mul', { x, y });
+  const z = times(x, y);
   record([z], [x, y], ([gz], [needX, needY]) => [
-    needX ? product.run({ x: gz, y }).z : undefined,
-    needY ? product.run({ x: gz, y: x }).z : undefined,
+    needX ? foldedTo(times(gz!, y), x) : undefined,
+    needY ? foldedTo(times(gz!, x), y) : undefined,
   ]);
   return z;
 }

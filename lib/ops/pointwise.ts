@@ -1,6 +1,8 @@
 // Functions element by element, of one tensor and of two. Edges are PyTorch's: nothing is refused, what has no value is
 // NaN or infinite, and a NaN stays one.
-import { nativeOp, record, type Tensor } from '../core/index.ts';
+import { nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { given, kindOf, needOptions } from '../core/options.ts';
+import { areAlike, combined, foldedTo } from './broadcast.ts';
 
 const natives = {
   exp: nativeOp<'y'>('exp'),
@@ -14,6 +16,8 @@ const natives = {
   pow: nativeOp<'y'>('pow'),
   powGrad: nativeOp<'gx'>('powGrad'),
   shift: nativeOp<'y'>('shift'),
+  clamp: nativeOp<'y'>('clamp'),
+  clampGrad: nativeOp<'gx'>('clampGrad'),
   sub: nativeOp<'z'>('sub'),
   div: nativeOp<'z'>('div'),
   divGradY: nativeOp<'gy'>('divGradY'),
@@ -84,39 +88,85 @@ export function shift(x: Tensor, offset: number): Tensor {
   return y;
 }
 
+export interface ClampOptions {
+  /** What is less becomes this. Default: -Infinity. */
+  min?: number;
+  /** What is more becomes this. Default: Infinity. */
+  max?: number;
+}
+
 /**
- * z = x - y, element by element; gx = gz, gy = -gz.
+ * y = x, but at least `min` and at most `max`; real, any shape. gx = gy where min <= x <= max, else 0. A NaN stays one,
+ * and has no gradient.
+ *
+ * @throws SpikeloomError for limits that are no numbers, and where min is above max
+ * @example const p = ops.clamp(probability, { min: 1e-6, max: 1 - 1e-6 });
+ */
+export function clamp(x: Tensor, options: ClampOptions): Tensor {
+  needOptions('clamp', options, { min: true, max: true });
+  const limits = { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY, ...given(options) };
+  const { min, max } = limits;
+  if (typeof min !== 'number' || typeof max !== 'number' || !(min <= max)) {
+    throw new SpikeloomError(
+      `clamp: min and max are numbers, min not above max, not ${kindOf(min)} and ${kindOf(max)}`,
+    );
+  }
+  const { y } = natives.clamp.run({ x }, limits);
+  record([y], [x], ([gy]) => [natives.clampGrad.run({ gy, x }, limits).gx]);
+  return y;
+}
+
+/**
+ * z = x - y, element by element; gx = gz, gy = -gz, each added along the axes in which x or y was repeated.
  *
  * @param x real, any shape
- * @param y real, the same shape; {@link expand} gives it to what has axes of length 1
- * @throws SpikeloomError when the shapes or types differ
+ * @param y real, the same shape, or one that goes with it as in PyTorch: counted from the end, axes agree or one of them
+ * has length 1 and is repeated
+ * @throws SpikeloomError when the shapes or types do not fit
+ * @example ops.sub(x, ops.reshape(ops.mean(x, { axes: [-1] }), [B, 1])); // rows of mean 0
  */
 export function sub(x: Tensor, y: Tensor): Tensor {
-  const { z } = natives.sub.run({ x, y });
+  needTensors('sub', { x, y });
+  const z = areAlike(x, y) ? natives.sub.run({ x, y }).z : combined('sub', x, y);
   record(
     [z],
     [x, y],
-    ([gz], [, needY]) => [gz, needY ? natives.scale.run({ x: gz }, { factor: -1 }).y : undefined],
+    ([gz], [needX, needY]) => [
+      needX ? foldedTo(gz!, x) : undefined,
+      needY ? natives.scale.run({ x: foldedTo(gz!, y) }, { factor: -1 }).y : undefined,
+    ],
     [0, 1],
   );
   return z;
 }
 
+const ratio = (x: Tensor, y: Tensor): Tensor => (areAlike(x, y) ? natives.div.run({ x, y }).z : combined('div', x, y));
+
+/** -gz z / y, added along the axes in which y was repeated. */
+function divisorGradient(gz: Tensor, y: Tensor, z: Tensor): Tensor {
+  if (areAlike(z, y)) return natives.divGradY.run({ gz, y, z }).gy;
+  const sums = foldedTo(natives.mul.run({ x: gz, y: ratio(z, y) }).z, y);
+  return natives.scale.run({ x: sums }, { factor: -1 }).y;
+}
+
 /**
- * z = x / y, element by element; gx = gz / y, gy = -gz z / y. At y = 0 it is infinite, and NaN where x is 0, too.
+ * z = x / y, element by element; gx = gz / y, gy = -gz z / y, each added along the axes in which x or y was repeated. At
+ * y = 0 it is infinite, and NaN where x is 0, too.
  *
  * @param x real, any shape
- * @param y real, the same shape; {@link expand} gives it to what has axes of length 1
- * @throws SpikeloomError when the shapes or types differ
+ * @param y real, the same shape, or one that goes with it as in PyTorch: counted from the end, axes agree or one of them
+ * has length 1 and is repeated
+ * @throws SpikeloomError when the shapes or types do not fit
  */
 export function div(x: Tensor, y: Tensor): Tensor {
-  const { z } = natives.div.run({ x, y });
+  needTensors('div', { x, y });
+  const z = ratio(x, y);
   record(
     [z],
     [x, y],
     ([gz], [needX, needY]) => [
-      needX ? natives.div.run({ x: gz, y }).z : undefined,
-      needY ? natives.divGradY.run({ gz, y, z }).gy : undefined,
+      needX ? foldedTo(ratio(gz!, y), x) : undefined,
+      needY ? divisorGradient(gz!, y, z) : undefined,
     ],
     [0],
   );

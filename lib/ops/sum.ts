@@ -38,10 +38,18 @@ function repeated(x: Tensor, shape: Shape, divisor: number): Tensor {
   return y;
 }
 
-/** Whether each axis of x is summed. */
-function chosen(name: string, x: Tensor, axes: SumOptions['axes']): boolean[] {
+/** @internal What {@link expand} made of that shape, back: x added along its axes of length 1 and those before them. */
+export function summedTo(x: Tensor, shape: Shape): Tensor {
+  const kept = [...new Array<number>(x.shape.length - shape.length).fill(1), ...shape];
+  return reshape(folded(x, kept, 1), shape);
+}
+
+/** @internal The shape of x with length 1 along `axes` (undefined: all), and without them ([1] where none is left). */
+export function foldedShapes(name: string, x: Tensor, axes: readonly number[] | undefined): [number[], number[]] {
   const numbers = axes === undefined ? undefined : needAxes(name, x, axes, 'leave them out to take all');
-  return x.shape.map((_, axis) => numbers?.includes(axis) ?? true);
+  const isFolded = x.shape.map((_, axis) => numbers?.includes(axis) ?? true);
+  const rest = x.shape.filter((_, axis) => !isFolded[axis]);
+  return [x.shape.map((size, axis) => (isFolded[axis] ? 1 : size)), rest.length === 0 ? [1] : rest];
 }
 
 function total(name: 'sum' | 'mean', x: Tensor, options: SumOptions): Tensor {
@@ -49,12 +57,10 @@ function total(name: 'sum' | 'mean', x: Tensor, options: SumOptions): Tensor {
   needOptions(name, options, { axes: true, real: true });
   if (x.dtype !== 'spike' && x.dtype !== 'f32' && x.dtype !== 'f64')
     throw new SpikeloomError(`${name}: takes real numbers or spikes, not ${describe(x)}`);
-  const isSummed = chosen(name, x, options.axes);
-  const kept = x.shape.map((size, axis) => (isSummed[axis] ? 1 : size));
-  const rest = x.shape.filter((_, axis) => !isSummed[axis]);
+  const [kept, rest] = foldedShapes(name, x, options.axes);
   const divisor = name === 'mean' ? x.size / elements(rest) : 1;
   using whole = folded(x, kept, divisor, options.real);
-  const y = reshape(whole, rest.length === 0 ? [1] : rest);
+  const y = reshape(whole, rest);
   record([y], [x], ([gy]) => [repeated(reshape(gy!, kept), x.shape, divisor)], [0]);
   return y;
 }
@@ -107,6 +113,6 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   }
   using whole = noGrad(() => reshape(x, from));
   const y = repeated(whole, shape, 1);
-  record([y], [x], ([gy]) => [reshape(folded(gy!, from, 1), x.shape)], [0]);
+  record([y], [x], ([gy]) => [summedTo(gy!, x.shape)], [0]);
   return y;
 }

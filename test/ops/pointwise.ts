@@ -1,5 +1,5 @@
 import type { Tensor } from '../../lib/core/index.ts';
-import { abs, div, exp, log, pow, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
+import { abs, clamp, div, exp, log, pow, shift, sqrt, sub, tanh } from '../../lib/ops/pointwise.ts';
 import { type HostTensor, host, noise, type OpTable } from '../support/op-table.ts';
 
 const shapes = [[1], [3, 2, 33, 5, 7], [2, 31], [40000]];
@@ -66,6 +66,26 @@ export const powTable: OpTable = {
     host(
       x!.shape,
       x!.data.map((v) => v ** (exponent as number)),
+    ),
+  ],
+  gradients: ['x'],
+};
+
+export const clampTable: OpTable = {
+  name: 'clamp',
+  natives: ['clamp', 'clampGrad'],
+  cases: [{ min: -0.5, max: 0.3125 }, { min: 0.125 }, { max: -0.125 }, { min: 0, max: 0 }].flatMap((limits) =>
+    shapes.map((shape) => ({
+      name: `[${shape}] to ${limits.min ?? ''}..${limits.max ?? ''}`,
+      inputs: () => ({ x: signed(shape) }),
+      options: limits,
+    })),
+  ),
+  run: ({ x }, limits) => [clamp(x!, limits)],
+  twin: ({ x }, { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }) => [
+    host(
+      x!.shape,
+      x!.data.map((v) => Math.min(Math.max(v, min as number), max as number)),
     ),
   ],
   gradients: ['x'],

@@ -17,12 +17,17 @@ import {
 } from '../../lib/core/index.ts';
 import {
   abs,
+  add,
+  argmax,
+  clamp,
   div,
   exp,
   expand,
   log,
   logSoftmax,
+  max,
   mean,
+  mul,
   oneHot,
   pow,
   shift,
@@ -69,6 +74,14 @@ for (const on of testDevices) {
       ['pow', (t: Tensor) => pow(t, 1.5), [0, 4, -1], [0, 8, nan], [0, 3, nan]],
       ['pow', (t: Tensor) => pow(t, -1), [0, -0, 2], [inf, -inf, 0.5], [-inf, -inf, -0.25]],
       ['pow', (t: Tensor) => pow(t, 0), [0, 5, nan], [1, 1, 1], [0, 0, 0]],
+      [
+        'clamp',
+        (t: Tensor) => clamp(t, { min: -1, max: 1 }),
+        [-inf, -1, 0, 1, 2, nan],
+        [-1, -1, 0, 1, 1, nan],
+        [0, 1, 1, 1, 0, 0],
+      ],
+      ['clamp', (t: Tensor) => clamp(t, { max: 0 }), [-inf, -1, 3], [-inf, -1, 0], [1, 1, 0]],
       ['shift', (t: Tensor) => shift(t, -1), [1, inf, nan], [0, inf, nan], [1, 1, 1]],
     ] as [string, (x: Tensor) => Tensor, number[], number[], number[]][]) {
       it(`${name} gives what PyTorch gives, of ${x}`, async () => {
@@ -97,11 +110,84 @@ describe('functions of two tensors', () => {
     scope(() => {
       const x = tensor([1, 2]);
       expect(() => sub(x, tensor([1, 2, 3]))).to.throw(
-        /^sub: the axes \.\.\.N|^sub: dimension N is 2 elsewhere but 3 in 'y'/,
+        /^sub: counted from the end axes agree, or one of them has length 1 and is repeated; those of f32\[2\] and f32\[3\] do not/,
       );
       expect(() => div(x, tensor([1, 2], { dtype: 'f64' }))).to.throw(/^div: 'y' is f64 where another input is f32/);
       expect(() => sub(x, tensor(Uint8Array.of(1, 0), { dtype: 'spike' }))).to.throw(/^sub: 'y' is real, not spike/);
       expect(() => shift(x, nan)).to.throw(/^shift: attribute 'offset' is float, not NaN/);
+    }));
+});
+
+describe('functions of tensors of different shapes', () => {
+  it('refuse axes that do not go together, mixed types, and spikes', () =>
+    scope(() => {
+      const x = zeros([2, 3]);
+      for (const [name, run] of Object.entries({ add, sub, mul, div })) {
+        const refuse = (y: Tensor, message: string) =>
+          expect(() => run(x, y)).to.throw(SpikeloomError, `${name}: ${message}`);
+        refuse(
+          zeros([2]),
+          'counted from the end axes agree, or one of them has length 1 and is repeated; those of f32[2,3] and f32[2] do not',
+        );
+        refuse(
+          zeros([3], 'f64'),
+          'tensors of different shapes are real numbers of one type, not f32[2,3] and f64[3]; toReal()',
+        );
+        refuse(
+          zeros([2, 1], 'spike'),
+          'tensors of different shapes are real numbers of one type, not f32[2,3] and spike[2,1]',
+        );
+        expect(() => run(x, 3 as unknown as Tensor)).to.throw(`${name}: 'y' is a tensor, not 3`);
+      }
+    }));
+
+  it('give both the gradient where one tensor is both, and none to what needs none', async () => {
+    const x = tensor([1, 2, 3], { shape: [1, 3] });
+    x.requiresGrad = true;
+    const y = zeros([2, 3]);
+    scope(() => backward(sum(mul(add(x, y), x)))); // 2 x^2
+    expect([...(await x.grad!.array())]).to.deep.equal([4, 8, 12]);
+    for (const t of [x, y]) t.dispose();
+  });
+});
+
+describe('max and argmax', () => {
+  it('max shares its gradient out among equals, and has NaN where there is one', async () => {
+    const x = tensor([3, 1, 3, 2, 2, nan], { shape: [2, 3] });
+    x.requiresGrad = true;
+    const y = scope(() => {
+      const made = max(x, { axes: [1] });
+      backward(made, tensor([1, 1]));
+      return made;
+    });
+    expect([...(await y.array())]).to.deep.equal([3, nan]);
+    expect([...(await x.grad!.array())].slice(0, 3)).to.deep.equal([0.5, 0, 0.5]);
+    for (const t of [x, y]) t.dispose();
+  });
+
+  it('argmax has no gradient', () =>
+    scope(() => {
+      const x = zeros([2, 3]);
+      x.requiresGrad = true;
+      expect(argmax(x).requiresGrad).to.equal(false);
+      expect(described(argmax(x))).to.equal('i32[2]');
+    }));
+
+  it('and clamp refuse what they cannot take', () =>
+    scope(() => {
+      const x = zeros([2, 3]);
+      const refuse = (run: () => unknown, message: RegExp) => expect(run).to.throw(SpikeloomError, message);
+      refuse(
+        () => max(x, { axes: [2] }),
+        /^max: axes are one or more whole numbers from -2 to 1 for f32\[2,3\], not \[2\]/,
+      );
+      refuse(() => max(zeros([2], 'spike')), /^max: 'x' is real, not spike; ops\.toReal\(\) makes numbers of spikes$/);
+      refuse(() => max(3 as unknown as Tensor), /^max: 'x' is a tensor, not 3$/);
+      refuse(() => argmax(zeros([1, 1, 1, 1, 2])), /^argmax: takes up to four axes, not f32\[1,1,1,1,2\]; reshape\(\)/);
+      refuse(() => argmax(zeros([2], 'i32')), /^argmax: 'x' is real, not i32$/);
+      refuse(() => clamp(x, { min: 2, max: 1 }), /^clamp: min and max are numbers, min not above max, not 2 and 1$/);
+      refuse(() => clamp(x, { min: nan }), /^clamp: min and max are numbers, min not above max, not NaN and Infinity$/);
+      refuse(() => clamp(x, undefined as never), /^the options of clamp are an object of min, max, not undefined$/);
     }));
 });
 

@@ -1,17 +1,34 @@
-// Sums over axes and repetition along axes. The wide tensor and the narrow one have as many axes; where they differ,
+// Sums and maxima over axes, and repetition along axes. The wide tensor and the narrow one have as many axes; where they differ,
 // the narrow one has length 1:
 //   sum:    y = (sum over these axes of x) / divisor, in double, rounded once; a spike is 1
+//   max:    y = the largest of x over these axes, NaN where one of them is
 //   expand: y = x / divisor at every place of these axes
 // An axis that stays is kept, the others are folded. Both tensors rest channels-last, so their axes come in the same
 // order; neighbours that are both kept or both folded are one group.
 #pragma once
+#include <cmath>
+
 #include "core/host_device.h"
 #include "core/tensor.h"
 
 namespace spikeloom {
 
 inline constexpr char kSum[] = "sum(x:real|spike[...M], y=:real[...N]; divisor:float) -> ";
+inline constexpr char kMax[] = "max(x:real[...M], y=:real[...N]) -> ";
 inline constexpr char kExpand[] = "expand(x:real[...M], y=:real[...N]; divisor:float) -> ";
+
+// How terms are joined, in double: exact for maxima.
+struct Adding {
+  static constexpr double kNone = 0;
+  static double divisor(const double* attributes) { return attributes[0]; }
+  SPIKELOOM_HD double operator()(double a, double b) const { return a + b; }
+};
+
+struct Largest {
+  static constexpr double kNone = -INFINITY;
+  static double divisor(const double*) { return 1; }
+  SPIKELOOM_HD double operator()(double a, double b) const { return b > a || b != b ? b : a; }  // a NaN stays
+};
 
 // The axes at rest, outermost first; kept and folded groups take turns. Spikes count in words: folded channels are
 // words whose bits are counted; kept ones are a last group of their own (`areBits`), whose elements are the bits from a

@@ -1,4 +1,4 @@
-// Sums: a block adds the terms of a long sum whose innermost group is folded; else a thread does, and neighbours have
+// Sums (and maxima alike): a block adds the terms of a long sum whose innermost group is folded; else a thread does, and neighbours have
 // neighbouring sums. Few sums of many terms are cut into parts, by shapes alone, that are merged in order. All in
 // double. x is read once.
 #include "cuda/reduce.cuh"
@@ -47,7 +47,7 @@ struct Target {
   }
 };
 
-template <class T>
+template <class T, class Join>
 struct SumByThread {
   Terms<T> terms;
   Target<T> target;
@@ -55,38 +55,49 @@ struct SumByThread {
   __device__ void operator()(int64_t i) const {
     const Division at = divide(i, target.kept);
     const auto own = terms.of(at.rest, at.quotient);
-    double sum = 0;
-    for (int64_t term = own.begin; term < own.end; term++) sum += terms.at(own, term);
+    double sum = Join::kNone;
+    for (int64_t term = own.begin; term < own.end; term++) sum = Join{}(sum, terms.at(own, term));
     target.put(at.rest, at.quotient, sum);
   }
 };
 
-template <class T>
+// As blockSum().
+template <class Join>
+__device__ double blockJoined(double value, double* shared) {
+  for (int step = 16; step > 0; step /= 2) value = Join{}(value, __shfl_xor_sync(kWholeWarp, value, step));
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
+  __syncthreads();
+  double total = Join::kNone;
+  for (int i = 0; threadIdx.x == 0 && i < kWarps; i++) total = Join{}(total, shared[i]);
+  return total;
+}
+
+template <class T, class Join>
 __global__ void sumByBlockKernel(Terms<T> terms, Target<T> target) {
   waitForKernelsBefore();
   __shared__ double shared[kWarps];
   const Division at = divide(blockIdx.x, target.kept);
   const auto own = terms.of(at.rest, at.quotient);
-  double sum = 0;
-  for (int64_t term = own.begin + threadIdx.x; term < own.end; term += kThreads) sum += terms.at(own, term);
-  sum = blockSum(sum, shared);
+  double sum = Join::kNone;
+  for (int64_t term = own.begin + threadIdx.x; term < own.end; term += kThreads) sum = Join{}(sum, terms.at(own, term));
+  sum = blockJoined<Join>(sum, shared);
   if (threadIdx.x == 0) target.put(at.rest, at.quotient, sum);
 }
 
-template <class T>
+template <class T, class Join>
 struct MergeParts {
   Target<T> target;
   int64_t parts;
 
   __device__ void operator()(int64_t i) const {
-    double sum = 0;
-    for (int64_t part = 0; part < parts; part++) sum += target.held[part * target.kept + i];
+    double sum = Join::kNone;
+    for (int64_t part = 0; part < parts; part++) sum = Join{}(sum, target.held[part * target.kept + i]);
     target.y[i] = static_cast<T>(sum / target.divisor);
   }
 };
 
-template <class T>
-void sum(const Call& call) {
+template <class T, class Join>
+void fold(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[1];
   const AxisGroups g(x, y);
   const bool byBlock = g.isFolded[g.count - 1] && g.folded >= kThreads;
@@ -103,10 +114,20 @@ void sum(const Call& call) {
     if (!held) return;
   }
   const Terms<T> terms{x.data, g, length};
-  const Target<T> target{as<T>(y), held, call.attributes[0], g.kept};
-  if (byBlock) launch(call, sumByBlockKernel<T>, g.kept * parts, terms, target);
-  else forEach(call, g.kept * parts, SumByThread<T>{terms, target});
-  if (held) forEach(call, g.kept, MergeParts<T>{target, parts});
+  const Target<T> target{as<T>(y), held, Join::divisor(call.attributes), g.kept};
+  if (byBlock) launch(call, sumByBlockKernel<T, Join>, g.kept * parts, terms, target);
+  else forEach(call, g.kept * parts, SumByThread<T, Join>{terms, target});
+  if (held) forEach(call, g.kept, MergeParts<T, Join>{target, parts});
+}
+
+template <class T>
+void sum(const Call& call) {
+  fold<T, Adding>(call);
+}
+
+template <class T>
+void largest(const Call& call) {
+  fold<T, Largest>(call);
 }
 
 template <class T>
@@ -126,6 +147,7 @@ void expand(const Call& call) {
 }
 
 SPIKELOOM_CUDA_KERNEL(kSum, sum)
+SPIKELOOM_CUDA_KERNEL(kMax, largest)
 SPIKELOOM_CUDA_KERNEL(kExpand, expand)
 
 }  // namespace

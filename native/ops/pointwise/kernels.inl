@@ -46,6 +46,14 @@ void shift(const Call& call) {
   mapOne<T>(call, Shift<T>{static_cast<T>(call.attributes[0])});
 }
 template <class T>
+void clamp(const Call& call) {
+  mapOne<T>(call, Clamp<T>{static_cast<T>(call.attributes[0]), static_cast<T>(call.attributes[1])});
+}
+template <class T>
+void clampGrad(const Call& call) {
+  mapTwo<T>(call, ClampSlope<T>{static_cast<T>(call.attributes[0]), static_cast<T>(call.attributes[1])});
+}
+template <class T>
 void sub(const Call& call) {
   mapTwo<T>(call, Sub{});
 }

@@ -3,6 +3,7 @@
 //   log   y = ln x           (gx = gy / x by div)      abs   y = |x|        gx = gy sign(x), 0 at 0
 //   shift y = x + offset     (gx = gy)                 tanh  y = tanh x     gx = gy (1 - y^2)
 //   pow   y = x^exponent     gx = gy exponent x^(exponent - 1), 0 where the exponent is 0
+//   clamp y = x, at least min and at most max; gx = gy where min <= x <= max, else 0; of a NaN a NaN and 0
 //   sub   z = x - y          (gx = gz, gy = -gz)       div   z = x / y      (gx = gz / y by div)   gy = -gz z / y
 // exp, log, pow and tanh are the C library's, called number by number: the same bits on every level.
 #pragma once
@@ -23,6 +24,8 @@ inline constexpr char kTanhGrad[] = "tanhGrad(gy:real[...N], y:real[...N]) -> gx
 inline constexpr char kPow[] = "pow(x:real[...N]; exponent:float) -> y:real[...N]";
 inline constexpr char kPowGrad[] = "powGrad(gy:real[...N], x:real[...N]; exponent:float) -> gx:real[...N]";
 inline constexpr char kShift[] = "shift(x:real[...N]; offset:float) -> y:real[...N]";
+inline constexpr char kClamp[] = "clamp(x:real[...N]; min:float, max:float) -> y:real[...N]";
+inline constexpr char kClampGrad[] = "clampGrad(gy:real[...N], x:real[...N]; min:float, max:float) -> gx:real[...N]";
 inline constexpr char kSub[] = "sub(x:real[...N], y:real[...N]) -> z:real[...N]";
 inline constexpr char kDiv[] = "div(x:real[...N], y:real[...N]) -> z:real[...N]";
 inline constexpr char kDivGradY[] = "divGradY(gz:real[...N], y:real[...N], z:real[...N]) -> gy:real[...N]";
@@ -100,6 +103,18 @@ template <class T>
 struct PowSlope {
   T exponent;
   SPIKELOOM_HD T operator()(T gy, T x) const { return exponent == 0 ? T(0) : gy * (exponent * Pow<T>{exponent - T(1)}(x)); }
+};
+
+template <class T>
+struct Clamp {
+  T min, max;
+  SPIKELOOM_HD T operator()(T x) const { return x < min ? min : x > max ? max : x; }
+};
+
+template <class T>
+struct ClampSlope {
+  T min, max;
+  SPIKELOOM_HD T operator()(T gy, T x) const { return x >= min && x <= max ? gy : T(0); }
 };
 
 struct Sub {
