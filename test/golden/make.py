@@ -22,6 +22,9 @@ sys.dont_write_bytecode = True
 
 from method import Fsta, Network, Neurons, lif, membrane
 from ops import OPS, draw, traced
+from own import own_networks
+
+OPS = OPS | {'op-own-networks': own_networks}
 
 NAMES = {torch.float64: 'F64', torch.int64: 'I64'}
 
