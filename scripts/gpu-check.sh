@@ -269,7 +269,8 @@ tables() {
   done
   item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-added-gradient.test.ts \
     test/unit/conv2d-input-gradient.test.ts test/unit/conv2d-single-terms.test.ts -g 'on cuda'
-  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts
+  item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts \
+    test/train/own-networks.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
 }
 

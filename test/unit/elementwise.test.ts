@@ -3,11 +3,16 @@ import { expect } from 'chai';
 import { backward, describe as described, device, scope, type Tensor, tensor } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { linear } from '../../lib/ops/linear.ts';
+import { matmul } from '../../lib/ops/matmul.ts';
+import { argmax, max } from '../../lib/ops/max.ts';
 import { meanOverTime } from '../../lib/ops/mean-over-time.ts';
+import { permute } from '../../lib/ops/permute.ts';
+import { div } from '../../lib/ops/pointwise.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { repeatOverTime } from '../../lib/ops/repeat-over-time.ts';
 import { reshape } from '../../lib/ops/reshape.ts';
 import { sigmoid } from '../../lib/ops/sigmoid.ts';
+import { concat, slice } from '../../lib/ops/slice.ts';
 import { spikeCount } from '../../lib/ops/spike-count.ts';
 import { toReal } from '../../lib/ops/to-real.ts';
 
@@ -103,7 +108,9 @@ describe('reshape', () => {
 describe('shapes and types are checked', () => {
   it('add', () =>
     scope(() => {
-      expect(() => add(reals([2, 3]), reals([3, 2]))).to.throw(/axes \.\.\.N are \[2,3\] elsewhere/);
+      expect(() => add(reals([2, 3]), reals([3, 2]))).to.throw(
+        /^add: counted from the end axes agree, .* those of f32\[2,3\] and f32\[3,2\] do not/,
+      );
       expect(() => add(reals([2]), tensor(Float64Array.of(1, 2)))).to.throw(/make them the same type/);
     }));
 
@@ -126,11 +133,14 @@ describe('shapes and types are checked', () => {
 
 describe('handles', () => {
   it('are not left over outside of a scope', () => {
-    const x = reals([1, 3, 4]);
+    const [x, y, z] = [reals([1, 3, 4]), reals([4]), reals([4, 2])];
     const before = device('cpu').stats().handles;
-    const made = [meanOverTime(x), repeatOverTime(x, 3)];
+    const made = [
+      ...[meanOverTime(x), repeatOverTime(x, 3), add(x, y), div(y, x), slice(x, { axis: 1, from: 1 })],
+      ...[concat([x, x], { axis: 0 }), permute(x, [2, 0, 1]), max(x, { axes: [1] }), argmax(x), matmul(x, z)],
+    ];
     expect(device('cpu').stats().handles).to.equal(before + made.length);
-    for (const t of [...made, x]) t.dispose();
+    for (const t of [...made, x, y, z]) t.dispose();
   });
 });
 
