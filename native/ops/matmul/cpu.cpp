@@ -1,12 +1,14 @@
 // A task makes a block of up to 128 x 128 sums of one batch, or several small batches. Both factors are packed into
-// panels as wide as a tile of registers, up to 256 terms at a time (bits as 0 and 1), and multiplied tile by tile
+// panels as wide as a vector or two, up to 256 terms at a time (bits as 0 and 1), and multiplied tile by tile
 // (cpu/outer_product.inl): a factor is read once per 128 lines of the other. Terms are added in their order.
 #define SPIKELOOM_FILE "ops/matmul/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/matmul/matmul.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/lane_masks.inl"
 #include "cpu/outer_product.inl"
+#include "cpu/transpose.inl"
 
 constexpr int64_t kBlock = 128, kDepth = 256, kLeastProducts = 1 << 17;  // of a task
 
@@ -24,26 +26,52 @@ struct Lines {
   }
 };
 
+// A vector of bits from `place`, a multiple of its length, on, as numbers.
+template <class T>
+Vec<T> spikesAt(const Lines& from, int64_t place) {
+  return whereSet<T>(laneMask<T>(static_cast<const uint32_t*>(from.data), place), splat(T(1)));
+}
+
+// A whole panel of `width` lines, whole squares of its terms: how many terms are packed. Lines and terms are neighbours
+// where their step is 1; bits begin at a multiple of a word.
+template <class T>
+int64_t packSquares(const Lines& from, int64_t first, int64_t n, int64_t width, T* to) {
+  constexpr int64_t kSide = kSquare<T>;
+  const T* reals = static_cast<const T*>(from.data) + from.place;
+  if (width % kSide != 0) return 0;
+  if (from.lineStep == 1) {
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t row = first + k * from.depthStep;
+      for (int64_t i = 0; i < width; i += kSide) store(to + k * width + i, from.areSpikes ? spikesAt<T>(from, from.place + row + i) : load(reals + row + i));
+    }
+    return n;
+  }
+  if (from.depthStep != 1) return 0;
+  const int64_t whole = n / kSide * kSide;
+  T unpacked[kSide * kSide];
+  for (int64_t i = 0; i < width; i += kSide) {
+    for (int64_t k = 0; k < whole; k += kSide) {
+      const int64_t place = (first + i) * from.lineStep + k;
+      for (int64_t line = 0; from.areSpikes && line < kSide; line++) {
+        store(unpacked + line * kSide, spikesAt<T>(from, from.place + place + line * from.lineStep));
+      }
+      if (from.areSpikes) transposeSquare(unpacked, kSide, to + k * width + i, width);
+      else transposeSquare(reals + place, from.lineStep, to + k * width + i, width);
+    }
+  }
+  return whole;
+}
+
 // `lines` lines of `n` terms as panels [panel][n][width]; lines that there are not are 0.
 template <class T>
 void pack(const Lines& from, int64_t lines, int64_t n, int64_t width, T* to) {
   for (int64_t first = 0; first < lines; first += width, to += n * width) {
     const int64_t there = std::min(width, lines - first);
+    int64_t begin = 0;
     if (there < width) std::fill(to, to + n * width, T(0));
-    if (from.lineStep == 1 && !from.areSpikes) {
-      const T* source = static_cast<const T*>(from.data) + from.place + first;
-      for (int64_t k = 0; k < n; k++) {
-        for (int64_t i = 0; i < there; i++) to[k * width + i] = source[k * from.depthStep + i];
-      }
-    } else if (from.areSpikes) {
-      for (int64_t i = 0; i < there; i++) {
-        for (int64_t k = 0; k < n; k++) to[k * width + i] = from.at<T>(first + i, k);
-      }
-    } else {
-      for (int64_t i = 0; i < there; i++) {
-        const T* line = static_cast<const T*>(from.data) + from.place + (first + i) * from.lineStep;
-        for (int64_t k = 0; k < n; k++) to[k * width + i] = line[k * from.depthStep];
-      }
+    else begin = packSquares(from, first, n, width, to);
+    for (int64_t k = begin; k < n; k++) {
+      for (int64_t i = 0; i < there; i++) to[k * width + i] = from.at<T>(first + i, k);
     }
   }
 }
@@ -52,7 +80,10 @@ void pack(const Lines& from, int64_t lines, int64_t n, int64_t width, T* to) {
 template <class T>
 void multiplyBlock(const Call& call, int thread, const BatchedProduct& p, int64_t batch, int64_t m, int64_t n) {
   const int64_t rows = std::min(kBlock, p.M - m), columns = std::min(kBlock, p.N - n), depth = std::min(kDepth, p.K);
-  const OuterShape s = outerShape<T>(rows, columns), tile{s.tileRows, s.vectors * kLanes<T>, s.tileRows, s.vectors};
+  OuterShape s = outerShape<T>(rows, columns);
+  const int64_t high = rows >= kLanes<T> ? std::max<int64_t>(kLanes<T>, s.tileRows) : s.tileRows;  // rows of a panel
+  s.rows = (rows + high - 1) / high * high;
+  const OuterShape tile{high, s.vectors * kLanes<T>, s.tileRows, s.vectors};
   T* packedA = scratch<T>(call, thread, 0, s.rows * depth);
   T* packedB = scratch<T>(call, thread, 1, s.columns * depth);
   T* sums = scratch<T>(call, thread, 2, s.rows * s.columns);  // tile by tile
@@ -77,7 +108,8 @@ void multiplyBlock(const Call& call, int thread, const BatchedProduct& p, int64_
       const T* from = sums + (c / tile.columns * down + r / tile.rows) * size + r % tile.rows * tile.columns;
       T* to = y + r * p.y.rowStep + c * p.y.columnStep;
       const int64_t there = std::min(tile.columns, columns - c);
-      for (int64_t i = 0; i < there; i++) to[i * p.y.columnStep] = from[i];
+      if (p.y.columnStep == 1) std::memcpy(to, from, static_cast<size_t>(there) * sizeof(T));
+      else for (int64_t i = 0; i < there; i++) to[i * p.y.columnStep] = from[i];
     }
   }
 }

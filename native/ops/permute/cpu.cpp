@@ -5,6 +5,7 @@
 #include "ops/permute/permute.h"
 
 #include "cpu/level_begin.inl"
+#include "cpu/transpose.inl"
 
 constexpr int64_t kElements = 16384;  // of a task
 
@@ -40,39 +41,6 @@ void eachStrip(const Call& call, const Planes& p, F&& body) {
   });
 }
 
-template <class E>
-struct Whole {
-  typedef E Row __attribute__((vector_size(kVectorBytes)));
-  static constexpr int kSide = kVectorBytes / static_cast<int>(sizeof(E));
-  Row row[kSide];
-};
-
-// The elements of a and b in turns: of their first halves, or of their second ones.
-template <int kFirst, class Row, int... kIndex>
-inline Row inTurns(Row a, Row b, std::integer_sequence<int, kIndex...>) {
-  constexpr int kSide = sizeof...(kIndex);
-  return __builtin_shufflevector(a, b, (kFirst + kIndex / 2 + kIndex % 2 * kSide)...);
-}
-
-// A square of one vector each way: log2 of its side times rows are merged in turns with those half the side behind.
-template <class E>
-void transposeSquare(const E* in, int64_t columnFrom, E* out, int64_t rowTo) {
-  constexpr int kSide = Whole<E>::kSide;
-  constexpr std::make_integer_sequence<int, kSide> kLanes{};
-  Whole<E> square, merged;
-  for (int k = 0; k < kSide; k++) std::memcpy(&square.row[k], in + k * columnFrom, kVectorBytes);
-#pragma GCC unroll 4
-  for (int done = 1; done < kSide; done *= 2) {
-#pragma GCC unroll 16
-    for (int k = 0; k < kSide / 2; k++) {
-      merged.row[2 * k] = inTurns<0>(square.row[k], square.row[k + kSide / 2], kLanes);
-      merged.row[2 * k + 1] = inTurns<kSide / 2>(square.row[k], square.row[k + kSide / 2], kLanes);
-    }
-    square = merged;
-  }
-  for (int k = 0; k < kSide; k++) std::memcpy(out + k * rowTo, &square.row[k], kVectorBytes);
-}
-
 // What is no such square, or of small elements.
 template <int64_t kSide, class E>
 void transposeRest(const E* in, int64_t columnFrom, E* out, int64_t rowTo, int64_t rows, int64_t columns) {
@@ -86,7 +54,7 @@ void transposeRest(const E* in, int64_t columnFrom, E* out, int64_t rowTo, int64
 template <class E>
 void transposePlanes(const Call& call, const Planes& p, const E* x, E* y) {
   constexpr bool kVectors = sizeof(E) >= 4;
-  constexpr int64_t kSide = kVectors ? Whole<E>::kSide : 64 / sizeof(E), kStrip = std::max<int64_t>(16, kSide);
+  constexpr int64_t kSide = kVectors ? kSquare<E> : 64 / sizeof(E), kStrip = std::max<int64_t>(16, kSide);
   eachStrip<kStrip>(call, p, [&](int64_t in, int64_t out, int64_t row, int64_t rows) {
     for (int64_t c = 0; c < p.columns; c += kSide) {
       const int64_t columns = std::min(kSide, p.columns - c);
