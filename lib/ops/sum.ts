@@ -91,13 +91,13 @@ export function mean(x: Tensor, options: SumOptions = {}): Tensor {
 }
 
 /**
- * x repeated along its axes of length 1, and along axes that it gets in front: what {@link mul}, {@link div} and others
- * take, whose tensors have one shape. gx is the sum of gy along these axes, as by {@link sum}.
+ * x repeated along its axes of length 1, and along axes that it gets in front, for ops whose tensors have one shape
+ * (add(), sub(), mul() and div() repeat by themselves). gx is the sum of gy along these axes, as by {@link sum}.
  *
  * @param x real
  * @param shape what x becomes: its own sizes at the end, where x has not length 1, and any sizes before them
  * @throws SpikeloomError when the shape does not fit
- * @example ops.sub(x, ops.expand(ops.reshape(ops.mean(x, { axes: [-1] }), [B, 1]), [B, K])); // rows of mean 0
+ * @example ops.expand(ops.reshape(ops.mean(x, { axes: [-1] }), [B, 1]), [B, K]); // the mean of every row, all along it
  */
 export function expand(x: Tensor, shape: Shape): Tensor {
   needTensors('expand', { x });

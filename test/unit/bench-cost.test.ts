@@ -54,6 +54,25 @@ describe('bench: what calls cost', () => {
     expect(bytesOf({ dtype: 'bf16', shape: [2, 3, 33, 5, 5] })).to.equal(2 * 3 * 25 * 33 * 2);
   });
 
+  it('a part of a tensor costs the part, and zeros around it the whole', () => {
+    const [whole, part] = [f32(8, 100), f32(1, 100)];
+    const bytes = (op: string, inputs: Call['inputs'], attributes: Call['attributes'] = {}) =>
+      costOf({ op, inputs, outputs: {}, attributes: { axis: 0, from: 2, ...attributes } }).bytes;
+    expect(bytes('slice', { x: whole, y: part })).to.equal(2 * 400);
+    expect(bytes('addPart', { x: part, y: whole })).to.equal(3 * 400);
+    expect(bytes('place', { x: part, y: whole }, { clear: false })).to.equal(2 * 400);
+    expect(bytes('place', { x: part, y: whole }, { clear: true })).to.equal(9 * 400);
+    expect(bytes('permute', { x: whole, y: f32(100, 8) })).to.equal(2 * 3200);
+  });
+
+  it('a product counts every batch, of a shared factor as well', () => {
+    const flops = (a: number[], b: number[], attributes: Call['attributes']) =>
+      costOf({ op: 'matmul', inputs: { a: f32(...a), b: f32(...b), y: f32(1) }, outputs: {}, attributes }).flops;
+    expect(flops([3, 4, 5], [3, 5, 6], { ta: false, tb: false })).to.equal(2 * 3 * 4 * 5 * 6);
+    expect(flops([3, 5, 4], [6, 5], { ta: true, tb: true })).to.equal(2 * 3 * 4 * 5 * 6);
+    expect(flops([5, 4], [3, 5, 6], { ta: true, tb: false })).to.equal(2 * 3 * 4 * 5 * 6);
+  });
+
   it('a convolution counts the products that meet the picture', () => {
     const window = { sh: 1, sw: 1, ph: 1, pw: 1 };
     const on = (size: number): Call => ({
