@@ -16,7 +16,9 @@ port.on('message', (request: PoolRequest<BatchJob>) => {
 async function answer({ id, job }: PoolRequest<BatchJob>): Promise<void> {
   try {
     const result = await make(job);
-    port.postMessage({ id, result } satisfies PoolReply, [result.images.buffer, result.labels.buffer]);
+    const { images, labels, targets } = result;
+    const own = [images.buffer, labels.buffer, ...(targets ? [targets.buffer] : [])];
+    port.postMessage({ id, result } satisfies PoolReply, own);
   } catch (error) {
     const { message } = error as Error;
     const data =

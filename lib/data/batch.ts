@@ -7,7 +7,7 @@ import { checkEventSet, type EventSet } from './event-sets/event-set.ts';
 import { checkImageSet, type ImageSet, pixelsOf } from './images/image-set.ts';
 import { runPrograms } from './images/run-programs.ts';
 import { numberBatches } from './numbers/number-batches.ts';
-import { checkNumberSet, type NumberSet } from './numbers/number-set.ts';
+import { checkNumberSet, type NumberSet, type TargetSet } from './numbers/number-set.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
 import type { BatchMaker, SampleSplits } from './sample-set.ts';
@@ -15,6 +15,8 @@ import type { BatchMaker, SampleSplits } from './sample-set.ts';
 /** The sets that batches can be made of, by their kind. */
 export type AnySet = ImageSet | ImageFiles | EventSet | NumberSet;
 export type AnySplits = SampleSplits<AnySet>;
+/** Those of a regression. */
+export type TargetSplits = SampleSplits<TargetSet>;
 
 /** All that a thread needs to make batches of a data set; plain data over shared memory. */
 export interface BatchSource<S extends AnySet = AnySet> {

@@ -11,7 +11,7 @@ export {
 export { autoAugmentCifar10 } from './augment/auto-augment.ts';
 export type { MixSettings } from './augment/mix.ts';
 export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './augment/rand-augment.ts';
-export type { AnySet, AnySplits } from './batch.ts';
+export type { AnySet, AnySplits, TargetSplits } from './batch.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
 export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
 export type { EventSet, EventSplits, FrameShape } from './event-sets/event-set.ts';
@@ -42,13 +42,16 @@ export {
   type PixelBatch,
 } from './loader.ts';
 export {
+  type MadeSample,
   type NumberSet,
   type NumberSetInit,
   numberSet,
   type SampleMaker,
   type SampleNumbers,
   type SampleRequest,
+  type SampleWithTargets,
+  type TargetSet,
 } from './numbers/number-set.ts';
 export { type ImageFiles, type ImageFilesOptions, type Interpolation, imageFolder } from './pictures/image-files.ts';
 export { type ImageShardsOptions, imageShards } from './pictures/image-shards.ts';
-export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName } from './sample-set.ts';
+export type { BatchArrays, SampleSet, SampleSplits, SkippedSample, SplitName, Targets } from './sample-set.ts';

@@ -6,6 +6,7 @@ import { orAborted } from '../core/or-aborted.ts';
 import { philox, STREAM } from '../core/random.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
+import { targetBatch } from './numbers/targets.ts';
 import { WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
 
@@ -41,6 +42,8 @@ export interface BatchIndices {
   size: number;
   /** [B,C,H,W], or [T,B,C,H,W] where the samples have time steps. */
   shape: number[];
+  /** Where the samples have targets: [B,...], or [T,B,...] where those have time steps. */
+  targetShape?: number[];
   /** Number of the batch in its epoch, from 0. */
   index: number;
   /** Whether it holds 0 and 1 alone, which a network may get as spikes. */
@@ -54,8 +57,10 @@ export interface BatchIndices {
 export interface Batch extends BatchIndices {
   /** Normalized pixels, of the batch's shape; the consumer's own. */
   images: Float32Array<ArrayBuffer>;
-  /** Classes [B]. */
+  /** Classes [B]; none where the samples have targets. */
   labels: Int32Array<ArrayBuffer>;
+  /** Where the samples have targets: those of `targetShape`. */
+  targets?: Float32Array<ArrayBuffer>;
 }
 
 /** A {@link Batch} whose samples are bytes: multiples of `unit`. */
@@ -190,12 +195,13 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
 
   *#cut(order: Int32Array, startBatch: number): Generator<BatchIndices, void, void> {
     const { batch: size } = this.options;
-    const { steps, binary = false, channels, height, width } = this.#source.set;
+    const { steps, binary = false, channels, height, width, targets } = this.#source.set;
     for (let index = startBatch; index < this.batches; index++) {
       const indices = order.slice(index * size, (index + 1) * size);
       const sample = [indices.length, channels, height, width];
       const shape = steps === undefined ? sample : [steps, ...sample];
-      yield { indices, size: indices.length, shape, index, binary };
+      const wanted = targets && { targetShape: targetBatch(targets.shape, indices.length) };
+      yield { indices, size: indices.length, shape, index, binary, ...wanted };
     }
   }
 
@@ -290,6 +296,7 @@ function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
 
 /**
  * Makes a loader: seeded shuffling, augmentation and normalization, off the event loop where `workers` > 0.
+ * @throws SpikeloomError for options and sets that do not fit together; from an epoch for a batch too large for an array
  * @example
  * const batches = loader(fashionMnist('datasets/fashion-mnist-small').train, { batch: 64, seed: 1, shuffle: true });
  * for await (const batch of batches.epoch(0)) console.log(batch.index, batch.shape);

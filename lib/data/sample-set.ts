@@ -6,7 +6,7 @@ export interface SampleSet {
   kind: string;
   /** Short name of the data set: 'cifar10', 'dvs128-gesture', ... It selects the augmentation. */
   name: string;
-  /** Class of every sample of the files, 0..classes.length-1. */
+  /** Class of every sample of the files, 0..classes.length-1; 0 of each where samples have targets. */
   labels: Int32Array<SharedArrayBuffer>;
   /** N, how many samples are in use. */
   count: number;
@@ -27,10 +27,20 @@ export interface SampleSet {
   height: number;
   /** W in pixels */
   width: number;
-  /** Names of the classes. */
+  /** Names of the classes; none where samples have targets. */
   classes: string[];
+  /** What samples have in place of classes, for a regression. */
+  targets?: Targets;
   /** How samples were split into training and test, where there is more than one way in use. */
   split?: SplitName;
+}
+
+/** Real numbers that samples have in place of classes, in one shape for all of them. */
+export interface Targets {
+  /** Of a sample: [K] or [C,H,W], or with time steps [T,K] or [T,C,H,W]. */
+  shape: number[];
+  /** Those of every sample of the set, one after the other; none: what makes the samples gives them, too. */
+  numbers?: Float32Array<SharedArrayBuffer>;
 }
 
 /** Names a split: two runs can be compared where both agree. */
@@ -59,14 +69,19 @@ export interface BatchJob {
   signal?: AbortSignal;
 }
 
-/** What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B]. */
+/**
+ * What the network sees, [B,C,H,W] or, where the set has steps, [T,B,C,H,W], normalized; and classes [B], or targets
+ * [B,...] or [T,B,...].
+ */
 export interface BatchArrays {
   /** Bytes: multiples of `unit`, or pixels [B,C,H,W] that `programs` make numbers of. */
   images: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
   unit?: number;
   /** What takeImages() does with the pixels, [B,L]; L is the same for all batches. */
   programs?: Int32Array<ArrayBuffer>;
+  /** None where the set has targets. */
   labels: Int32Array<ArrayBuffer>;
+  targets?: Float32Array<ArrayBuffer>;
   /** Samples that could not be read and were replaced by another one, where the set allows it. */
   skipped?: SkippedSample[];
 }

@@ -1,4 +1,5 @@
 import { describe, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import { reshape } from './reshape.ts';
 
 const images = nativeOp<'y'>('mixImages');
 const labels = nativeOp<'target'>('mixLabels');
@@ -37,4 +38,17 @@ export function mixImages(x: Tensor, mix: Tensor): Tensor {
  */
 export function mixLabels(set: Tensor, mix: Tensor, classes: number): Tensor {
   return labels.run({ labels: set, mix }, {}, { dims: { K: classes } }).target;
+}
+
+/**
+ * Targets of such a batch, mixed as mixup has its images: y[b] = share x[b] + (1 - share) x[r(b)].
+ * @param x real [B,K] or [B,C,H,W], with time steps [T,B,K] or [T,B,C,H,W]
+ * @param mix as for {@link mixImages}, of mixup: with an empty box
+ * @returns of x's shape
+ */
+export function mixTargets(x: Tensor, mix: Tensor): Tensor {
+  const isFlat = x.shape.length < 4;
+  using pixels = x.alias(isFlat ? [...x.shape, 1, 1] : x.shape);
+  const y = mixImages(pixels, mix);
+  return isFlat ? reshape(y, x.shape) : y;
 }

@@ -21,9 +21,11 @@ import {
   scheduleFrom,
   sgd,
 } from '../optim/index.ts';
+import type { Best } from './checkpoint.ts';
 import { describeData } from './data-description.ts';
 import { openData, type SampleFacts } from './data-sets.ts';
 import { resolveSettings } from './recipe.ts';
+import { checkFresh } from './run-files.ts';
 import { createRun, openRun, type RunFolder } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 import { type Run, train } from './train.ts';
@@ -154,7 +156,7 @@ export interface RecipeResult {
   folder: string;
   /** The epochs of this call; those before a resumption stand in the metrics. */
   epochs: EpochReport[];
-  best: { epoch: number; accuracy: number } | null;
+  best: Best | null;
   /** Whether the signal ended it; resume continues. */
   interrupted: boolean;
   /** The part of the training time that was spent waiting for data, 0 to 1. */
@@ -180,7 +182,10 @@ export async function trainRecipe(settings: Settings | undefined, options: Recip
   const used = given ?? folder?.settings;
   if (!used) throw new SpikeloomError('trainRecipe() needs settings, or a folder to go on with (resume)');
   try {
-    if (folder) checkSameRecipe(folder, used);
+    if (folder) {
+      checkSameRecipe(folder, used);
+      checkFresh(folder.paths, true); // before the data is read
+    }
     const command = resume === undefined ? undefined : `npx spikeloom train --resume ${quoted(resume)}`;
     const data = await prepared(used, { signal, onPrepare }, command);
     using net = netOf(used, data);

@@ -20,6 +20,11 @@ const FORMAT = 'spikeloom-state';
 const VERSION = '1';
 
 const count = z.int().min(0);
+const bestSchema = (epochs: number) => {
+  const epoch = count.max(epochs - 1);
+  const ofClasses = z.strictObject({ epoch, accuracy: z.number().min(0).max(1) });
+  return z.union([ofClasses, z.strictObject({ epoch, accuracy: z.null(), testLoss: z.number() })]);
+};
 const positionSchema = ({ epochs, batches, images }: Whole) =>
   z
     .strictObject({
@@ -30,7 +35,7 @@ const positionSchema = ({ epochs, batches, images }: Whole) =>
       images: count.max(images),
       skipped: count.default(0), // states of older versions have neither it nor the rates
       seconds: z.number().min(0),
-      best: z.strictObject({ epoch: count.max(epochs - 1), accuracy: z.number().min(0).max(1) }).nullable(),
+      best: bestSchema(epochs).nullable(),
       metricsBytes: count,
       rates: z.array(z.number().nullable()).max(epochs).default([]),
     })
@@ -44,6 +49,24 @@ export interface Whole {
   images: number;
   /** The learning rate of an epoch. */
   lrAt(epoch: number): number;
+}
+
+/** A share of samples classified right, 0 to 1; null where samples have targets in place of classes. */
+export type Accuracy = number | null;
+
+/** The first epoch of the highest test accuracy or, where samples have targets, of the lowest test loss. */
+export interface Best<A extends Accuracy = number> {
+  /** From 0. */
+  epoch: number;
+  accuracy: A;
+  /** Where samples have targets. */
+  testLoss?: number;
+}
+
+/** Whether an epoch is better than the best one before. */
+export function isBetter({ accuracy, testLoss }: Required<Best<Accuracy>>, best: Best<Accuracy> | null): boolean {
+  if (best === null) return true;
+  return accuracy === null ? testLoss < best.testLoss! : accuracy > best.accuracy!;
 }
 
 /** How far a run has got. */
@@ -60,8 +83,7 @@ export interface Position {
   skipped: number;
   /** Time spent training in this epoch. */
   seconds: number;
-  /** The epoch of the highest test accuracy so far. */
-  best: { epoch: number; accuracy: number } | null;
+  best: Best<Accuracy> | null;
   /** Length of the metrics file. */
   metricsBytes: number;
   /** The learning rate of every epoch that has begun; null where an older version trained it. */

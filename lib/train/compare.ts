@@ -4,7 +4,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { incomparable } from './data-description.ts';
 import type { Chart } from './report-chart.ts';
 import type { ReportPage } from './report-page.ts';
-import { accuracies, column, median, type RunRecord } from './run-record.ts';
+import { accuracies, column, hasTargets, median, type RunRecord, testLosses } from './run-record.ts';
 import { SETTING_KEYS } from './settings.ts';
 
 /** @throws SpikeloomError with both runs and what differs, where results cannot be set beside each other */
@@ -31,8 +31,11 @@ export interface ComparedRun {
   folder: string;
   epochs: number;
   trainSamples: number;
+  /** The highest accuracy and the last one; null where samples have targets. */
   best: { epoch: number; accuracy: number } | null;
   last: { epoch: number; accuracy: number } | null;
+  /** The lowest test loss and the last one. */
+  bestLoss: { epoch: number; loss: number } | null;
   testLoss: number | null;
   firingRate: number | null;
   imagesPerSecond: number | null;
@@ -40,6 +43,8 @@ export interface ComparedRun {
 
 export interface Comparison {
   runs: ComparedRun[];
+  /** Whether the samples of all runs have targets: they have no accuracies then. */
+  hasTargets: boolean;
   /** Settings that are not the same in all runs: key, and the value of each run. */
   differing: [key: string, ...values: string[]][];
 }
@@ -88,12 +93,13 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison {
     return {
       ...{ name: run.name, folder: run.folder, epochs: run.epochs.length, trainSamples: run.data!.train },
       ...{ best: found?.best ?? null, last: found?.last ?? null },
+      bestLoss: testLosses(run)?.best ?? null,
       testLoss: column(run, 'testLoss').at(-1) ?? null,
       firingRate: column(run, 'firingRate').at(-1) ?? null,
       imagesPerSecond: median(column(run, 'imagesPerSecond')) ?? null,
     };
   });
-  return { runs: compared, differing: differingSettings(runs) };
+  return { runs: compared, hasTargets: runs.some(hasTargets), differing: differingSettings(runs) };
 }
 
 /** What tells runs apart: their names, or their folders where two have one name. */
@@ -114,7 +120,7 @@ export function comparisonPage(
     series: runs.map((run, i) => ({ name: labels[i]!, values: column(run, key) })),
   });
   const charts = [
-    chart('Test accuracy', 'accuracy', { percent: true }),
+    ...(runs.some(hasTargets) ? [] : [chart('Test accuracy', 'accuracy', { percent: true })]),
     chart('Test loss', 'testLoss'),
     chart('Training loss', 'loss'),
     chart('Firing rate on the test samples', 'firingRate', { percent: true, fromZero: true }),

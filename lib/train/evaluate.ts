@@ -4,19 +4,14 @@ import { needSignal } from '../core/need-signal.ts';
 import { needOptions } from '../core/options.ts';
 import { type AnySet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
+import type { TargetSet } from '../data/numbers/number-set.ts';
 import type { FiringCount, Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
-import {
-  checkOutput,
-  LOSS_DEFAULTS,
-  type Loss,
-  type LossFunction,
-  type LossSettings,
-  lossFrom,
-  testLossOf,
-} from './loss.ts';
+import type { Accuracy } from './checkpoint.ts';
+import { checkOutput, type Loss, type LossOption, type LossSettings, lossFrom, testLossOf } from './loss.ts';
 import { feedsOf, type Residence } from './residence.ts';
 import { type AnyBatch, type DeviceBatch, upload } from './step-inputs.ts';
+import type { TargetLossSettings } from './target-loss.ts';
 import {
   forwardPass,
   RecordedSteps,
@@ -26,9 +21,9 @@ import {
   type StepTensors,
 } from './training-step.ts';
 
-export interface Evaluation {
-  /** Share of the images classified right, 0 to 1. */
-  accuracy: number;
+export interface Evaluation<A extends Accuracy = number> {
+  /** Share of the images classified right, 0 to 1; null where samples have targets. */
+  accuracy: A;
   /** Mean over the images, without label smoothing. */
   loss: number;
   /** Mean over all neurons: spikes / (T images neurons), 0 to 1; 0 for a network without neurons. */
@@ -44,8 +39,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Images at a time. Default 128. */
   batch?: number;
-  /** A name, or a function of your own as for train(). Default 'ce'. */
-  loss?: LossSettings['kind'] | LossFunction;
+  /** A name, settings or a function of your own, as for train(). Default 'ce'; where samples have targets 'mse'. */
+  loss?: LossSettings['kind'] | TargetLossSettings['kind'] | LossOption;
   /** Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none. */
   workers?: number;
   /** Whether the images are kept on the network's device, see {@link Residence}. Default 'auto'. */
@@ -139,13 +134,13 @@ export async function evaluateOver(
   source: BatchFeed<AnyBatch>,
   steps: EvaluationSteps,
   signal?: AbortSignal,
-): Promise<Evaluation | undefined> {
+): Promise<Evaluation<Accuracy> | undefined> {
   const started = performance.now();
-  const sum = { loss: 0, correct: 0, images: 0, skipped: 0 };
+  const sum = { loss: 0, correct: undefined as number | undefined, images: 0, skipped: 0 };
   const layers = new Map<string, { spikes: number; neurons: number }>();
   for await (const { loss, correct, images, skipped, spikes } of readings(steps, source.epoch(0, { signal }))) {
     sum.loss += loss * images;
-    sum.correct += correct;
+    if (correct !== undefined) sum.correct = (sum.correct ?? 0) + correct;
     sum.images += images;
     sum.skipped += skipped;
     for (const { name, neurons, count } of spikes) {
@@ -158,7 +153,7 @@ export async function evaluateOver(
   const [spikes, neurons] = [...layers.values()].reduce((t, l) => [t[0]! + l.spikes, t[1]! + l.neurons], [0, 0]);
   const rates = [...layers].map(([name, l]) => [name, l.spikes / (chances * l.neurons)] as const);
   return {
-    accuracy: sum.correct / sum.images,
+    accuracy: sum.correct === undefined ? null : sum.correct / sum.images,
     loss: sum.loss / sum.images,
     firingRate: neurons === 0 ? 0 : spikes! / (chances * neurons!),
     firingRates: Object.fromEntries(rates),
@@ -174,14 +169,17 @@ export async function evaluateOver(
  * @throws SpikeloomError where network and images do not fit together, and when the signal ends it
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
-export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation> {
+export function evaluate(net: Net, set: TargetSet, options?: EvaluateOptions): Promise<Evaluation<null>>;
+export function evaluate(net: Net, set: AnySet, options?: EvaluateOptions): Promise<Evaluation>;
+export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation<Accuracy>> {
   needNet('evaluate()', net);
   needSet(set);
   needOptions('evaluate()', options, KNOWN);
-  const { batch = 128, loss: given = LOSS_DEFAULTS.kind, workers = 1, resident = 'auto', signal } = options;
+  const { batch = 128, loss: given, workers = 1, resident = 'auto', signal } = options;
   needSignal('evaluate()', signal);
-  const loss = lossFrom('evaluate()', typeof given === 'function' ? given : { kind: given });
-  checkOutput(loss, net.plan, set.classes.length);
+  const settings = typeof given === 'string' ? ({ kind: given } as LossOption) : given;
+  const loss = lossFrom('evaluate()', settings, set.targets !== undefined);
+  checkOutput(loss, net.plan, set);
   const { source } = feedsOf(resident, net, { source: [set, { batch, workers }] }).feeds;
   using steps = new EvaluationSteps(net, { loss, record: true });
   try {

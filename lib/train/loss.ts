@@ -13,11 +13,21 @@ import {
 } from '../core/index.ts';
 import { given, isPromise, kindOf, needOptions } from '../core/options.ts';
 import { isTensor } from '../core/tensor.ts';
+import type { AnySet } from '../data/batch.ts';
+import { targetBatch } from '../data/numbers/targets.ts';
 import type { ModelPlan, Net } from '../nn/index.ts';
 import { bceWithLogits } from '../ops/bce-with-logits.ts';
 import { crossEntropy, lossOptions, tetLoss } from '../ops/cross-entropy.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
 import { toReal } from '../ops/to-real.ts';
+import {
+  checkTargetOutput,
+  isTargetLoss,
+  TARGET_KINDS,
+  type TargetLossSettings,
+  targetLossFrom,
+  targetLossOf,
+} from './target-loss.ts';
 
 export interface LossSettings {
   /** Cross-entropy of the mean logits, binary cross-entropy of them, or the mean of every time step's cross-entropy. */
@@ -29,11 +39,12 @@ export interface LossSettings {
 /**
  * A loss of your own, made of ops: of the network's output, [B,K] or, with a time axis, [T,B,K] (spikes where the
  * network ends in neurons), and the labels, classes i32 [B] or, where batches are mixed, a weight for every class,
- * [B,K]. It gives the mean over the batch, [1], of the network's type.
+ * [B,K]. It gives the mean over the batch, [1], of the network's type. Where samples have targets it gets them in place
+ * of labels, [B,...] or [T,B,...], of the network's type.
  *
  * A recorded step calls it once and repeats its ops (record: false: every step does), so that it reads nothing that
  * changes from step to step, and makes its constants outside. train() calls it once more before the first step, to see
- * that it takes the classes of the test samples.
+ * that it takes the classes or targets of the test samples.
  */
 export interface LossFunction {
   (output: Tensor, labels: Tensor): Tensor;
@@ -45,30 +56,49 @@ export interface LossFunction {
 }
 
 /** How a loss is computed. */
-export type Loss = LossSettings | LossFunction;
+export type Loss = LossSettings | TargetLossSettings | LossFunction;
+
+/** A loss as users give it. */
+export type LossOption = Partial<LossSettings> | TargetLossSettings | LossFunction;
 
 export const LOSS_DEFAULTS: LossSettings = { kind: 'ce', smoothing: 0 };
 
 const KINDS: readonly unknown[] = ['ce', 'bce', 'tet'] satisfies LossSettings['kind'][];
 
 /** Whether a loss of this kind is not one of the user's own. */
-export const isBuiltIn = (kind: unknown): boolean => KINDS.includes(kind);
+export const isBuiltIn = (kind: unknown): boolean => KINDS.includes(kind) || TARGET_KINDS.includes(kind);
 
-/** The loss that was given, settings with their defaults. @throws SpikeloomError for settings that are none */
-export function lossFrom(of: string, loss: Partial<LossSettings> | LossFunction | undefined): Loss {
+/**
+ * The loss that was given, settings with their defaults.
+ * @param hasTargets whether samples have targets in place of classes
+ * @throws SpikeloomError for settings that are none, or of the other kind of loss
+ */
+export function lossFrom(of: string, loss: LossOption | undefined, hasTargets: boolean): Loss {
   if (typeof loss === 'function') return loss;
-  if (loss !== undefined) needOptions('loss', loss, LOSS_DEFAULTS);
-  const settings = { ...LOSS_DEFAULTS, ...given(loss ?? {}) };
-  if (!isBuiltIn(settings.kind))
+  const kind =
+    (loss as Exclude<LossOption, LossFunction> | null | undefined)?.kind ?? (hasTargets ? 'mse' : LOSS_DEFAULTS.kind);
+  if (!isBuiltIn(kind)) {
+    const kinds = `${KINDS.join(', ')} for classes, ${TARGET_KINDS.join(', ')} for targets`;
+    throw new SpikeloomError(`a loss is one of ${kinds}, or a function of your own, not ${kindOf(kind)}`);
+  }
+  if (TARGET_KINDS.includes(kind) !== hasTargets) {
+    const [its, fact] = hasTargets ? ['classes', 'targets'] : ['targets', 'classes'];
+    const others = (hasTargets ? TARGET_KINDS : KINDS).join(', ');
     throw new SpikeloomError(
-      `a loss is one of ${KINDS.join(', ')}, or a function of your own, not ${kindOf(settings.kind)}`,
+      `the loss '${kind}' is one for ${its}, but the samples have ${fact}; take one of ${others}`,
     );
+  }
+  if (hasTargets) return targetLossFrom({ ...loss, kind } as TargetLossSettings);
+  const own = loss as Partial<LossSettings> | undefined;
+  if (own !== undefined) needOptions('loss', own, LOSS_DEFAULTS);
+  const settings: LossSettings = { ...LOSS_DEFAULTS, ...given(own ?? {}) };
   lossOptions(of, { smoothing: settings.smoothing });
   return settings;
 }
 
 /** The loss of an evaluation: the same without label smoothing. */
-export const testLossOf = (loss: Loss): Loss => (typeof loss === 'function' ? loss : { ...loss, smoothing: 0 });
+export const testLossOf = (loss: Loss): Loss =>
+  typeof loss === 'function' || isTargetLoss(loss) ? loss : { ...loss, smoothing: 0 };
 
 export interface LossResult {
   /** [1], the mean over the batch. */
@@ -109,7 +139,7 @@ function ownLoss(loss: LossFunction, output: Tensor, labels: Tensor, real: RealT
 export function lossOf(loss: Loss, output: Tensor, labels: Tensor, real: RealType): LossResult {
   const logits = output.shape.length === 3 ? meanOverTime(output, { real }) : output;
   if (typeof loss === 'function') return { loss: ownLoss(loss, output, labels, real), logits };
-  const { kind, smoothing } = loss;
+  const { kind, smoothing } = loss as LossSettings;
   if (kind === 'tet') {
     const steps = output.dtype === 'spike' ? toReal(output, { real }) : output;
     return { loss: tetLoss(steps, labels, { smoothing }), logits };
@@ -118,6 +148,12 @@ export function lossOf(loss: Loss, output: Tensor, labels: Tensor, real: RealTyp
   return { loss: ofLogits(logits, labels, { smoothing }), logits };
 }
 
+/** {@link lossOf} targets, [B,...] or [T,B,...] of the network's type. @returns [1] */
+export const lossOfTargets = (loss: Loss, output: Tensor, targets: Tensor, real: RealType): Tensor =>
+  typeof loss === 'function'
+    ? ownLoss(loss, output, targets, real)
+    : targetLossOf(loss as TargetLossSettings, output, targets, real);
+
 /** How a test loss will be called. */
 interface TestCalls {
   /** Test samples. */
@@ -125,20 +161,24 @@ interface TestCalls {
   batch: number;
   /** Whether steps are recorded. */
   record: boolean;
+  /** The shape of a sample's target, where samples have one. */
+  targets: readonly number[] | undefined;
 }
 
 /**
- * Calls a loss of the user's own with an output of zeros and classes, as evaluations will: what it throws would be thrown
- * after a whole epoch of training else, where batches are mixed and it gets weights.
+ * Calls a loss of the user's own with an output of zeros and classes or targets, as evaluations will: what it throws would
+ * be thrown after a whole epoch of training else, where batches are mixed and it gets weights.
  */
-export function tryTestLoss(loss: Loss, { plan, dtype, device }: Net, { count, batch: most, record }: TestCalls): void {
+export function tryTestLoss(loss: Loss, { plan, dtype, device }: Net, calls: TestCalls): void {
   if (typeof loss !== 'function') return;
+  const { count, batch: most, record, targets } = calls;
   const { shape, timed, spikes } = plan.output;
   const call = (size: number) => {
     const batch = [size, ...shape];
     const make = record ? empty : zeros; // in a plan nothing is computed
     const output = make(timed ? [plan.steps, ...batch] : batch, spikes ? 'spike' : dtype, device);
-    return noGrad(() => lossOf(loss, output, make([size], 'i32', device), dtype));
+    const labels = targets ? make(targetBatch(targets, size), dtype, device) : make([size], 'i32', device);
+    return noGrad(() => ownLoss(loss, output, labels, dtype));
   };
   for (const size of new Set([Math.min(most, count), count % most || most])) {
     if (record) planStep(device, () => call(size));
@@ -154,12 +194,20 @@ export function checkTimed(loss: Loss, plan: ModelPlan): void {
   );
 }
 
-/** @throws SpikeloomError where a network's output cannot be classified into so many classes under this loss */
-export function checkOutput(loss: Loss, plan: ModelPlan, classes: number): void {
+/** @throws SpikeloomError where a network's output is not what this loss compares with a set's classes or targets */
+export function checkOutput(
+  loss: Loss,
+  plan: ModelPlan,
+  { classes, targets }: Pick<AnySet, 'classes' | 'targets'>,
+): void {
+  if (targets) {
+    if (typeof loss !== 'function') checkTargetOutput(plan, targets.shape);
+    return;
+  }
   const { shape } = plan.output;
-  if (shape.length !== 1 || shape[0] !== classes) {
+  if (shape.length !== 1 || shape[0] !== classes.length) {
     throw new SpikeloomError(
-      `the network must give one number for each class, but ${plan.model} gives [${shape.join(',')}] and the data has ${classes} classes; end it with linear(${classes})`,
+      `the network must give one number for each class, but ${plan.model} gives [${shape.join(',')}] and the data has ${classes.length} classes; end it with linear(${classes.length})`,
     );
   }
   checkTimed(loss, plan);

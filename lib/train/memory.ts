@@ -2,13 +2,15 @@
 import { freemem } from 'node:os';
 import { SpikeloomError } from '../core/errors.ts';
 import { type Device, planStep, runToEnd, type StepPlan, type Tensor } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { contentOf, needOptions } from '../core/options.ts';
+import { isTargetShape, TARGET_SHAPES } from '../data/numbers/targets.ts';
 import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { type Optimizer, type OptimizerFactory, sgd } from '../optim/index.ts';
 import { isOptimizerFactory, makeOptimizer } from '../optim/optimizer.ts';
-import { checkTimed, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
+import { checkTimed, type Loss, type LossOption, lossFrom } from './loss.ts';
 import { type PlannedBatch, plannedInputs } from './step-inputs.ts';
+import { checkTargetOutput, isTargetLoss } from './target-loss.ts';
 import { trainingStep } from './training-step.ts';
 
 export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
@@ -16,15 +18,15 @@ export interface MemoryOptions extends Omit<PlannedBatch, 'size'> {
   batch: number;
   /** Default sgd({ momentum: 0.9, nesterov: true }). */
   optimizer?: OptimizerFactory | undefined;
-  /** Default: cross-entropy. */
-  loss?: Partial<LossSettings> | LossFunction | undefined;
+  /** Default: cross-entropy; of targets the mean squared error. */
+  loss?: LossOption | undefined;
   /** Of images on the device, beside the batch. Default 0. */
   dataBytes?: number | undefined;
 }
 
 const KNOWN: Record<keyof MemoryOptions, true> = {
   ...({ batch: true, optimizer: true, loss: true, dataBytes: true } as const),
-  ...({ steps: true, binary: true, unit: true, mix: true } as const),
+  ...({ steps: true, binary: true, unit: true, mix: true, targets: true } as const),
 };
 
 /** Bytes on the device. */
@@ -68,21 +70,31 @@ export function planTraining(net: Net, optimizer: Optimizer, loss: Loss, batch: 
  * moment.
  * @throws SpikeloomError where network and loss do not fit together
  * @example const { bytes } = trainingMemory(net, { batch: 128 });
+ * @example trainingMemory(net, { batch: 128, targets: [2], loss: { kind: 'l1' } }); // a regression to two numbers
  */
 export function trainingMemory(net: Net, options: MemoryOptions): TrainingMemory {
   needNet('trainingMemory()', net);
   needOptions('trainingMemory()', options, KNOWN);
   const { batch, optimizer: factory, dataBytes = 0, ...rest } = options;
-  const loss = lossFrom('trainingMemory()', rest.loss);
-  checkTimed(loss, net.plan);
-  const { steps, binary, unit, mix } = rest;
+  const { steps, binary, unit, mix, targets } = rest;
+  if (targets !== undefined && !isTargetShape(targets))
+    throw new SpikeloomError(
+      `trainingMemory(): targets is the shape of a sample's, ${TARGET_SHAPES}, not ${contentOf(targets)}`,
+    );
+  if (typeof rest.loss === 'object' && isTargetLoss(rest.loss) && targets === undefined)
+    throw new SpikeloomError(
+      `trainingMemory(): the loss '${rest.loss.kind}' compares the output with targets; give the shape of a sample's, as in targets: [2]`,
+    );
+  const loss = lossFrom('trainingMemory()', rest.loss, targets !== undefined);
+  if (targets && typeof loss !== 'function') checkTargetOutput(net.plan, targets);
+  else checkTimed(loss, net.plan);
   if (factory !== undefined && !isOptimizerFactory(factory))
     throw new SpikeloomError(
       'trainingMemory(): optimizer is what sgd(), adamw() or lamb() makes, as in sgd({ lr: 0.1 })',
     );
   const make = factory ?? sgd({ momentum: 0.9, nesterov: true });
   using optimizer = makeOptimizer('trainingMemory()', make, net.parameters());
-  const plan = planTraining(net, optimizer, loss, { size: batch, steps, binary, unit, mix });
+  const plan = planTraining(net, optimizer, loss, { size: batch, steps, binary, unit, mix, targets });
   const each = net.dtype === 'f64' ? 8 : 4;
   const weightBytes = bytesOf(
     [...net.parameters(), ...net.buffers()].map(({ tensor }) => tensor),

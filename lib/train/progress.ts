@@ -30,7 +30,7 @@ export interface ProgressOptions {
   quietMs?: number;
 }
 
-/** The state after an update; accuracy is 0 to 1. */
+/** The state after an update; accuracy is 0 to 1, null or undefined where there is none. */
 export interface StepProgress {
   /** From 0. */
   epoch: number;
@@ -39,16 +39,18 @@ export interface StepProgress {
   /** Images seen in this epoch since the start of the process. */
   images: number;
   loss?: number;
-  accuracy?: number;
+  accuracy?: number | null;
 }
 
-/** The state after an epoch; rates and accuracies are 0 to 1. */
+/** The state after an epoch; rates and accuracies are 0 to 1, null or undefined where there are none. */
 export interface EpochProgress {
   /** From 0. */
   epoch: number;
   loss?: number;
-  accuracy?: number;
-  testAccuracy?: number;
+  accuracy?: number | null;
+  testAccuracy?: number | null;
+  /** Shown where there is no test accuracy. */
+  testLoss?: number;
   firingRate?: number;
   /** The part of the training time that was spent waiting for data. */
   waitShare?: number;
@@ -105,13 +107,15 @@ export class Progress {
   }
 
   /** Call after an epoch and its evaluation: leaves one line. */
-  epoch({ epoch, loss, accuracy, testAccuracy, firingRate, waitShare, skipped = 0 }: EpochProgress): void {
+  epoch(progress: EpochProgress): void {
     if (this.#closed) return;
+    const { epoch, loss, accuracy, testAccuracy, testLoss, firingRate, waitShare, skipped = 0 } = progress;
     const now = this.#options.clock();
     const parts = [this.#epochText(epoch)];
     if (loss !== undefined) parts.push(`loss ${decimal(loss)}`);
-    if (accuracy !== undefined) parts.push(`accuracy ${percent(accuracy)}`);
-    if (testAccuracy !== undefined) parts.push(`test accuracy ${percent(testAccuracy)}`);
+    if (isKnown(accuracy)) parts.push(`accuracy ${percent(accuracy)}`);
+    if (isKnown(testAccuracy)) parts.push(`test accuracy ${percent(testAccuracy)}`);
+    else if (testLoss !== undefined) parts.push(`test loss ${decimal(testLoss)}`);
     if (firingRate !== undefined) parts.push(`firing rate ${percent(firingRate)}`);
     const last = this.#lastStep;
     if (last !== undefined) parts.push(speed(last.images, last.at - this.#epochStart));
@@ -163,7 +167,7 @@ export class Progress {
     const figures = [`step ${step}/${steps}`, speed(images, now - this.#epochStart)];
     figures.push(`ETA ${duration(((now - this.#start) / done) * Math.max(0, left))}`);
     if (loss !== undefined) figures.push(`loss ${decimal(loss)}`);
-    if (accuracy !== undefined) figures.push(`accuracy ${percent(accuracy)}`);
+    if (isKnown(accuracy)) figures.push(`accuracy ${percent(accuracy)}`);
     return figures;
   }
 
@@ -215,10 +219,13 @@ export function duration(ms: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+const isKnown = (value: number | null | undefined): value is number => value !== null && value !== undefined;
+
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
 function decimal(value: number): string {
-  return Number.isFinite(value) && Math.abs(value) < 1e4 ? value.toFixed(4) : value.toPrecision(4);
+  const size = Math.abs(value);
+  return size === 0 || (size >= 1e-3 && size < 1e4) ? value.toFixed(4) : value.toPrecision(4);
 }

@@ -7,7 +7,16 @@ import { splitText } from './data-description.ts';
 import { metricsCsv } from './metrics-csv.ts';
 import { type Chart, label, type Series } from './report-chart.ts';
 import { pageParts, type ReportPage, renderPage } from './report-page.ts';
-import { accuracies, column, firingColumns, median, type RunRecord, readRun } from './run-record.ts';
+import {
+  accuracies,
+  column,
+  firingColumns,
+  hasTargets,
+  median,
+  type RunRecord,
+  readRun,
+  testLosses,
+} from './run-record.ts';
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
@@ -23,12 +32,15 @@ function firingSeries(run: RunRecord): Series[] {
 
 /** The curves of one run. */
 function chartsOf(run: RunRecord): Chart[] {
-  const best = accuracies(run)?.best.epoch;
+  const isRegression = hasTargets(run);
+  const best = (isRegression ? testLosses(run) : accuracies(run))?.best.epoch;
   const of = (key: string, name: string): Series => ({ name, values: column(run, key) });
-  const marked = { ...of('accuracy', 'test'), mark: best === undefined ? undefined : best - 1 };
+  const marked = (key: string) => ({ ...of(key, 'test'), mark: best === undefined ? undefined : best - 1 });
+  const testLoss = isRegression ? marked('testLoss') : of('testLoss', 'test');
+  const accuracy = { title: 'Accuracy', percent: true, series: [of('trainAccuracy', 'training'), marked('accuracy')] };
   return [
-    { title: 'Loss', series: [of('loss', 'training'), of('testLoss', 'test')] },
-    { title: 'Accuracy', percent: true, series: [of('trainAccuracy', 'training'), marked] },
+    { title: 'Loss', series: [of('loss', 'training'), testLoss] },
+    ...(isRegression ? [] : [accuracy]),
     { title: 'Learning rate', fromZero: true, series: [of('lr', 'learning rate')] },
     { title: 'Firing rate on the test samples', percent: true, fromZero: true, series: firingSeries(run) },
     { title: 'Training speed', fromZero: true, series: [of('imagesPerSecond', 'images/s')] },
@@ -43,12 +55,12 @@ function chartsOf(run: RunRecord): Chart[] {
 
 function dataFacts({ data }: RunRecord): [string, string][] {
   if (!data) return [['data', 'not kept by the version that made the run']];
-  const { name, train, test, classes, steps } = data;
+  const { name, train, test, classes, targets, steps } = data;
   const facts: [string, string][] = [
     ['data', name],
     ['training samples', String(train)],
     ['test samples', String(test)],
-    ['classes', String(classes)],
+    targets ? ['target of a sample', `[${targets.join(',')}]`] : ['classes', String(classes)],
   ];
   if (steps !== undefined) facts.push(['time steps of a sample', String(steps)]);
   if (data.split) facts.push(['split', splitText(data)], ['SHA-256 of the split', data.split.hash]);
@@ -64,15 +76,19 @@ function environmentFacts({ environment }: RunRecord): [string, string][] {
   ]);
 }
 
+/** The best and the last result. */
+function resultsOf(run: RunRecord): [string, string][] {
+  if (hasTargets(run)) {
+    const found = Object.entries(testLosses(run) ?? {});
+    return found.map(([which, { epoch, loss }]) => [`${which} test loss, epoch ${epoch}`, label(loss)]);
+  }
+  const found = Object.entries(accuracies(run) ?? {});
+  return found.map(([which, { epoch, accuracy }]) => [`${which} test accuracy, epoch ${epoch}`, percent(accuracy)]);
+}
+
 /** The report of a run as a page. */
 function reportOf(run: RunRecord): ReportPage {
-  const found = accuracies(run);
-  const highlights: [string, string][] = [];
-  if (found) {
-    const { best, last } = found;
-    highlights.push([`best test accuracy, epoch ${best.epoch}`, percent(best.accuracy)]);
-    highlights.push([`last test accuracy, epoch ${last.epoch}`, percent(last.accuracy)]);
-  }
+  const highlights = resultsOf(run);
   const rate = column(run, 'firingRate').at(-1);
   if (rate !== null && rate !== undefined) highlights.push(['firing rate, last epoch', percent(rate)]);
   const speed = median(column(run, 'imagesPerSecond'));

@@ -82,15 +82,39 @@ export interface Accuracies {
   last: { epoch: number; accuracy: number };
 }
 
-/** Test accuracies, epochs from 1; undefined before the first epoch is over. */
-export function accuracies(run: Pick<RunRecord, 'epochs'>): Accuracies | undefined {
-  const known = column(run, 'accuracy').flatMap((accuracy, i) =>
-    accuracy === null ? [] : [{ epoch: i + 1, accuracy }],
-  );
+/** Epoch, from 1, and value of the first lowest test loss and of the last one. */
+export interface TestLosses {
+  best: { epoch: number; loss: number };
+  last: { epoch: number; loss: number };
+}
+
+/** The first best value of a column and the last one, with their epochs from 1; undefined where there is none. */
+function resultsOf<K extends string>(
+  run: Pick<RunRecord, 'epochs'>,
+  key: string,
+  name: K,
+  isBetter: (a: number, b: number) => boolean,
+): Record<'best' | 'last', { epoch: number } & Record<K, number>> | undefined {
+  const known = column(run, key).flatMap((value, i) => (value === null ? [] : [{ epoch: i + 1, value }]));
   const [first, ...rest] = known;
   if (!first) return undefined;
-  return { best: rest.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), first), last: known.at(-1)! };
+  const named = ({ epoch, value }: typeof first) => ({ epoch, [name]: value }) as { epoch: number } & Record<K, number>;
+  return {
+    best: named(rest.reduce((a, b) => (isBetter(b.value, a.value) ? b : a), first)),
+    last: named(known.at(-1)!),
+  };
 }
+
+/** Test accuracies: the first highest and the last one; undefined before the first epoch is over, and of targets. */
+export const accuracies = (run: Pick<RunRecord, 'epochs'>): Accuracies | undefined =>
+  resultsOf(run, 'accuracy', 'accuracy', (a, b) => a > b);
+
+/** Test losses: the first lowest and the last one. */
+export const testLosses = (run: Pick<RunRecord, 'epochs'>): TestLosses | undefined =>
+  resultsOf(run, 'testLoss', 'loss', (a, b) => a < b);
+
+/** Whether the samples have targets in place of classes: there is no accuracy then. */
+export const hasTargets = ({ data }: Pick<RunRecord, 'data'>): boolean => data?.targets !== undefined;
 
 /** The median of what is known (the lower one of two); undefined where nothing is. */
 export function median(values: readonly (number | null)[]): number | undefined {

@@ -2,6 +2,7 @@
 import { type Device, empty, keep, type RealType, SpikeloomError, type Tensor, tensor } from '../core/index.ts';
 import type { ProgrammedBatch } from '../data/images/device-loader.ts';
 import type { Batch, BatchIndices, ByteBatch } from '../data/loader.ts';
+import { targetBatch } from '../data/numbers/targets.ts';
 import type { BatchArrays } from '../data/sample-set.ts';
 import { mixImages } from '../ops/mix.ts';
 import { bytesToReal } from '../ops/to-real.ts';
@@ -12,6 +13,7 @@ export type AnyBatch = (Batch | ByteBatch | ProgrammedBatch) & { mix?: Float32Ar
 /** A batch as the network sees it: images are mixed already, labels are not. */
 export interface DeviceBatch {
   images: Tensor;
+  /** Classes, i32 [B]; or targets [B,...] or [T,B,...], of the network's type. */
   labels: Tensor;
   mix?: Tensor;
 }
@@ -23,7 +25,10 @@ const realsOf = (numbers: Float32Array<ArrayBuffer>, dtype: RealType) =>
   dtype === 'f64' ? new Float64Array(numbers) : numbers;
 
 /** A batch that the host has made. */
-type HostBatch = BatchIndices & Pick<Batch, 'labels'> & Pick<AnyBatch, 'mix'> & Pick<BatchArrays, 'images' | 'unit'>;
+type HostBatch = BatchIndices &
+  Pick<Batch, 'labels' | 'targets'> &
+  Pick<AnyBatch, 'mix'> &
+  Pick<BatchArrays, 'images' | 'unit'>;
 
 /**
  * The type in which images are transferred: spikes, a bit each, where they are 0 and 1 and not mixed; bytes where they
@@ -40,6 +45,13 @@ function imagesOf(batch: HostBatch, dtype: RealType) {
   return crossingType(batch, dtype) === 'spike' ? Uint8Array.from(images) : realsOf(images, dtype);
 }
 
+/** The classes of a batch or, where its samples have them, their targets. */
+const labelsOf = ({ labels, targets }: HostBatch, dtype: RealType) => (targets ? realsOf(targets, dtype) : labels);
+
+/** The type and shape of what {@link labelsOf} gives. */
+const labelKind = (size: number, targetShape: number[] | undefined, dtype: RealType) =>
+  targetShape ? ({ shape: targetShape, dtype } as const) : ({ shape: [size], dtype: 'i32' } as const);
+
 /** Transferred images as the network sees them. */
 const arrived = (images: Tensor, unit: number | undefined, real: RealType): Tensor =>
   images.dtype === 'u8' ? bytesToReal(images, { unit: unit!, real }) : images;
@@ -53,7 +65,8 @@ export function upload(given: AnyBatch, dtype: RealType, device: Device): Device
   }
   const batch: HostBatch = given;
   const images = tensor(imagesOf(batch, dtype), { shape: batch.shape, dtype: crossingType(batch, dtype), device });
-  return mixed({ images: arrived(images, batch.unit, dtype), labels: tensor(batch.labels, { device }) }, mix);
+  const labels = tensor(labelsOf(batch, dtype), { ...labelKind(batch.size, batch.targetShape, dtype), device });
+  return mixed({ images: arrived(images, batch.unit, dtype), labels }, mix);
 }
 
 /** What a step's plan depends on. */
@@ -68,6 +81,8 @@ export interface PlannedBatch {
   unit?: number | undefined;
   /** Whether batches are mixed with themselves. */
   mix?: boolean | undefined;
+  /** The shape of a sample's target, where samples have targets in place of classes. */
+  targets?: readonly number[] | undefined;
 }
 
 /**
@@ -85,15 +100,16 @@ function wrongOrigin(): never {
 }
 
 function pixelInputs(like: HostBatch, dtype: RealType, device: Device): StepInputs {
-  const { shape, size, unit } = like;
+  const { shape, size, unit, targetShape } = like;
   const type = crossingType(like, dtype);
   const images = keep(empty(shape, type, device));
-  const labels = keep(empty([size], 'i32', device));
+  const kind = labelKind(size, targetShape, dtype);
+  const labels = keep(empty(kind.shape, kind.dtype, device));
   return {
     write(batch) {
       if ('programs' in batch || crossingType(batch, dtype) !== type) return wrongOrigin();
       images.set(imagesOf(batch, dtype));
-      labels.set(batch.labels);
+      labels.set(labelsOf(batch, dtype));
     },
     read: () => ({ images: arrived(images, unit, dtype), labels }),
     [Symbol.dispose]() {
@@ -147,7 +163,7 @@ export function inputsFor(batch: AnyBatch, dtype: RealType, device: Device): Ste
  * @returns the batch, and the tensors that hold one batch after the other
  */
 export function plannedInputs(
-  { steps, size, mix: isMixed = false, binary = false, unit }: PlannedBatch,
+  { steps, size, mix: isMixed = false, binary = false, unit, targets }: PlannedBatch,
   { channels, height, width }: { channels: number; height: number; width: number },
   dtype: RealType,
   device: Device,
@@ -155,7 +171,8 @@ export function plannedInputs(
   const sample = [size, channels, height, width];
   const type = crossingType({ mix: isMixed || undefined, binary: binary && steps !== undefined, unit }, dtype);
   const images = empty(steps === undefined ? sample : [steps, ...sample], type, device);
-  const labels = empty([size], 'i32', device);
+  const kind = labelKind(size, targets && targetBatch(targets, size), dtype);
+  const labels = empty(kind.shape, kind.dtype, device);
   const mix = isMixed ? empty([6], dtype, device) : undefined;
   const batch = mixed({ images: arrived(images, unit, dtype), labels }, mix);
   return { batch, held: mix ? [images, labels, mix] : [images, labels] };

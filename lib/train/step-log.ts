@@ -15,7 +15,8 @@ export interface StepName {
   size: number;
 }
 
-export type LoggedStep = StepName & StepNumbers;
+/** `correct` is 0 where samples have targets. */
+export type LoggedStep = StepName & StepNumbers & { correct: number };
 
 /** On a GPU a read costs the device a pause between two steps, on the CPU it costs nothing. */
 export const usualLogEvery = (device: Device): number => (device.memory() === undefined ? 1 : 10);
@@ -27,6 +28,8 @@ export class StepLog implements Disposable {
   readonly #every: number;
   readonly #rows: number;
   readonly #tensors;
+  /** The count of steps that classify nothing. */
+  readonly #none: Tensor;
   #noted = 0;
   #unread: (StepName & { row: number })[] = [];
 
@@ -36,6 +39,7 @@ export class StepLog implements Disposable {
     this.#rows = every + BEHIND;
     this.found = keep(zeros([1], dtype, device));
     this.#tensors = { log: keep(zeros([this.#rows, 2], dtype, device)), next: keep(zeros([1], 'i32', device)) };
+    this.#none = keep(zeros([1], 'i32', device));
   }
 
   /** Whether it is time to read. */
@@ -44,8 +48,8 @@ export class StepLog implements Disposable {
   }
 
   /** Notes the numbers of a step. Called while the step is recorded, or queued. */
-  note(numbers: StepTensors): void {
-    logMetrics(this.#tensors, numbers);
+  note({ loss, correct = this.#none }: StepTensors): void {
+    logMetrics(this.#tensors, { loss, correct });
   }
 
   /** Says which step was queued, with its note(). */
@@ -73,5 +77,6 @@ export class StepLog implements Disposable {
     this.found.dispose();
     this.#tensors.log.dispose();
     this.#tensors.next.dispose();
+    this.#none.dispose();
   }
 }

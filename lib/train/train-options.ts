@@ -10,9 +10,9 @@ import type { Net } from '../nn/index.ts';
 import { needNet } from '../nn/net.ts';
 import { constant, type OptimizerFactory, optimizerFrom, type Schedule, sgd } from '../optim/index.ts';
 import { isMadeBySettings, isOptimizerFactory } from '../optim/optimizer.ts';
-import type { Course } from './checkpoint.ts';
+import type { Accuracy, Course } from './checkpoint.ts';
 import { describeData, describeSamples } from './data-description.ts';
-import { checkOutput, isBuiltIn, type Loss, type LossFunction, type LossSettings, lossFrom } from './loss.ts';
+import { checkOutput, isBuiltIn, type Loss, type LossFunction, type LossOption, lossFrom } from './loss.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import type { Residence } from './residence.ts';
 import type { RunFiles } from './run-files.ts';
@@ -42,14 +42,15 @@ export interface TrainOptions {
   /**
    * Settings, or a function of your own, see {@link LossFunction}; the test loss is by the same one. Where the run has a
    * folder it has settings, as in Object.assign(focal, { settings: { kind: 'focal', gamma: 2 } }): a resumed run compares
-   * them, not the function. Default: cross-entropy without smoothing.
+   * them, not the function. Default: cross-entropy without smoothing; where samples have targets in place of classes, the
+   * mean squared error.
    */
-  loss?: Partial<LossSettings> | LossFunction | undefined;
+  loss?: LossOption | undefined;
   /** Of the images' order and augmentation. Default: the net's. */
   seed?: number | undefined;
   /** Random changes of the training samples. Default 'none'. */
   augment?: AugmentName | undefined;
-  /** Whether batches are mixed with themselves: mixup, CutMix. Default: not. */
+  /** Whether batches are mixed with themselves: mixup, CutMix (of classes alone). Default: not. */
   mix?: Partial<MixSettings> | undefined;
   /**
    * Threads that prepare batches; 0: the calling thread. Default 1. Images in memory need none; samples that a function
@@ -90,15 +91,18 @@ export interface TrainOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** An epoch with its evaluation on the test images; accuracies and rates are 0 to 1. */
-export interface EpochReport {
+/**
+ * An epoch with its evaluation on the test images; accuracies and rates are 0 to 1. Where samples have targets there are
+ * no accuracies.
+ */
+export interface EpochReport<A extends Accuracy = number> {
   /** From 0. */
   epoch: number;
   /** Mean training loss over the epoch's images, each before the update it took part in. */
   loss: number;
-  /** Share of the test images classified right. */
-  accuracy: number;
-  trainAccuracy: number;
+  /** Share of the test images classified right; null of targets. */
+  accuracy: A;
+  trainAccuracy: A;
   /** Mean test loss, without label smoothing. */
   testLoss: number;
   /** Mean over all neurons on the test images: spikes / (T images neurons). */
@@ -114,7 +118,7 @@ export interface EpochReport {
   seconds: number;
   /** Training and test samples that could not be read and were replaced by others (pictures, broken: 'skip'). */
   skipped: number;
-  /** Whether the accuracy is the highest so far. */
+  /** Whether the accuracy is the highest so far, or of targets the test loss the lowest. */
   best: boolean;
 }
 
@@ -212,14 +216,26 @@ export function filled(net: Net, options: TrainOptions): Filled {
     throw new SpikeloomError(`logEvery is a whole number of steps from 1 to ${MOST_LOGGED}, not ${kindOf(logEvery)}`);
   }
   const schedule = options.schedule ?? constant({ epochs });
-  const loss = lossFrom('train()', options.loss);
+  const hasTargets = data.train.targets !== undefined;
+  const loss = lossFrom('train()', options.loss, hasTargets);
   const mix = mixSettings(options.mix);
+  if (mix && mix.cutmix > 0 && hasTargets)
+    throw new SpikeloomError(
+      'CutMix shares classes by area, but the samples have targets; leave mix.cutmix out (mixup mixes targets, too)',
+    );
   const feed = { data, batch, dropLast, seed, augment, mix, workers, resident };
   return { ...feed, optimizer, schedule, record, logEvery, signal, epochs, loss };
 }
 
 /** @throws SpikeloomError where training and test samples are not of one kind: test results would mean nothing */
 function checkHalves({ train, test }: AnySplits): void {
+  const [own, others] = [train, test].map(({ targets }) => targets && `[${targets.shape.join(',')}]`);
+  if (own !== others) {
+    const [of, beside] = [own, others].map((shape) => (shape ? `targets ${shape}` : 'classes'));
+    throw new SpikeloomError(
+      `training and test samples have classes, or targets of one shape, but those of '${train.name}' have ${of} in training and ${beside} in tests; give both sets the same`,
+    );
+  }
   const i = train.classes.findIndex((name, at) => name !== test.classes[at]);
   if (i >= 0) {
     const [of, beside] = [train, test].map(({ classes }) => kindOf(classes[i]));
@@ -251,9 +267,9 @@ export function checkData(net: Net, { data, loss }: Filled): void {
         `${net.plan.model} takes images [${channels},${height},${width}], but the ${part} images of '${set.name}' are [${size}]; make the network for them`,
       );
     }
-    checkOutput(loss, net.plan, set.classes.length);
   }
   checkHalves(data);
+  checkOutput(loss, net.plan, data.train);
 }
 
 /** The settings of a part, which may be the user's own, as they are now. @throws SpikeloomError for no plain data */

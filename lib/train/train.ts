@@ -3,14 +3,17 @@
 import { contentHash } from '../core/content-hash.ts';
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
 import { drawMix } from '../data/augment/mix.ts';
-import type { AnySplits } from '../data/batch.ts';
+import type { AnySplits, TargetSplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
 import { makeOptimizer } from '../optim/optimizer.ts';
 import {
+  type Accuracy,
+  type Best,
   type Course,
   frozenOf,
+  isBetter,
   type Position,
   readState,
   type Snapshot,
@@ -47,7 +50,7 @@ const AHEAD = 1;
 const inTraining = new WeakSet<Net>();
 
 /** A training run: iterate over it to make it go. One iteration, one run. */
-export class Run implements AsyncIterable<EpochReport> {
+export class Run<A extends Accuracy = number> implements AsyncIterable<EpochReport<A>> {
   /** Whether the signal ended the run before its last epoch. */
   interrupted = false;
   /** @internal Called before the first step, once nothing speaks against it: the state to go on from fits. */
@@ -94,9 +97,9 @@ export class Run implements AsyncIterable<EpochReport> {
     }
   }
 
-  /** The epoch of the highest test accuracy so far; null before the first. */
-  get best(): Position['best'] {
-    return this.#position.best;
+  /** The best epoch so far; null before the first. */
+  get best(): Best<A> | null {
+    return this.#position.best as Best<A> | null;
   }
 
   /** What the run takes of the device's memory, by the plan of its training step. */
@@ -107,10 +110,15 @@ export class Run implements AsyncIterable<EpochReport> {
     return trainingMemory(this.#net, { batch, ...kind, optimizer, loss, dataBytes });
   }
 
+  /** Whether samples have targets in place of classes. */
+  get #hasTargets(): boolean {
+    return this.#options.data.train.targets !== undefined;
+  }
+
   get #fullBatch(): PlannedBatch {
     const { batch, data, mix } = this.#options;
-    const { count, steps, binary, unit } = data.train;
-    return { size: Math.min(batch, count), steps, binary, unit, mix: mix !== undefined };
+    const { count, steps, binary, unit, targets } = data.train;
+    return { size: Math.min(batch, count), steps, binary, unit, mix: mix !== undefined, targets: targets?.shape };
   }
 
   /** The part of the training time in this process that was spent waiting for data, 0 to 1; evaluation left out. */
@@ -118,7 +126,7 @@ export class Run implements AsyncIterable<EpochReport> {
     return shareOf(this.#seconds);
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport, void, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<EpochReport<A>, void, void> {
     if (this.#started) throw new SpikeloomError('a run is iterated over once; train() makes another one');
     if (inTraining.has(this.#net))
       throw new SpikeloomError(
@@ -135,7 +143,9 @@ export class Run implements AsyncIterable<EpochReport> {
       optimizer = makeOptimizer('train()', this.#options.optimizer, this.#net.parameters());
       using steps = new TrainingSteps(this.#net, optimizer, { loss, record, logEvery });
       using evaluation = new EvaluationSteps(this.#net, { loss, record });
-      tryTestLoss(loss, this.#net, { count: data.test.count, batch, record: record && !this.#net.onLayer });
+      const isRecorded = record && !this.#net.onLayer;
+      const { count, targets } = data.test;
+      tryTestLoss(loss, this.#net, { count, batch, record: isRecorded, targets: targets?.shape });
       if ((this.#out !== undefined || this.#files) && !(await this.#noteContents())) {
         this.interrupted = true;
         return;
@@ -154,7 +164,7 @@ export class Run implements AsyncIterable<EpochReport> {
         }
         const report = await this.#finishEpoch(done, optimizer);
         await keeper?.epochOver();
-        yield report;
+        yield report as EpochReport<A>;
         if (signal?.aborted && this.#position.epoch < epochs) {
           this.interrupted = true;
           return;
@@ -289,23 +299,24 @@ export class Run implements AsyncIterable<EpochReport> {
     throw await divergence(this.#net, step.batch, fact, optimizer.lr);
   }
 
-  #evaluate(test: BatchFeed<AnyBatch>, steps: EvaluationSteps): Promise<Evaluation | undefined> {
+  #evaluate(test: BatchFeed<AnyBatch>, steps: EvaluationSteps): Promise<Evaluation<Accuracy> | undefined> {
     return evaluateOver(this.#net, test, steps, this.#options.signal);
   }
 
-  async #finishEpoch(evaluation: Evaluation, optimizer: Optimizer): Promise<EpochReport> {
+  async #finishEpoch(evaluation: Evaluation<Accuracy>, optimizer: Optimizer): Promise<EpochReport<Accuracy>> {
     const { epoch, best, ...sums } = this.#position;
     if (!Number.isFinite(evaluation.loss)) {
       throw new SpikeloomError(
         `epoch ${epoch + 1}: the test loss must be a finite number, but is ${evaluation.loss}; lower the learning rate (${optimizer.lr} here)`,
       );
     }
-    const report: EpochReport = {
+    const { accuracy, loss: testLoss } = evaluation;
+    const report: EpochReport<Accuracy> = {
       epoch,
       loss: sums.lossSum / sums.images,
-      accuracy: evaluation.accuracy,
-      trainAccuracy: sums.correct / sums.images,
-      testLoss: evaluation.loss,
+      accuracy,
+      trainAccuracy: this.#hasTargets ? null : sums.correct / sums.images,
+      testLoss,
       firingRate: evaluation.firingRate,
       firingRates: evaluation.firingRates,
       lr: optimizer.lr,
@@ -313,7 +324,7 @@ export class Run implements AsyncIterable<EpochReport> {
       waitShare: shareOf(this.#epochSeconds),
       seconds: sums.seconds + evaluation.seconds,
       skipped: sums.skipped + evaluation.skipped,
-      best: best === null || evaluation.accuracy > best.accuracy,
+      best: isBetter({ epoch, accuracy, testLoss }, best),
     };
     await this.#record(report, optimizer);
     this.#progress?.epoch({ ...report, accuracy: report.trainAccuracy, testAccuracy: report.accuracy });
@@ -323,20 +334,22 @@ export class Run implements AsyncIterable<EpochReport> {
   /**
    * Weights, then metrics, then the state: whatever a crash leaves undone, resuming from the former state does again.
    */
-  async #record(report: EpochReport, optimizer: Optimizer): Promise<void> {
-    const { epoch, accuracy } = report;
-    const { rates } = this.#position;
-    const best = report.best ? { epoch, accuracy } : this.best;
+  async #record(report: EpochReport<Accuracy>, optimizer: Optimizer): Promise<void> {
+    const { epoch, accuracy, testLoss } = report;
+    const { rates, best: former } = this.#position;
+    const result = accuracy === null ? { accuracy, testLoss } : { accuracy };
+    const best = report.best ? { epoch, ...result } : former;
     const next = { ...startPosition(), epoch: epoch + 1, best, rates };
     if (this.#files) {
       const { paths, metrics } = this.#files;
       const tensors = await this.#snapshot(optimizer);
       const hash = await contentHash(weightsIn(this.#net, tensors));
-      const metadata = { epoch: String(epoch), accuracy: String(accuracy), ...hash };
+      const [key, value] = accuracy === null ? ['test_loss', testLoss] : ['accuracy', accuracy];
+      const metadata = { epoch: String(epoch), [key]: String(value), ...hash };
       const copyOf = (name: string) => weightIn(tensors, name);
       if (report.best) await saveWeights(this.#net, paths.best, metadata, copyOf);
       await saveWeights(this.#net, paths.last, metadata, copyOf);
-      metrics.append({ ...report });
+      metrics.append(Object.fromEntries(Object.entries(report).filter(([, value]) => value !== null)));
       next.metricsBytes = metrics.checkpoint();
       await this.#write(paths.state, tensors, next, optimizer);
     }
@@ -379,13 +392,14 @@ export class Run implements AsyncIterable<EpochReport> {
   #showStep(step: number, done: number): void {
     const { epoch, images: read, lossSum, correct } = this.#position;
     const images = done - this.#imagesBefore;
-    const means = read > 0 ? { loss: lossSum / read, accuracy: correct / read } : {};
+    const accuracy = this.#hasTargets ? null : correct / read;
+    const means = read > 0 ? { loss: lossSum / read, accuracy } : {};
     this.#progress?.step({ epoch, step, images, ...means });
   }
 }
 
 /**
- * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over. With
+ * Trains a network on samples, with classes or targets, and evaluates it after every epoch. Nothing happens before the run is iterated over. With
  * a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was
  * interrupted, even within an epoch, continues from its state to the same bits as one that was not.
  * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss
@@ -394,7 +408,12 @@ export class Run implements AsyncIterable<EpochReport> {
  * const data = fashionMnist('datasets/fashion-mnist-small');
  * const run = train(net, { data, epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
  * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);
+ * @example // targets in place of classes: a regression, by the mean squared error
+ * const half = (chosen) => numberSet({ name: 'tones', numbers, shape: [8, 1, 1], targets, targetShape: [1], chosen });
+ * for await (const epoch of train(net, { data: { train: half(first), test: half(rest) }, epochs: 9 })) console.log(epoch.testLoss);
  */
-export function train(net: Net, options: TrainOptions): Run {
+export function train(net: Net, options: TrainOptions & { data: TargetSplits }): Run<null>;
+export function train(net: Net, options: TrainOptions): Run;
+export function train(net: Net, options: TrainOptions): Run<Accuracy> {
   return new Run(net, options);
 }

@@ -11,10 +11,10 @@ import {
 } from '../core/index.ts';
 import type { Net, PassOptions } from '../nn/index.ts';
 import { accuracyCount } from '../ops/accuracy-count.ts';
-import { mixLabels } from '../ops/mix.ts';
+import { mixLabels, mixTargets } from '../ops/mix.ts';
 import { needFinite } from '../ops/need-finite.ts';
 import { Optimizer } from '../optim/index.ts';
-import { type Loss, lossOf } from './loss.ts';
+import { type Loss, lossOf, lossOfTargets } from './loss.ts';
 import { type AnyBatch, type DeviceBatch, inputKind, inputsFor, type StepInputs, upload } from './step-inputs.ts';
 import { type LoggedStep, StepLog } from './step-log.ts';
 
@@ -22,19 +22,19 @@ import { type LoggedStep, StepLog } from './step-log.ts';
 export interface StepNumbers {
   /** Mean over the batch. */
   loss: number;
-  /** How many were classified right. */
-  correct: number;
+  /** How many were classified right; undefined where samples have targets. */
+  correct: number | undefined;
 }
 
 /** What the numbers are read from. */
 export interface StepTensors {
   loss: Tensor;
-  correct: Tensor;
+  correct?: Tensor;
 }
 
 /** Queues the reads at once, so the tensors may be freed or overwritten as soon as this has returned its promise. */
 export function readNumbers({ loss, correct }: StepTensors): Promise<StepNumbers> {
-  const reads = Promise.all([loss.item(), correct.item()]).then(([l, c]) => ({ loss: l, correct: c }));
+  const reads = Promise.all([loss.item(), correct?.item()]).then(([l, c]) => ({ loss: l, correct: c }));
   reads.catch(() => {}); // it is awaited later, and a failure must not end the process before that
   return reads;
 }
@@ -47,8 +47,12 @@ export function* forwardPass(
   options: PassOptions = { training: true },
 ): Generator<void, StepTensors, void> {
   const output = yield* net.forwardInTurns(images, options);
-  const targets = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
-  const { loss, logits } = lossOf(lossKind, output, targets, net.dtype);
+  if (labels.dtype !== 'i32') {
+    const targets = mix ? mixTargets(labels, mix) : labels;
+    return { loss: lossOfTargets(lossKind, output, targets, net.dtype) };
+  }
+  const weights = mix ? mixLabels(labels, mix, output.shape.at(-1)!) : labels;
+  const { loss, logits } = lossOf(lossKind, output, weights, net.dtype);
   return { loss, correct: accuracyCount(logits, labels) };
 }
 

@@ -265,11 +265,11 @@ describe('losses of your own', () => {
     expect(() => train(net, { ...usual, loss, data: { train: four, test: four } })).to.throw(
       /one number for each class, but tiny gives \[3\] and the data has 4 classes/,
     );
-    expect(() => train(net, { ...usual, data, loss: { kind: 'mse' } as object })).to.throw(
-      /a loss is one of ce, bce, tet, or a function of your own, not "mse"/,
+    expect(() => train(net, { ...usual, data, loss: { kind: 'nll' } as object })).to.throw(
+      /a loss is one of ce, bce, tet for classes, mse, l1, huber for targets, or a function of your own, not "nll"/,
     );
     const memory = (kind: string) => () => trainingMemory(net, { batch: 8, loss: { kind } as object });
-    expect(memory('mse')).to.throw(SpikeloomError, /a loss is one of ce, bce, tet, .*, not "mse"/);
+    expect(memory('nll')).to.throw(SpikeloomError, /a loss is one of ce, bce, tet for classes, .*, not "nll"/);
     expect(memory('tet')).to.throw(SpikeloomError, /'tet' is a mean over time steps, but tiny ends with meanOverTime/);
   });
 });

@@ -18,7 +18,7 @@ const UNNAMED = {
     'Weights',
   ],
   engine: ['Callable', 'Compute', 'Locate', 'MetricsLog', 'PackedFiles', 'Entry'],
-  parts: ['ConstantPlan', 'Init', 'PlannedBatch', 'Position', 'Size', 'BatchFeed'],
+  parts: ['ConstantPlan', 'Init', 'PlannedBatch', 'Size', 'BatchFeed'],
 };
 
 const isPrivate = (node: ts.Node) =>

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../core/atomic-file.ts';
-import { type Comparison, compareRuns, comparisonPage, labelsOf } from '../../train/compare.ts';
+import { type ComparedRun, type Comparison, compareRuns, comparisonPage, labelsOf } from '../../train/compare.ts';
+import { label } from '../../train/report-chart.ts';
 import { renderPage } from '../../train/report-page.ts';
 import { readRun } from '../../train/run-record.ts';
 import { asUsage, UsageError } from '../exit.ts';
@@ -24,20 +25,34 @@ export function addCompare(program: Command): void {
 
 const text = <V>(value: V | null, show: (value: V) => string): string => (value === null ? '' : show(value));
 
-function rowsOf({ runs }: Comparison): string[][] {
-  const head = ['run', 'epochs', 'best accuracy', 'epoch', 'last accuracy', 'test loss', 'firing rate', 'images/s'];
-  const labels = labelsOf(runs);
-  const rows = runs.map(({ epochs, best, last, testLoss, firingRate, imagesPerSecond }, i) => [
-    labels[i]!,
-    String(epochs),
+/** The head of the results, and the cells that come between a run's epochs and its firing rate. */
+function resultsOf({ hasTargets }: Comparison): [head: string[], cells: (run: ComparedRun) => string[]] {
+  if (hasTargets) {
+    const cells = ({ bestLoss, testLoss }: ComparedRun) => [
+      text(bestLoss, ({ loss }) => label(loss)),
+      text(bestLoss, ({ epoch }) => String(epoch)),
+      text(testLoss, label),
+    ];
+    return [['best test loss', 'epoch', 'last test loss'], cells];
+  }
+  const cells = ({ best, last, testLoss }: ComparedRun) => [
     text(best, ({ accuracy }) => percent(accuracy)),
     text(best, ({ epoch }) => String(epoch)),
     text(last, ({ accuracy }) => percent(accuracy)),
     text(testLoss, (loss) => loss.toFixed(4)),
-    text(firingRate, percent),
-    text(imagesPerSecond, (speed) => speed.toFixed(speed < 100 ? 1 : 0)),
+  ];
+  return [['best accuracy', 'epoch', 'last accuracy', 'test loss'], cells];
+}
+
+function rowsOf(found: Comparison): string[][] {
+  const labels = labelsOf(found.runs);
+  const [results, cells] = resultsOf(found);
+  const rows = found.runs.map((run, i) => [
+    ...[labels[i]!, String(run.epochs), ...cells(run)],
+    text(run.firingRate, percent),
+    text(run.imagesPerSecond, (speed) => speed.toFixed(speed < 100 ? 1 : 0)),
   ]);
-  return [head, ...rows];
+  return [['run', 'epochs', ...results, 'firing rate', 'images/s'], ...rows];
 }
 
 const COLUMNS = [1, 2, 3, 4, 5, 6, 7];

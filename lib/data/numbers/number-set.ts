@@ -1,7 +1,8 @@
 import { SpikeloomError } from '../../core/errors.ts';
 import { contentOf, kindOf, needOptions } from '../../core/options.ts';
 import { isShared, labelsInMemory, sharedLabels } from '../images/image-set.ts';
-import type { SampleSet } from '../sample-set.ts';
+import type { SampleSet, Targets } from '../sample-set.ts';
+import { isTargetShape, TARGET_SHAPES, targetSize, wrongTarget } from './targets.ts';
 
 /** The numbers of samples: reals, or counts from 0 to 255, which take a quarter of the memory. */
 export type SampleNumbers = Float32Array | Uint8Array;
@@ -11,17 +12,32 @@ export interface SampleRequest {
   signal: AbortSignal | undefined;
 }
 
-/** Makes one sample [C,H,W] or [T,C,H,W], by its index among the labels. */
-export type SampleMaker = (index: number, request: SampleRequest) => SampleNumbers | Promise<SampleNumbers>;
+/** A sample with its target, where a function makes both. */
+export interface SampleWithTargets {
+  numbers: SampleNumbers;
+  /** As many finite numbers as the set's targetShape has. */
+  targets: ArrayLike<number>;
+}
+
+/** What a {@link SampleMaker} makes. */
+export type MadeSample = SampleNumbers | SampleWithTargets;
+
+/** Makes one sample [C,H,W] or [T,C,H,W], by its index among the set's samples; with its target where the set has none. */
+export type SampleMaker = (index: number, request: SampleRequest) => MadeSample | Promise<MadeSample>;
 
 /**
- * Labeled samples of plain numbers, in shared memory, so that loader threads read them without a copy; or made one by
+ * Samples of plain numbers with their classes or targets, in shared memory, so that loader threads read them without a copy; or made one by
  * one by a function.
  */
 export interface NumberSet extends SampleSet {
   kind: 'numbers';
   /** [N,C,H,W] or, where samples have time steps, [N,T,C,H,W]. */
   numbers: Float32Array<SharedArrayBuffer> | Uint8Array<SharedArrayBuffer> | SampleMaker;
+}
+
+/** Samples of plain numbers with targets in place of classes: those of a regression. */
+export interface TargetSet extends NumberSet {
+  targets: Targets;
 }
 
 type SharedNumbers = Exclude<NumberSet['numbers'], SampleMaker>;
@@ -38,9 +54,18 @@ export interface NumberSetInit {
   /** Of a sample: [C,H,W], shown at every time step, or [T,C,H,W]. F plain features are [F,1,1]. */
   shape: readonly number[];
   /** Class of every sample, 0..classes-1. */
-  labels: ArrayLike<number>;
+  labels?: ArrayLike<number> | undefined;
   /** Names of the classes, or how many there are. */
-  classes: readonly string[] | number;
+  classes?: readonly string[] | number | undefined;
+  /**
+   * In place of labels and classes, for a regression: finite numbers, one sample's after the other, kept as f32. Left out
+   * where the function in `numbers` makes them, too, as in (index) => ({ numbers: spikes(index), targets: [rate(index)] }).
+   */
+  targets?: ArrayLike<number> | undefined;
+  /** Of a sample's target: [K] or [C,H,W], with time steps [T,K] or [T,C,H,W]. */
+  targetShape?: readonly number[] | undefined;
+  /** How many samples there are, where a function makes them with their targets. */
+  count?: number | undefined;
   /**
    * Whether samples [T,C,H,W] are spikes, 0 and 1 alone: a network gets them as such, a bit each. Default false.
    */
@@ -51,6 +76,7 @@ export interface NumberSetInit {
 
 const KNOWN: Record<keyof NumberSetInit, true> = {
   ...({ name: true, numbers: true, shape: true, labels: true, classes: true, binary: true, chosen: true } as const),
+  ...({ targets: true, targetShape: true, count: true } as const),
 };
 
 /** They are chosen by 32-bit numbers. */
@@ -63,7 +89,7 @@ const MOST_CLASSES = 2 ** 20;
 export const isNumbers = (value: unknown): value is SampleNumbers =>
   value instanceof Float32Array || value instanceof Uint8Array;
 
-const isList = (value: unknown): value is ArrayLike<unknown> =>
+export const isList = (value: unknown): value is ArrayLike<unknown> =>
   typeof value === 'object' && value !== null && Number.isSafeInteger((value as { length?: unknown }).length);
 
 /** Numbers of a sample: T C H W. */
@@ -88,7 +114,8 @@ function fail(text: string): never {
 }
 
 /** Refuses what is not as its type says. */
-function checkParts({ name, numbers, shape, labels, classes, binary, chosen }: NumberSetInit): void {
+function checkParts(init: NumberSetInit): void {
+  const { name, numbers, shape, labels, targets, binary, chosen } = init;
   if (typeof name !== 'string' || name === '') fail(`name is a text, not ${kindOf(name)}`);
   if (typeof numbers !== 'function' && !isNumbers(numbers))
     fail(
@@ -97,23 +124,67 @@ function checkParts({ name, numbers, shape, labels, classes, binary, chosen }: N
   const isShape = Array.isArray(shape) && (shape.length === 3 || shape.length === 4);
   if (!isShape || !shape.every((size) => Number.isSafeInteger(size) && size >= 1))
     fail(`shape is that of a sample, [C,H,W] or [T,C,H,W], not ${contentOf(shape)}; F features are [F,1,1]`);
-  const counted = typeof classes === 'number' && Number.isSafeInteger(classes) && classes >= 1;
-  const named = Array.isArray(classes) && classes.length > 0 && classes.every((one) => typeof one === 'string');
-  if (!(counted && classes <= MOST_CLASSES) && !named)
-    fail(`classes are their names, or a count from 1 to ${MOST_CLASSES}, not ${contentOf(classes)}`);
-  for (const [key, list] of Object.entries({ labels, ...(chosen !== undefined && { chosen }) }))
-    if (!isList(list)) fail(`${key} is an array of whole numbers, not ${kindOf(list)}`);
-    else if (list.length > MOST_SAMPLES)
-      fail(`${key} are ${MOST_SAMPLES} at most, but there are ${list.length}; make several sets of them`);
-  if (labels.length === 0) fail('a set has at least one sample, but labels are empty');
+  if (hasTargets(init)) checkTargets(init);
+  else checkClasses(init);
+  const whole = { ...(labels !== undefined && { labels }), ...(chosen !== undefined && { chosen }) };
+  for (const [key, list] of Object.entries({ ...whole, ...(targets !== undefined && { targets }) }))
+    if (!isList(list)) fail(`${key} is an array of ${key === 'targets' ? '' : 'whole '}numbers, not ${kindOf(list)}`);
+    else if (key in whole && list.length > MOST_SAMPLES) tooMany(key, list.length);
+    else if (list.length === 0 && key !== 'chosen') fail(`a set has at least one sample, but ${key} are empty`);
   if (binary !== undefined && typeof binary !== 'boolean') fail(`binary is true or false, not ${kindOf(binary)}`);
   if (binary && shape.length === 3)
     fail('binary samples have time steps, [T,C,H,W]; an image [C,H,W] is shown at every step as numbers');
 }
 
-function checkNumbers(numbers: SampleNumbers, size: number, { shape, labels, binary = false }: NumberSetInit): void {
-  if (numbers.length !== size * labels.length) {
-    const fact = `${labels.length} labels and samples [${shape.join(',')}] need ${size * labels.length} numbers`;
+const tooMany = (what: string, found: number): never =>
+  fail(`${what} are ${MOST_SAMPLES} at most, but there are ${found}; make several sets of them`);
+
+const hasTargets = ({ targets, targetShape, count }: NumberSetInit): boolean =>
+  [targets, targetShape, count].some((part) => part !== undefined);
+
+function checkClasses({ labels, classes }: NumberSetInit): void {
+  if (labels === undefined && classes === undefined)
+    fail('samples have classes (labels, classes) or targets (targets, targetShape), but there are neither');
+  const counted = typeof classes === 'number' && Number.isSafeInteger(classes) && classes >= 1;
+  const named = Array.isArray(classes) && classes.length > 0 && classes.every((one) => typeof one === 'string');
+  if (!(counted && classes <= MOST_CLASSES) && !named)
+    fail(`classes are their names, or a count from 1 to ${MOST_CLASSES}, not ${contentOf(classes)}`);
+  if (labels === undefined) fail('labels is an array of whole numbers, not undefined');
+}
+
+function checkTargets({ numbers, labels, classes, targets, targetShape, count }: NumberSetInit): void {
+  if (labels !== undefined || classes !== undefined)
+    fail(
+      'samples have classes (labels, classes) or targets (targets, targetShape, count), but there are parts of both; leave one out',
+    );
+  if (!isTargetShape(targetShape))
+    fail(`targetShape is that of a sample's target, ${TARGET_SHAPES}, not ${contentOf(targetShape)}`);
+  if (targets !== undefined) {
+    if (count !== undefined) fail('targets say how many samples there are; leave count out');
+    return;
+  }
+  if (typeof numbers !== 'function')
+    fail('targets are an array of numbers, one sample after the other; only a function in numbers can make them');
+  if (!Number.isSafeInteger(count) || count! < 1)
+    fail(`count says how many samples with targets the function can make, 1 or more, not ${kindOf(count)}`);
+}
+
+/** N, samples in all. @throws SpikeloomError for a part of a target at the end of them, and for too many */
+function samplesIn({ labels, targets, targetShape, count }: NumberSetInit): number {
+  if (labels) return labels.length;
+  const size = targetSize(targetShape!);
+  const samples = targets ? targets.length / size : count!;
+  if (!Number.isInteger(samples))
+    fail(`targets [${targetShape!.join(',')}] are ${size} numbers a sample, but there are ${targets!.length} in all`);
+  return samples > MOST_SAMPLES ? tooMany('samples', samples) : samples;
+}
+
+function checkNumbers(numbers: SampleNumbers, size: number, init: NumberSetInit): void {
+  const { shape, labels, binary = false } = init;
+  const samples = samplesIn(init);
+  if (numbers.length !== size * samples) {
+    const wanted = labels ? 'labels' : `targets [${init.targetShape!.join(',')}]`;
+    const fact = `${samples} ${wanted} and samples [${shape.join(',')}] need ${size * samples} numbers`;
     fail(`${fact}, but there are ${numbers.length}`);
   }
   const wrong = firstWrong(numbers, binary);
@@ -148,6 +219,20 @@ function inSharedMemory(numbers: SampleNumbers): SharedNumbers {
   return shared;
 }
 
+/** @throws SpikeloomError for a target that is not finite */
+function targetsInMemory({ targets, targetShape }: NumberSetInit): Targets {
+  const shape = [...targetShape!];
+  if (targets === undefined) return { shape };
+  const wrong = wrongTarget(targets);
+  if (wrong) {
+    const size = targetSize(shape);
+    const place = `number ${wrong.at % size} of sample ${Math.floor(wrong.at / size)}`;
+    fail(`targets are finite numbers in f32, but ${place} is ${wrong.found}; replace it, or leave that sample out`);
+  }
+  const numbers = targets instanceof Float32Array ? targets : Float32Array.from(targets);
+  return { shape, numbers: inSharedMemory(numbers) as Float32Array<SharedArrayBuffer> };
+}
+
 function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<SharedArrayBuffer> {
   for (let at = 0; at < chosen.length; at++) {
     const index = chosen[at]!;
@@ -164,27 +249,34 @@ function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<Sh
  * Makes a data set of your own numbers, for loader(), train() and evaluate(), which get them as they are. They are
  * copied only where they do not lie in shared memory yet, once for all sets of the same array, and are not to be changed
  * while the set is in use.
- * @throws SpikeloomError for sizes, labels and classes that do not fit together, and for numbers that are not finite
+ * @throws SpikeloomError for sizes, labels and classes or targets that do not fit together, and for numbers that are not
+ * finite
  * @example
  * const numbers = new Float32Array(1000 * 64); // 1000 samples of 64 features
  * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], labels, classes: ['quiet', 'loud'] });
+ * @example // a regression: two numbers for each of these samples
+ * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], targets: new Float32Array(2000), targetShape: [2] });
  */
+export function numberSet(init: NumberSetInit & { targetShape: readonly number[] }): TargetSet;
+export function numberSet(init: NumberSetInit): NumberSet;
 export function numberSet(init: NumberSetInit): NumberSet {
   needOptions('numberSet()', init, KNOWN);
   checkParts(init);
-  const { name, numbers, shape, labels, classes, binary, chosen } = init;
+  const { name, numbers, shape, labels, classes = [], binary, chosen } = init;
   const [width, height, channels, steps] = [...shape].reverse() as [number, number, number, number?];
   const size = shape.reduce((all, one) => all * one, 1);
   if (typeof numbers !== 'function') checkNumbers(numbers, size, init);
   const names = typeof classes === 'number' ? Array.from({ length: classes }, (_, i) => String(i)) : [...classes];
+  const samples = samplesIn(init);
   const set: NumberSet = {
-    ...{ kind: 'numbers', name, channels, height, width, classes: names, count: (chosen ?? labels).length },
+    ...{ kind: 'numbers', name, channels, height, width, classes: names, count: chosen?.length ?? samples },
     ...(steps === undefined ? {} : { steps }),
     ...(binary ? { binary } : {}),
     ...(numbers instanceof Uint8Array ? { unit: 1 } : {}),
-    ...(chosen === undefined ? {} : { chosen: chosenInMemory(chosen, labels.length) }),
+    ...(chosen === undefined ? {} : { chosen: chosenInMemory(chosen, samples) }),
+    ...(labels ? {} : { targets: targetsInMemory(init) }),
     numbers: typeof numbers === 'function' ? numbers : inSharedMemory(numbers),
-    labels: labelsInMemory('numberSet()', 'sample', labels, names.length),
+    labels: labels ? labelsInMemory('numberSet()', 'sample', labels, names.length) : sharedLabels(samples),
   };
   checkNumberSet(set);
   return set;
@@ -195,18 +287,26 @@ export function checkNumberSet(set: NumberSet): void {
   const refuse = (text: string): never => {
     throw new SpikeloomError(`number set '${set.name}': ${text}`);
   };
-  const { count, steps = 1, channels, height, width, numbers, labels, chosen, classes } = set;
+  const { count, steps = 1, channels, height, width, numbers, labels, chosen, classes, targets } = set;
   for (const [key, value] of Object.entries({ count, steps, channels, height, width })) {
     if (!Number.isInteger(value) || value < 1) refuse(`${key} must be a positive integer, but is ${kindOf(value)}`);
   }
-  const arrays = [labels, ...(chosen ? [chosen] : []), ...(typeof numbers === 'function' ? [] : [numbers])];
-  if (!arrays.every((array) => ArrayBuffer.isView(array) && isShared(array)))
-    refuse('numbers, labels and chosen must lie in shared memory; numberSet(...) copies them into it');
+  const lists = [labels, chosen, targets?.numbers, typeof numbers === 'function' ? undefined : numbers];
+  if (!lists.every((array) => array === undefined || (ArrayBuffer.isView(array) && isShared(array))))
+    refuse('numbers, labels, targets and chosen must lie in shared memory; numberSet(...) copies them into it');
   if (typeof numbers !== 'function' && numbers.length !== labels.length * sizeOf(set))
     refuse(`${labels.length} samples need ${labels.length * sizeOf(set)} numbers, but there are ${numbers.length}`);
   if (count !== (chosen ?? labels).length) refuse(`${count} samples are in use, not ${(chosen ?? labels).length}`);
   const absent = chosen?.findIndex((i) => i < 0 || i >= labels.length) ?? -1;
   if (absent >= 0) refuse(`there is no sample ${chosen![absent]} among ${labels.length}`);
-  const bad = labels.findIndex((label) => label < 0 || label >= classes.length);
+  if (targets) checkTargetSizes(targets, labels.length, refuse);
+  const bad = targets ? -1 : labels.findIndex((label) => label < 0 || label >= classes.length);
   if (bad >= 0) refuse(`label ${labels[bad]} of sample ${bad} is outside 0..${classes.length - 1}`);
+}
+
+function checkTargetSizes({ shape, numbers }: Targets, samples: number, refuse: (text: string) => never): void {
+  if (!isTargetShape(shape)) refuse(`the shape of targets is ${TARGET_SHAPES}, not ${contentOf(shape)}`);
+  const wanted = samples * targetSize(shape);
+  if (numbers && numbers.length !== wanted)
+    refuse(`targets [${shape.join(',')}] of ${samples} samples are ${wanted} numbers, but there are ${numbers.length}`);
 }
