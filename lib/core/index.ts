@@ -23,6 +23,7 @@ export {
   backwardInTurns,
   forBackward,
   isRecording,
+  leavesOf,
   needsGrad,
   noGrad,
   noGradInTurns,

@@ -31,6 +31,8 @@ export interface RunOptions {
    * input no more. It is done where types and sizes agree and no other tensor holds the input's memory.
    */
   reuse?: Record<string, Tensor | undefined>;
+  /** The name in messages, where users call it by another one. Default: the op's. */
+  calledAs?: string | undefined;
 }
 
 function attributeValue(signature: Signature, spec: AttributeSpec, given: number | boolean | undefined): number {
@@ -84,11 +86,13 @@ export class NativeOp<Output extends string = string> {
     attributes: Record<string, number | boolean> = {},
     options: RunOptions = {},
   ): Record<Output, Tensor> {
-    const { signature, call } = this.bind();
+    const { signature: own, call } = this.bind();
+    const { calledAs } = options;
+    const signature = calledAs === undefined ? own : { ...own, name: calledAs };
     for (const name in inputs) {
       const given = inputs[name];
       if (given === undefined) continue;
-      if (!isTensor(given)) needTensors(this.name, { [name]: given });
+      if (!isTensor(given)) needTensors(signature.name, { [name]: given });
       if (!isStepRecording()) needMade(given);
     }
     const binding = bindInputs(signature, inputs);

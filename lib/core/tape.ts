@@ -166,6 +166,12 @@ function reachable(from: Tensor): Node[] {
   return [...found].sort((a, b) => b.order - a.order);
 }
 
+/** @internal The tensors that backward() will leave a gradient with: parameters that `loss` was computed from. */
+export function leavesOf(loss: Tensor): Set<Tensor> {
+  const inputs = reachable(loss).flatMap((node) => node.inputs);
+  return new Set(inputs.filter((input) => input?.requiresGrad && !input.node) as Tensor[]);
+}
+
 /** How gradients are summed and how 1 is made; set by lib/ops/add.ts, since core knows no op. */
 export interface Sums {
   add(a: Tensor, b: Tensor): Tensor;

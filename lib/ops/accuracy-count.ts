@@ -12,5 +12,5 @@ const count = nativeOp<'correct'>('correctCount');
  * @throws SpikeloomError at the next read for a label outside of 0..K-1
  */
 export function accuracyCount(logits: Tensor, labels: Tensor): Tensor {
-  return count.run({ x: logits, labels }).correct;
+  return count.run({ x: logits, labels }, {}, { calledAs: 'accuracyCount' }).correct;
 }

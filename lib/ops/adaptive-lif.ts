@@ -40,7 +40,8 @@ function run(op: string, x: Tensor, options: AlifOptions, states: typeof alifDef
   const { shared: lif, slope, detachReset } = neuronSettings(op, rest);
   const own = { synapse: synapticDecay, adaptation: adaptationDecay, strength: adaptationStrength };
   const shared = { ...lif, ...own };
-  const { s } = smooth ? smoothForward.run({ x }, { ...shared, ...slope }) : forward.run({ x }, shared);
+  const how = { calledAs: op };
+  const { s } = smooth ? smoothForward.run({ x }, { ...shared, ...slope }, how) : forward.run({ x }, shared, how);
   if (!isRecording()) return s;
   record([s], [x], ([gs]) => {
     const { gx } = (smooth ? smoothGradient : gradient).run({ gs, x, s }, { ...shared, detachReset, ...slope });

@@ -43,14 +43,18 @@ export function targetInput(labels: Tensor): { labels: Tensor } | { target: Tens
  * @throws SpikeloomError for shapes and types that do not fit; at the next read for a label outside of 0..K-1
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: LossOptions = {}): Tensor {
-  needTensors('crossEntropy', { logits, labels });
-  const attributes = { ...lossOptions('crossEntropy', options) };
+  return run('crossEntropy', logits, labels, options);
+}
+
+function run(calledAs: string, logits: Tensor, labels: Tensor, options: LossOptions): Tensor {
+  needTensors(calledAs, { logits, labels });
+  const attributes = { ...lossOptions(calledAs, options) };
   if (logits.shape.length !== 2 && logits.shape.length !== 3) {
-    throw new SpikeloomError(`crossEntropy: logits are [B,K] or [T,B,K], not ${describe(logits)}`);
+    throw new SpikeloomError(`${calledAs}: logits are [B,K] or [T,B,K], not ${describe(logits)}`);
   }
   const steps = logits.shape.length === 2 ? logits.alias([1, ...logits.shape]) : undefined;
   const want = needsGrad(logits) ? ['p'] : [];
-  const { loss, p } = forward.run({ x: steps ?? logits, ...targetInput(labels) }, attributes, { want });
+  const { loss, p } = forward.run({ x: steps ?? logits, ...targetInput(labels) }, attributes, { want, calledAs });
   steps?.dispose();
   record([loss], [logits], ([gloss]) => {
     const { gx } = gradient.run({ gloss, p, ...targetInput(labels) }, attributes);
@@ -72,5 +76,5 @@ export function tetLoss(logits: Tensor, labels: Tensor, options: LossOptions = {
   if (logits.shape.length !== 3) {
     throw new SpikeloomError(`tetLoss: logits are [T,B,K], not ${describe(logits)}; keep the time axis up to the loss`);
   }
-  return crossEntropy(logits, labels, options);
+  return run('tetLoss', logits, labels, options);
 }

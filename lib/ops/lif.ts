@@ -74,11 +74,11 @@ export function needCurrent(op: string, x: Tensor): void {
 }
 
 /** @internal The neuron's options, checked, as the attributes of native ops. */
-export function lifSettings(options: LifOptions) {
-  needOptions('lif', options, LIF_OPTIONS);
+export function lifSettings(options: LifOptions, op = 'lif') {
+  needOptions(op, options, LIF_OPTIONS);
   if (options.logit && options.decay !== undefined)
-    fail('lif', 'decay and logit both say how the membrane decays; give one of them');
-  return neuronSettings('lif', options);
+    fail(op, 'decay and logit both say how the membrane decays; give one of them');
+  return neuronSettings(op, options);
 }
 
 /** @internal What all neurons have, checked. */
@@ -97,15 +97,24 @@ export function neuronSettings(op: string, options: Omit<LifOptions, 'v0' | 'log
   return { shared, slope, detachReset };
 }
 
+/** What is called, and how. */
+interface Call {
+  op: string;
+  /** Whether the membrane after the last step is asked for. */
+  wantV?: boolean;
+  smooth?: boolean;
+}
+
 /** Spikes, and the membrane after the last step where it was asked for. */
-function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): { s: Tensor; v: Tensor | undefined } {
-  needCurrent('lif', x);
-  const { shared, slope, detachReset } = lifSettings(options);
+function run(x: Tensor, options: LifOptions, call: Call): { s: Tensor; v: Tensor | undefined } {
+  const { op: calledAs, wantV = false, smooth = false } = call;
+  needCurrent(calledAs, x);
+  const { shared, slope, detachReset } = lifSettings(options, calledAs);
   const { v0, logit } = options;
   const want = wantV ? ['v'] : [];
   const { s, v } = smooth
-    ? smoothForward.run({ x, v0, logit }, { ...shared, ...slope }, { want })
-    : forward.run({ x, v0, logit }, shared, { want });
+    ? smoothForward.run({ x, v0, logit }, { ...shared, ...slope }, { want, calledAs })
+    : forward.run({ x, v0, logit }, shared, { want, calledAs });
   if (!isRecording()) return { s, v };
   record(wantV && v ? [s, v] : [s], [x, v0, logit], ([gs, gv], [, needsV0, needsLogit]) => {
     const wanted = [...(needsV0 ? ['gv0'] : []), ...(needsLogit ? ['glogit'] : [])];
@@ -142,7 +151,7 @@ function run(x: Tensor, options: LifOptions, wantV: boolean, smooth: boolean): {
  * @example const s = lif(current, { reset: 'soft', surrogate: 'atan' });
  */
 export function lif(x: Tensor, options: LifOptions = {}): Tensor {
-  return run(x, options, false, false).s;
+  return run(x, options, { op: 'lif' }).s;
 }
 
 /**
@@ -150,13 +159,13 @@ export function lif(x: Tensor, options: LifOptions = {}): Tensor {
  * gradients.
  */
 export function lifWithState(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
-  return run(x, options, true, false) as { s: Tensor; v: Tensor };
+  return run(x, options, { op: 'lifWithState', wantV: true }) as { s: Tensor; v: Tensor };
 }
 
 /** Integrate-and-fire neurons: lif() with decay 1. */
 export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
   needOptions('ifNode', options, IF_OPTIONS);
-  return lif(x, { ...options, decay: 1 });
+  return run(x, { ...options, decay: 1 }, { op: 'ifNode' }).s;
 }
 
 /**
@@ -168,7 +177,7 @@ export function ifNode(x: Tensor, options: IfOptions = {}): Tensor {
 export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor {
   needTensors('plif', { logit });
   needOptions('plif', options, IF_OPTIONS);
-  return lif(x, { ...options, logit });
+  return run(x, { ...options, logit }, { op: 'plif' }).s;
 }
 
 /**
@@ -176,5 +185,5 @@ export function plif(x: Tensor, logit: Tensor, options: IfOptions = {}): Tensor 
  * in tests
  */
 export function lifSmooth(x: Tensor, options: LifOptions = {}): { s: Tensor; v: Tensor } {
-  return run(x, options, true, true) as { s: Tensor; v: Tensor };
+  return run(x, options, { op: 'lifSmooth', wantV: true, smooth: true }) as { s: Tensor; v: Tensor };
 }

@@ -25,7 +25,7 @@ export function meanOverTime(x: Tensor, options: MeanOverTimeOptions = {}): Tens
   if (x.dtype === 'spike') return meanOverTime(toReal(x, options));
   const [T, ...rest] = x.shape as [number, ...number[]];
   using flat = x.alias([T, x.size / T]);
-  using total = sum.run({ x: flat }, { divisor: T }).y;
+  using total = sum.run({ x: flat }, { divisor: T }, { calledAs: 'meanOverTime' }).y;
   using step = total.alias([1, ...rest]);
   const y = reshape(step, rest);
   record([y], [x], ([gy]) => {

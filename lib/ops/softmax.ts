@@ -10,7 +10,7 @@ function shares(name: string, x: Tensor, log: boolean): Tensor {
   const K = x.shape.at(-1)!;
   const rows = [x.size / K, K];
   using flat = x.alias(rows);
-  using made = forward.run({ x: flat }, { log }).y;
+  using made = forward.run({ x: flat }, { log }, { calledAs: name }).y;
   const y = made.alias(x.shape);
   record([y], [x], ([gy]) => [gradient.run({ gy: gy!.alias(rows), y: y.alias(rows) }, { log }).gx.alias(x.shape)], [0]);
   return y;

@@ -88,7 +88,7 @@ export function lossFrom(of: string, loss: LossOption | undefined, hasTargets: b
       `the loss '${kind}' is one for ${its}, but the samples have ${fact}; take one of ${others}`,
     );
   }
-  if (hasTargets) return targetLossFrom({ ...loss, kind } as TargetLossSettings);
+  if (hasTargets) return targetLossFrom((loss === undefined ? {} : loss) as Partial<TargetLossSettings>);
   const own = loss as Partial<LossSettings> | undefined;
   if (own !== undefined) needOptions('loss', own, LOSS_DEFAULTS);
   const settings: LossSettings = { ...LOSS_DEFAULTS, ...given(own ?? {}) };

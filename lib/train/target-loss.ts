@@ -1,6 +1,6 @@
 // Losses of targets, real numbers in place of classes: by name, made of ops.
 import { describe, type RealType, SpikeloomError, type Tensor } from '../core/index.ts';
-import { given, kindOf, needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
 import { targetSteps } from '../data/numbers/targets.ts';
 import type { ModelPlan } from '../nn/index.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
@@ -24,10 +24,10 @@ export const isTargetLoss = (loss: { kind?: unknown } | null): loss is TargetLos
 
 const KNOWN: Record<keyof TargetLossSettings, true> = { kind: true, delta: true };
 
-/** Settings with their default. @throws SpikeloomError for unknown ones, and a delta that is none */
-export function targetLossFrom(settings: TargetLossSettings): TargetLossSettings {
-  const { kind, delta = 1 } = settings;
-  needOptions(`the loss '${kind}'`, given(settings), KNOWN);
+/** Settings with their defaults. @throws SpikeloomError for unknown ones, and a delta that is none */
+export function targetLossFrom(settings: Partial<TargetLossSettings>): TargetLossSettings {
+  needOptions('loss', settings, KNOWN);
+  const { kind = 'mse', delta = 1 } = settings;
   if (kind === 'huber' && Number.isFinite(delta) && delta > 0) return { kind, delta };
   if (kind === 'huber') throw new SpikeloomError(`loss.delta is a finite number above 0, not ${kindOf(delta)}`);
   if (settings.delta === undefined) return { kind };

@@ -3,9 +3,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   backward,
   backwardInTurns,
+  describe,
+  leavesOf,
   type RecordedStep,
   recordStepInTurns,
   runToEnd,
+  SpikeloomError,
   scope,
   type Tensor,
 } from '../core/index.ts';
@@ -79,8 +82,23 @@ export function freeGradients(net: Net): void {
 }
 
 /**
+ * Refuses a loss of the user's own that was computed from parameters which the step gave a gradient and nobody used:
+ * they would collect those of all steps.
+ */
+function refuseForgotten(leaves: Iterable<Tensor>): void {
+  const forgotten = [...leaves].filter(({ grad }) => grad !== undefined);
+  for (const tensor of forgotten) tensor.freeGrad();
+  const [first] = forgotten;
+  if (!first) return;
+  throw new SpikeloomError(
+    `what a loss of your own learns is a parameter that the optimizer gets beside those of the network, but a ${describe(first)} that it was computed from is none of these; give it to the optimizer, as in Object.assign((all) => base([...all, { name: 'mine', tensor }]), { settings: base.settings }), or keep it fixed: tensor.requiresGrad = false, or noGrad()`,
+  );
+}
+
+/**
  * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see
  * needFinite()). No parameter has a gradient afterwards.
+ * @throws SpikeloomError where a loss of the user's own learns what the optimizer has not
  * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
 export function trainingStep(net: Net, optimizer: Optimizer, loss: Loss, log?: StepLog): StepOf<StepTensors> {
@@ -89,11 +107,13 @@ export function trainingStep(net: Net, optimizer: Optimizer, loss: Loss, log?: S
     const tensors = yield* forwardPass(net, batch, loss);
     log?.note(tensors);
     needFinite(tensors.loss, log?.found);
+    const leaves = typeof loss === 'function' ? leavesOf(tensors.loss) : [];
     yield* backwardInTurns(tensors.loss);
     yield;
     if (optimizer.step === Optimizer.prototype.step) yield* optimizer.stepInTurns();
     else optimizer.step(); // of the user's own
     freeGradients(net);
+    refuseForgotten(leaves);
     return tensors;
   };
 }

@@ -294,7 +294,7 @@ describe('softmax', () => {
     scope(() => {
       for (const shape of [[3], [1, 2, 3, 4]])
         expect(() => softmax(zeros(shape))).to.throw(SpikeloomError, /^softmax: takes \[B,K\] or \[T,B,K\], not f32/);
-      expect(() => logSoftmax(zeros([2, 3], 'spike'))).to.throw(/^softmax: 'x' is real, not spike/);
+      expect(() => logSoftmax(zeros([2, 3], 'spike'))).to.throw(/^logSoftmax: 'x' is real, not spike/);
       const labels = zeros([2], 'i32');
       expect(described(oneHot(labels, { classes: 3, real: 'f64' }))).to.equal('f64[2,3]');
       for (const classes of [0, 1.5, undefined, '3'] as number[])

@@ -61,8 +61,11 @@ async function trainCommand(recipe: string | undefined, rest: string[], { resume
     })
     .finally(reading.close);
   if (result === undefined || result.interrupted) {
-    if (result) sayInterrupted(result.folder, 'interrupted, and saved', json);
-    else sayInterrupted(folder, 'interrupted while the data was read, before the first step', json);
+    const run = result?.folder ?? folder;
+    // a run's folder has what it was begun with; what stands beside --resume has to be said again
+    const again = run === undefined ? undefined : resumption(run, resume === undefined ? {} : { file, overrides });
+    const when = result ? 'interrupted, and saved' : 'interrupted while the data was read, before the first step';
+    sayInterrupted(run, again, when, json);
     process.exitCode = stopping.status ?? EXIT.failure;
     return;
   }
@@ -90,9 +93,17 @@ function announce(folder: string, run: Run, settings: Settings, { resume, json }
   writeText(memoryLine(memory, device(settings.device).memory()));
 }
 
-/** @param run none where it was to be a new one, which has no folder yet */
-function sayInterrupted(run: string | undefined, text: string, json: boolean | undefined): void {
-  const resume = run === undefined ? undefined : `npx spikeloom train --resume ${quoted(run)}`;
+/** The command that goes on with a run. */
+function resumption(
+  run: string,
+  { file, overrides = [] }: { file?: string | undefined; overrides?: string[] },
+): string {
+  const given = [...(file === undefined ? [] : [file]), '--resume', run, ...overrides];
+  return `npx spikeloom train ${given.map(quoted).join(' ')}`;
+}
+
+/** @param run none where it was to be a new one, which has no folder yet, and no command that resumes it */
+function sayInterrupted(run: string | undefined, resume: string | undefined, text: string, json = false): void {
   if (json) writeJson({ event: 'interrupted', run: run ?? null, resume: resume ?? null });
   else writeText(resume === undefined ? `${text}: the same command begins again` : `${text}; to go on:\n  ${resume}`);
 }
