@@ -91,7 +91,7 @@ function refuseForgotten(leaves: Iterable<Tensor>): void {
   const [first] = forgotten;
   if (!first) return;
   throw new SpikeloomError(
-    `what a loss of your own learns is a parameter that the optimizer gets beside those of the network, but a ${describe(first)} that it was computed from is none of these; give it to the optimizer, as in Object.assign((all) => base([...all, { name: 'mine', tensor }]), { settings: base.settings }), or keep it fixed: tensor.requiresGrad = false, or noGrad()`,
+    `what a loss of your own learns is a parameter that the optimizer gets beside those of the network, but ${describe(first)}, which this one was computed from, is none of these; give it to the optimizer, as in Object.assign((all) => base([...all, { name: 'mine', tensor }]), { settings: base.settings }), or keep it fixed: tensor.requiresGrad = false, or noGrad()`,
   );
 }
 

@@ -167,6 +167,33 @@ describe('spikeloom train and eval', () => {
     for (const file of left) expect(existsSync(join(run, file)), file).to.equal(false);
   });
 
+  it('prints what was given beside --resume in the command that goes on, too, and only that', async () => {
+    const out = join(folder, 'again');
+    /** The command's arguments as a shell takes them. */
+    const again = ({ stdout }: Outcome) => {
+      const [, text] = /npx spikeloom train (.*)$/m.exec(stdout) ?? [];
+      return Array.from(text!.matchAll(/'([^']*)'|(\S+)/g), ([, quoted, plain]) => quoted ?? plain!);
+    };
+    const stopped = (args: string[]) => {
+      let sent = false;
+      return spikeloom(args, {
+        onOutput(text, kill) {
+          if (!sent && /run folder|going on/.test(text)) kill('SIGTERM');
+          sent ||= /run folder|going on/.test(text);
+        },
+      });
+    };
+    const first = await stopped(train(out, 'epochs=99'));
+    const run = join(out, 'quickstart-0001');
+    expect(again(first), first.stdout + first.stderr).to.deep.equal(['--resume', run]);
+    const keys = ['data.workers=2', 'data.root=datasets/fashion-mnist-small/'];
+    const second = await stopped(['train', '--resume', run, ...keys]);
+    expect(again(second), second.stdout + second.stderr).to.deep.equal(['--resume', run, ...keys]);
+    const third = await stopped([...train(out, 'epochs=99'), '--resume', 'last']);
+    const [, recipe, ...own] = train(out, 'epochs=99');
+    expect(again(third), third.stdout + third.stderr).to.deep.equal([recipe, '--resume', run, ...own]);
+  });
+
   it("takes a recipe whose path has a '=' in it, with --resume too", async () => {
     const recipe = join(folder, 'lr=0.1', 'mine.yaml');
     mkdirSync(dirname(recipe));

@@ -59,6 +59,23 @@ describe('a saved state', () => {
     factor.dispose();
   });
 
+  it('is not begun where a loss learns what the optimizer has not', async () => {
+    const factor = parameter(tensor([1]));
+    const scaled: LossFunction = (output, labels) => mul(crossEntropy(output, labels), factor);
+    for (const record of [true, false]) {
+      const run = go(makeNet(), { loss: scaled, epochs: 1, record });
+      expect(await refusal(run)).to.match(
+        /^what a loss of your own learns is a parameter that the optimizer gets .*, but f32\[1\], which this one was computed from, is none of these; give it to the optimizer, .*requiresGrad = false/,
+      );
+      expect(factor.grad).to.equal(undefined);
+    }
+    using net = makeNet();
+    expect(() => train(net, { data, ...usual, loss: scaled }).memory()).to.throw(/is none of these/);
+    factor.requiresGrad = false;
+    expect((await go(makeNet(), { loss: scaled, epochs: 1 })).reports).to.have.length(1);
+    factor.dispose();
+  });
+
   it('is that of any optimizer with a state, one from the ground up, too', async () => {
     const whole = folder();
     const out = folder();

@@ -11,7 +11,7 @@ import { netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/ass
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { evaluateRun, loadNet } from '../../lib/train/evaluate-run.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
-import { readSettings, runPaths } from '../../lib/train/run-folder.ts';
+import { createRun, readSettings, runPaths } from '../../lib/train/run-folder.ts';
 import type { Settings } from '../../lib/train/settings.ts';
 import type { EpochReport } from '../../lib/train/train-options.ts';
 import { failure, refusal } from '../support/failure.ts';
@@ -70,6 +70,14 @@ describe('trainRecipe()', () => {
     const other = settingsOf('data.name=n-mnist', 'data.root=nowhere', 'data.augment=none');
     expect(await refusal(trainRecipe(other, { resume: first.folder }))).to.match(
       /small-0001 is a run of \S+ on fashion-mnist, but the settings are of \S+ on n-mnist/,
+    );
+  });
+
+  it('refuses to go on without a state before it reads the data', async () => {
+    const { paths, metrics } = createRun(settingsOf(`out=${out}`, 'name=begun', 'data.root=gone'));
+    metrics.close();
+    expect(await refusal(trainRecipe(undefined, { resume: paths.folder }))).to.match(
+      /^a run goes on from its state, but \S+state.safetensors is not there; start a new run$/,
     );
   });
 

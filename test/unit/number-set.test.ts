@@ -26,6 +26,10 @@ const spikes = Uint8Array.from(reals, (value) => value % 2);
 const usual = { name: 'own', shape: [T, C, H, W], labels, classes: 3 };
 const timed = (init: Partial<NumberSetInit> = {}) => numberSet({ ...usual, numbers: reals, ...init });
 
+/** A set with targets: its samples are those of timed(), 2 numbers each or what is given. */
+const targetSet = (init: Partial<NumberSetInit>) =>
+  numberSet({ name: 'own', shape: [T, C, H, W], numbers: reals, ...init });
+
 async function batchesOf(set: ReturnType<typeof numberSet>, options: Partial<LoaderOptions> = {}) {
   await using source = loader(set, { batch: 3, seed: 5, shuffle: true, workers: 0, ...options });
   const batches: Batch[] = [];
@@ -163,6 +167,162 @@ describe('sets of plain numbers', () => {
       expect(messageOf(() => timed(init))).to.match(message);
     });
   }
+
+  for (const [where, init] of [
+    ['in memory', {}],
+    ['by a function', { numbers: (i: number) => reals.subarray(i * T * FRAME, (i + 1) * T * FRAME) }],
+    [
+      'by the function that makes samples',
+      {
+        numbers: async (i: number) => {
+          const numbers = reals.subarray(i * T * FRAME, (i + 1) * T * FRAME);
+          return { numbers, targets: [10 * i, 10 * i + 1, 10 * i + 2, 10 * i + 3] };
+        },
+        targets: undefined,
+        count: N,
+      },
+    ],
+  ] as [string, Partial<NumberSetInit>][]) {
+    it(`have targets in place of classes, ${where}, with their time steps in front`, async () => {
+      const targets = Array.from({ length: 4 * N }, (_, i) => 10 * Math.floor(i / 4) + (i % 4));
+      for (const [targetShape, shapeOf] of [
+        [[4], (size: number) => [size, 4]],
+        [[2, 2], (size: number) => [2, size, 2]],
+        [[1, 2, 2], (size: number) => [size, 1, 2, 2]],
+        [[2, 1, 1, 2], (size: number) => [2, size, 1, 1, 2]],
+      ] as const) {
+        const steps = targetShape.length % 2 === 0 ? 2 : 1;
+        const set = targetSet({ targets, targetShape, ...init });
+        expect(set).to.deep.include({ count: N, classes: [] });
+        expect(set.targets!.shape).to.deep.equal([...targetShape]);
+        const batches = await batchesOf(set);
+        for (const { targets: made, targetShape: shape, labels: classes, indices, size } of batches) {
+          expect(shape).to.deep.equal(shapeOf(size));
+          expect(made).to.be.instanceOf(Float32Array);
+          expect([...classes]).to.deep.equal([]);
+          const expected = Array.from({ length: steps }, (_, t) =>
+            Array.from(indices, (i) => targets.slice(4 * i + (4 / steps) * t, 4 * i + (4 / steps) * (t + 1))),
+          );
+          expect([...made!]).to.deep.equal(expected.flat(2));
+        }
+        if (where === 'in memory') expect(await batchesOf(set, { workers: 2 })).to.deep.equal(batches);
+        expect(limit(set, 3).chosen).to.deep.equal(Int32Array.of(1, 3, 5));
+      }
+    });
+  }
+
+  it('share one copy of targets, too, and keep those that lie in shared memory', () => {
+    const targets = new Float32Array(N);
+    const [a, b] = [[6, 1], [0]].map((chosen) => targetSet({ targets, targetShape: [1], chosen }));
+    expect(a!.targets!.numbers).to.equal(b!.targets!.numbers).and.not.to.equal(targets);
+    const shared = new Float32Array(new SharedArrayBuffer(4 * N));
+    expect(targetSet({ targets: shared, targetShape: [1] }).targets!.numbers).to.equal(shared);
+    expect(describeData({ train: a!, test: b! })).to.deep.include({ train: 2, test: 1, classes: 0, targets: [1] });
+  });
+
+  for (const [title, init, message] of [
+    [
+      'neither classes nor targets',
+      { targets: undefined, targetShape: undefined },
+      /\(targets, targetShape\), but there/,
+    ],
+    [
+      'labels beside targets',
+      { labels },
+      /or targets \(targets, targetShape, count\), but there are parts of both; leave/,
+    ],
+    ['classes beside targets', { classes: 3 }, /but there are parts of both/],
+    [
+      'targets without a shape',
+      { targetShape: undefined },
+      /targetShape is that of a sample's target, \[K\] .*, not und/,
+    ],
+    ['an empty shape', { targetShape: [] }, /targetShape is .* with time steps \[T,K\] or \[T,C,H,W\], not \[\]/],
+    ['a shape of zero', { targetShape: [0] }, /targetShape is .* not \[0\]/],
+    ['a shape of five axes', { targetShape: [1, 1, 1, 1, 2] }, /targetShape is .* not \[1,1,1,1,2\]/],
+    ['a number for a shape', { targetShape: 2 }, /targetShape is .* not 2$/],
+    ['one number for targets', { targets: 3 }, /targets is an array of numbers, not 3/],
+    ['empty targets', { targets: [] }, /at least one sample, but targets are empty/],
+    [
+      'part of a target',
+      { targets: new Float32Array(2 * N - 1) },
+      /targets \[2\] are 2 numbers a sample, but .* 13 in all/,
+    ],
+    [
+      'other targets',
+      { targets: new Float32Array(2 * N + 2) },
+      /8 targets \[2\] and samples \[3,2,4,5\] need 960 numbers, but/,
+    ],
+    [
+      'NaN',
+      { targets: new Float32Array(2 * N).with(5, Number.NaN) },
+      /finite numbers in f32, but number 1 of sample 2 is NaN/,
+    ],
+    [
+      'numbers beyond f32',
+      { targets: Array(2 * N).fill(1e39) },
+      /number 0 of sample 0 is 1e\+39; replace it, or leave/,
+    ],
+    ['texts', { targets: Array(2 * N).fill('1') }, /number 0 of sample 0 is "1"/],
+    ['a list with holes', { targets: { length: 2 * N } }, /number 0 of sample 0 is undefined/],
+    ['a count beside targets', { count: N }, /targets say how many samples there are; leave count out/],
+    ['no targets', { targets: undefined, count: N }, /only a function in numbers can make them/],
+    [
+      'a function without a count',
+      { targets: undefined, numbers: () => reals },
+      /how many samples .* 1 or more, not undefined/,
+    ],
+    ['half a sample', { targets: undefined, numbers: () => reals, count: 0.5 }, /1 or more, not 0.5/],
+    [
+      'too many samples',
+      { targets: undefined, numbers: () => reals, count: 2 ** 31 },
+      /samples are 2147483647 at most, but there are 2147483648; make several sets of them/,
+    ],
+    ['a choice beyond them', { chosen: [N] }, /chosen are indices of samples, 0 to 6, but number 0 is 7/],
+  ] as [string, object, RegExp][]) {
+    it(`refuse ${title} where they have targets`, () => {
+      expect(messageOf(() => targetSet({ targets: new Float32Array(2 * N), targetShape: [2], ...init }))).to.match(
+        message,
+      );
+    });
+  }
+
+  it('refuse targets that were changed, and say which a function could not make', async () => {
+    const set = targetSet({ targets: new Float32Array(2 * N), targetShape: [2] });
+    const own = { batch: 3, workers: 0 };
+    const changed = (targets: object) =>
+      messageOf(() => loader({ ...set, targets: { ...set.targets!, ...targets } } as typeof set, own));
+    expect(changed({ numbers: new Float32Array(2 * N) })).to.match(/targets and chosen must lie in shared memory/);
+    expect(changed({ shape: [3] })).to.match(/targets \[3\] of 7 samples are 21 numbers, but there are 14/);
+    expect(changed({ shape: [] })).to.match(/the shape of targets is \[K\] or .* not \[\]/);
+    const sample = new Float32Array(T * FRAME);
+    const of = (made: unknown) => {
+      const numbers = () => made as Float32Array;
+      return refusal(batchesOf(targetSet({ numbers, targetShape: [2], count: 4 }), { shuffle: false }));
+    };
+    for (const bad of [sample, { numbers: sample }, { targets: [1, 2] }, null, 3])
+      expect(await of(bad)).to.match(/^sample 0 of 'own' must be { numbers, targets }, since the set has no targets/);
+    expect(await of({ numbers: [1], targets: [1, 2] })).to.match(/a Uint8Array of 120 numbers, but .* gave Array$/);
+    expect(await of({ numbers: sample, targets: [1] })).to.match(
+      /targets of sample 0 .* array of 2 numbers, but .* Array$/,
+    );
+    expect(await of({ numbers: sample, targets: new Float32Array(3) })).to.match(/gave a Float32Array of 3$/);
+    expect(await of({ numbers: sample, targets: [0, 1 / 0] })).to.match(
+      /finite numbers in f32, but number 1 of those of sample 0 of 'own' is Infinity, as its function made it/,
+    );
+    const both = () => ({ numbers: sample, targets: [1] });
+    expect(await refusal(batchesOf(timed({ numbers: both })))).to.match(/must be a Float32Array or .* gave Object$/);
+  });
+
+  it('refuse a batch that no array can hold', async () => {
+    const numbers = () => new Float32Array(1);
+    const large = numberSet({ ...usual, numbers, shape: [2 ** 17, 2 ** 17, 1] });
+    expect(await refusal(batchesOf(large, { batch: 1 }))).to.match(
+      /^a batch lies in one array, but there can be none of 17179869184 numbers here \(.*\); use a smaller batch, or/,
+    );
+    const wide = targetSet({ targets: undefined, numbers, targetShape: [2 ** 40], count: 2 });
+    expect(await refusal(batchesOf(wide, { batch: 1 }))).to.match(/none of 1099511627776 numbers here/);
+  });
 
   it('refuse parts that were changed, and augmentation', async () => {
     const set = timed();

@@ -45,11 +45,21 @@ describe('progress', () => {
     clock.now = 8;
     bar.step({ epoch: 2, step: 100, images: 400 });
     clock.now = 75;
-    bar.epoch({ epoch: 2, loss: 0.5, accuracy: 0.812, testAccuracy: 0.8, firingRate: 0.125, waitShare: 0.004 });
+    bar.epoch({
+      epoch: 2,
+      loss: 0.5,
+      accuracy: 0.812,
+      testLoss: 0.7,
+      testAccuracy: 0.8,
+      firingRate: 0.125,
+      waitShare: 0.004,
+    });
     expect(written.slice(1)).to.deep.equal([
       CLEAR,
       'epoch  3/10  loss 0.5000  accuracy 81.2 %  test accuracy 80.0 %  firing rate 12.5 %  50.0 images/s  waiting for data 0.4 %  1:15\n',
     ]);
+    bar.epoch({ epoch: 2, loss: 2e-5, accuracy: null, testAccuracy: null, testLoss: 3.1234567e-4 });
+    expect(written.at(-1)).to.match(/^epoch {2}3\/10 {2}loss 0\.00002000 {2}test loss 0\.0003123 {2}0:00\n$/);
     bar.epoch({ epoch: 2, skipped: 12 });
     expect(written.at(-1)).to.match(/^epoch {2}3\/10 {2}12 broken samples replaced {2}0:00\n$/);
     clock.now = 77;
