@@ -15,7 +15,7 @@ import { hasState } from './run-files.ts';
 import { needRunFile, readEvaluationSettings, readSettings, runPaths } from './run-folder.ts';
 import { readObject } from './run-record.ts';
 
-/** Which weights of a run: at the highest test accuracy, or after the last epoch. */
+/** Which weights of a run: at the highest test accuracy (of targets the lowest test loss), or after the last epoch. */
 export type Weights = 'best' | 'last';
 
 export interface EvaluateRunOptions {

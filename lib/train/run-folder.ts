@@ -22,7 +22,7 @@ export interface RunPaths {
   readonly course: string;
   /** One JSON record a line. */
   readonly metrics: string;
-  /** Weights at the best test accuracy so far, and after the last epoch. */
+  /** Weights at the best test accuracy so far (of targets the lowest test loss), and after the last epoch. */
   readonly best: string;
   readonly last: string;
   /** Everything that resuming needs, in one file so that no crash can mix two checkpoints. */

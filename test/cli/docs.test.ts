@@ -110,6 +110,17 @@ describe('README.md and docs/', () => {
     expect(Number(lines.at(-1))).to.be.within(0.01, 10); // the loss of the loop
   });
 
+  it('name a program of examples/ that learns a regression', () => {
+    const file = join(root, 'examples/sine.ts');
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', file], { encoding: 'utf8' });
+    expect(status, stderr).to.equal(0);
+    const [, lowest] = /^lowest mean squared error (0\.\d+), epoch \d$/m.exec(stdout) ?? [];
+    expect(Number(lowest)).to.be.within(0, 0.01);
+    expect(stderr)
+      .to.match(/epoch 8\/8 {2}loss 0\.\d+ {2}test loss 0\.\d+ {2}firing rate/)
+      .and.not.contain('accuracy');
+  });
+
   it('tell how the addon is built where the package is installed', () => {
     expect(buildCommand('build')).to.equal('npm run build');
     expect(buildCommand('build', 'file:///a/node_modules/spikeloom/dist/core/native.js')).to.equal(

@@ -1,6 +1,9 @@
 // A tiny run's report, and runs side by side.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { numberSet } from '../../lib/data/index.ts';
+import { define, flatten, linear, meanOverTime } from '../../lib/nn/index.ts';
+import { train as training } from '../../lib/train/train.ts';
 import { testFolder } from '../support/image-sets.ts';
 import { spikeloom } from './spawn.ts';
 
@@ -58,6 +61,40 @@ describe('spikeloom report and compare', () => {
     const { status, stdout } = await spikeloom(['compare', run('with'), again, '--out', page]);
     expect(status).to.equal(0);
     for (const text of [stdout, readFileSync(page, 'utf8')]) expect(text).to.contain(run('with')).and.contain(again);
+  });
+
+  it('sets regressions side by side by their test losses', async () => {
+    const net = define('line', () => [flatten(), linear(1), meanOverTime()])({
+      steps: 1,
+      channels: 3,
+      size: 1,
+      seed: 1,
+    });
+    const numbers = new Float32Array(60).map((_, i) => Math.sin(i));
+    const targets = new Float32Array(20).map((_, i) => Math.cos(i));
+    const set = numberSet({ name: 'line', numbers, shape: [3, 1, 1], targets, targetShape: [1] });
+    const out = folder.path('line');
+    const losses: number[] = [];
+    const data = { train: set, test: set };
+    for await (const { testLoss } of training(net, { data, epochs: 2, workers: 0, out })) losses.push(testLoss);
+    net.dispose();
+    const page = folder.path('lines.html');
+    const copy = folder.path('copy');
+    cpSync(out, copy, { recursive: true });
+    const [text, json] = await Promise.all([
+      spikeloom(['compare', out, copy, '--out', page]),
+      spikeloom(['compare', out, copy, '--json']),
+    ]);
+    expect([text.status, json.status], text.stderr).to.deep.equal([0, 0]);
+    expect(text.stdout).to.match(
+      /^run +epochs +best test loss +epoch +last test loss +firing rate +images\/s\nline +2 +0\./,
+    );
+    const lowest = Math.min(...losses);
+    expect(JSON.parse(json.stdout).runs[1]).to.deep.include({
+      ...{ best: null, last: null, test_loss: losses[1] },
+      best_loss: { epoch: losses.indexOf(lowest) + 1, loss: lowest },
+    });
+    for (const shown of [text.stdout, readFileSync(page, 'utf8')]) expect(shown).not.to.match(/accuracy|NaN/i);
   });
 
   it('refuses runs of other test samples with 1, and what is not a run with 2', async () => {

@@ -15,6 +15,7 @@ function shown<F>(name: string): F {
   return new Function('ops', `${text}\nreturn ${name};`)(ops) as F;
 }
 const focal = shown<(output: Tensor, labels: Tensor) => Tensor>('focal');
+const pinball = shown<(output: Tensor, targets: Tensor) => Tensor>('pinball');
 const distilled = shown<(student: Tensor, teacher: Tensor, temperature: number) => Tensor>('distilled');
 
 function softmax(row: Float64Array, temperature = 1): Float64Array {
@@ -120,6 +121,17 @@ describe('losses in docs/training.md', () => {
           (x) => distilledTwin(x, others.data, temperature),
         );
     }
+  });
+
+  it('the quantile loss equals its twin', async () => {
+    const twin = (x: Float64Array) =>
+      x.reduce((sum, y, i) => {
+        const miss = others.data[i]! - y;
+        return sum + (miss > 0 ? 0.9 * miss : -0.1 * miss);
+      }, 0) /
+      (B * K);
+    using targets = tensor(others.data, { shape: [B, K], dtype: 'f64' });
+    await compare('f64', (x) => pinball(x, targets), twin);
   });
 
   it('the focal loss trains a network, recorded and call by call to the same bits, on mixed batches as well', async () => {
