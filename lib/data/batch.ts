@@ -52,6 +52,10 @@ export function needSet(set: AnySet): void {
       'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() and numberSet() make of your own arrays',
     );
   }
+  if (set.targets !== undefined && set.kind !== 'numbers')
+    throw new SpikeloomError(
+      `samples of numbers may have targets, but '${set.name}' is a set of ${set.kind}; make them by numberSet()`,
+    );
   const check = CHECKS[set.kind] as ((set: AnySet) => void) | undefined;
   check?.(set);
 }

@@ -29,7 +29,7 @@ export interface SampleSet {
   width: number;
   /** Names of the classes; none where samples have targets. */
   classes: string[];
-  /** What samples have in place of classes, for a regression. */
+  /** What samples have in place of classes, for a regression: those of sets of numbers. */
   targets?: Targets;
   /** How samples were split into training and test, where there is more than one way in use. */
   split?: SplitName;

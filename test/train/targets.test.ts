@@ -30,7 +30,7 @@ import { abortAfter } from '../support/abort-after.ts';
 import { testDevices } from '../support/devices.ts';
 import { messageOf, refusal } from '../support/failure.ts';
 import { noise } from '../support/op-table.ts';
-import { newFolders } from '../support/small-training.ts';
+import { data as images, newFolders } from '../support/small-training.ts';
 
 const [N, T, F, K] = [37, 3, 6, 2];
 /** Reals [T,F,1,1], and targets [K] and [T,K] that a network can learn from them. */
@@ -281,6 +281,13 @@ describe('training on targets', () => {
     expect(() => compareRuns([a, c].map(readRun))).to.throw(/the targets are \[2\] and \[3,2\]/);
   });
 
+  it('says where it diverged', async () => {
+    const message = await refusal(trained(plainNet(), { data: inMemory, optimizer: sgd({ lr: 1e30 }), epochs: 9 }));
+    expect(message).to.match(/^epoch \d, step \d of 4: the loss must be a finite number, but is (NaN|Infinity)\. /);
+    const huge = splits({ numbers, targets: new Float32Array(K * N).fill(3e38), targetShape: [K] });
+    expect(await refusal(trained(plainNet(), { data: huge }))).to.match(/epoch 1, step 1 of 4: .* but is Infinity/);
+  });
+
   it('has a plan of its memory', () => {
     using net = plainNet();
     using other = timedNet();
@@ -341,6 +348,10 @@ describe('training on targets', () => {
     expect(await refusal(evaluate(net, wide.test))).to.match(/\[3\] of a sample/);
     expect(await refusal(evaluate(net, inMemory.test, { loss: 'ce' }))).to.match(/'ce' is one for classes/);
     expect(await refusal(evaluate(net, classified, { loss: 'mse' }))).to.match(/'mse' is one for targets/);
+    const pictures = { ...images, train: { ...images.train, targets: inMemory.train.targets } };
+    expect(messageOf(() => train(net, { ...usual, data: pictures }))).to.match(
+      /samples of numbers may have targets, but 'cifar10' is a set of images; make them by numberSet\(\)/,
+    );
     // a function of other shapes is called once before the first step
     expect(await refusal(trained(plainNet(), { data: wide, loss: own }))).to.match(/^sub: dimension|^sub: the axes/);
     const finite: LossFunction = (y) => mean(mul(y, y));

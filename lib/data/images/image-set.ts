@@ -17,7 +17,7 @@ export interface ImageSet extends SampleSet {
 export type ImageSplits = SampleSplits<ImageSet>;
 
 /** What {@link imageSet} takes: an {@link ImageSet} whose arrays need not be shared yet. */
-export type ImageSetInit = Omit<ImageSet, 'kind' | 'images' | 'labels'> & {
+export type ImageSetInit = Omit<ImageSet, 'kind' | 'images' | 'labels' | 'targets'> & {
   images: Uint8Array;
   labels: ArrayLike<number>;
 };
