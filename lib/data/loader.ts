@@ -296,7 +296,7 @@ function resolveOptions(options: LoaderOptions): Required<LoaderOptions> {
 
 /**
  * Makes a loader: seeded shuffling, augmentation and normalization, off the event loop where `workers` > 0.
- * @throws SpikeloomError for options and sets that do not fit together; from an epoch for a batch too large for an array
+ * @throws SpikeloomError for options and sets that do not fit together; from an epoch for a batch that is too large
  * @example
  * const batches = loader(fashionMnist('datasets/fashion-mnist-small').train, { batch: 64, seed: 1, shuffle: true });
  * for await (const batch of batches.epoch(0)) console.log(batch.index, batch.shape);

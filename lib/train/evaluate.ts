@@ -163,13 +163,14 @@ export async function evaluateOver(
   };
 }
 
+/** Loss and firing rates on samples with targets in place of classes; the accuracy is null. */
+export function evaluate(net: Net, set: TargetSet, options?: EvaluateOptions): Promise<Evaluation<null>>;
 /**
  * Accuracy, loss and firing rates of a network on a data set in file order, without augmentation, with the running
  * statistics.
  * @throws SpikeloomError where network and images do not fit together, and when the signal ends it
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
-export function evaluate(net: Net, set: TargetSet, options?: EvaluateOptions): Promise<Evaluation<null>>;
 export function evaluate(net: Net, set: AnySet, options?: EvaluateOptions): Promise<Evaluation>;
 export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation<Accuracy>> {
   needNet('evaluate()', net);

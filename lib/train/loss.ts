@@ -65,8 +65,9 @@ export const LOSS_DEFAULTS: LossSettings = { kind: 'ce', smoothing: 0 };
 
 const KINDS: readonly unknown[] = ['ce', 'bce', 'tet'] satisfies LossSettings['kind'][];
 
-/** Whether a loss of this kind is not one of the user's own. */
-export const isBuiltIn = (kind: unknown): boolean => KINDS.includes(kind) || TARGET_KINDS.includes(kind);
+/** Whether a loss of this kind, for targets or for classes, is not one of the user's own. */
+export const isBuiltIn = (kind: unknown, hasTargets: boolean): boolean =>
+  (hasTargets ? TARGET_KINDS : KINDS).includes(kind);
 
 /**
  * The loss that was given, settings with their defaults.
@@ -77,16 +78,16 @@ export function lossFrom(of: string, loss: LossOption | undefined, hasTargets: b
   if (typeof loss === 'function') return loss;
   const kind =
     (loss as Exclude<LossOption, LossFunction> | null | undefined)?.kind ?? (hasTargets ? 'mse' : LOSS_DEFAULTS.kind);
-  if (!isBuiltIn(kind)) {
-    const kinds = `${KINDS.join(', ')} for classes, ${TARGET_KINDS.join(', ')} for targets`;
-    throw new SpikeloomError(`a loss is one of ${kinds}, or a function of your own, not ${kindOf(kind)}`);
-  }
-  if (TARGET_KINDS.includes(kind) !== hasTargets) {
+  if (isBuiltIn(kind, !hasTargets)) {
     const [its, fact] = hasTargets ? ['classes', 'targets'] : ['targets', 'classes'];
     const others = (hasTargets ? TARGET_KINDS : KINDS).join(', ');
     throw new SpikeloomError(
       `the loss '${kind}' is one for ${its}, but the samples have ${fact}; take one of ${others}`,
     );
+  }
+  if (!isBuiltIn(kind, hasTargets)) {
+    const kinds = `${KINDS.join(', ')} for classes, ${TARGET_KINDS.join(', ')} for targets`;
+    throw new SpikeloomError(`a loss is one of ${kinds}, or a function of your own, not ${kindOf(kind)}`);
   }
   if (hasTargets) return targetLossFrom((loss === undefined ? {} : loss) as Partial<TargetLossSettings>);
   const own = loss as Partial<LossSettings> | undefined;
@@ -166,8 +167,8 @@ interface TestCalls {
 }
 
 /**
- * Calls a loss of the user's own with an output of zeros and classes or targets, as evaluations will: what it throws would
- * be thrown after a whole epoch of training else, where batches are mixed and it gets weights.
+ * Calls a loss of the user's own with an output of zeros and classes or targets, as evaluations will: what it throws
+ * would be thrown after a whole epoch of training else, where batches are mixed and it gets weights.
  */
 export function tryTestLoss(loss: Loss, { plan, dtype, device }: Net, calls: TestCalls): void {
   if (typeof loss !== 'function') return;

@@ -34,7 +34,7 @@ export function targetLossFrom(settings: Partial<TargetLossSettings>): TargetLos
   throw new SpikeloomError(`loss.delta is one of Huber's loss, but the loss is '${kind}'; leave it out`);
 }
 
-/** Huber's loss (Annals of Mathematical Statistics 35, 1964) of every number: m (|d| - m / 2) with m = min(|d|, delta). */
+/** Huber's loss (Annals of Mathematical Statistics 35, 1964) of every number: m (|d| - m / 2), m = min(|d|, delta). */
 function huber(d: Tensor, delta: number): Tensor {
   const size = abs(d);
   const m = sub(size, relu(shift(size, -delta)));

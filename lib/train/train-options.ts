@@ -42,8 +42,7 @@ export interface TrainOptions {
   /**
    * Settings, or a function of your own, see {@link LossFunction}; the test loss is by the same one. Where the run has a
    * folder it has settings, as in Object.assign(focal, { settings: { kind: 'focal', gamma: 2 } }): a resumed run compares
-   * them, not the function. Default: cross-entropy without smoothing; where samples have targets in place of classes, the
-   * mean squared error.
+   * them, not the function. Default: cross-entropy without smoothing; where samples have targets, the mean squared error.
    */
   loss?: LossOption | undefined;
   /** Of the images' order and augmentation. Default: the net's. */
@@ -173,7 +172,7 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
       "loss has settings where the run is saved (out, run), which is resumed by them, but this function has none; give it some, as in Object.assign(loss, { settings: { kind: 'focal', gamma: 2 } })",
     ],
     [
-      typeof loss === 'function' && isBuiltIn(loss.settings?.kind),
+      typeof loss === 'function' && isBuiltIn(loss.settings?.kind, data?.train?.targets !== undefined),
       `loss has settings with a kind of its own, but ${kindOf((loss as LossFunction | undefined)?.settings?.kind)} is that of a built-in loss; give it another one`,
     ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],

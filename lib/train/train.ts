@@ -399,7 +399,16 @@ export class Run<A extends Accuracy = number> implements AsyncIterable<EpochRepo
 }
 
 /**
- * Trains a network on samples, with classes or targets, and evaluates it after every epoch. Nothing happens before the run is iterated over. With
+ * Trains a network on samples with targets in place of classes, a regression; by the mean squared error, unless there is
+ * another loss. All else is as with classes, but for the accuracy, which is null; the best epoch has the lowest test loss.
+ * @example
+ * const half = (chosen) => numberSet({ name: 'tones', numbers, shape: [8, 1, 1], targets, targetShape: [1], chosen });
+ * const run = train(net, { data: { train: half(first800), test: half(last200) }, epochs: 9 });
+ * for await (const epoch of run) console.log(epoch.testLoss);
+ */
+export function train(net: Net, options: TrainOptions & { data: TargetSplits }): Run<null>;
+/**
+ * Trains a network on images and evaluates it after every epoch. Nothing happens before the run is iterated over. With
  * a folder, the best and the last weights, one line of metrics per epoch, and the state are kept there; a run that was
  * interrupted, even within an epoch, continues from its state to the same bits as one that was not.
  * @throws SpikeloomError at once for options, data and network that do not fit together; while iterating, for a loss
@@ -408,11 +417,7 @@ export class Run<A extends Accuracy = number> implements AsyncIterable<EpochRepo
  * const data = fashionMnist('datasets/fashion-mnist-small');
  * const run = train(net, { data, epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
  * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);
- * @example // targets in place of classes: a regression, by the mean squared error
- * const half = (chosen) => numberSet({ name: 'tones', numbers, shape: [8, 1, 1], targets, targetShape: [1], chosen });
- * for await (const epoch of train(net, { data: { train: half(first), test: half(rest) }, epochs: 9 })) console.log(epoch.testLoss);
  */
-export function train(net: Net, options: TrainOptions & { data: TargetSplits }): Run<null>;
 export function train(net: Net, options: TrainOptions): Run;
 export function train(net: Net, options: TrainOptions): Run<Accuracy> {
   return new Run(net, options);

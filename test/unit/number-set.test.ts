@@ -293,7 +293,11 @@ describe('sets of plain numbers', () => {
     const changed = (targets: object) =>
       messageOf(() => loader({ ...set, targets: { ...set.targets!, ...targets } } as typeof set, own));
     expect(changed({ numbers: new Float32Array(2 * N) })).to.match(/targets and chosen must lie in shared memory/);
-    expect(changed({ shape: [3] })).to.match(/targets \[3\] of 7 samples are 21 numbers, but there are 14/);
+    expect(changed({ shape: [3] })).to.match(/targets \[3\] of 7 samples are 21 numbers in f32, but there are 14/);
+    expect(changed({ numbers: new Int32Array(new SharedArrayBuffer(8 * N)) })).to.match(/are 14 numbers in f32, but/);
+    expect(changed({ numbers: undefined })).to.match(/targets and chosen must lie in shared memory/);
+    for (const key of ['labels', 'numbers'])
+      expect(messageOf(() => loader({ ...set, [key]: undefined }, own))).to.match(/must lie in shared memory/);
     expect(changed({ shape: [] })).to.match(/the shape of targets is \[K\] or .* not \[\]/);
     const sample = new Float32Array(T * FRAME);
     const of = (made: unknown) => {

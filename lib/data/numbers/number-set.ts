@@ -22,12 +22,15 @@ export interface SampleWithTargets {
 /** What a {@link SampleMaker} makes. */
 export type MadeSample = SampleNumbers | SampleWithTargets;
 
-/** Makes one sample [C,H,W] or [T,C,H,W], by its index among the set's samples; with its target where the set has none. */
+/**
+ * Makes one sample [C,H,W] or [T,C,H,W], by its index among the labels or targets; with its target where the set was
+ * given none.
+ */
 export type SampleMaker = (index: number, request: SampleRequest) => MadeSample | Promise<MadeSample>;
 
 /**
- * Samples of plain numbers with their classes or targets, in shared memory, so that loader threads read them without a copy; or made one by
- * one by a function.
+ * Samples of plain numbers with their classes or targets, in shared memory, so that loader threads read them without a
+ * copy; or made one by one by a function.
  */
 export interface NumberSet extends SampleSet {
   kind: 'numbers';
@@ -58,8 +61,8 @@ export interface NumberSetInit {
   /** Names of the classes, or how many there are. */
   classes?: readonly string[] | number | undefined;
   /**
-   * In place of labels and classes, for a regression: finite numbers, one sample's after the other, kept as f32. Left out
-   * where the function in `numbers` makes them, too, as in (index) => ({ numbers: spikes(index), targets: [rate(index)] }).
+   * In place of labels and classes, for a regression: finite numbers, one sample's after the other, kept as f32. Left
+   * out where the function in `numbers` makes them, too, as in (index) => ({ numbers: spikes(index), targets: [0.5] }).
    */
   targets?: ArrayLike<number> | undefined;
   /** Of a sample's target: [K] or [C,H,W], with time steps [T,K] or [T,C,H,W]. */
@@ -246,18 +249,21 @@ function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<Sh
 }
 
 /**
+ * Makes a data set of your own numbers with targets in place of classes, for a regression.
+ * @example // two numbers for each of 1000 samples of 64 features
+ * const targets = new Float32Array(1000 * 2);
+ * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], targets, targetShape: [2] });
+ */
+export function numberSet(init: NumberSetInit & { targetShape: readonly number[] }): TargetSet;
+/**
  * Makes a data set of your own numbers, for loader(), train() and evaluate(), which get them as they are. They are
  * copied only where they do not lie in shared memory yet, once for all sets of the same array, and are not to be changed
  * while the set is in use.
- * @throws SpikeloomError for sizes, labels and classes or targets that do not fit together, and for numbers that are not
- * finite
+ * @throws SpikeloomError for sizes, classes or targets that do not fit together, and for numbers that are not finite
  * @example
  * const numbers = new Float32Array(1000 * 64); // 1000 samples of 64 features
  * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], labels, classes: ['quiet', 'loud'] });
- * @example // a regression: two numbers for each of these samples
- * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], targets: new Float32Array(2000), targetShape: [2] });
  */
-export function numberSet(init: NumberSetInit & { targetShape: readonly number[] }): TargetSet;
 export function numberSet(init: NumberSetInit): NumberSet;
 export function numberSet(init: NumberSetInit): NumberSet {
   needOptions('numberSet()', init, KNOWN);
@@ -291,10 +297,12 @@ export function checkNumberSet(set: NumberSet): void {
   for (const [key, value] of Object.entries({ count, steps, channels, height, width })) {
     if (!Number.isInteger(value) || value < 1) refuse(`${key} must be a positive integer, but is ${kindOf(value)}`);
   }
-  const lists = [labels, chosen, targets?.numbers, typeof numbers === 'function' ? undefined : numbers];
-  if (!lists.every((array) => array === undefined || (ArrayBuffer.isView(array) && isShared(array))))
+  const isMade = typeof numbers === 'function';
+  const arrays = [labels, ...(chosen ? [chosen] : []), ...(isMade ? [] : [numbers])];
+  if (targets && !(isMade && targets.numbers === undefined)) arrays.push(targets.numbers!);
+  if (!arrays.every((array) => ArrayBuffer.isView(array) && isShared(array)))
     refuse('numbers, labels, targets and chosen must lie in shared memory; numberSet(...) copies them into it');
-  if (typeof numbers !== 'function' && numbers.length !== labels.length * sizeOf(set))
+  if (!isMade && numbers.length !== labels.length * sizeOf(set))
     refuse(`${labels.length} samples need ${labels.length * sizeOf(set)} numbers, but there are ${numbers.length}`);
   if (count !== (chosen ?? labels).length) refuse(`${count} samples are in use, not ${(chosen ?? labels).length}`);
   const absent = chosen?.findIndex((i) => i < 0 || i >= labels.length) ?? -1;
@@ -307,6 +315,8 @@ export function checkNumberSet(set: NumberSet): void {
 function checkTargetSizes({ shape, numbers }: Targets, samples: number, refuse: (text: string) => never): void {
   if (!isTargetShape(shape)) refuse(`the shape of targets is ${TARGET_SHAPES}, not ${contentOf(shape)}`);
   const wanted = samples * targetSize(shape);
-  if (numbers && numbers.length !== wanted)
-    refuse(`targets [${shape.join(',')}] of ${samples} samples are ${wanted} numbers, but there are ${numbers.length}`);
+  if (numbers && !(numbers instanceof Float32Array && numbers.length === wanted))
+    refuse(
+      `targets [${shape.join(',')}] of ${samples} samples are ${wanted} numbers in f32, but there are ${numbers.length}`,
+    );
 }
