@@ -1,7 +1,17 @@
 // spikeloom data: check, fetch, show.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { loadRecipe } from '../../lib/train/recipe.ts';
@@ -190,6 +200,7 @@ describe('spikeloom data show', () => {
     const keys = ['recipes/cifar10-dvs.yaml', `data.root=${recordings}`, `out=${folder.path('runs')}`];
     const { paths, metrics } = createRun(loadRecipe(keys[0]!, keys.slice(1)));
     metrics.close();
+    writeFileSync(paths.state, ''); // without one it would be refused; it is read after the data
     const run = paths.folder;
     const resume = `npx spikeloom train --resume ${run}`;
     const cases: [args: string[], work: string, told: object][] = [
