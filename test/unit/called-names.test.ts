@@ -23,10 +23,10 @@ describe('messages of ops', () => {
   for (const [name, call, fact] of [
     ['alif', () => alif(bytes), "'x' is real, not u8"],
     ['cubaLif', () => cubaLif(bytes), "'x' is real, not u8"],
-    ['lif', () => lif(bytes), "'x' is real, not u8"],
-    ['lifWithState', () => lifWithState(bytes), "'x' is real, not u8"],
+    ['lif', () => lif(bytes), "'x' is real or bf16, not u8"],
+    ['lifWithState', () => lifWithState(bytes), "'x' is real or bf16, not u8"],
     ['lifWithState', () => lifWithState(x, { vth: -1 }), 'vth is above 0, not -1'],
-    ['ifNode', () => ifNode(bytes), "'x' is real, not u8"],
+    ['ifNode', () => ifNode(bytes), "'x' is real or bf16, not u8"],
     ['ifNode', () => ifNode(zeros([3])), 'x is [T,B,C,H,W], [T,B,F] or [T,F] with time in front, not [3]; reshape it'],
     ['plif', () => plif(x, zeros([2])), 'dimension 1 is 1 elsewhere but 2'],
     ['plif', () => plif(x, zeros([1]), { threshold: Number.NaN }), 'threshold is a finite number, not NaN'],
