@@ -1,5 +1,6 @@
 import { isRecording, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { given, kindOf, needOptions } from '../core/options.ts';
+import { inBf16, inF32 } from './to-real.ts';
 
 const forward = nativeOp<'s' | 'v'>('lif');
 const gradient = nativeOp<'gx' | 'gv0' | 'glogit'>('lifGrad');
@@ -118,13 +119,16 @@ function run(x: Tensor, options: LifOptions, call: Call): { s: Tensor; v: Tensor
   if (!isRecording()) return { s, v };
   record(wantV && v ? [s, v] : [s], [x, v0, logit], ([gs, gv], [, needsV0, needsLogit]) => {
     const wanted = [...(needsV0 ? ['gv0'] : []), ...(needsLogit ? ['glogit'] : [])];
-    const op = smooth ? smoothGradient : gradient;
-    const { gx, gv0, glogit } = op.run(
-      { gs, gv, x, s, v0, logit },
-      { ...shared, detachReset, ...slope },
-      { want: wanted, types: smooth ? {} : { gx: x.dtype } },
-    );
-    return [gx, gv0, glogit];
+    const attributes = { ...shared, detachReset, ...slope };
+    if (smooth) {
+      const { gx, gv0, glogit } = smoothGradient.run({ gs, gv, x, s, v0, logit }, attributes, { want: wanted });
+      return [gx, gv0, glogit];
+    }
+    // one type for x and both gradients: where only one is bf16, f32
+    const [arrived, current] = gs && gs.dtype !== x.dtype ? [inF32(gs), inF32(x)] : [gs, x];
+    const types = { gx: current.dtype };
+    const made = gradient.run({ gs: arrived, gv, x: current, s, v0, logit }, attributes, { want: wanted, types });
+    return [made.gx.dtype === x.dtype ? made.gx : inBf16(made.gx), made.gv0, made.glogit];
   });
   return { s, v };
 }

@@ -3,7 +3,13 @@ import { needOptions } from '../core/options.ts';
 
 const forward = nativeOp<'y'>('toReal');
 
-const backward = nativeOp<'y'>('toBf16');
+const toBf16 = nativeOp<'y'>('toBf16');
+
+/** @internal f32 or bf16 as f32, without a gradient. */
+export const inF32 = (x: Tensor): Tensor => (x.dtype === 'bf16' ? forward.run({ x }).y : x);
+
+/** @internal f32 as bf16, without a gradient. */
+export const inBf16 = (x: Tensor): Tensor => toBf16.run({ x }).y;
 
 export interface ToRealOptions {
   /** Type of the result (default f32). */
@@ -18,7 +24,7 @@ export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
   needOptions('toReal', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
   const isBf16 = x.dtype === 'bf16';
-  record([y], [x], ([gy]) => [isBf16 ? backward.run({ x: gy }).y : gy], [0]);
+  record([y], [x], ([gy]) => [isBf16 ? inBf16(gy!) : gy], [0]);
   return y;
 }
 
@@ -46,6 +52,6 @@ export function bytesToReal(x: Tensor, options: ToRealOptions & { unit?: number 
 export function realGradient(x: Tensor): Tensor {
   if (!needsGrad(x)) return x;
   const y = x.alias(x.shape);
-  record([y], [x], ([gy]) => [gy!.dtype === 'bf16' ? forward.run({ x: gy! }).y : gy], [0]);
+  record([y], [x], ([gy]) => [inF32(gy!)], [0]);
   return y;
 }

@@ -44,16 +44,15 @@ void lif(const Call& call) {
   withStorage<T>(call.tensors[0], [&]<class X>() { fire<T, X>(call); });
 }
 
-// X: what x and its gradient rest in; A: what gs does.
-template <class T, class X, class A>
+// X: what x, gs and gx rest in.
+template <class T, class X>
 struct LifGradient {
   static constexpr int kMost = Chunk<T>::kMost;
   const Call& call;
   const Geometry g;
   const LifLanes<T> neuron;
   const uint32_t* s;
-  const A* gs;
-  const X* x;
+  const X *gs, *x;
   const T *gv, *v0;
   X* gx;
   T *gv0, *glogit;
@@ -65,7 +64,7 @@ struct LifGradient {
                                           c.attributes[4] != 0),
                c.attributes[3] != 0),
         s(as<uint32_t>(c.tensors[3])),
-        gs(as<A>(c.tensors[0])),
+        gs(as<X>(c.tensors[0])),
         x(as<X>(c.tensors[2])),
         gv(as<T>(c.tensors[1])),
         v0(as<T>(c.tensors[4])),
@@ -106,7 +105,7 @@ struct LifGradient {
     double sum = 0;
     for (int64_t t = g.steps - 1; t >= 0; t--) {
       const Vec<T>* const ut = u + t * c.size;
-      const A* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
+      const X* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
       for (int j = 0; j < c.size; j++) {
         const Vec<T> d = neuron.perVth(surrogate.derivative(neuron.distance(ut[j])));
         gu[j] = neuron.gradient(c.read(gst, j), G[j], ut[j], c.maskOf(fired(c, t), j), d);
@@ -137,8 +136,8 @@ struct LifGradient {
 template <class T>
 void lifGrad(const Call& call) {
   const TensorView &gs = call.tensors[0], &x = call.tensors[2];
-  if (call.tensors[6].dtype != x.dtype) return fail(call, "gx has the type of x; make both the same");
-  withStorage<T>(x, [&]<class X>() { withStorage<T>(gs, [&]<class A>() { LifGradient<T, X, A>(call).run(); }); });
+  if (call.tensors[6].dtype != x.dtype || (gs.data && gs.dtype != x.dtype)) return fail(call, "gs and gx have the type of x; make them the same");
+  withStorage<T>(x, [&]<class X>() { LifGradient<T, X>(call).run(); });
 }
 
 SPIKELOOM_KERNEL(kLif, lif)

@@ -27,16 +27,16 @@ void lif(const Call& call) {
   withStorage<T>(call.tensors[0], [&]<class X>() { fire<T, X>(call); });
 }
 
-template <class T, class X, class A>
+template <class T, class X>
 void gradient(const Call& call) {
   const TensorView *in = call.tensors, *out = call.tensors + 6;
   const double* a = call.attributes;
   const FireSizes s = sizesOf(in[2]);
-  FireGradient<T, X, A> all{GateIn<T>(), Neuron<T>(a[0], a[1], a[2], a[3] != 0, a[4] != 0), AnySurrogate<T>(a[5], a[6])};
+  FireGradient<T, X, X> all{GateIn<T>(), Neuron<T>(a[0], a[1], a[2], a[3] != 0, a[4] != 0), AnySurrogate<T>(a[5], a[6])};
   all.logit = as<T>(in[5]);
   all.v0 = as<T>(in[4]);
   all.gv = as<T>(in[1]);
-  all.gs = as<A>(in[0]);
+  all.gs = as<X>(in[0]);
   all.s = as<uint32_t>(in[3]);
   all.g = as<X>(out[0]);
   all.gv0 = as<T>(out[1]);
@@ -52,8 +52,8 @@ void gradient(const Call& call) {
 template <class T>
 void lifGrad(const Call& call) {
   const TensorView &gs = call.tensors[0], &x = call.tensors[2];
-  if (call.tensors[6].dtype != x.dtype) return fail(call.status, "gx has the type of x; make both the same");
-  withStorage<T>(x, [&]<class X>() { withStorage<T>(gs, [&]<class A>() { gradient<T, X, A>(call); }); });
+  if (call.tensors[6].dtype != x.dtype || (gs.data && gs.dtype != x.dtype)) return fail(call.status, "gs and gx have the type of x; make them the same");
+  withStorage<T>(x, [&]<class X>() { gradient<T, X>(call); });
 }
 
 SPIKELOOM_CUDA_KERNEL(kLif, lif)

@@ -11,7 +11,7 @@
 // lifSmooth has the primitive of the surrogate in place of the step, and real s. Its gradient formula is the one above,
 // so finite differences of lifSmooth prove the code that lifGrad runs. It serves tests only.
 //
-// x and gs may rest in bf16, each for itself; gx has the type of x.
+// x may rest in bf16; gs and gx have its type.
 //
 // Forward and gradient compute u by the same operations in the same order, unfused: the same bits at every
 // instruction-set level.
