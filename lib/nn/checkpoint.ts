@@ -43,7 +43,10 @@ export function releasedNames(plan: ModelPlan): Map<string, string> {
   const names = new Map<string, string>();
   for (const { path, kind, parameters, buffers } of plan.walk()) {
     const released = kind.released ?? {};
-    for (const { name, role } of [...parameters, ...buffers]) names.set(name, `${path}.${released[role] ?? role}`);
+    for (const { name, role } of [...parameters, ...buffers]) {
+      const known = Object.hasOwn(released, role) ? released[role] : role;
+      names.set(name, `${path}.${known}`);
+    }
   }
   return names;
 }

@@ -205,6 +205,11 @@ function kindFrom(definition: LayerDefinition): LayerKind {
 /** A schema of settings and of what every layer has. */
 function schemaOf(of: string, kind: string, settings: object): z.ZodObject {
   needArguments(of, 'an object', { settings });
+  const isSchema = '_def' in settings || '_zod' in settings;
+  if (isSchema && !(settings instanceof z.ZodObject && typeof settings.safeExtend === 'function'))
+    throw new SpikeloomError(
+      `${of}: a schema of settings is a z.object() of zod 4.1 or later; or give their defaults alone`,
+    );
   const given = settings instanceof z.ZodObject ? settings : z.object(schemasOf(of, settings));
   for (const key of ['kind', 'name'])
     if (Object.hasOwn(given.shape, key))
@@ -212,11 +217,18 @@ function schemaOf(of: string, kind: string, settings: object): z.ZodObject {
   return given.strict().safeExtend({ kind: z.literal(kind), name: layerName.optional() });
 }
 
-/** Of defaults: numbers, texts and booleans stay what they are, anything else is any plain data. */
+/** What stands in the place of a default is of its type; of null anything. */
+function schemaLike(value: unknown): z.ZodType {
+  if (Array.isArray(value)) return z.array(z.any());
+  if (typeof value === 'object') return value === null ? z.any() : z.record(z.string(), z.any());
+  return { number: z.number(), string: z.string(), boolean: z.boolean() }[
+    typeof value as 'number' | 'string' | 'boolean'
+  ];
+}
+
 function schemasOf(of: string, defaults: object): Record<string, z.ZodType> {
-  const kinds: Record<string, z.ZodType> = { number: z.number(), string: z.string(), boolean: z.boolean() };
   const values = Object.entries(plainData(`the settings of a layer`, `'settings' of ${of}`, defaults));
-  return Object.fromEntries(values.map(([key, value]) => [key, (kinds[typeof value] ?? z.any()).default(value)]));
+  return Object.fromEntries(values.map(([key, value]) => [key, schemaLike(value).default(value)]));
 }
 
 /** Copies: what a definition's functions write there changes no plan. */

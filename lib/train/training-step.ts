@@ -82,8 +82,8 @@ export function freeGradients(net: Net): void {
 }
 
 /**
- * Refuses a loss of the user's own that was computed from parameters which the step gave a gradient and nobody used:
- * they would collect those of all steps.
+ * Refuses a loss that was computed from parameters which the step gave a gradient and nobody used, those of a loss or a
+ * layer of the user's own: they would collect those of all steps.
  */
 function refuseForgotten(leaves: Iterable<Tensor>): void {
   const forgotten = [...leaves].filter(({ grad }) => grad !== undefined);
@@ -91,14 +91,14 @@ function refuseForgotten(leaves: Iterable<Tensor>): void {
   const [first] = forgotten;
   if (!first) return;
   throw new SpikeloomError(
-    `what a loss of your own learns is a parameter that the optimizer gets beside those of the network, but ${describe(first)}, which this one was computed from, is none of these; give it to the optimizer, as in Object.assign((all) => base([...all, { name: 'mine', tensor }]), { settings: base.settings }), or keep it fixed: tensor.requiresGrad = false, or noGrad()`,
+    `what a loss or a layer of your own learns is a parameter that the optimizer has, but ${describe(first)}, which the loss was computed from, is none of these; a layer says it in 'parameters'; a loss's goes to the optimizer, as in Object.assign((all) => base([...all, { name: 'mine', tensor }]), { settings: base.settings }); or keep it fixed: tensor.requiresGrad = false, or noGrad()`,
   );
 }
 
 /**
  * A training step: forward pass, backward pass, update, which is left out where the loss is not finite (see
  * needFinite()). No parameter has a gradient afterwards.
- * @throws SpikeloomError where a loss of the user's own learns what the optimizer has not
+ * @throws SpikeloomError where a loss or a layer of the user's own learns what the optimizer has not
  * @param log notes the numbers, those of such a loss, too; behind it every update is left out
  */
 export function trainingStep(net: Net, optimizer: Optimizer, loss: Loss, log?: StepLog): StepOf<StepTensors> {
@@ -107,7 +107,7 @@ export function trainingStep(net: Net, optimizer: Optimizer, loss: Loss, log?: S
     const tensors = yield* forwardPass(net, batch, loss);
     log?.note(tensors);
     needFinite(tensors.loss, log?.found);
-    const leaves = typeof loss === 'function' ? leavesOf(tensors.loss) : [];
+    const leaves = leavesOf(tensors.loss);
     yield* backwardInTurns(tensors.loss);
     yield;
     if (optimizer.step === Optimizer.prototype.step) yield* optimizer.stepInTurns();

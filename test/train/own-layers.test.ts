@@ -2,7 +2,7 @@
 // they compute the same, recorded or not, interrupted or not, and from their files again.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { cudaBackend, noGrad, SpikeloomError, scope } from '../../lib/core/index.ts';
+import { cudaBackend, noGrad, parameter, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
 import * as api from '../../lib/index.ts';
 import {
   conv2d,
@@ -17,6 +17,7 @@ import {
   type OwnLayer,
   residual,
 } from '../../lib/nn/index.ts';
+import { expand, mul, reshape } from '../../lib/ops/index.ts';
 import { adamw, cosine } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
@@ -171,6 +172,21 @@ describe('training layers of your own', () => {
     const { accuracy } = await evaluate(net, data.test, { batch: 4 });
     expect(accuracy).to.equal(reports.at(-1)!.accuracy);
     expect(net.summary().uncounted).to.deep.equal(['squeezeExcite1', 'residual1.gate']);
+  });
+
+  it('is not begun where one computes with a parameter that it does not declare', async () => {
+    const gain = parameter(tensor([1]));
+    const hidden = api.layer({ kind: 'gain', forward: (x) => mul(x, expand(reshape(gain, [1, 1, 1, 1, 1]), x.shape)) });
+    const hiding = define('hiding', ({ classes }) => [
+      ...[conv2d(4, { kernel: 3 }), hidden(), lif(), globalAvgPool(), linear(classes), meanOverTime()],
+    ]);
+    for (const record of [true, false]) {
+      expect(await refusal(go(hiding(shape), { epochs: 1, record }))).to.match(
+        /a layer of your own learns .* but f32\[1\], which .* is none of these; a layer says it in 'parameters'/,
+      );
+      expect(gain.grad).to.equal(undefined);
+    }
+    gain.dispose();
   });
 
   it('memory is planned as it is used', () => {

@@ -65,7 +65,7 @@ describe('a saved state', () => {
     for (const record of [true, false]) {
       const run = go(makeNet(), { loss: scaled, epochs: 1, record });
       expect(await refusal(run)).to.match(
-        /^what a loss of your own learns is a parameter that the optimizer gets .*, but f32\[1\], which this one was computed from, is none of these; give it to the optimizer, .*requiresGrad = false/,
+        /^what a loss or a layer of your own learns is a parameter that the optimizer has, but f32\[1\], which the loss was computed from, is none of these; .* goes to the optimizer, .*requiresGrad = false/,
       );
       expect(factor.grad).to.equal(undefined);
     }

@@ -354,7 +354,9 @@ describe('training on targets', () => {
       /samples of numbers may have targets, but 'cifar10' is a set of images; make them by numberSet\(\)/,
     );
     // a function of other shapes is called once before the first step
-    expect(await refusal(trained(plainNet(), { data: wide, loss: own }))).to.match(/^sub: counted from the end axes agree/);
+    expect(await refusal(trained(plainNet(), { data: wide, loss: own }))).to.match(
+      /^sub: counted from the end axes agree/,
+    );
     const finite: LossFunction = (y) => mean(mul(y, y));
     expect((await trained(plainNet(), { data: wide, loss: finite })).reports).to.have.length(3);
   });

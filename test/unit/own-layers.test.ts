@@ -83,6 +83,11 @@ describe('layer()', () => {
       /no setting may be named 'kind', which every/,
     ],
     ['a setting named name', { kind: 'a', forward, settings: z.object({ name: z.string() }) }, /named 'name'/],
+    [
+      'a schema of another library',
+      { kind: 'a', forward, settings: { _def: {}, parse: forward } },
+      /^layer\(\) of a: a schema of settings is a z.object\(\) of zod 4.1 or later/,
+    ],
     ['settings that are none', { kind: 'a', forward, settings: 3 }, /^layer\(\) of a: 'settings' is an object, not 3$/],
     [
       'a default that is a function',
@@ -111,7 +116,9 @@ describe('layer()', () => {
     expect(refused({ on: 1 })).to.match(/'on' must be of type boolean, but is 1/);
     expect(refused({ gian: 1 })).to.match(/there is no option "gian"; the options are gain, .* did you mean 'gain'\?/);
     expect(refused({ name: 'a..b' })).to.match(/'name' must be letters, digits and _/);
-    expect(refused({ taps: () => 1 })).to.match(/the settings of same are plain data .* settings.taps is a function/);
+    expect(refused({ taps: 'ab' })).to.match(/'taps' must be of type array, but is "ab"/);
+    expect(refused({ taps: { 0: 1 } })).to.match(/'taps' must be of type array/);
+    expect(refused({ none: () => 1 })).to.match(/the settings of same are plain data .* settings.none is a function/);
     expect(messageOf(() => own(any(3)))).to.equal("same(): 'settings' is an object, not 3");
   });
 
