@@ -9,7 +9,7 @@ import { nearestKey } from './nearest-key.ts';
  * @throws SpikeloomError that names the unknown options, the known ones and what was probably meant
  */
 export function needOptions<O extends object>(of: string, options: O, known: Readonly<Record<keyof O, unknown>>): void {
-  if (typeof options !== 'object' || options === null) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options) || isPromise(options)) {
     throw new SpikeloomError(
       `the options of ${of} are an object of ${Object.keys(known).join(', ')}, not ${kindOf(options)}`,
     );

@@ -110,6 +110,23 @@ interface Pass {
   rounded: boolean;
 }
 
+const SPIKE_READERS = new Set([
+  'conv2d',
+  'linear',
+  'avgPool2d',
+  'maxPool2d',
+  'globalAvgPool',
+  'dropout',
+  'meanOverTime',
+]);
+
+/** Whether the layers that read a network's input, which plans call numbers, take spikes for them. */
+function takesSpikes(layers: readonly PlannedLayer[]): boolean {
+  const first = layers.find(({ layer }) => layer.kind !== 'flatten');
+  if (first?.layer.kind === 'residual') return Object.values(first.children).every(takesSpikes);
+  return first === undefined || SPIKE_READERS.has(first.layer.kind);
+}
+
 function freeAll(counts: readonly FiringCount[]): void {
   for (const { spikes } of counts) spikes.dispose();
 }
@@ -246,7 +263,9 @@ export class Net extends Callable {
     const isImage = x.shape.length === 4;
     const counter = this.#counter(training);
     const pass: Pass = { training, firing, counter, repeats: isImage ? this.plan.steps : 1, rounded: false };
-    const start = isImage ? reshape(x, [1, ...x.shape]) : x;
+    const isUnpacked = x.dtype === 'spike' && !takesSpikes(this.plan.layers);
+    const given = isUnpacked ? toReal(x, { real: this.dtype }) : x;
+    const start = isImage ? reshape(given, [1, ...x.shape]) : given;
     let y = yield* this.#list(this.plan.layers, start, pass);
     if (pass.repeats > 1 && this.plan.output.timed) y = this.#repeated(y, pass);
     if (!isRecording()) {

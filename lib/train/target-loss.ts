@@ -5,8 +5,7 @@ import { targetSteps } from '../data/numbers/targets.ts';
 import type { ModelPlan } from '../nn/index.ts';
 import { meanOverTime } from '../ops/mean-over-time.ts';
 import { mul, scale } from '../ops/mul.ts';
-import { abs, shift, sub } from '../ops/pointwise.ts';
-import { relu } from '../ops/relu.ts';
+import { abs, clamp, sub } from '../ops/pointwise.ts';
 import { mean } from '../ops/sum.ts';
 import { toReal } from '../ops/to-real.ts';
 
@@ -37,7 +36,7 @@ export function targetLossFrom(settings: Partial<TargetLossSettings>): TargetLos
 /** Huber's loss (Annals of Mathematical Statistics 35, 1964) of every number: m (|d| - m / 2), m = min(|d|, delta). */
 function huber(d: Tensor, delta: number): Tensor {
   const size = abs(d);
-  const m = sub(size, relu(shift(size, -delta)));
+  const m = clamp(size, { max: delta });
   return mul(m, sub(size, scale(m, 0.5)));
 }
 

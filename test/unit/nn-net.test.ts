@@ -12,6 +12,7 @@ import {
   fsta,
   globalAvgPool,
   ifNode,
+  layer,
   lif,
   linear,
   maxPool2d,
@@ -26,6 +27,7 @@ import {
   zoo,
 } from '../../lib/nn/index.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
+import { scale } from '../../lib/ops/mul.ts';
 
 const noise = (shape: number[], dtype: 'f32' | 'f64' = 'f64', seed = 1): Tensor => {
   const random = philox(seed, 99);
@@ -47,6 +49,30 @@ const tiny = define('tiny', ({ classes }) => [
   meanOverTime(),
 ]);
 const shape = { steps: 3, input: { channels: 2, height: 7, width: 5 }, classes: 4, dtype: 'f64' } as const;
+
+describe('frames of spikes', () => {
+  const own = layer({ kind: 'halved', forward: (x) => scale(x, 0.5) });
+  for (const [name, first] of Object.entries({
+    'recurrent neurons': [flatten(), recurrentLif()],
+    'a norm': [norm(), lif(), flatten()],
+    'neurons with a current': [cubaLif(), flatten()],
+    "a layer of one's own in a branch": [residual({ body: [own()] }), lif(), flatten()],
+    'a convolution': [conv2d(3, { kernel: 3 }), lif(), flatten()],
+  })) {
+    it(`are numbers to ${name} that read them first`, async () => {
+      const net = define('first', ({ classes }) => [...first, linear(classes), meanOverTime()])({ ...shape, seed: 2 });
+      const bits = Uint8Array.from({ length: 3 * 2 * 2 * 7 * 5 }, (_, i) => Number((i * i) % 7 < 3));
+      const x = tensor(bits, { shape: [3, 2, 2, 7, 5], dtype: 'spike' });
+      const same = tensor(Float64Array.from(bits), { shape: [3, 2, 2, 7, 5] });
+      const held = handles();
+      const [ofSpikes, ofNumbers] = noGrad(() => [net(x), net(same)]);
+      expect([...(await ofSpikes!.array())]).to.deep.equal([...(await ofNumbers!.array())]);
+      for (const t of [ofSpikes!, ofNumbers!]) t.dispose();
+      expect(handles()).to.equal(held);
+      for (const t of [x, same, net]) t.dispose();
+    });
+  }
+});
 
 describe('networks', () => {
   const nets: Net[] = [];

@@ -20,6 +20,7 @@ const settings: TargetLossSettings[] = [
   { kind: 'l1' },
   { kind: 'huber', delta: 1 },
   { kind: 'huber', delta: 0.3 },
+  { kind: 'huber', delta: 1e-8 },
 ];
 
 const f64 = (shape: Shape, data: ArrayLike<number>) => tensor(Float64Array.from(data), { shape, dtype: 'f64' });
@@ -53,6 +54,26 @@ describe('losses of targets', () => {
       });
     }
   }
+
+  it("are Huber's far from the target, too, in f32", async () => {
+    for (const [d, delta] of [
+      [5e7, 1],
+      [1000.25, 2 ** -10],
+      [-20, 2 ** -20],
+    ] as const) {
+      using output = parameter(tensor([d]));
+      const loss = scope(() => {
+        const made = targetLossOf({ kind: 'huber', delta }, output, tensor([0]), 'f32');
+        backward(made);
+        return made;
+      });
+      const [value, slope] = formulas.huber!(d, delta);
+      expect(await loss.item()).to.be.closeTo(value, value * 1e-6);
+      expect(await output.grad!.item()).to.equal(slope);
+      output.freeGrad();
+      loss.dispose();
+    }
+  });
 
   it('take the mean over time where the targets have no time steps, and spikes as numbers', async () => {
     const [y, t] = [noise([2, 3, 4], 1).data, noise([3, 4], 2).data];

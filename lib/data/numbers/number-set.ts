@@ -82,8 +82,8 @@ const KNOWN: Record<keyof NumberSetInit, true> = {
   ...({ targets: true, targetShape: true, count: true } as const),
 };
 
-/** They are chosen by 32-bit numbers. */
-const MOST_SAMPLES = 2 ** 31 - 1;
+/** An epoch draws an order of all of them at once (Philox.permutation()). */
+const MOST_SAMPLES = 2 ** 26;
 
 /** As define() has it. */
 const MOST_CLASSES = 2 ** 20;
