@@ -9,6 +9,7 @@ import { orShipped, shippedFile, shippedRecipes } from '../core/shipped.ts';
 import {
   ALIASES,
   NEURON_KEYS,
+  NEURON_KIND,
   SETTING_GROUPS,
   SETTING_KEYS,
   type SettingKey,
@@ -39,7 +40,8 @@ interface Found {
 /**
  * Reads a recipe (YAML 1.2) and applies `key=value` overrides; of two for one key the later wins. A recipe that begins
  * with `extends: FILE` (a path relative to its own folder) takes the keys that it does not set from that file.
- * The package's own recipes are found from any folder.
+ * The package's own recipes are found from any folder. Where the kind of neuron is another one than in that file, keys
+ * that only the file's kind has are dropped.
  * @throws SpikeloomError with file and line for a syntax error, and one line for each unknown key or wrong value
  */
 export function loadRecipe(file: string, overrides: readonly string[] = []): Settings {
@@ -102,19 +104,38 @@ export function resolveSettings(
 /** Settings out of layers of values, the later ones winning. */
 function resolved(layers: readonly Layer[], overrides: readonly string[]): Settings {
   needArguments('a recipe', 'an array', { overrides });
-  const found: Found = { values: new Map(), origins: new Map(), problems: [] };
+  const found = nothingFound();
   const { locate } = layers.at(-1)!;
   for (const { value, locate: at } of layers) {
     if (!isRecord(value)) throw new SpikeloomError(notAGroup([], value, at));
-    flatten(value, [], at, found);
+    const own = nothingFound();
+    flatten(value, [], at, own);
+    addLayer(own, found);
   }
-  for (const override of overrides) applyOverride(override, found);
+  const own = nothingFound();
+  for (const override of overrides) applyOverride(override, own);
+  addLayer(own, found);
   const result = settingsSchema.safeParse(nest(found.values));
   const wrong = new Set(result.error?.issues.map(({ path }) => leafOf(path)));
   for (const key of wrong) found.problems.push(wrongValue(key, found, locate));
   if (result.data) found.problems.push(...keysOfOthers(result.data, found));
   if (found.problems.length > 0) throw new SpikeloomError(report(found.problems));
   return result.data!;
+}
+
+const nothingFound = (): Found => ({ values: new Map(), origins: new Map(), problems: [] });
+
+/**
+ * Adds what a recipe or the command line says to what it builds on. Inherited keys of the neuron that another kind does not
+ * have are dropped: whoever names that kind did not write them.
+ */
+function addLayer(own: Found, found: Found): void {
+  const kind = own.values.get(NEURON_KIND) as string | undefined;
+  if (kind !== undefined && kind !== found.values.get(NEURON_KIND))
+    for (const [key, kinds] of Object.entries(NEURON_KEYS)) if (!kinds.includes(kind)) found.values.delete(key);
+  for (const [key, value] of own.values) found.values.set(key, value);
+  for (const [key, origin] of own.origins) found.origins.set(key, origin);
+  found.problems.push(...own.problems);
 }
 
 /** The settings as a recipe that resolves to the same settings again. */

@@ -82,6 +82,9 @@ const neuron = z.strictObject({
   ),
 });
 
+/** The key of a neuron's kind. */
+export const NEURON_KIND = 'model.neuron.kind';
+
 /** Keys of neurons that only some kinds have. */
 export const NEURON_KEYS: Readonly<Record<string, readonly string[]>> = {
   'model.neuron.synapticDecay': ['cubaLif', 'alif'],

@@ -134,6 +134,35 @@ describe('a recipe', () => {
       expect([model.name, model.attention, data.root]).to.deep.equal(['fsta-resnet20', 'none', 'somewhere']);
     });
 
+    it('drops the keys of its neurons that another kind does not have', () => {
+      const neuronOf = (...args: Parameters<typeof load>) => load(...args).model.neuron;
+      const neuron = (text: string) => `model: { neuron: { ${text} } }\n`;
+      write('plain.yaml', `extends: recipes/shd.yaml\n${neuron('kind: lif')}`);
+      const plain = { kind: 'lif', decay: 0.9048, reset: 'soft', temperature: 100 };
+      for (const found of [
+        neuronOf('plain.yaml'),
+        loadRecipe('recipes/shd.yaml', ['model.neuron.kind=lif']).model.neuron,
+      ])
+        expect(found).to.include(plain).and.not.have.property('synapticDecay');
+      expect(neuronOf('plain.yaml', 'model.neuron.kind=cubaLif')).not.to.have.property('synapticDecay');
+      write('same.yaml', `extends: recipes/shd.yaml\n${neuron('kind: cubaLif, decay: 0.5')}`);
+      for (const overrides of [[], ['model.neuron.kind=alif']])
+        expect(neuronOf('same.yaml', ...overrides)).to.include({ synapticDecay: 0.8187, decay: 0.5 });
+      write('both.yaml', `extends: recipes/shd.yaml\n${neuron('kind: lif, synapticDecay: 0.5')}`);
+      write('late.yaml', `extends: plain.yaml\n${neuron('synapticDecay: 0.5')}`);
+      for (const [file, override] of [
+        ['both.yaml'],
+        ['late.yaml'],
+        ['plain.yaml', 'model.neuron.synapticDecay=0.5'],
+      ] as const) {
+        const place = override === undefined ? `${file}:2` : 'command line';
+        const message = messageOf(() => load(file, ...[override ?? []].flat()));
+        expect(message).to.contain(
+          `${place}: 'model.neuron.synapticDecay' goes with model.neuron.kind cubaLif or alif, but`,
+        );
+      }
+    });
+
     it('finds one that ships from any folder, unless there is one of that name', () => {
       write('shipped.yaml', 'extends: recipes/quickstart.yaml\nbatch: 7\n');
       expect(load('shipped.yaml')).to.deep.include({ batch: 7, epochs: loadRecipe('recipes/quickstart.yaml').epochs });
