@@ -18,7 +18,8 @@ export interface StepOptions {
   width?: number;
   /** Of the frequency maps; undefined: the network's own default. */
   reduction?: number;
-  attention: 'fsta' | 'none';
+  /** Before the neurons; undefined: the network's own default. */
+  attention?: 'fsta' | 'none';
   /** Whether the input is frames [T,B,C,H,W] in place of images [B,C,H,W]. */
   frames?: boolean;
   /** Whether Spikeloom recomputes convolutions in the backward pass. */
@@ -84,7 +85,8 @@ export function addStepOptions(command: Command, list?: readonly number[]): Comm
   number('--classes <n>', 'outputs of the network', 1, 2 ** 20, 10);
   number('--width <n>', "channels of the first stage (default: the network's own)", 1, 4096);
   number('--reduction <n>', "of the frequency maps (default: the network's own)", 1, 4096);
-  command.addOption(new Option('--attention <kind>', 'before the neurons').choices(['fsta', 'none']).default('fsta'));
+  const attention = "before the neurons (default: the network's own)";
+  command.addOption(new Option('--attention <kind>', attention).choices(['fsta', 'none']));
   command.option('--recompute', 'recompute convolutions in the backward pass: less memory (ours only)');
   command.option('--frames', 'a frame for every time step, in place of one image for all');
   number('--threads <n>', 'threads of the CPU (default: as many as it runs at once)', 1, MOST_THREADS, usualThreads());

@@ -37,6 +37,9 @@ export interface ZooOptions {
   neuron?: NeuronLayer | undefined;
 }
 
+/** @internal What a network has before its neurons where nothing else is said. */
+export const usualAttention = (name: unknown): 'fsta' | 'none' => (name === 'recurrent' ? 'none' : 'fsta');
+
 const own = z.strictObject({
   width: integer(1, 4096).optional(),
   reduction: z.int().optional(),
@@ -149,7 +152,10 @@ const deepResnet =
 
 /** The options of lif() or cubaLif() for neurons that hear each other. */
 function recurrentNeuron({ kind, name: _name, ...options }: NeuronLayer) {
-  if (kind === 'cubaLif') return recurrentLif({ synapticDecay: 0.5, ...(options as Omit<CubaLifLayer, 'kind'>) });
+  if (kind === 'cubaLif') {
+    const { synapticDecay = 0.5, ...rest } = options as Omit<CubaLifLayer, 'kind'>;
+    return recurrentLif({ synapticDecay, ...rest });
+  }
   if (kind === 'lif') return recurrentLif(options);
   throw new SpikeloomError(`recurrent: its neurons are lif or cubaLif, which hear each other, not ${kindOf(kind)}`);
 }
@@ -179,7 +185,7 @@ const image = (side: number) => ({ channels: 3, height: side, width: side });
 const small = { defaults: { steps: 2, input: image(32), classes: 10 }, own };
 const spoken = {
   defaults: { steps: 100, input: { channels: 2, height: 1, width: 700 }, classes: 20 },
-  own: own.extend({ attention: own.shape.attention.unwrap().default('none') }),
+  own: own.extend({ attention: own.shape.attention.unwrap().default(usualAttention('recurrent')) }),
 };
 const large = { defaults: { steps: 4, input: image(224), classes: 1000 }, own };
 

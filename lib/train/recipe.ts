@@ -6,6 +6,7 @@ import { SpikeloomError } from '../core/errors.ts';
 import { nearestKey } from '../core/nearest-key.ts';
 import { needArguments } from '../core/options.ts';
 import { orShipped, shippedFile, shippedRecipes } from '../core/shipped.ts';
+import { usualAttention } from '../nn/zoo.ts';
 import {
   ALIASES,
   NEURON_KEYS,
@@ -115,6 +116,7 @@ function resolved(layers: readonly Layer[], overrides: readonly string[]): Setti
   const own = nothingFound();
   for (const override of overrides) applyOverride(override, own);
   addLayer(own, found);
+  addAttention(found);
   const result = settingsSchema.safeParse(nest(found.values));
   const wrong = new Set(result.error?.issues.map(({ path }) => leafOf(path)));
   for (const key of wrong) found.problems.push(wrongValue(key, found, locate));
@@ -136,6 +138,12 @@ function addLayer(own: Found, found: Found): void {
   for (const [key, value] of own.values) found.values.set(key, value);
   for (const [key, origin] of own.origins) found.origins.set(key, origin);
   found.problems.push(...own.problems);
+}
+
+/** The network's usual attention where none is given: settings say which one it was. */
+function addAttention({ values }: Found): void {
+  const key = 'model.attention';
+  if (values.get(key) === undefined) values.set(key, usualAttention(values.get('model.name')));
 }
 
 /** The settings as a recipe that resolves to the same settings again. */

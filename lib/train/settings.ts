@@ -112,7 +112,11 @@ const model = z.strictObject({
     'FSTA: factor by which the frequency maps are reduced; fsta-resnet19: in its stem, its blocks use 16',
   ),
   basis: key(dctBasis, 7, 'FSTA: side of the DCT basis in pixels; fsta-resnet19: 7 alone'),
-  attention: key(oneOf('fsta', 'none'), 'fsta', 'attention before every neuron layer; recurrent: none alone'),
+  attention: optional(
+    oneOf('fsta', 'none'),
+    'fsta; recurrent: none',
+    'attention before every neuron layer; recurrent: none alone',
+  ),
   neuron,
 });
 

@@ -199,6 +199,15 @@ describe('trainRecipe()', () => {
     net.dispose();
   });
 
+  it('makes the recurrent network of its name alone, and refuses it the attention that is for pictures', () => {
+    const set = randomSet('mnist', [4, 1, 28, 28]);
+    const make = (...overrides: string[]) =>
+      netOf(settingsOf('model.name=recurrent', ...overrides), { train: set, test: set });
+    using net = make();
+    expect(net.plan.layers.map(({ layer }) => layer.kind)).to.include('recurrentLif');
+    expect(() => make('model.attention=fsta')).to.throw(/^recurrent: FSTA weighs pictures.*; use attention 'none'$/);
+  });
+
   it('makes neurons with a synaptic current and with an adaptive threshold, and refuses their keys to others', () => {
     const set = randomSet('mnist', [4, 1, 28, 28]);
     const neuronsOf = (...overrides: string[]) => {

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
+import { Command } from 'commander';
 import { pointOf } from '../../bench/curve.ts';
 import { networkOf, planOf } from '../../bench/networks.ts';
-import type { StepOptions } from '../../bench/options.ts';
+import { addStepOptions, asArguments, type StepOptions } from '../../bench/options.ts';
 import { findBest, variants } from '../../bench/peers/best.ts';
 import { formsOf, plainSide, refuseUnknownForms, shownCommand } from '../../bench/peers/compare.ts';
 import { type Measured, ourSide, packagesOf, type Side, torchSide } from '../../bench/peers/sides.ts';
@@ -167,6 +168,19 @@ describe('bench: networks of other libraries', () => {
     expect(votes.every((value) => Math.abs(value - Math.round(value)) < 1e-9)).to.equal(true);
     expect(net.parameters().filter(({ tensor: { grad } }) => !grad)).to.deep.equal([]);
     for (const t of [logits, frames, net]) t.dispose();
+  });
+});
+
+describe('bench: options of a step', () => {
+  const parsed = (...args: string[]) => addStepOptions(new Command()).parse(args, { from: 'user' }).opts<StepOptions>();
+
+  it('leave the attention to the network', () => {
+    const kinds = (...args: string[]) => planOf(parsed(...args)).layers.map(({ layer }) => layer.kind);
+    expect(kinds('--model', 'recurrent')).to.include('recurrentLif');
+    expect(kinds()).to.include('fsta');
+    expect(kinds('--attention', 'none')).not.to.include('fsta');
+    expect(asArguments(parsed())).not.to.include('--attention');
+    expect(asArguments(parsed('--attention', 'none')).join(' ')).to.contain('--attention none');
   });
 });
 

@@ -118,7 +118,12 @@ describe('zoo: options', () => {
     const hidden = (options: object) => zoo.recurrent.plan(options as never).layers[2]!.layer;
     expect(hidden({})).to.include({ kind: 'recurrentLif', name: 'hidden', decay: 0.25, synapticDecay: 0 });
     expect(hidden({ neuron: lif({ decay: 0.9, name: 'n' }) })).to.include({ name: 'hidden', decay: 0.9 });
-    expect(hidden({ neuron: cubaLif({ reset: 'soft' }) })).to.include({ synapticDecay: 0.5, reset: 'soft' });
+    for (const given of [{}, { synapticDecay: undefined }])
+      expect(hidden({ neuron: cubaLif({ reset: 'soft', ...given }) })).to.include({
+        synapticDecay: 0.5,
+        reset: 'soft',
+      });
+    expect(hidden({ neuron: cubaLif({ synapticDecay: 0 }) })).to.include({ synapticDecay: 0 });
     const refused = (options: object, message: RegExp) => expect(() => hidden(options)).to.throw(message);
     refused({ neuron: plif() }, /^recurrent: its neurons are lif or cubaLif, which hear each other, not "plif"$/);
     refused({ attention: 'fsta' }, /^recurrent: FSTA weighs pictures.*; use attention 'none'$/);

@@ -216,6 +216,14 @@ describe('settings', () => {
       }
     });
 
+    it("have the network's own attention where none is given", () => {
+      expect(withOverrides().model.attention).to.equal('fsta');
+      expect(withOverrides('model.name=recurrent').model.attention).to.equal('none');
+      expect(withOverrides('model.name=recurrent', 'model.attention=fsta').model.attention).to.equal('fsta');
+      expect(withOverrides('model.attention=none').model.attention).to.equal('none');
+      expect(renderSettingKeys()).to.match(/fsta or none; default fsta; recurrent: none\n/);
+    });
+
     it('refuses keys that its kind of neuron does not have', () => {
       const keys = ['model.neuron.synapticDecay=0.5', 'model.neuron.adaptationStrength=0.2'];
       expect(withOverrides('model.neuron.kind=alif', ...keys).model.neuron).to.include({
