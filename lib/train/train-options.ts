@@ -172,7 +172,7 @@ function checkParts({ data, optimizer, schedule, out, run, loss, ...rest }: Trai
       "loss has settings where the run is saved (out, run), which is resumed by them, but this function has none; give it some, as in Object.assign(loss, { settings: { kind: 'focal', gamma: 2 } })",
     ],
     [
-      typeof loss === 'function' && isBuiltIn(loss.settings?.kind, data?.train?.targets !== undefined),
+      typeof loss === 'function' && [false, true].some((hasTargets) => isBuiltIn(loss.settings?.kind, hasTargets)),
       `loss has settings with a kind of its own, but ${kindOf((loss as LossFunction | undefined)?.settings?.kind)} is that of a built-in loss; give it another one`,
     ],
     [out !== undefined && (typeof out !== 'string' || out === ''), 'out is the path of a folder'],

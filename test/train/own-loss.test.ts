@@ -149,7 +149,7 @@ describe('losses of your own', () => {
       expect(existsSync(out), at).to.equal(false);
     }
     expect(() => run({ kind: Symbol('own') })).to.throw(SpikeloomError, /loss has settings where the run is saved/);
-    for (const kind of ['ce', 'bce', 'tet'])
+    for (const kind of ['ce', 'bce', 'tet', 'mse', 'l1', 'huber'])
       expect(() => run({ kind })).to.throw(
         SpikeloomError,
         `but "${kind}" is that of a built-in loss; give it another one`,

@@ -340,10 +340,10 @@ describe('training on targets', () => {
       [{ data: timed }, /\[3,2\] of a sample, .* but plain gives no time steps; leave meanOverTime\(\) out/],
       [{ loss: { kind: 'bce' } }, /'bce' is one for classes, but the samples have targets; take one of mse, l1, huber/],
       [{ mix: { cutmix: 1 } }, /CutMix shares classes by area, but the samples have targets; leave mix.cutmix out/],
-      [
-        { loss: Object.assign((y: Tensor) => y, { settings: { kind: 'huber' } }) },
-        /"huber" is that of a built-in loss/,
-      ],
+      ...['huber', 'ce'].map((kind) => [
+        { loss: Object.assign((y: Tensor) => y, { settings: { kind } }) },
+        new RegExp(`"${kind}" is that of a built-in loss`),
+      ]),
     ] as [Partial<TrainOptions>, RegExp][])
       expect(messageOf(() => train(net, { ...usual, data: inMemory, ...options }))).to.match(message);
     expect(await refusal(evaluate(net, wide.test))).to.match(/\[3\] of a sample/);
