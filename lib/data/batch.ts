@@ -7,14 +7,17 @@ import { checkEventSet, type EventSet } from './event-sets/event-set.ts';
 import { checkImageSet, type ImageSet, pixelsOf } from './images/image-set.ts';
 import { runPrograms } from './images/run-programs.ts';
 import { numberBatches } from './numbers/number-batches.ts';
-import { checkNumberSet, type NumberSet, type TargetSet } from './numbers/number-set.ts';
+import { type ClassNumberSet, checkNumberSet, type NumberSet, type TargetSet } from './numbers/number-set.ts';
 import { pictureBatches } from './pictures/image-batches.ts';
 import type { ImageFiles } from './pictures/image-files.ts';
-import type { BatchMaker, SampleSplits } from './sample-set.ts';
+import type { BatchMaker, SampleSet, SampleSplits } from './sample-set.ts';
 
 /** The sets that batches can be made of, by their kind. */
 export type AnySet = ImageSet | ImageFiles | EventSet | NumberSet;
 export type AnySplits = SampleSplits<AnySet>;
+/** The sets whose samples have classes. */
+export type ClassSet = ImageSet | ImageFiles | EventSet | ClassNumberSet;
+export type ClassSplits = SampleSplits<ClassSet>;
 /** Those of a regression. */
 export type TargetSplits = SampleSplits<TargetSet>;
 
@@ -52,9 +55,10 @@ export function needSet(set: AnySet): void {
       'a data set is a half of what a reader gives, as in mnist(root).train, or what imageSet() and numberSet() make of your own arrays',
     );
   }
-  if (set.targets !== undefined && set.kind !== 'numbers')
+  const { kind, name, targets }: SampleSet = set;
+  if (targets !== undefined && kind !== 'numbers')
     throw new SpikeloomError(
-      `samples of numbers may have targets, but '${set.name}' is a set of ${set.kind}; make them by numberSet()`,
+      `samples of numbers may have targets, but '${name}' is a set of ${kind}; make them by numberSet()`,
     );
   const check = CHECKS[set.kind] as ((set: AnySet) => void) | undefined;
   check?.(set);

@@ -11,7 +11,7 @@ export {
 export { autoAugmentCifar10 } from './augment/auto-augment.ts';
 export type { MixSettings } from './augment/mix.ts';
 export { type ColorJitterOptions, colorJitter, type RandAugmentOptions, randAugment } from './augment/rand-augment.ts';
-export type { AnySet, AnySplits, TargetSplits } from './batch.ts';
+export type { AnySet, AnySplits, ClassSet, ClassSplits, TargetSplits } from './batch.ts';
 export { cifar10Dvs } from './event-sets/cifar10-dvs.ts';
 export { dvs128Gesture } from './event-sets/dvs128-gesture.ts';
 export type { EventSet, EventSplits, FrameShape } from './event-sets/event-set.ts';
@@ -42,6 +42,7 @@ export {
   type PixelBatch,
 } from './loader.ts';
 export {
+  type ClassNumberSet,
   type MadeSample,
   type NumberSet,
   type NumberSetInit,

@@ -7,7 +7,7 @@ import { needSignal } from '../core/need-signal.ts';
 import { kindOf, needOptions } from '../core/options.ts';
 import { quoted } from '../core/shell.ts';
 import { orShipped } from '../core/shipped.ts';
-import type { AnySplits } from '../data/batch.ts';
+import type { ClassSplits } from '../data/batch.ts';
 import { DataError } from '../data/files.ts';
 import { loader } from '../data/loader.ts';
 import { model, Net, type NeuronLayer } from '../nn/index.ts';
@@ -106,7 +106,7 @@ export async function prepared(
   settings: Settings,
   { signal, onPrepare }: Pick<RecipeOptions, 'signal' | 'onPrepare'>,
   command: string | undefined,
-): Promise<AnySplits> {
+): Promise<ClassSplits> {
   const { device: name, data } = settings;
   try {
     prepareDevice(settings);

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpikeloomError } from '../core/errors.ts';
-import type { AnySet, AnySplits } from '../data/batch.ts';
+import type { ClassSet, ClassSplits } from '../data/batch.ts';
 import { cifar10Dvs } from '../data/event-sets/cifar10-dvs.ts';
 import { dvs128Gesture } from '../data/event-sets/dvs128-gesture.ts';
 import type { EventSplits } from '../data/event-sets/event-set.ts';
@@ -34,21 +34,21 @@ export type DataSettings = Pick<Settings, 'data' | 'model'>;
 export type OpenOptions = Pick<EventSetOptions, 'signal' | 'onProgress'>;
 
 interface Known {
-  kind: AnySet['kind'];
+  kind: ClassSet['kind'];
   classes: number;
   channels: number;
   /** H and W of its samples as they come. */
   size: readonly [number, number];
   /** Whether a sample has time steps of its own. */
   timed?: boolean;
-  open(settings: DataSettings, options: OpenOptions): AnySplits | Promise<AnySplits>;
+  open(settings: DataSettings, options: OpenOptions): ClassSplits | Promise<ClassSplits>;
 }
 
 /** Keys of the settings that only some sets have. */
 const EVENT_KEYS = ['split', 'crop', 'cache'] as const;
 const PICTURE_KEYS = ['interpolation', 'broken'] as const;
 
-function images(classes: number, channels: number, side: number, read: (root: string) => AnySplits): Known {
+function images(classes: number, channels: number, side: number, read: (root: string) => ClassSplits): Known {
   const open = ({ data }: DataSettings) => {
     refuse(data, ['size', ...EVENT_KEYS], 'images come in one size and one split');
     refuse(data, PICTURE_KEYS, 'its images are not JPEG files');
@@ -74,7 +74,7 @@ function events(
 }
 
 /** Class folders, or tar shards where train/ has them. */
-function openImageNet({ data }: DataSettings): AnySplits {
+function openImageNet({ data }: DataSettings): ClassSplits {
   refuse(data, EVENT_KEYS, 'it is split by its folders');
   const [height, width] = data.size ?? [224, 224];
   if (height !== width) throw new SpikeloomError(`imagenet: data.size is one number, not ${height}x${width}`);
@@ -118,9 +118,9 @@ export function factsOf({ data, model }: DataSettings): SampleFacts {
  * The data set of the settings, cut to their limits.
  * @throws SpikeloomError for settings that the set does not have; DataError where its files are missing or damaged
  */
-export async function openData(settings: DataSettings, options: OpenOptions = {}): Promise<AnySplits> {
+export async function openData(settings: DataSettings, options: OpenOptions = {}): Promise<ClassSplits> {
   const { data } = settings;
   const { train, test } = await KNOWN[data.name].open(settings, options);
-  const cut = (set: AnySet, n: number) => (n > 0 ? limit(set, n) : set);
+  const cut = (set: ClassSet, n: number) => (n > 0 ? limit(set, n) : set);
   return { train: cut(train, data.train_limit), test: cut(test, data.test_limit) };
 }

@@ -2,7 +2,7 @@
 import { noGradInTurns, runToEnd, SpikeloomError, scope, type Tensor } from '../core/index.ts';
 import { needSignal } from '../core/need-signal.ts';
 import { needOptions } from '../core/options.ts';
-import { type AnySet, needSet } from '../data/batch.ts';
+import { type AnySet, type ClassSet, needSet } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import type { TargetSet } from '../data/numbers/number-set.ts';
 import type { FiringCount, Net } from '../nn/index.ts';
@@ -171,7 +171,9 @@ export function evaluate(net: Net, set: TargetSet, options?: EvaluateOptions): P
  * @throws SpikeloomError where network and images do not fit together, and when the signal ends it
  * @example const { accuracy, firingRate } = await evaluate(net, fashionMnist('datasets/fashion-mnist-small').test);
  */
-export function evaluate(net: Net, set: AnySet, options?: EvaluateOptions): Promise<Evaluation>;
+export function evaluate(net: Net, set: ClassSet, options?: EvaluateOptions): Promise<Evaluation>;
+/** The same of a set of either kind: its accuracy is null where samples have targets. */
+export function evaluate(net: Net, set: AnySet, options?: EvaluateOptions): Promise<Evaluation<Accuracy>>;
 export async function evaluate(net: Net, set: AnySet, options: EvaluateOptions = {}): Promise<Evaluation<Accuracy>> {
   needNet('evaluate()', net);
   needSet(set);

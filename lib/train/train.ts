@@ -3,7 +3,7 @@
 import { contentHash } from '../core/content-hash.ts';
 import { NotFiniteError, SpikeloomError } from '../core/errors.ts';
 import { drawMix } from '../data/augment/mix.ts';
-import type { AnySplits, TargetSplits } from '../data/batch.ts';
+import type { AnySplits, ClassSplits, TargetSplits } from '../data/batch.ts';
 import type { BatchFeed } from '../data/loader.ts';
 import { type Net, saveWeights } from '../nn/index.ts';
 import type { Optimizer } from '../optim/index.ts';
@@ -418,7 +418,9 @@ export function train(net: Net, options: TrainOptions & { data: TargetSplits }):
  * const run = train(net, { data, epochs: 3, batch: 64, optimizer: sgd({ lr: 0.1, momentum: 0.9 }) });
  * for await (const epoch of run) console.log(epoch.accuracy, epoch.firingRate);
  */
-export function train(net: Net, options: TrainOptions): Run;
+export function train(net: Net, options: TrainOptions & { data: ClassSplits }): Run;
+/** The same with data of either kind: accuracies are null where samples have targets. */
+export function train(net: Net, options: TrainOptions): Run<Accuracy>;
 export function train(net: Net, options: TrainOptions): Run<Accuracy> {
   return new Run(net, options);
 }

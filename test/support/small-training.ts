@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ClassSplits } from '../../lib/data/batch.ts';
 import { type ImageSplits, imageSet } from '../../lib/data/images/image-set.ts';
 import {
   conv2d,
@@ -58,7 +59,7 @@ export const tiny = define('tiny', ({ classes }) => [
 ]);
 export const makeNet = () => tiny({ steps: 2, channels: 3, size: [7, 5], classes: CLASSES, seed: 5 });
 
-export const usual: Partial<TrainOptions> = {
+export const usual: Omit<Partial<TrainOptions>, 'data'> = {
   batch: 4,
   schedule: cosine({ epochs: 3, minLr: 1e-3 }),
   optimizer: adamw({ lr: 0.02 }),
@@ -67,13 +68,15 @@ export const usual: Partial<TrainOptions> = {
   seed: 11,
 };
 
+type Options = Partial<TrainOptions> & { data?: ClassSplits };
+
 interface Outcome {
   reports: EpochReport[];
   interrupted: boolean;
 }
 
 /** Trains to the end, or until it is interrupted; the network is disposed then. */
-export async function go(net: Net, options: Partial<TrainOptions> = {}): Promise<Outcome> {
+export async function go(net: Net, options: Options = {}): Promise<Outcome> {
   const run = train(net, { data, ...usual, ...options });
   const reports: EpochReport[] = [];
   for await (const report of run) reports.push(report);

@@ -9,7 +9,6 @@ import { trainRecipe } from '../../lib/train/assemble.ts';
 import { resolveSettings } from '../../lib/train/recipe.ts';
 import { runPaths } from '../../lib/train/run-folder.ts';
 import { train } from '../../lib/train/train.ts';
-import type { TrainOptions } from '../../lib/train/train-options.ts';
 import { abortAfter } from '../support/abort-after.ts';
 import { refusal } from '../support/failure.ts';
 import { data, go, makeNet, newFolders, usual } from '../support/small-training.ts';
@@ -17,7 +16,7 @@ import { data, go, makeNet, newFolders, usual } from '../support/small-training.
 const weights = (out: string): string => readFileSync(runPaths(out).last).toString('hex');
 
 /** How many passes an epoch of training has, and how many images each. */
-async function sizesOf(options: Partial<TrainOptions>): Promise<number[]> {
+async function sizesOf(options: Parameters<typeof go>[1]): Promise<number[]> {
   const net = makeNet();
   const sizes: number[] = [];
   net.onLayer = (path, output, training) => {

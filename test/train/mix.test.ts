@@ -29,7 +29,7 @@ const tiny = define('tiny', ({ classes }) => [
 ]);
 const makeNet = () => tiny({ steps: 2, channels: 3, size: [6, 5], classes: CLASSES, seed: 5, dtype: 'f64' });
 
-const usual: TrainOptions = {
+const usual: TrainOptions & { data: typeof data } = {
   data,
   batch: 5, // the last batch has 3
   schedule: cosine({ epochs: 2, minLr: 1e-3 }),
@@ -41,7 +41,7 @@ const usual: TrainOptions = {
   mix: MIX,
 };
 
-async function go(options: Partial<TrainOptions> = {}, net: Net = makeNet()) {
+async function go(options: Partial<typeof usual> = {}, net: Net = makeNet()) {
   const reports: EpochReport[] = [];
   for await (const report of train(net, { ...usual, ...options })) reports.push(report);
   const weights = await Promise.all(net.parameters().map(({ tensor: t }) => t.array()));

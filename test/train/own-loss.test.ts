@@ -42,7 +42,7 @@ const weightsIn = (out: string): string[] => {
 };
 
 /** Reports without what depends on the clock, and {@link weightsIn}. */
-async function outcome(net: Net, out: string, options: Partial<TrainOptions>) {
+async function outcome(net: Net, out: string, options: Parameters<typeof go>[1]) {
   const { reports } = await go(net, { ...options, out });
   const numbers = reports.map(({ imagesPerSecond: _a, seconds: _b, waitShare: _c, ...rest }) => rest);
   return { numbers, weights: weightsIn(out) };

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { SpikeloomError } from '../../lib/core/errors.ts';
-import type { AnySplits } from '../../lib/data/batch.ts';
+import type { ClassSplits } from '../../lib/data/batch.ts';
 import { netOf, optimizerOf, scheduleOf, trainRecipe } from '../../lib/train/assemble.ts';
 import { factsOf, openData } from '../../lib/train/data-sets.ts';
 import { trainingMemory } from '../../lib/train/memory.ts';
@@ -263,7 +263,7 @@ describe('binary frames', () => {
   /** The same run with the set said to hold any numbers. */
   async function trainOnNumbers(settings: Settings): Promise<EpochReport[]> {
     const { train: samples, test } = await openData(settings);
-    const data = { train: { ...samples, binary: false }, test: { ...test, binary: false } } as AnySplits;
+    const data = { train: { ...samples, binary: false }, test: { ...test, binary: false } } as ClassSplits;
     using net = netOf(settings, data);
     const parts = { optimizer: optimizerOf(settings), schedule: scheduleOf(settings), loss: settings.loss };
     const reports: EpochReport[] = [];

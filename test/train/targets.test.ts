@@ -7,8 +7,12 @@ import { cudaBackend, scope, type Tensor, tensor } from '../../lib/core/index.ts
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import { drawMix, MIX_DEFAULTS } from '../../lib/data/augment/mix.ts';
 import {
+  type AnySet,
+  type AnySplits,
+  type ClassSet,
   limit,
   loader,
+  type NumberSet,
   type NumberSetInit,
   numberSet,
   type SampleMaker,
@@ -289,6 +293,31 @@ describe('training on targets', () => {
     expect(await refusal(trained(plainNet(), { data: huge }))).to.match(/epoch 1, step 1 of 4: .* but is Infinity/);
   });
 
+  it('says in its types where the accuracy may be null, and where it is a number', async () => {
+    using net = plainNet();
+    const ofSet = await ((set: AnySet) => evaluate(net, set))(inMemory.test);
+    // @ts-expect-error it is null where the set has targets
+    expect(() => ofSet.accuracy.toFixed(3)).to.throw(TypeError);
+    const ofNumbers = await ((set: NumberSet) => evaluate(net, set))(inMemory.test);
+    // @ts-expect-error likewise
+    expect(() => ofNumbers.accuracy.toFixed(3)).to.throw(TypeError);
+    const init: NumberSetInit = { ...usualSet, numbers, targets: flat(targetOf), targetShape: [K] };
+    const ofInit = await evaluate(net, numberSet(init));
+    // @ts-expect-error likewise
+    expect(() => ofInit.accuracy.toFixed(3)).to.throw(TypeError);
+    const trainedOn = (data: AnySplits) => train(net, { ...usual, epochs: 1, data });
+    // @ts-expect-error likewise
+    for await (const { accuracy } of trainedOn(inMemory)) expect(() => accuracy.toFixed(3)).to.throw(TypeError);
+    const { accuracy: ofTargets } = await evaluate(net, inMemory.test);
+    expect(ofTargets satisfies null).to.equal(null);
+
+    const classified = numberSet({ ...usualSet, numbers, labels: Array(N).fill(0), classes: K });
+    for (const set of [classified, limit(classified, 5), classified as ClassSet])
+      expect((await evaluate(net, set)).accuracy.toFixed(3)).to.match(/^[01]\.\d{3}$/);
+    for await (const { accuracy } of train(net, { ...usual, epochs: 1, data: { train: classified, test: classified } }))
+      expect(accuracy.toFixed(3)).to.match(/^[01]\.\d{3}$/);
+  });
+
   it('has a plan of its memory', () => {
     using net = plainNet();
     using other = timedNet();
@@ -350,7 +379,7 @@ describe('training on targets', () => {
     expect(await refusal(evaluate(net, inMemory.test, { loss: 'ce' }))).to.match(/'ce' is one for classes/);
     expect(await refusal(evaluate(net, classified, { loss: 'mse' }))).to.match(/'mse' is one for targets/);
     const pictures = { ...images, train: { ...images.train, targets: inMemory.train.targets } };
-    expect(messageOf(() => train(net, { ...usual, data: pictures }))).to.match(
+    expect(messageOf(() => train(net, { ...usual, data: pictures as unknown as AnySplits }))).to.match(
       /samples of numbers may have targets, but 'cifar10' is a set of images; make them by numberSet\(\)/,
     );
     // a function of other shapes is called once before the first step

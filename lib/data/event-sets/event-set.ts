@@ -20,6 +20,8 @@ export interface FrameShape {
  */
 export interface EventSet extends SampleSet {
   kind: 'events';
+  /** Its samples have classes. */
+  targets?: undefined;
   steps: number;
   /** The cache's file, and the id that tells it from another one of that name. */
   cache: { file: string; id: string };

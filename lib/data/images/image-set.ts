@@ -5,6 +5,8 @@ import type { SampleSet, SampleSplits } from '../sample-set.ts';
 /** Labeled images in shared memory, so that loader threads read them without a copy. */
 export interface ImageSet extends SampleSet {
   kind: 'images';
+  /** Its samples have classes. */
+  targets?: undefined;
   /** Pixels [N,C,H,W], 0..255. */
   images: Uint8Array<SharedArrayBuffer>;
   /** Mean of every channel [C], in units where 255 is 1. */

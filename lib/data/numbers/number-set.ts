@@ -38,6 +38,11 @@ export interface NumberSet extends SampleSet {
   numbers: Float32Array<SharedArrayBuffer> | Uint8Array<SharedArrayBuffer> | SampleMaker;
 }
 
+/** Samples of plain numbers with classes. */
+export interface ClassNumberSet extends NumberSet {
+  targets?: undefined;
+}
+
 /** Samples of plain numbers with targets in place of classes: those of a regression. */
 export interface TargetSet extends NumberSet {
   targets: Targets;
@@ -256,7 +261,7 @@ function chosenInMemory(chosen: ArrayLike<number>, count: number): Int32Array<Sh
  */
 export function numberSet(init: NumberSetInit & { targetShape: readonly number[] }): TargetSet;
 /**
- * Makes a data set of your own numbers, for loader(), train() and evaluate(), which get them as they are. They are
+ * Makes a data set of your own numbers with classes, for loader(), train() and evaluate(), which get them as they are. They are
  * copied only where they do not lie in shared memory yet, once for all sets of the same array, and are not to be changed
  * while the set is in use.
  * @throws SpikeloomError for sizes, classes or targets that do not fit together, and for numbers that are not finite
@@ -264,6 +269,10 @@ export function numberSet(init: NumberSetInit & { targetShape: readonly number[]
  * const numbers = new Float32Array(1000 * 64); // 1000 samples of 64 features
  * const train = numberSet({ name: 'spectra', numbers, shape: [64, 1, 1], labels, classes: ['quiet', 'loud'] });
  */
+export function numberSet(
+  init: NumberSetInit & { targets?: undefined; targetShape?: undefined; count?: undefined },
+): ClassNumberSet;
+/** Makes a data set of your own numbers, with classes or targets as the options say. */
 export function numberSet(init: NumberSetInit): NumberSet;
 export function numberSet(init: NumberSetInit): NumberSet {
   needOptions('numberSet()', init, KNOWN);

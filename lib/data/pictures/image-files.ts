@@ -11,6 +11,8 @@ import { type PackedFiles, type PlacedFile, packFiles } from './packed-files.ts'
 /** Labeled pictures that stay in their files; a batch decodes its own. */
 export interface ImageFiles extends SampleSet {
   kind: 'image-files';
+  /** Its samples have classes. */
+  targets?: undefined;
   files: PackedFiles;
   /** Mean of every channel [3], in units where 255 is 1. */
   mean: number[];
