@@ -1,6 +1,7 @@
 import { isRecording, nativeOp, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { given, kindOf, needOptions } from '../core/options.ts';
 import { type LifOptions, needCurrent, needDecay, neuronSettings } from './lif.ts';
+import { inF32 } from './to-real.ts';
 
 const forward = nativeOp<'s'>('adaptiveLif');
 const gradient = nativeOp<'gx'>('adaptiveLifGrad');
@@ -44,7 +45,10 @@ function run(op: string, x: Tensor, options: AlifOptions, states: typeof alifDef
   const { s } = smooth ? smoothForward.run({ x }, { ...shared, ...slope }, how) : forward.run({ x }, shared, how);
   if (!isRecording()) return s;
   record([s], [x], ([gs]) => {
-    const { gx } = (smooth ? smoothGradient : gradient).run({ gs, x, s }, { ...shared, detachReset, ...slope });
+    const { gx } = (smooth ? smoothGradient : gradient).run(
+      { gs: inF32(gs!), x, s },
+      { ...shared, detachReset, ...slope },
+    );
     return [gx];
   });
   return s;

@@ -38,7 +38,7 @@ export function combined(kind: keyof typeof kinds, x: Tensor, y: Tensor, name: s
   using a = noGrad(() => reshape(x, inFront(x.shape, shape.length)));
   using b = noGrad(() => reshape(y, inFront(y.shape, shape.length)));
   const z = empty(shape, x.dtype, x.device);
-  native.run({ x: a, y: b, z }, { kind: kinds[kind] });
+  native.run({ x: a, y: b, z }, { kind: kinds[kind] }, { calledAs: name });
   return z;
 }
 

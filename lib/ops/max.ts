@@ -1,6 +1,8 @@
 import { describe, empty, nativeOp, needTensors, noGrad, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
+import { needAxis } from './axis.ts';
 import { combined } from './broadcast.ts';
+import { permute } from './permute.ts';
 import { reshape } from './reshape.ts';
 import { foldedShapes, summedTo } from './sum.ts';
 
@@ -34,21 +36,31 @@ export function max(x: Tensor, options: MaxOptions = {}): Tensor {
   return y;
 }
 
+export interface ArgmaxOptions {
+  /** The axis to look along, which the result is without; from the end where negative. Default: -1, the last one. */
+  axis?: number;
+}
+
 /**
- * The place of the largest number along the last axis, which the result is without ([1] where none is left): the first
- * where several are equal, that of a NaN where there is one. It has no gradient.
+ * The place of the largest number along an axis, which the result is without ([1] where none is left): the first where
+ * several are equal, that of a NaN where there is one. It has no gradient.
  *
  * @param x real, up to four axes
  * @returns i32
  * @throws SpikeloomError for other types and shapes
  * @example ops.argmax(logits); // [B,K] to [B]: the class of every sample
  */
-export function argmax(x: Tensor): Tensor {
+export function argmax(x: Tensor, options: ArgmaxOptions = {}): Tensor {
   needTensors('argmax', { x });
+  needOptions('argmax', options, { axis: true });
+  const axis = needAxis('argmax', x, options.axis ?? -1);
   if (x.shape.length > 4)
     throw new SpikeloomError(`argmax: takes up to four axes, not ${describe(x)}; reshape() makes fewer of them`);
-  const K = x.shape.at(-1)!;
-  using rows = noGrad(() => reshape(x, [x.size / K, K]));
+  if (x.dtype !== 'f32' && x.dtype !== 'f64') throw new SpikeloomError(`argmax: 'x' is real, not ${x.dtype}`);
+  const K = x.shape[axis]!;
+  const others = [...x.shape.keys()].filter((one) => one !== axis);
+  using last = axis === others.length ? x.alias(x.shape) : noGrad(() => permute(x, [...others, axis]));
+  using rows = noGrad(() => reshape(last, [x.size / K, K]));
   using places = natives.argmax.run({ x: rows }).y;
-  return places.alias(x.shape.length === 1 ? [1] : x.shape.slice(0, -1));
+  return places.alias(x.shape.length === 1 ? [1] : others.map((one) => x.shape[one]!));
 }

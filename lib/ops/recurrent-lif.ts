@@ -1,6 +1,7 @@
 import { describe, isRecording, nativeOp, needTensors, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { given, needOptions } from '../core/options.ts';
 import { type LifOptions, needDecay, neuronSettings } from './lif.ts';
+import { inF32 } from './to-real.ts';
 
 const forward = nativeOp<'s'>('recurrentLif');
 const gradient = nativeOp<'gx'>('recurrentLifGrad');
@@ -30,7 +31,10 @@ function run(x: Tensor, w: Tensor, options: RecurrentLifOptions, smooth: boolean
   const { s } = smooth ? smoothForward.run({ x, w }, { ...shared, ...slope }) : forward.run({ x, w }, shared);
   if (!isRecording()) return s;
   record([s], [x, w], ([gs], [, needW]) => {
-    const { gx } = (smooth ? smoothGradient : gradient).run({ gs, x, w, s }, { ...shared, detachReset, ...slope });
+    const { gx } = (smooth ? smoothGradient : gradient).run(
+      { gs: inF32(gs!), x, w, s },
+      { ...shared, detachReset, ...slope },
+    );
     return [gx, needW ? weightGradient.run({ gx, s }).gw : undefined];
   });
   return s;

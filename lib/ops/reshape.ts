@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from '../core/index.ts';
 import { contentOf, kindOf } from '../core/options.ts';
+import { inF32 } from './to-real.ts';
 
 const reorder = nativeOp<never>('reorder');
 
@@ -54,13 +55,13 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   if (!Array.isArray(shape)) throw new SpikeloomError(`reshape: a shape is an array of sizes, not ${kindOf(shape)}`);
   const full = complete(x, shape);
   const y = rearranged(x, full);
-  record([y], [x], ([gy]) => [rearranged(gy!, x.shape)], [0]);
+  record([y], [x], ([gy]) => [rearranged(x.dtype === 'bf16' ? gy! : inF32(gy!), x.shape)], [0]);
   return y;
 }
 
 function rearranged(x: Tensor, shape: Shape): Tensor {
   if (sameAtRest(x.dtype, x.shape, shape)) return x.alias([...shape]);
   const y = empty(shape, x.dtype, x.device);
-  reorder.run({ x, y });
+  reorder.run({ x, y }, {}, { calledAs: 'reshape' });
   return y;
 }

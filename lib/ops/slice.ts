@@ -13,6 +13,7 @@ import { contentOf, kindOf, needOptions } from '../core/options.ts';
 import { isTensor } from '../core/tensor.ts';
 import { add } from './add.ts';
 import { needAxis } from './axis.ts';
+import { inF32 } from './to-real.ts';
 
 const natives = {
   slice: nativeOp<never>('slice'),
@@ -46,8 +47,7 @@ function part(x: Tensor, axis: number, from: number, length: number): Tensor {
 
 /** Zeros but for a part, added to what has arrived: into it, where nothing else shares its memory. */
 function grown(part: Tensor, shape: Shape, axis: number, from: number, before: Tensor | undefined): Tensor {
-  const isReal = part.dtype === 'f32' || part.dtype === 'f64';
-  if (before && isReal && before.dtype === part.dtype && native().isOnlyView(before.handle)) {
+  if (before?.dtype === part.dtype && native().isOnlyView(before.handle)) {
     natives.addPart.run({ x: part, y: before }, { axis, from });
     return before;
   }
@@ -92,7 +92,7 @@ export function slice(x: Tensor, options: SliceOptions): Tensor {
   const axis = needAxis('slice', x, options.axis);
   const { from, length } = range(x, x.shape[axis]!, options);
   const y = part(x, axis, from, length);
-  record([y], [x], ([gy], _needs, take) => [grown(gy!, x.shape, axis, from, take(0))], [0]);
+  record([y], [x], ([gy], _needs, take) => [grown(inF32(gy!), x.shape, axis, from, take(0))], [0]);
   return y;
 }
 
@@ -123,7 +123,7 @@ export function concat(tensors: readonly Tensor[], options: ConcatOptions): Tens
   });
   const y = empty(resized(first.shape, axis, size), first.dtype, first.device);
   tensors.forEach((x: Tensor, i) => {
-    natives.place.run({ x, y }, { axis, from: starts[i]!, clear: false });
+    natives.place.run({ x, y }, { axis, from: starts[i]!, clear: false }, { calledAs: 'concat' });
   });
   record(
     [y],

@@ -171,6 +171,7 @@ describe('max and argmax', () => {
       x.requiresGrad = true;
       expect(argmax(x).requiresGrad).to.equal(false);
       expect(described(argmax(x))).to.equal('i32[2]');
+      expect(described(argmax(x, { axis: 0 }))).to.equal('i32[3]');
     }));
 
   it('and clamp refuse what they cannot take', () =>

@@ -1,6 +1,7 @@
 // A task makes a block of up to 128 x 128 sums of one batch, or several small batches. Both factors are packed into
 // panels as wide as a vector or two, up to 256 terms at a time (bits as 0 and 1), and multiplied tile by tile
-// (cpu/outer_product.inl): a factor is read once per 128 lines of the other. Terms are added in their order.
+// (cpu/outer_product.inl): a factor is read once per 128 lines of the other. Terms are added in their order, those of
+// several packings in double.
 #define SPIKELOOM_FILE "ops/matmul/cpu.cpp"
 #include "cpu/levels.h"
 #include "ops/matmul/matmul.h"
@@ -87,7 +88,9 @@ void multiplyBlock(const Call& call, int thread, const BatchedProduct& p, int64_
   T* packedA = scratch<T>(call, thread, 0, s.rows * depth);
   T* packedB = scratch<T>(call, thread, 1, s.columns * depth);
   T* sums = scratch<T>(call, thread, 2, s.rows * s.columns);  // tile by tile
-  std::fill(sums, sums + s.rows * s.columns, T(0));
+  const bool isPacked = p.terms * p.K <= depth;  // once
+  double* totals = isPacked ? nullptr : scratch<double>(call, thread, 3, s.rows * s.columns);
+  if (totals != nullptr) std::fill(totals, totals + s.rows * s.columns, 0.0);
   const int64_t size = tile.rows * tile.columns, down = s.rows / tile.rows;
   for (int64_t term = 0; term < p.terms; term++) {
     const int64_t of = p.terms > 1 ? term : batch, aPlace = p.a.begin(of) + m * p.a.rowStep, bPlace = p.b.begin(of) + n * p.b.columnStep;
@@ -95,13 +98,16 @@ void multiplyBlock(const Call& call, int thread, const BatchedProduct& p, int64_
       const int64_t some = std::min(kDepth, p.K - k);
       pack({p.a.data, p.a.areSpikes, aPlace + k * p.a.columnStep, p.a.rowStep, p.a.columnStep}, rows, some, tile.rows, packedA);
       pack({p.b.data, p.b.areSpikes, bPlace + k * p.b.rowStep, p.b.columnStep, p.b.rowStep}, columns, some, tile.columns, packedB);
+      std::fill(sums, sums + s.rows * s.columns, T(0));
       for (int64_t i = 0; i < s.columns / tile.columns; i++) {
         for (int64_t j = 0; j < down; j++) {
           addOuterProducts(some, packedA + j * tile.rows * some, packedB + i * tile.columns * some, tile, sums + (i * down + j) * size);
         }
       }
+      for (int64_t i = 0; totals != nullptr && i < s.rows * s.columns; i++) totals[i] += static_cast<double>(sums[i]);
     }
   }
+  for (int64_t i = 0; totals != nullptr && i < s.rows * s.columns; i++) sums[i] = static_cast<T>(totals[i]);
   T* y = static_cast<T*>(p.y.data) + p.y.begin(batch) + m * p.y.rowStep + n * p.y.columnStep;
   for (int64_t r = 0; r < rows; r++) {
     for (int64_t c = 0; c < columns; c += tile.columns) {
