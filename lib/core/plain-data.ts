@@ -22,6 +22,15 @@ function copied(of: string, at: string, value: unknown, within: readonly object[
   return Object.fromEntries(given.map(([key, item]) => [key, copied(of, `${at}.${key}`, item, inner)]));
 }
 
+/** A copy of lists and plain objects, at any depth; whatever else lies in them is left to who checks them. */
+export function copyOfPlain(value: unknown, within: readonly object[] = []): unknown {
+  if (typeof value !== 'object' || value === null || within.includes(value)) return value;
+  const inner = [...within, value];
+  if (Array.isArray(value)) return Array.from(value, (item) => copyOfPlain(item, inner));
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copyOfPlain(item, inner)]));
+}
+
 /**
  * A copy of data that JSON holds as it is; a key that is undefined counts as not given.
  * @param of what the data is, for the message

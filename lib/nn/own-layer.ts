@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { describe, elements, type RealType, type Tensor } from '../core/index.ts';
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from '../core/options.ts';
-import { plainData } from '../core/plain-data.ts';
+import { copyOfPlain, plainData } from '../core/plain-data.ts';
 import { isTensor } from '../core/tensor.ts';
 import { layerKinds } from './kinds.ts';
 import {
@@ -54,7 +54,8 @@ export interface LayerDefinition<
   readonly kind: string;
   /**
    * Its settings, plain data: their defaults, whose types they keep, or a schema (z.object()) for settings without
-   * default and for rules. Default: none.
+   * default and for rules. What a schema makes of them is read again from JSON, so it gives that back
+   * as it is: it checks and fills in, and functions such as forward() convert. Default: none.
    */
   readonly settings?: D | undefined;
   /**
@@ -147,7 +148,8 @@ export function layer<
   const kind = kindFrom(definition as unknown as LayerDefinition);
   const make = (settings: object = {}) => {
     needArguments(`${kind.kind}()`, 'an object', { settings });
-    return { ...settings, kind: kind.kind, [KIND]: kind }; // a copy with another name keeps the symbol, JSON does not
+    const own = copyOfPlain({ ...settings }) as object; // what the caller writes later changes no layer
+    return { ...own, kind: kind.kind, [KIND]: kind }; // a copy with another name keeps the symbol, JSON does not
   };
   return Object.assign(make, { kind: kind.kind, [KIND]: kind }) as unknown as LayerFunction<D>;
 }

@@ -1,8 +1,10 @@
 // Models before they hold any memory: checked layers, shapes and counts. Needs no addon.
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { elements } from '../core/index.ts';
-import { needOptions } from '../core/options.ts';
+import { kindOf, needOptions } from '../core/options.ts';
+import { plainData } from '../core/plain-data.ts';
 import { layerKinds } from './kinds.ts';
 import {
   integer,
@@ -170,11 +172,46 @@ function kindOfLayer(value: unknown, at: string, own: Budget['own']): LayerKind 
 
 function checkedLayer(value: unknown, at: string, own: Budget['own']): { layer: Layer; kind: LayerKind } {
   const kind = kindOfLayer(value, at, own);
-  const parsed = kind.schema.safeParse(value);
-  if (parsed.success) return { layer: parsed.data as unknown as Layer, kind };
   const given = (value as { name?: unknown }).name;
   const shown = typeof given === 'string' && given.length <= 60 ? `${at.replace(/\[\d+\]$/, '')}${given}` : at;
-  return refuse(shown, kind.kind, schemaProblems(parsed.error, value, Object.keys(kind.schema.shape)));
+  const parsed = parsedBy(kind, value, shown);
+  if (!parsed.success)
+    return refuse(shown, kind.kind, schemaProblems(parsed.error, value, Object.keys(kind.schema.shape)));
+  const layer = parsed.data as unknown as Layer;
+  return { layer: layerKinds.get(kind.kind) === kind ? layer : ownLayer(layer, kind, shown), kind };
+}
+
+/** What the schema of a kind makes of a layer; that of the user's own may throw. */
+function parsedBy(kind: LayerKind, value: unknown, at: string): z.ZodSafeParseResult<Record<string, unknown>> {
+  try {
+    return kind.schema.safeParse(value);
+  } catch (error) {
+    if (error instanceof z.core.$ZodAsyncError)
+      return refuse(
+        at,
+        kind.kind,
+        'a schema of settings checks at once, but this one is async; make its rules synchronous',
+      );
+    const reason = error instanceof Error ? error.message : `it threw ${kindOf(error)}`;
+    return refuse(at, kind.kind, `its schema of settings fails: ${reason}`, { cause: error });
+  }
+}
+
+/** A copy, of which JSON gives the same layer. @throws SpikeloomError for settings that a schema makes others of */
+function ownLayer(layer: Layer, kind: LayerKind, at: string): Layer {
+  const plain = <V>(settings: V) => plainData(`the settings of ${kind.kind}`, 'settings', settings);
+  const held = plain(layer);
+  const parsed = parsedBy(kind, held, at);
+  const again = parsed.success ? plain(parsed.data) : {};
+  const changed = parsed.success
+    ? Object.entries(held).flatMap(([key, value]) => (isDeepStrictEqual(again[key], value) ? [] : [key]))
+    : parsed.error.issues.map(({ path }) => String(path[0] ?? 'settings'));
+  if (changed.length === 0) return held;
+  return refuse(
+    at,
+    kind.kind,
+    `a schema gives the settings that it made back as they are, since models are read from JSON by it, but this one changes or refuses its own '${changed.join("', '")}'; let it check alone, and convert in the layer's functions, such as forward()`,
+  );
 }
 
 function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, place: Place): PlannedLayer {

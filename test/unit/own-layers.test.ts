@@ -134,6 +134,60 @@ describe('layer()', () => {
     expect(messageOf(() => plan(own()))).to.match(/'high' must be of type number, but is undefined/);
   });
 
+  it('refuses a schema that makes other settings of those it made, for JSON is read by it', () => {
+    const planned = (settings: z.ZodObject, given: object) => plan(same({ settings })(any({ name: 'amp', ...given })));
+    const fixed = z.object({ db: z.number().transform((v) => 10 ** (v / 20)) });
+    const said = messageOf(() => planned(fixed, { db: 6 }));
+    expect(said).to.match(
+      /^amp \(same\): a schema gives the settings .* changes or refuses its own 'db'; let it check/,
+    );
+    const text = z.object({ gain: z.number().transform(String), rest: z.number().default(1) });
+    expect(messageOf(() => planned(text, { gain: 2 }))).to.match(/changes or refuses its own 'gain'; let/);
+    const deep = z.object({ taps: z.object({ all: z.array(z.number().transform((v) => v + 1)) }) });
+    expect(messageOf(() => planned(deep, { taps: { all: [1] } }))).to.match(/its own 'taps'; let/);
+    const settled = z.object({ mode: z.string().trim().toLowerCase(), more: z.object({ a: z.any().optional() }) });
+    const [found] = planned(settled, { mode: ' A ', more: { a: undefined } }).layers;
+    expect(found!.layer).to.deep.equal({ kind: 'same', name: 'amp', mode: 'a', more: {} });
+  });
+
+  it('refuses a schema that is async, or throws', () => {
+    const refused = (rule: (v: number) => unknown) => {
+      const settings = z.object({ gain: z.number().refine(rule) });
+      return messageOf(() => plan(same({ settings })(any({ gain: 1, name: 'amp' }))));
+    };
+    expect(refused(async () => true)).to.match(/^amp \(same\): a schema .* is async; make its rules synchronous$/);
+    const thrower = () => {
+      throw new RangeError('no table for 1');
+    };
+    expect(refused(thrower)).to.equal('amp (same): its schema of settings fails: no table for 1');
+  });
+
+  it('copies settings and defaults: what is written to them later changes no layer', () => {
+    const taps = { all: [[1], [2]] };
+    const defaults = { taps, list: [[0]] };
+    const own = same({ settings: defaults });
+    const sweep = { taps: structuredClone(taps), list: [[5]] };
+    const [made, filled] = [own(sweep), own()];
+    const early = plan(made, filled);
+    sweep.taps.all[0]![0] = 9;
+    sweep.list[0]![0] = 9;
+    taps.all[1]![0] = 9;
+    defaults.list[0]![0] = 9;
+    for (const found of [early, plan(made, filled)]) {
+      expect(found.toJSON().layers).to.deep.equal([
+        { kind: 'same', taps: { all: [[1], [2]] }, list: [[5]] },
+        { kind: 'same', taps: { all: [[1], [2]] }, list: [[0]] },
+      ]);
+    }
+    const read = { kind: 'same', taps: { all: [[3]] } };
+    const given = new ModelPlan(json([read]), { layers: [own] });
+    read.taps.all[0]![0] = 9;
+    expect(given.toJSON().layers[0]).to.deep.include({ taps: { all: [[3]] } });
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    expect(messageOf(() => plan(own(any({ taps: circle }))))).to.match(/the settings of same .* holds itself/);
+  });
+
   it('knows the types of settings and tensors', () => {
     layer({
       kind: 'typed',
