@@ -5,6 +5,7 @@ import { describe, elements, type RealType, type Tensor } from '../core/index.ts
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from '../core/options.ts';
 import { copyOfPlain, plainData } from '../core/plain-data.ts';
 import { isTensor } from '../core/tensor.ts';
+import { reshape } from '../ops/reshape.ts';
 import { layerKinds } from './kinds.ts';
 import {
   type Layer,
@@ -305,7 +306,9 @@ function passOf(definition: LayerDefinition, layer: Layer, x: Tensor, run: Run):
   const held = [...parameters, ...buffers, ...constants].map(({ role }) => [role, run.tensor(role)] as const);
   const place = placeOf(layer, input, steps);
   const y: unknown = definition.forward(x, Object.fromEntries(held), { ...place, training, real, counter, seed });
-  return checkedPass(y, x, run);
+  const made = checkedPass(y, x, run);
+  const isHeld = held.some(([, tensor]) => tensor === made);
+  return isHeld ? reshape(made, made.shape) : made; // a pass frees what its layers made, not what they hold
 }
 
 /** @throws SpikeloomError where forward() did not make what output() says */

@@ -508,6 +508,26 @@ describe('networks with layers of your own', () => {
       );
   });
 
+  it('may give a tensor that they hold: a pass frees it not, and a gradient reaches it', async () => {
+    const bias = layer({
+      kind: 'bias',
+      parameters: ({ input, steps }) => ({ w: { shape: [steps, 1, ...input.shape], init: { constant: 2 } } }),
+      forward: (_x, { w }) => w,
+    });
+    using net = netOf([bias(), globalAvgPool()]);
+    const x = toDevice(noise([1, 3, 6, 5], 4), 'f32', 'cpu');
+    for (let pass = 0; pass < 2; pass++) {
+      const y = noGrad(() => scope(() => net(x)));
+      expect([...(await y.array())]).to.deep.equal(Array(6).fill(2));
+      y.dispose();
+    }
+    scope(() => backward(ops.mean(net(x))));
+    const [w] = net.parameters();
+    const gradient = [...(await w!.tensor.grad!.array())].map(Number);
+    expect(gradient.reduce((sum, g) => sum + g)).to.be.closeTo(1, 1e-5);
+    x.dispose();
+  });
+
   it('save and load their tensors under path and role', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'own-layers-'));
     try {
