@@ -17,7 +17,10 @@ export interface SummaryRow {
   /** Output per sample and time step. */
   shape: readonly number[];
   parameters: number;
-  /** Multiply-accumulates per image and time step, of convolutions and linear layers computed densely. */
+  /**
+   * Multiply-accumulates per image and time step, of convolutions and linear layers computed densely; of a layer behind
+   * the end of the time axis, which runs once, a share of 1 / T.
+   */
   macs: number;
   neurons: number;
   /** Parameters, and the output of a batch over all time steps. */
@@ -83,7 +86,7 @@ export function summarize(plan: ModelPlan, options: SummaryOptions): Summary {
     kind: planned.layer.kind,
     shape: planned.output.shape,
     parameters: count(planned.parameters),
-    macs: planned.macs / (planned.output.timed ? 1 : plan.steps),
+    macs: planned.macs / (planned.input.timed ? 1 : plan.steps),
     neurons: planned.neurons,
     bytes: count(planned.parameters) * real + kept(planned),
   }));

@@ -222,6 +222,14 @@ describe('plans of layers of your own', () => {
     expect(text).to.include('MACs/step: ? counts as 0; layers of your own say theirs by macs()');
   });
 
+  it('have multiply-accumulates of one time step where they end the time axis, a share of them behind it', () => {
+    const untimed = same({ output: () => ({ timed: false }), macs: () => 60 }, 'ends');
+    const behind = same({ macs: () => 60 }, 'behind');
+    const { rows, totals } = plan(flatten(), untimed(), behind(), linear(4)).summary();
+    expect(rows.map(({ macs }) => macs)).to.deep.equal([0, 60, 30, (4 * 90) / 2]);
+    expect(totals.macsPerStep).to.equal(60 + 30 + 180);
+  });
+
   it('take what is thrown for a refusal, and keep it as the cause', () => {
     const reason = new RangeError('needs an even number of channels, but gets 3');
     const odd = same({
