@@ -21,10 +21,14 @@ export class NotFiniteError extends SpikeloomError {
   }
 }
 
+/** @internal Numbers of what a step makes were written or read while it is recorded, when there are none. */
+export class UnmadeError extends SpikeloomError {}
+
 /** The SpikeloomError for a message of the addon. */
 export function nativeError(message: string, cause?: unknown): SpikeloomError {
   if (/\bbad_alloc\b/.test(message)) return new OutOfMemoryError(`out of memory: the system has no more`, { cause });
   if (/\bout of memory\b/.test(message)) return new OutOfMemoryError(message, { cause });
   if (/\bneedFinite: /.test(message)) return new NotFiniteError(message, { cause });
+  if (/\brecorded has no memory yet\b/.test(message)) return new UnmadeError(message, { cause });
   return new SpikeloomError(message, { cause });
 }

@@ -1,7 +1,7 @@
 // Recorded steps: the calls of a function are noted once, with a plan of their memory, and replayed in one native call.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, needDevice } from './device.ts';
-import { nativeError, SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError, UnmadeError } from './errors.ts';
 import { native, type RecordedProgram } from './native.ts';
 import { isGenerator, needArguments } from './options.ts';
 import {
@@ -9,6 +9,7 @@ import {
   keep,
   keepMade,
   leaveScopes,
+  onUnanswered,
   openScope,
   passOut,
   refusePromise,
@@ -63,9 +64,22 @@ interface Recording {
   readonly written: Map<Tensor['writes'], number>;
   /** The same of what calls make. */
   readonly made: WeakSet<Tensor['writes']>;
+  /** What the first read of what calls make failed for. */
+  unanswered?: UnmadeError;
 }
 
 let current: Recording | undefined;
+
+onUnanswered((error) => {
+  if (!current || !(error instanceof UnmadeError)) return false;
+  current.unanswered ??= error;
+  return true;
+});
+
+/** @internal Refuses a step that reads what it makes; what runs a part of it names the part. */
+export function needAnswered(): void {
+  if (current?.unanswered) throw current.unanswered;
+}
 
 /** Whether a step is being recorded: then calls are noted and not queued. */
 export const isStepRecording = (): boolean => current !== undefined;
@@ -193,6 +207,7 @@ function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Gene
     do {
       yield* rest();
       turn = turns.next();
+      needAnswered();
     } while (!turn.done);
     yield* rest();
     const result = turn.value;

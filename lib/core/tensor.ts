@@ -1,7 +1,7 @@
 // Tensors: integer handles of native memory with a dtype and a shape, and their lifetimes.
 import { type Device, device, needDevice } from './device.ts';
 import { type DType, dtypes, type HostArray, hostArray, hostArrays, hostNumbers, needDtype } from './dtype.ts';
-import { SpikeloomError } from './errors.ts';
+import { nativeError, SpikeloomError } from './errors.ts';
 import { bf16ToF32 } from './half-float.ts';
 import { native } from './native.ts';
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from './options.ts';
@@ -170,7 +170,8 @@ export class Tensor implements Disposable {
 
   /**
    * A copy of the elements in row-major order of `shape` (spikes as bytes 0 and 1, bf16 as its bits). Waits for the
-   * work that makes them.
+   * work that makes them. Within a step that is being recorded nothing is made: the recording is refused for it, and
+   * the promise stays open.
    */
   async array(): Promise<HostArray> {
     needMade(this);
@@ -298,8 +299,20 @@ export async function readInto(tensor: Tensor, array: HostArray): Promise<HostAr
   try {
     return await native().read(tensor.handle, array);
   } catch (error) {
+    const { message } = error as Error;
+    if (takeUnanswered(nativeError(message, error))) return new Promise<never>(() => {});
     return explain(error as Error);
   }
+}
+
+let takeUnanswered = (_error: SpikeloomError): boolean => false;
+
+/**
+ * @internal `take` gets what reads fail for, and says whether that is told elsewhere. Such a promise stays open: who
+ * asked in passing has no handler, and a rejection would end the process.
+ */
+export function onUnanswered(take: (error: SpikeloomError) => boolean): void {
+  takeUnanswered = take;
 }
 
 /** Without data: zeros. With `first`: from that index of the first axis on. */

@@ -1,9 +1,10 @@
 // Layers of the user's own: a definition in functions, made the kind that plans and networks know all layers by.
 import { z } from 'zod';
-import { SpikeloomError } from '../core/errors.ts';
+import { SpikeloomError, UnmadeError } from '../core/errors.ts';
 import { describe, elements, type RealType, type Tensor } from '../core/index.ts';
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from '../core/options.ts';
 import { copyOfPlain, plainData } from '../core/plain-data.ts';
+import { needAnswered } from '../core/step.ts';
 import { isTensor } from '../core/tensor.ts';
 import { reshape } from '../ops/reshape.ts';
 import { layerKinds } from './kinds.ts';
@@ -13,6 +14,7 @@ import {
   type LayerPlan,
   layerName,
   type PlanContext,
+  type PlannedLayer,
   type Run,
   type Signal,
   signalText,
@@ -305,10 +307,28 @@ function passOf(definition: LayerDefinition, layer: Layer, x: Tensor, run: Run):
   const { input, parameters, buffers, constants } = planned;
   const held = [...parameters, ...buffers, ...constants].map(({ role }) => [role, run.tensor(role)] as const);
   const place = placeOf(layer, input, steps);
-  const y: unknown = definition.forward(x, Object.fromEntries(held), { ...place, training, real, counter, seed });
-  const made = checkedPass(y, x, run);
+  const tensors = Object.fromEntries(held);
+  const made = withoutNumbers(planned, () =>
+    checkedPass(definition.forward(x, tensors, { ...place, training, real, counter, seed }), x, run),
+  );
   const isHeld = held.some(([, tensor]) => tensor === made);
   return isHeld ? reshape(made, made.shape) : made; // a pass frees what its layers made, not what they hold
+}
+
+/** Names the layer where its forward() writes or reads numbers while a step is recorded. */
+function withoutNumbers({ path, kind }: PlannedLayer, forward: () => Tensor): Tensor {
+  needAnswered(); // what was read before is not this layer's doing
+  try {
+    const y = forward();
+    needAnswered();
+    return y;
+  } catch (error) {
+    if (!(error instanceof UnmadeError)) throw error;
+    throw new SpikeloomError(
+      `${path} (${kind.kind}): forward() is recorded once, when what it makes has no memory yet, but it writes or reads numbers there, as by tensor() or item(); take constants from 'constants', and read what net.onLayer gets`,
+      { cause: error },
+    );
+  }
 }
 
 /** @throws SpikeloomError where forward() did not make what output() says */

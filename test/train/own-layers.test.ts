@@ -1,8 +1,18 @@
 // Layers of the user's own in train(), evaluate(), loadNet() and trainingMemory(): the bits of the built-in ones where
 // they compute the same, recorded or not, interrupted or not, and from their files again.
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { cudaBackend, noGrad, parameter, SpikeloomError, scope, tensor } from '../../lib/core/index.ts';
+import {
+  cudaBackend,
+  noGrad,
+  parameter,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../lib/core/index.ts';
 import * as api from '../../lib/index.ts';
 import {
   conv2d,
@@ -17,7 +27,7 @@ import {
   type OwnLayer,
   residual,
 } from '../../lib/nn/index.ts';
-import { expand, mul, reshape } from '../../lib/ops/index.ts';
+import { expand, mean, mul, reshape } from '../../lib/ops/index.ts';
 import { adamw, cosine } from '../../lib/optim/index.ts';
 import { evaluate } from '../../lib/train/evaluate.ts';
 import { loadNet } from '../../lib/train/evaluate-run.ts';
@@ -187,6 +197,38 @@ describe('training layers of your own', () => {
       expect(gain.grad).to.equal(undefined);
     }
     gain.dispose();
+  });
+
+  it('is refused by name where forward() writes or reads numbers while a step is recorded', async () => {
+    const of = (look: (x: Tensor) => unknown, name = 'mine') => {
+      const own = api.layer({
+        kind: 'looking',
+        forward(x) {
+          look(mean(x));
+          return mul(x, x);
+        },
+      });
+      const looking = define('looking', ({ classes }) => [
+        ...[conv2d(4, { kernel: 3 }), residual({ body: [own({ name })] }), lif()],
+        ...[globalAvgPool(), linear(classes), meanOverTime()],
+      ]);
+      return looking(shape);
+    };
+    const said =
+      /^residual1.mine \(looking\): forward\(\) is recorded once, .* take constants from 'constants', and read w/;
+    const looks: ((x: Tensor) => unknown)[] = [
+      (x) => void x.item().then(String),
+      async (x) => void [await x.array()],
+      () => tensor([1]),
+      () => zeros([1]),
+    ];
+    for (const look of looks) {
+      expect(await refusal(go(of(look), { epochs: 1 }))).to.match(said);
+      const { reports } = await go(of(look), { epochs: 1, record: false });
+      expect(reports).to.have.length(1);
+    }
+    await nextTurn(); // an unhandled rejection would end the test
+    expect(() => trainingMemory(of(looks[0]!), { batch: 4 })).to.throw(SpikeloomError, said);
   });
 
   it('memory is planned as it is used', () => {

@@ -15,6 +15,7 @@ import {
   tensor,
 } from '../../lib/core/index.ts';
 import '../../lib/ops/add.ts';
+import { sum } from '../../lib/ops/index.ts';
 import { mul } from '../../lib/ops/mul.ts';
 import { sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
@@ -34,6 +35,31 @@ describe('what a recorded step makes', () => {
       return stepInput(() => relu(y));
     };
     expect(() => recordStep(cpu, body)).to.throw(SpikeloomError, NO_MEMORY);
+  });
+
+  it('is refused where its numbers are read in passing, and nothing is rejected beside that', async () => {
+    const UNMADE = /^what is made while a step is recorded has no memory yet, so its numbers cannot be written or read/;
+    const read = (y: Tensor) => void y.item().then(String);
+    const later = async (y: Tensor) => void [await y.array()];
+    const handles = cpu.stats().handles;
+    for (const look of [read, later]) {
+      const body = () => {
+        const y = relu(x.alias([3]));
+        look(sum(y));
+        return y;
+      };
+      expect(() => recordStep(cpu, body)).to.throw(SpikeloomError, UNMADE);
+      const turns = recordStepInTurns(cpu, function* () {
+        yield;
+        return body();
+      });
+      expect(await turns.catch(String)).to.match(/SpikeloomError: what is made while a step is recorded has no memory/);
+    }
+    await nextTurn(); // an unhandled rejection would end the test
+    expect(cpu.stats().handles).to.equal(handles);
+    using step = recordStep(cpu, () => relu(x)); // the one before is over
+    step.replay();
+    expect([...(await step.result.array())]).to.deep.equal([1, 0, 3]);
   });
 
   it('is refused by calls and by recordings between two turns, and the step is as without them', async () => {
