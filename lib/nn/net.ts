@@ -1,5 +1,5 @@
 // A model with memory: parameters, running statistics and the forward pass. The gradients are the tape's.
-import { SpikeloomError } from '../core/errors.ts';
+import { OutOfMemoryError, SpikeloomError } from '../core/errors.ts';
 import {
   beforeReplay,
   type Device,
@@ -75,6 +75,16 @@ export interface FiringCount {
 export function needNet(of: string, net: unknown): void {
   if (typeof (net as Net | undefined)?.forwardInTurns !== 'function')
     throw new SpikeloomError(`${of} takes a network, as define() and Net.fromJSON() make it`);
+}
+
+/** Memory for the start values of the largest tensor. @throws OutOfMemoryError for more than JavaScript has in one piece */
+function roomFor(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes, { maxByteLength: bytes });
+  } catch (error) {
+    const message = `out of memory: the largest tensor of a network starts in one piece of memory, but there is none of ${bytes} bytes; make it smaller`;
+    throw new OutOfMemoryError(message, { cause: error });
+  }
 }
 
 /** Functions that are instances of their class: what makes `net(x)` work. */
@@ -187,10 +197,15 @@ export class Net extends Callable {
     this.seed = seed;
     const sizes = [...plan.walk()].flatMap((p) => [...p.parameters, ...p.buffers].map(({ shape }) => elements(shape)));
     const Kind = dtype === 'f64' ? Float64Array : Float32Array;
-    const bytes = Math.max(1, ...sizes) * Kind.BYTES_PER_ELEMENT;
-    const room = new ArrayBuffer(bytes, { maxByteLength: bytes });
-    for (const planned of plan.walk()) this.#allocate(planned, new Kind(room));
-    room.resize(0); // given back now, not when it is collected
+    const room = roomFor(Math.max(1, ...sizes) * Kind.BYTES_PER_ELEMENT);
+    try {
+      for (const planned of plan.walk()) this.#allocate(planned, new Kind(room));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    } finally {
+      room.resize(0); // given back now, not when it is collected
+    }
   }
 
   /**

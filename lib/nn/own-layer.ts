@@ -19,7 +19,14 @@ import {
   type Signal,
   signalText,
 } from './layer.ts';
-import { type ConstantTensor, constantsFrom, type InitialTensor, needDistinct, tensorsFrom } from './own-tensors.ts';
+import {
+  answerOf,
+  type ConstantTensor,
+  constantsFrom,
+  type InitialTensor,
+  needDistinct,
+  tensorsFrom,
+} from './own-tensors.ts';
 
 /** The settings that a layer's functions see: those of its schema, or of the kinds of its defaults. */
 export type SettingsOf<D> = D extends z.ZodObject ? z.output<D> : D;
@@ -252,17 +259,7 @@ function asked(
   otherwise: unknown,
 ): unknown {
   if (definition[name] === undefined) return otherwise;
-  let value: unknown;
-  try {
-    value = definition[name](place);
-  } catch (error) {
-    context.fail(error instanceof Error ? error.message : `${name}() threw ${kindOf(error)}`, { cause: error });
-  }
-  if (isPromise(value)) {
-    Promise.resolve(value).catch(() => {}); // what it says is not what was wrong
-    context.fail(`${name}() gave a promise; it must not be async`);
-  }
-  return value;
+  return answerOf(`${name}()`, () => definition[name]!(place), context);
 }
 
 function planOf(definition: LayerDefinition, layer: Layer, input: Signal, context: PlanContext): LayerPlan {

@@ -1,12 +1,15 @@
 // The tensors that layers of the user's own hold, as their definition gives them: checked, by role.
 import { elements } from '../core/index.ts';
-import { contentOf, kindOf } from '../core/options.ts';
+import { contentOf, isPromise, kindOf } from '../core/options.ts';
 import type { ConstantPlan, PlanContext, TensorPlan } from './layer.ts';
 
 /** A tensor that a layer of your own holds: its shape, and how it starts. */
 export type InitialTensor = Omit<TensorPlan, 'role'>;
 
-/** A tensor that never changes: its shape, and a function that gives its numbers, the last axis next to each other. */
+/**
+ * A tensor that never changes: its shape, and a function that gives its numbers, the last axis next to each other;
+ * infinities may be among them, NaN not.
+ */
 export interface ConstantTensor {
   readonly shape: readonly number[];
   values(): ArrayLike<number>;
@@ -15,6 +18,21 @@ export interface ConstantTensor {
 /** Elements of one tensor. */
 const MAX_ELEMENTS = 2 ** 31;
 const MAX_AXES = 6;
+
+/** What a function of the definition gives; what it throws refuses the layer. */
+export function answerOf(of: string, ask: () => unknown, context: PlanContext): unknown {
+  let value: unknown;
+  try {
+    value = ask();
+  } catch (error) {
+    context.fail(error instanceof Error ? error.message : `${of} threw ${kindOf(error)}`, { cause: error });
+  }
+  if (isPromise(value)) {
+    Promise.resolve(value).catch(() => {}); // what it says is not what was wrong
+    context.fail(`${of} gave a promise; it must not be async`);
+  }
+  return value;
+}
 
 /** The entries of what a function gave, with shapes that are some; `keys` is what each has. */
 function entriesOf(of: string, given: unknown, keys: readonly string[], context: PlanContext): [string, object][] {
@@ -72,15 +90,22 @@ export function constantsFrom(of: string, given: unknown, context: PlanContext):
     if (typeof values !== 'function')
       context.fail(`'values' of '${role}' of ${of} is a function that gives numbers, not ${kindOf(values)}`);
     const size = elements(shape);
+    const each = `'values' of '${role}' of ${of}`;
     return {
       role,
       shape: [...shape],
       values() {
-        const numbers: unknown = values();
+        const numbers = answerOf(each, values, context);
         const isList = Array.isArray(numbers) || ArrayBuffer.isView(numbers);
         const list = isList ? Array.from(numbers as ArrayLike<number>) : [];
-        if (list.length === size && list.every((value) => typeof value === 'number')) return Float64Array.from(list);
-        return context.fail(`'values' of '${role}' of ${of} gives ${size} numbers, not ${contentOf(numbers)}`);
+        if (list.length !== size || !list.every((value) => typeof value === 'number'))
+          return context.fail(`${each} gives ${size} numbers, not ${contentOf(numbers)}`);
+        const nan = list.findIndex(Number.isNaN);
+        if (nan >= 0)
+          return context.fail(
+            `${each} gives numbers or infinities, but at index ${nan} NaN; see what it is computed of`,
+          );
+        return Float64Array.from(list);
       },
     };
   });

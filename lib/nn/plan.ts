@@ -43,7 +43,7 @@ export interface PlanOptions {
   layers?: readonly OwnLayer[] | undefined;
 }
 
-/** Parameters of a model, and elements of one layer's output for one sample over all time steps. */
+/** Elements of all that a model holds (parameters, buffers, constants), and elements of one layer's output for one sample over all time steps. */
 const MAX_ELEMENTS = 2 ** 31;
 const MAX_LAYERS = 10_000;
 const MAX_DEPTH = 16;
@@ -64,7 +64,8 @@ const modelSchema = z.strictObject({
 /** What a whole model may not exceed or hold twice. */
 interface Budget {
   layers: number;
-  parameters: number;
+  /** Of all tensors that are held. */
+  elements: number;
   readonly names: Set<string>;
   /** Kinds of the user's own by name: those that were given, and those that layers came with. */
   readonly own: Map<string, LayerKind>;
@@ -92,7 +93,7 @@ export class ModelPlan {
     this.model = model;
     this.steps = steps;
     this.input = input;
-    const budget = { layers: 0, parameters: 0, names: new Set<string>(), own: ownKinds(options.layers ?? []) };
+    const budget = { layers: 0, elements: 0, names: new Set<string>(), own: ownKinds(options.layers ?? []) };
     const start = { shape: [input.channels, input.height, input.width], spikes: false, timed: true };
     const planned = planList(layers, start, { steps, budget, prefix: '', defaultPrefix: '', depth: 0 });
     this.layers = planned.layers;
@@ -238,12 +239,12 @@ function planLayer(layer: Layer, kind: LayerKind, path: string, input: Signal, p
     children = {},
   } = kind.plan(layer, input, context);
   const named = (tensors: readonly TensorPlan[]) => tensors.map((t) => ({ ...t, name: `${path}.${t.role}` }));
-  for (const { shape } of parameters) budget.parameters += elements(shape);
-  if (budget.parameters > MAX_ELEMENTS) {
+  for (const { shape } of [...parameters, ...buffers, ...constants]) budget.elements += elements(shape);
+  if (budget.elements > MAX_ELEMENTS) {
     refuse(
       path,
       kind.kind,
-      `a model has at most 2^31 parameters, but up to here there are ${budget.parameters}; use fewer channels or a smaller input`,
+      `a model has at most 2^31 parameters, with the elements of buffers and constants, but up to here there are ${budget.elements}; use fewer channels or a smaller input`,
     );
   }
   if (elements(output.shape) * steps > MAX_ELEMENTS) {

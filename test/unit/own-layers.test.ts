@@ -1,11 +1,22 @@
 // Layers of the user's own: what their definitions may say, what plans, JSON and networks make of them, and what is
 // refused. test/train/own-layers.test.ts trains them.
+import { constants as limits } from 'node:buffer';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { backward, cudaBackend, noGrad, SpikeloomError, scope, type Tensor, tensor } from '../../lib/core/index.ts';
+import {
+  backward,
+  cudaBackend,
+  device,
+  noGrad,
+  OutOfMemoryError,
+  SpikeloomError,
+  scope,
+  type Tensor,
+  tensor,
+} from '../../lib/core/index.ts';
 import { openSafetensors } from '../../lib/core/safetensors.ts';
 import {
   avgPool2d,
@@ -514,6 +525,42 @@ describe('networks with layers of your own', () => {
       expect(messageOf(() => netOf([wrong(values)()]))).to.equal(
         `wrong1 (wrong): 'values' of 'rows' of constants() gives 2 numbers, not ${shown}`,
       );
+  });
+
+  it('are not made where a constant is none, and leave nothing behind', () => {
+    const { handles } = device().stats();
+    const refused = (values: () => unknown) => {
+      const constants = () => ({ rows: { shape: [2], values } });
+      const own = same({ constants, parameters: () => ({ w: { shape: [2], init: { std: 1 } } }) }, 'own');
+      return messageOf(() => netOf([conv2d(4, { kernel: 3 }), own({ name: 'mine' })]));
+    };
+    const thrower = () => {
+      throw new RangeError('no table');
+    };
+    expect(refused(thrower)).to.equal('mine (own): no table');
+    expect(refused(() => [1, Number.NaN])).to.match(
+      /^mine \(own\): 'values' of 'rows' .* but at index 1 NaN; see what/,
+    );
+    expect(refused(async () => Promise.reject(new Error('late')))).to.match(
+      /^mine \(own\): 'values' .* gave a promise/,
+    );
+    expect(device().stats().handles).to.equal(handles);
+    const mask = same({ constants: () => ({ m: { shape: [2], values: () => [0, Number.NEGATIVE_INFINITY] } }) });
+    netOf([mask()]).dispose();
+  });
+
+  it('are refused by name where their tensors are too large for the memory', function () {
+    const big = (shape: number[]) => ({ big: { shape, init: { constant: 0 } } });
+    const own = same({ buffers: () => big([2 ** 16, 2 ** 15]) });
+    expect(messageOf(() => plan(own(), own()))).to.match(
+      /^same2 \(same\): a model has at most 2\^31 parameters, with the elements of buffers .* there are 4294967296; use f/,
+    );
+    const all = () => ({ c: { shape: [2 ** 16, 2 ** 15], values: () => [] } });
+    expect(messageOf(() => plan(same({ constants: all }, 'other')(), own()))).to.match(
+      /at most 2\^31 .* are 4294967296; use f/,
+    );
+    if (limits.MAX_LENGTH > 2 ** 33) this.skip(); // a Node.js that has buffers of this size
+    expect(() => netOf([own()])).to.throw(OutOfMemoryError, /largest tensor .* there is none of 8589934592 bytes/);
   });
 
   it('may give a tensor that they hold: a pass frees it not, and a gradient reaches it', async () => {
