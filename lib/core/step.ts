@@ -348,8 +348,8 @@ export class RecordedStep<R> implements StepPlan, Disposable {
 /**
  * Records what `body` does on a device without running any of it, plans the memory, and returns a step that replays it.
  *
- * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read, and what
- * it decides (in JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors
+ * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read (the step
+ * is refused then), and what it decides (in JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors
  * that the step uses stay in memory until dispose(), even where they were freed meanwhile. A replay has the same bits
  * as the calls themselves. backward() and the update that uses up its gradients belong into the same step.
  *

@@ -196,13 +196,21 @@ describe('losses of your own', () => {
     });
   }
 
-  it('may not make constants within a recorded step, except in stepInput()', async () => {
+  it('may not make constants within a recorded step, except in stepInput(), nor read', async () => {
     const within =
       (make: () => Tensor): LossFunction =>
       (x, labels) =>
         add(crossEntropy(x, labels), make());
     expect(await refusal(go(makeNet(), { loss: within(() => tensor([1])) }))).to.match(
       /made while a step is recorded .*; make constants and inputs/,
+    );
+    const looking: LossFunction = (x, labels) => {
+      const loss = crossEntropy(x, labels);
+      if (isStepRecording()) loss.item().then(String);
+      return loss;
+    };
+    expect(await refusal(go(makeNet(), { loss: looking }))).to.match(
+      /cannot be written or read there; .* behind a replay$/,
     );
     const once = within(() => (isStepRecording() ? stepInput(() => tensor([1])) : tensor([1])));
     const lossOf = async (record: boolean) => (await go(makeNet(), { loss: once, record, epochs: 1 })).reports[0]!.loss;

@@ -190,17 +190,8 @@ describe('a recorded step', () => {
     expect(x.grad).to.equal(undefined);
     scope(() => backward(relu(x), ones));
     refused(() => backward(relu(x), ones), 'begins without gradients');
-    let unread: Promise<unknown> | undefined;
-    const step = recordStep(cpu, () => {
-      unread = relu(x).array();
-      unread.catch(() => {});
-    });
-    const message = await unread!.then(
-      () => 'no failure',
-      (error: Error) => error.message,
-    );
-    expect(message).to.contain('read results behind a replay');
-    for (const disposable of [step, x, ones]) disposable.dispose();
+    refused(() => void relu(x).array(), 'read results behind a replay');
+    for (const disposable of [x, ones]) disposable.dispose();
     expect(memory()).to.deep.equal(before);
     const y = scope(() => relu(tensor([3])));
     expect(await y.item(), 'calls are queued again').to.equal(3);
