@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { SpikeloomError } from '../core/errors.ts';
 import { elements } from '../core/index.ts';
 import { kindOf, needOptions } from '../core/options.ts';
-import { plainData } from '../core/plain-data.ts';
+import { copyOfPlain, plainData } from '../core/plain-data.ts';
 import { layerKinds } from './kinds.ts';
 import {
   integer,
@@ -122,7 +122,7 @@ export class ModelPlan {
 
 function layerJson({ layer, children }: PlannedLayer): Layer {
   const inner = Object.entries(children).map(([role, list]) => [role, list.map(layerJson)]);
-  return { ...layer, ...Object.fromEntries(inner) };
+  return { ...(copyOfPlain(layer) as Layer), ...Object.fromEntries(inner) };
 }
 
 interface Place {

@@ -194,6 +194,8 @@ describe('layer()', () => {
     const given = new ModelPlan(json([read]), { layers: [own] });
     read.taps.all[0]![0] = 9;
     expect(given.toJSON().layers[0]).to.deep.include({ taps: { all: [[3]] } });
+    (given.toJSON().layers[0] as unknown as typeof read).taps.all[0]![0] = 9;
+    expect(given.toJSON().layers[0]).to.deep.include({ taps: { all: [[3]] } });
     const circle: { self?: unknown } = {};
     circle.self = circle;
     expect(messageOf(() => plan(own(any({ taps: circle }))))).to.match(/the settings of same .* holds itself/);
