@@ -52,7 +52,7 @@ export {
 export { linear } from './linear.ts';
 export { type DeviceLog, logMetrics } from './log-metrics.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
-export { argmax, type MaxOptions, max } from './max.ts';
+export { type ArgmaxOptions, argmax, type MaxOptions, max } from './max.ts';
 export { type MaxPool2dOptions, maxPool2d } from './max-pool2d.ts';
 export { type MeanOverTimeOptions, meanOverTime } from './mean-over-time.ts';
 export { mixImages, mixLabels } from './mix.ts';

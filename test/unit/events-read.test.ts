@@ -97,7 +97,7 @@ describe('recordings of event cameras', () => {
     const asSets = { file: 'a.bin', size: [35, 34] as unknown as SensorSize };
     expect(() => decodeEvents(bytes, asSets)).to.throw(
       SpikeloomError,
-      /^size has no option 0, 1; it has width, height/,
+      /^the options of size are an object of width, height, not /,
     );
   });
 
