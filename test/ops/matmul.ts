@@ -25,7 +25,8 @@ function item(
   return {
     name: `${spiking.join('')}[${a}] by [${b}]${rest.transposeA ? ', a transposed' : ''}${rest.transposeB ? ', b transposed' : ''}`,
     inputs: () => ({ a: factor(a, 1, fired.a), b: factor(b, 2, fired.b) }),
-    options: { ...rest },
+    // as of numbers in f64: its gradients are compared to the last digits
+    options: { ...rest, ...(fired.a !== undefined && fired.b !== undefined ? { real: 'f64' } : {}) },
   };
 }
 
