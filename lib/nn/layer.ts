@@ -119,6 +119,8 @@ export interface LayerKind<L extends Layer = Layer> {
   readonly label: string;
   readonly schema: z.ZodObject;
   readonly overTime: 'each' | 'all';
+  /** Whether it takes spikes where its plan says numbers, as the first layer of a network that is shown spikes. */
+  readonly readsSpikes?: boolean;
   /** Whether it takes bf16, too: as its input, and as the gradient of what it makes. */
   readonly readsBf16?: boolean;
   /** Role -> what follows the path in the released checkpoints, where it is not the role. */

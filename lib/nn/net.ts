@@ -120,21 +120,11 @@ interface Pass {
   rounded: boolean;
 }
 
-const SPIKE_READERS = new Set([
-  'conv2d',
-  'linear',
-  'avgPool2d',
-  'maxPool2d',
-  'globalAvgPool',
-  'dropout',
-  'meanOverTime',
-]);
-
 /** Whether the layers that read a network's input, which plans call numbers, take spikes for them. */
 function takesSpikes(layers: readonly PlannedLayer[]): boolean {
   const first = layers.find(({ layer }) => layer.kind !== 'flatten');
   if (first?.layer.kind === 'residual') return Object.values(first.children).every(takesSpikes);
-  return first === undefined || SPIKE_READERS.has(first.layer.kind);
+  return first === undefined || first.kind.readsSpikes === true;
 }
 
 function freeAll(counts: readonly FiringCount[]): void {

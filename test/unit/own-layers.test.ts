@@ -1,3 +1,5 @@
+// Layers of the user's own: what their definitions may say, what plans and JSON make of them, and what is refused.
+// own-layer-nets.test.ts computes with them, test/train/own-layers.test.ts trains them.
 import { expect } from 'chai';
 import { z } from 'zod';
 import { SpikeloomError, type Tensor } from '../../lib/core/index.ts';

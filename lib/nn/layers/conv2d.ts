@@ -50,6 +50,7 @@ export const conv2dKind: LayerKind<Checked> = {
   label: 'conv',
   schema,
   overTime: 'each',
+  readsSpikes: true,
   readsBf16: true,
   released: { weight: 'pool.weight', bias: 'pool.bias' },
   plan(layer, input, context) {

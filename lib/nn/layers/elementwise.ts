@@ -58,6 +58,7 @@ export const dropoutKind: LayerKind<z.output<typeof dropoutSchema>> = {
   label: 'dropout',
   schema: dropoutSchema,
   overTime: 'each',
+  readsSpikes: true,
   plan(_layer, input, context) {
     needTime(input, context);
     return { output: { ...input, spikes: false } };
@@ -88,6 +89,7 @@ export const meanOverTimeKind: LayerKind = {
   label: 'mean',
   schema: meanSchema,
   overTime: 'each',
+  readsSpikes: true,
   plan(_layer, input, context) {
     needTime(input, context);
     return { output: { shape: input.shape, spikes: false, timed: false } };

@@ -39,6 +39,7 @@ export const linearKind: LayerKind<z.output<typeof schema>> = {
   label: 'linear',
   schema,
   overTime: 'each',
+  readsSpikes: true,
   released: { weight: 'conv.weight', bias: 'conv.bias' },
   plan({ features, bias, std }, input, context) {
     const inputs = featuresOf(input, context);

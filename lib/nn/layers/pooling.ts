@@ -80,6 +80,7 @@ export const avgPool2dKind: LayerKind<z.output<typeof avgSchema>> = {
   label: 'pool',
   schema: avgSchema,
   overTime: 'each',
+  readsSpikes: true,
   readsBf16: true,
   plan(layer, input, context) {
     return { output: { shape: pooled(layer, input, context), spikes: false, timed: true } };
@@ -99,6 +100,7 @@ export const maxPool2dKind: LayerKind<z.output<typeof maxSchema>> = {
   label: 'pool',
   schema: maxSchema,
   overTime: 'each',
+  readsSpikes: true,
   readsBf16: true,
   plan(layer, input, context) {
     return { output: { ...input, shape: pooled(layer, input, context) } };
@@ -113,6 +115,7 @@ export const globalAvgPoolKind: LayerKind<z.output<typeof globalSchema>> = {
   label: 'pool',
   schema: globalSchema,
   overTime: 'each',
+  readsSpikes: true,
   plan(_layer, input, context) {
     return { output: { shape: imageOf(input, context).slice(0, 1), spikes: false, timed: true } };
   },
