@@ -78,9 +78,11 @@ struct TileSums {
       }
     }
   }
-  // The tile's first rows and columns, or as many as there are.
-  void put(float* to, int64_t step, int64_t rowCount, int64_t columns) const {
-    for (int64_t r = 0; r < kTileRows && r < rowCount; r++, to += step) {
+  // The tile's first rows and columns, or as many as there are. Rows that are chosen by a number are no registers.
+  __attribute__((always_inline)) void put(float* to, int64_t step, int64_t rowCount, int64_t columns) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; r++, to += step) {
+      if (r >= rowCount) break;
       storeFloats(to, rows[r][0], firstLanes(columns));
       if (columns > 16) storeFloats(to + 16, rows[r][1], firstLanes(columns - 16));
     }
