@@ -1,7 +1,6 @@
 // One task per image and block of pixels, over all T. Forward: y and r are read once and s is written once. Gradient: y,
 // r, s and gs are read once and g is written once. What waits for the next step or for the way back (membranes, x, u)
 // rests in registers where there are 2 or 4 steps of the usual neuron, known when compiled, else in the first cache.
-// Only there is it known when compiled, too, whether there is a gate.
 #define SPIKELOOM_BF16_STORES
 #define SPIKELOOM_FILE "ops/current_fire/cpu.cpp"
 #include "cpu/levels.h"
@@ -125,7 +124,7 @@ void fire(const Call& call, const C& current) {
     if (usual && current.T_ == 2) return gated ? fireAll<T, true, 2>(call, current, neuron) : fireAll<T, false, 2>(call, current, neuron);
     if (usual && current.T_ == 4) return gated ? fireAll<T, true, 4>(call, current, neuron) : fireAll<T, false, 4>(call, current, neuron);
   }
-  fireAll<T, true, 0>(call, current, neuron);
+  call.tensors[6].data ? fireAll<T, true, 0>(call, current, neuron) : fireAll<T, false, 0>(call, current, neuron);
 }
 
 template <class T>
@@ -292,12 +291,13 @@ struct PixelGradient {
     for (int64_t t = 0, at = 0; t < steps; t++) {
       for (int64_t i = 0; i < count; i++, at++) charge(t, c + i * kLanes<T>, n, wait.u[at], wait.x[at], v[i]);
     }
-    for (int64_t k = 0; k < steps * count; k++) wait.d[k] = neuron.perVth(surrogate.derivative(neuron.distance(wait.u[k])));
+    for (int64_t k = 0; k < steps * count; k++) wait.d[k] = neuron.distance(wait.u[k]);
+    surrogate.derivatives(wait.d, steps * count);
     Back to[kTogether<T>];
     for (int64_t t = steps - 1; t >= 0; t--) {
       for (int64_t i = 0; i < count; i++) {
         const int64_t at = t * count + i, channel = c + i * kLanes<T>;
-        const Vec<T> gu = back(t, channel, n, wait.u[at], wait.x[at], wait.d[at], to[i], q.at[t]);
+        const Vec<T> gu = back(t, channel, n, wait.u[at], wait.x[at], neuron.perVth(wait.d[at]), to[i], q.at[t]);
         if (logit && t > 0) wait.logit += gu * neuron.reset(wait.u[at - count], firedAt(t - 1, channel));
       }
     }
@@ -427,7 +427,7 @@ void fireGradient(const Call& call, const Current<T, S, kResidual>& current) {
     };
     if (usual && (current.T_ == 2 || current.T_ == 4)) return in[6].data ? known(std::true_type{}) : known(std::false_type{});
   }
-  fireBlocks<T, true, 0>(call, current, neuron, surrogate);
+  in[6].data ? fireBlocks<T, true, 0>(call, current, neuron, surrogate) : fireBlocks<T, false, 0>(call, current, neuron, surrogate);
 }
 
 template <class T>
