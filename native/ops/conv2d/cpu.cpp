@@ -373,7 +373,7 @@ void conv2dGradW(const Call& call) {
     if (paysGradientTables(g, x)) return spikeGradient(call);
 #endif
     if (!spikes && paysWords(g, x)) {
-      if (isThin(g)) ThinGradient(call, g, rounded).run();
+      if (isThin(g)) ThinGradient<float>(call, g, rounded).run();
       else WordGradient<float>(call, g, rounded).run();
       return biasGradient<float>(call);
     }
