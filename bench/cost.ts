@@ -153,6 +153,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   conv2d: convolution('x', 'y'),
   conv2dGradW: convolution('x', 'gy'),
   conv2dGradX: convolution('gx', 'gy'),
+  convert: none,
   correctCount: each('x', 1),
   crossEntropy: each('x', 6),
   crossEntropyGrad: each('p', 4),

@@ -103,6 +103,7 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   op('clampGrad').run({ gy: x, x: y }, { min: -1, max: 1 });
   op('toReal').run({ x: s }, {}, { real: 'f32' });
   op('toBf16').run({ x });
+  op('convert').run({ x }, {}, { types: { y: 'f64' } });
   op('spikeCount').run({ x: s });
   const bytes = tensor(new Uint8Array(x.size), { shape, dtype: 'u8', device: x.device });
   op('bytesToReal').run({ x: bytes }, { unit: 1 }, { real: 'f32' });

@@ -1,6 +1,6 @@
 // The autograd tape: every tensor computed from one that needs a gradient remembers how; backward() walks back in
 // order.
-import type { DType } from './dtype.ts';
+import type { DType, RealType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
 import { noteGradient, recordingUnderWay, runToEnd, timesWritten } from './step.ts';
@@ -172,9 +172,10 @@ export function leavesOf(loss: Tensor): Set<Tensor> {
   return new Set(inputs.filter((input) => input?.requiresGrad && !input.node) as Tensor[]);
 }
 
-/** How gradients are summed and how 1 is made; set by lib/ops/add.ts, since core knows no op. */
+/** How gradients are summed and converted and how 1 is made; set by lib/ops/add.ts, since core knows no op. */
 export interface Sums {
   add(a: Tensor, b: Tensor): Tensor;
+  inReal(x: Tensor, real: RealType): Tensor;
   one(like: Tensor): Tensor;
 }
 let sums: Sums | undefined;
@@ -189,9 +190,22 @@ function deliver(arrived: Map<Tensor, Tensor>, input: Tensor, grad: Tensor): voi
     arrived.set(input, grad);
     return;
   }
-  arrived.set(input, sums!.add(before, grad));
+  const sum = scope(() => sums!.add(before, inTypeOf(before.dtype, grad)));
+  arrived.set(input, sum);
   before.dispose();
   grad.dispose();
+}
+
+/** A gradient as one of f64 where `type` is that, of f32 where it is f32 or bf16. */
+function inTypeOf(type: DType, grad: Tensor): Tensor {
+  if (fits(grad.dtype, type)) return grad;
+  return sums!.inReal(grad, type === 'f64' ? 'f64' : 'f32');
+}
+
+/** What arrived for spikes, in the type of who read them, in that of the node, unless the node only moves them. */
+function inTypeFor({ inputs }: Node, spikes: Tensor, grad: Tensor): Tensor {
+  const type = inputs.find((input) => input && REAL.includes(input.dtype))?.dtype;
+  return spikes.dtype === 'spike' && type ? inTypeOf(type, grad) : grad;
 }
 
 const REAL: readonly DType[] = ['f32', 'f64', 'bf16'];
@@ -225,10 +239,11 @@ function gradientsOf(node: Node, grads: (Tensor | undefined)[], arrived: Map<Ten
     if (!grad || !needs[i]) return undefined;
     arrived.delete(input);
     taken.set(i, grad);
-    return grad;
+    return inTypeFor(node, input, grad);
   };
   const results = scope(() => {
-    const given = node.backward(grads, needs, take);
+    const own = grads.map((grad, i) => grad && inTypeFor(node, node.outputs[i]!, grad));
+    const given = node.backward(own, needs, take);
     if (!Array.isArray(given))
       throw new SpikeloomError(
         `what record() was given gives an array, a tensor or undefined for every input, but it gave ${kindOf(given)}`,

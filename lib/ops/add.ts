@@ -2,6 +2,7 @@ import { nativeOp, needTensors, type RealType, record, SpikeloomError, type Tens
 import { needOptions } from '../core/options.ts';
 import { provideSums } from '../core/tape.ts';
 import { areAlike, combined, foldedTo } from './broadcast.ts';
+import { inReal } from './to-real.ts';
 
 const forward = nativeOp<'z'>('add');
 const fill = nativeOp<'y'>('fill');
@@ -50,5 +51,6 @@ export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
 
 provideSums({
   add: sum,
+  inReal,
   one: (like) => fill.run({ x: like }, { value: 1 }).y,
 });

@@ -1,4 +1,5 @@
 import {
+  type Backward,
   describe,
   empty,
   nativeOp,
@@ -13,7 +14,7 @@ import { contentOf, kindOf, needOptions } from '../core/options.ts';
 import { isTensor } from '../core/tensor.ts';
 import { add } from './add.ts';
 import { needAxis } from './axis.ts';
-import { inF32 } from './to-real.ts';
+import { inReal } from './to-real.ts';
 
 const natives = {
   slice: nativeOp<never>('slice'),
@@ -92,7 +93,12 @@ export function slice(x: Tensor, options: SliceOptions): Tensor {
   const axis = needAxis('slice', x, options.axis);
   const { from, length } = range(x, x.shape[axis]!, options);
   const y = part(x, axis, from, length);
-  record([y], [x], ([gy], _needs, take) => [grown(inF32(gy!), x.shape, axis, from, take(0))], [0]);
+  const backward: Backward = ([gy], _needs, take) => {
+    const before = take(0);
+    const real = (before ?? gy!).dtype === 'f64' ? 'f64' : 'f32';
+    return [grown(inReal(gy!, real), x.shape, axis, from, before)];
+  };
+  record([y], [x], backward, [0]);
   return y;
 }
 

@@ -5,8 +5,16 @@ const forward = nativeOp<'y'>('toReal');
 
 const toBf16 = nativeOp<'y'>('toBf16');
 
-/** @internal f32 or bf16 as f32, without a gradient. */
-export const inF32 = (x: Tensor): Tensor => (x.dtype === 'bf16' ? forward.run({ x }).y : x);
+const convert = nativeOp<'y'>('convert');
+
+/** @internal Real or bf16 as numbers of a real type, without a gradient. */
+export function inReal(x: Tensor, real: RealType): Tensor {
+  if (x.dtype === real) return x;
+  return x.dtype === 'bf16' ? forward.run({ x }, {}, { real }).y : convert.run({ x }, {}, { types: { y: real } }).y;
+}
+
+/** @internal bf16 as f32, real numbers as they are, without a gradient. */
+export const inF32 = (x: Tensor): Tensor => (x.dtype === 'bf16' ? inReal(x, 'f32') : x);
 
 /** @internal f32 as bf16, without a gradient. */
 export const inBf16 = (x: Tensor): Tensor => toBf16.run({ x }).y;
@@ -18,13 +26,13 @@ export interface ToRealOptions {
 
 /**
  * Spikes as numbers, 1 where x fires, else 0, or bf16 as f32; any shape. The gradient passes through unchanged, but that
- * of bf16 is rounded to it.
+ * of bf16 is rounded to it, and neurons get that of their spikes in their own type.
  */
 export function toReal(x: Tensor, options: ToRealOptions = {}): Tensor {
   needOptions('toReal', options, { real: true });
   const { y } = forward.run({ x }, {}, options);
   const isBf16 = x.dtype === 'bf16';
-  record([y], [x], ([gy]) => [isBf16 ? inBf16(gy!) : gy], [0]);
+  record([y], [x], ([gy]) => [isBf16 ? inBf16(inReal(gy!, 'f32')) : gy], [0]);
   return y;
 }
 

@@ -1,6 +1,6 @@
-import { nativeOp } from '../../lib/core/index.ts';
+import { nativeOp, type RealType } from '../../lib/core/index.ts';
 import { spikeCount } from '../../lib/ops/spike-count.ts';
-import { bytesToReal, toReal } from '../../lib/ops/to-real.ts';
+import { bytesToReal, inReal, toReal } from '../../lib/ops/to-real.ts';
 import { rounded } from '../support/bf16.ts';
 import { type HostTensor, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
@@ -41,6 +41,23 @@ export const counted: OpTable = {
   cases: [...cases, { name: 'counted in parts', inputs: () => ({ x: spikes([2, 70000, 1], 0.3) }) }],
   run: ({ x }) => [spikeCount(x!)],
   twin: ({ x }) => [host([1], [x!.data.reduce((n, s) => n + s, 0)])],
+};
+
+/** Numbers that f32 holds as they are. */
+const short = (shape: number[]): HostTensor => {
+  const { data, ...rest } = noise(shape);
+  return { ...rest, data: Float64Array.from(Float32Array.from(data)) };
+};
+
+export const converted: OpTable = {
+  name: 'convert',
+  natives: ['convert'],
+  cases: [[1], [7], [3, 70], [2, 1, 33, 3, 5], [1, 1, 33, 23, 23]].map((shape) => ({
+    name: `[${shape}]`,
+    inputs: () => ({ x: short(shape) }),
+  })),
+  run: ({ x }) => [inReal(inReal(x!, x!.dtype === 'f64' ? 'f32' : 'f64'), x!.dtype as RealType)],
+  twin: ({ x }) => [x!],
 };
 
 const bytes = (shape: number[]): HostTensor => {

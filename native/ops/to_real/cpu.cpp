@@ -37,6 +37,23 @@ void toReal(const Call& call) {
   });
 }
 
+template <class From, class To>
+void convertElements(const Call& call) {
+  const From* x = as<From>(call.tensors[0]);
+  To* y = as<To>(call.tensors[1]);
+  parallelRange(call, count(call.tensors[0]), 16384, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) y[i] = static_cast<To>(x[i]);
+  });
+}
+
+template <class T>
+void convert(const Call& call) {
+  const bool isWide = call.tensors[0].dtype == DType::f64, becomesWide = call.tensors[1].dtype == DType::f64;
+  if (isWide == becomesWide) return convertElements<T, T>(call);
+  if (isWide) return convertElements<double, float>(call);
+  convertElements<float, double>(call);
+}
+
 template <class T>
 void bytesToReal(const Call& call) {
   const uint8_t* x = as<uint8_t>(call.tensors[0]);
@@ -67,6 +84,7 @@ void spikeCount(const Call& call) {
 
 SPIKELOOM_KERNEL(kToReal, toReal)
 SPIKELOOM_KERNEL(kToBf16, toBf16)
+SPIKELOOM_KERNEL(kConvert, convert)
 SPIKELOOM_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_KERNEL(kSpikeCount, spikeCount)
 

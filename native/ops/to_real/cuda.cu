@@ -18,6 +18,14 @@ struct ToReal {
   }
 };
 
+template <class From, class To>
+struct Convert {
+  const From* x;
+  To* y;
+
+  __device__ void operator()(int64_t i) const { y[i] = static_cast<To>(x[i]); }
+};
+
 template <class T, int V>
 struct BytesToReal {
   const uint8_t* x;
@@ -58,6 +66,20 @@ void toBf16(const Call& call) {
   withChannelVector(channels(t[0]), [&]<int V>() { forEach(call, count(t[0]) / V, ToReal<float, V>{Resting<float>(t[0]), Resting<float>(t[1])}); });
 }
 
+template <class From, class To>
+void convertElements(const Call& call) {
+  const TensorView* t = call.tensors;
+  forEach(call, count(t[0]), Convert<From, To>{as<From>(t[0]), as<To>(t[1])});
+}
+
+template <class T>
+void convert(const Call& call) {
+  const bool isWide = call.tensors[0].dtype == DType::f64, becomesWide = call.tensors[1].dtype == DType::f64;
+  if (isWide == becomesWide) return convertElements<T, T>(call);
+  if (isWide) return convertElements<double, float>(call);
+  convertElements<float, double>(call);
+}
+
 template <class T>
 void bytesToReal(const Call& call) {
   const TensorView* t = call.tensors;
@@ -75,6 +97,7 @@ void spikeCount(const Call& call) {
 
 SPIKELOOM_CUDA_KERNEL(kToReal, toReal)
 SPIKELOOM_CUDA_KERNEL(kToBf16, toBf16)
+SPIKELOOM_CUDA_KERNEL(kConvert, convert)
 SPIKELOOM_CUDA_KERNEL(kBytesToReal, bytesToReal)
 SPIKELOOM_CUDA_KERNEL(kSpikeCount, spikeCount)
 

@@ -1,5 +1,6 @@
 // y = 1 where x fires, else 0 (of bf16: the same number as float); count = how many of x fire, exact.
 // Back to bf16: the nearest number, ties to even.
+// From f32 to f64 or back: the same number, or the nearest one.
 // Of bytes: y = unit x, in y's type; exact where the unit is a power of two.
 #pragma once
 
@@ -7,6 +8,7 @@ namespace spikeloom {
 
 inline constexpr char kToReal[] = "toReal(x:spike|bf16[...N]) -> y:real[...N]";
 inline constexpr char kToBf16[] = "toBf16(x:f32[...N]) -> y:bf16[...N]";
+inline constexpr char kConvert[] = "convert(x:f32|f64[...N]) -> y:f32|f64[...N]";
 inline constexpr char kBytesToReal[] = "bytesToReal(x:u8[...N]; unit:float) -> y:real[...N]";
 inline constexpr char kSpikeCount[] = "spikeCount(x:spike[...N]) -> count:f64[1]";
 
