@@ -11,7 +11,6 @@ export {
   RecordedStep,
   recordStep,
   recordStepInTurns,
-  runToEnd,
   type StepBody,
   type StepPlan,
   type StepTurns,
@@ -45,3 +44,4 @@ export {
   tensor,
   zeros,
 } from './tensor.ts';
+export { runToEnd } from './turns.ts';

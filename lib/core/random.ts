@@ -1,6 +1,7 @@
 import { hostArray } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { kindOf } from './options.ts';
+import { runToEnd } from './turns.ts';
 
 /**
  * Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
@@ -64,6 +65,22 @@ export function philoxBlock(counter: Uint32Array, key: Uint32Array, out = new Ui
   out[2] = c2;
   out[3] = c3;
   return out;
+}
+
+/** Of a permutation between two turns. */
+const SWAPS = 2 ** 12;
+
+/** Numbers that are written between two turns. */
+const FILLED = 2 ** 18;
+
+/** 0..n-1, in turns. */
+export function* indicesInTurns(n: number): Generator<void, Int32Array, void> {
+  const indices = hostArray('i32', n) as Int32Array;
+  for (let from = 0; from < n; from += FILLED) {
+    for (let i = from; i < Math.min(n, from + FILLED); i++) indices[i] = i;
+    yield;
+  }
+  return indices;
 }
 
 /** A stream of draws; made by {@link philox}. Two streams with equal arguments give equal draws. */
@@ -156,22 +173,34 @@ export class Philox {
 
   /**
    * A uniformly drawn permutation of 0..n-1 (Fisher-Yates from the end), n <= 2^26: that many take ten seconds, in
-   * which nothing else runs.
+   * which nothing else runs; {@link permutationInTurns} gives the event loop its turn.
    * @throws OutOfMemoryError where there is no room for it
    */
   permutation(n: number): Int32Array {
+    return runToEnd(this.permutationInTurns(n));
+  }
+
+  /** permutation() as a generator that yields every half millisecond or so. */
+  *permutationInTurns(n: number): Generator<void, Int32Array, void> {
     if (!Number.isInteger(n) || n < 0 || n > 2 ** 26) {
       throw new SpikeloomError(`permutation(n) needs an integer n from 0 to 2^26, but got ${kindOf(n)}`);
     }
-    const order = hostArray('i32', n) as Int32Array;
-    for (let i = 0; i < n; i++) order[i] = i;
-    for (let i = n - 1; i > 0; i--) {
+    const order = yield* indicesInTurns(n);
+    for (let end = n; end > 1; end -= SWAPS) {
+      this.#swapDown(order, end, Math.max(1, end - SWAPS));
+      yield;
+    }
+    return order;
+  }
+
+  /** Exchanges each place from end - 1 down to `to` with one at or before it. */
+  #swapDown(order: Int32Array, end: number, to: number): void {
+    for (let i = end - 1; i >= to; i--) {
       const j = this.below(i + 1);
       const kept = order[i]!;
       order[i] = order[j]!;
       order[j] = kept;
     }
-    return order;
   }
 
   #refill(): void {

@@ -16,7 +16,7 @@ import {
   type Tensor,
   tensorsIn,
 } from './tensor.ts';
-import { TURN_MS } from './turns.ts';
+import { runToEnd, TURN_MS } from './turns.ts';
 
 /** Memory and size of a recorded step. */
 export interface StepPlan {
@@ -251,13 +251,6 @@ const inOneTurn = <R>(body: StepBody<R>): StepTurns<R> => {
     return result;
   };
 };
-
-/** Runs a generator to its end. */
-export function runToEnd<R>(turns: Generator<void, R, void>): R {
-  let turn = turns.next();
-  while (!turn.done) turn = turns.next();
-  return turn.value;
-}
 
 const planOf = ({ workspaceBytes, leastBytes, resultBytes, calls }: RecordedProgram): StepPlan => {
   return { peakBytes: workspaceBytes + resultBytes, workspaceBytes, leastBytes, resultBytes, calls };

@@ -3,8 +3,9 @@
 import type { DType, RealType } from './dtype.ts';
 import { SpikeloomError } from './errors.ts';
 import { isGenerator, isPromise, kindOf, needArguments } from './options.ts';
-import { noteGradient, recordingUnderWay, runToEnd, timesWritten } from './step.ts';
+import { noteGradient, recordingUnderWay, timesWritten } from './step.ts';
 import { describe, isTensor, keep, needTensors, scope, type Tensor } from './tensor.ts';
+import { runToEnd } from './turns.ts';
 
 /**
  * Gradients of the outputs (undefined: none arrived) to an array of gradients of the inputs (undefined: none), each of

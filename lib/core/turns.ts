@@ -14,3 +14,10 @@ export class Turns {
     this.#since = performance.now();
   }
 }
+
+/** Runs a generator that yields between turns to its end, without them. */
+export function runToEnd<R>(turns: Generator<void, R, void>): R {
+  let turn = turns.next();
+  while (!turn.done) turn = turns.next();
+  return turn.value;
+}

@@ -3,12 +3,16 @@ import { SpikeloomError } from '../core/errors.ts';
 import { needSignal } from '../core/need-signal.ts';
 import { given, kindOf, needOptions } from '../core/options.ts';
 import { orAborted } from '../core/or-aborted.ts';
-import { philox, STREAM } from '../core/random.ts';
+import { indicesInTurns, philox, STREAM } from '../core/random.ts';
+import { runToEnd, Turns } from '../core/turns.ts';
 import type { AugmentName } from './augment/augment.ts';
 import { type AnySet, type BatchSource, batchMaker, needSet } from './batch.ts';
 import { targetBatch } from './numbers/targets.ts';
-import { WorkerPool } from './pool.ts';
+import { closedMeanwhile, WorkerPool } from './pool.ts';
 import type { BatchArrays, BatchJob, BatchMaker, SkippedSample } from './sample-set.ts';
+
+/** Indices that are looked up between two turns. */
+const CHOSEN = 2 ** 14;
 
 /** Images of the largest batch. */
 export const MOST_IMAGES = 2 ** 20;
@@ -151,14 +155,25 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
     return this.#skipped;
   }
 
-  /** The images' order in an epoch [N], a pure function of (seed, epoch). */
+  /**
+   * The images' order in an epoch [N], a pure function of (seed, epoch). It is drawn at once: of tens of millions that
+   * takes seconds, in which nothing else runs. epoch() draws it in turns.
+   */
   order(epoch: number): Int32Array {
     checkCount('epoch', epoch, 0, 2 ** 32 - 1);
+    return runToEnd(this.#orderInTurns(epoch));
+  }
+
+  *#orderInTurns(epoch: number): Generator<void, Int32Array, void> {
     const { count, chosen } = this.#source.set;
     const order = this.options.shuffle
-      ? philox(this.options.seed, STREAM.shuffle, epoch).permutation(count)
-      : Int32Array.from({ length: count }, (_, i) => i);
-    return chosen ? order.map((i) => chosen[i]!) : order;
+      ? yield* philox(this.options.seed, STREAM.shuffle, epoch).permutationInTurns(count)
+      : yield* indicesInTurns(count);
+    for (let from = 0; chosen && from < count; from += CHOSEN) {
+      for (let i = from; i < Math.min(count, from + CHOSEN); i++) order[i] = chosen[order[i]!]!;
+      yield;
+    }
+    return order;
   }
 
   /**
@@ -171,14 +186,33 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
     needOptions('epoch()', options, { startBatch: true, signal: true });
     const { startBatch = 0, signal } = options;
     needSignal('epoch()', signal);
-    return this.#iterate(epoch, this.indices(epoch, startBatch), { startBatch, signal });
+    this.needEpoch(epoch, startBatch);
+    return this.#iterate(epoch, { startBatch, signal });
   }
 
-  /** @internal which images the batches of an epoch hold, from number `startBatch` on */
-  indices(epoch: number, startBatch: number): Generator<BatchIndices, void, void> {
+  /** @internal Refuses an epoch that there is not, and all of them where the loader is closed. */
+  needEpoch(epoch: number, startBatch: number): void {
     this.refuseIfClosed();
     checkCount('startBatch', startBatch, 0, this.batches);
-    return this.#cut(this.order(epoch), startBatch);
+    checkCount('epoch', epoch, 0, 2 ** 32 - 1);
+  }
+
+  /**
+   * @internal Which images the batches of an epoch hold, from number `startBatch` on. The order of many takes seconds:
+   * it is drawn in turns of the event loop. Undefined: the signal was aborted meanwhile.
+   */
+  async plan(
+    epoch: number,
+    startBatch: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Generator<BatchIndices, void, void> | undefined> {
+    const [turns, order] = [new Turns(), this.#orderInTurns(epoch)];
+    for (let turn = order.next(); ; turn = order.next()) {
+      if (turn.done) return this.#cut(turn.value, startBatch);
+      await turns.pause();
+      if (this.#closed) throw closedMeanwhile();
+      if (signal?.aborted) return undefined;
+    }
   }
 
   /** Ends the threads and closes files; an iteration under way gets an error. The process can exit without it. */
@@ -207,9 +241,13 @@ export class Loader<B extends Batch | ByteBatch | PixelBatch = Batch> implements
 
   async *#iterate(
     epoch: number,
-    plan: Generator<BatchIndices, void, void>,
     { startBatch, signal }: { startBatch: number; signal: AbortSignal | undefined },
   ): AsyncGenerator<B, void, void> {
+    const begun = performance.now();
+    const plan = await this.plan(epoch, startBatch, signal);
+    this.#waitMs += performance.now() - begun;
+    if (this.#closed) throw closedMeanwhile();
+    if (!plan) return;
     const { workers, prefetch } = this.options;
     const ahead = workers === 0 ? 0 : prefetch;
     const queue: { batch: BatchIndices; arrays: Promise<BatchArrays> }[] = [];

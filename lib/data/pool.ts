@@ -17,6 +17,10 @@ export interface PoolReply<Result = unknown> {
   data?: { file: string; detail: string; offset: number | undefined };
 }
 
+/** What who waits for a batch gets when the loader is closed. */
+export const closedMeanwhile = (): SpikeloomError =>
+  new SpikeloomError('the loader was closed while a batch was awaited');
+
 interface Waiting<Result> {
   worker: number;
   resolve(result: Result): void;
@@ -76,7 +80,7 @@ export class WorkerPool<Job, Result> {
 
   /** Ends the threads and rejects what is still open. */
   async close(): Promise<void> {
-    this.#fail(new SpikeloomError('the loader was closed while a batch was awaited'));
+    this.#fail(closedMeanwhile());
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 

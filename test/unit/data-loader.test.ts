@@ -286,14 +286,20 @@ describe('data: a process with a loader', () => {
     expect(await runModule(body)).to.deep.equal({ code: 0, output: 'left\n' });
   });
 
-  it('goes on behind a close() that ends a wait for a batch', async () => {
-    const body = `
-      const source = loader(train, { batch: 1, workers: 2 });
-      const waiting = source.epoch(0).next().catch(({ message }) => console.log(message));
-      await source.close();
-      await waiting;
-      console.log('closed');`;
-    const output = 'the loader was closed while a batch was awaited\nclosed\n';
-    expect(await runModule(body)).to.deep.equal({ code: 0, output });
-  });
+  for (const [when, wait] of [
+    ['while the order is drawn', ''],
+    ['while threads start', 'await new Promise((resolve) => setTimeout(resolve, 5));'],
+  ]) {
+    it(`goes on behind a close() that ends a wait for a batch, ${when}`, async () => {
+      const body = `
+        const source = loader(train, { batch: 1, workers: 2 });
+        const waiting = source.epoch(0).next().catch(({ message }) => console.log(message));
+        ${wait}
+        await source.close();
+        await waiting;
+        console.log('closed');`;
+      const output = 'the loader was closed while a batch was awaited\nclosed\n';
+      expect(await runModule(body)).to.deep.equal({ code: 0, output });
+    });
+  }
 });

@@ -341,6 +341,41 @@ describe('sets of plain numbers', () => {
     );
   });
 
+  it('leave the event loop its turns while an epoch of millions gets its order, until it is aborted', async () => {
+    const count = 2 ** 22;
+    const made: number[] = [];
+    const numbers = (i: number) => {
+      made.push(i);
+      return { numbers: reals.subarray(0, FRAME), targets: [1] };
+    };
+    const set = numberSet({ name: 'many', shape: [C, H, W], numbers, targetShape: [1], count });
+    for (const shuffle of [true, false]) {
+      await using source = loader(set, { batch: 2, seed: 5, shuffle, workers: 0 });
+      const counted = async (signal?: AbortSignal, onTurn = () => {}) => {
+        let [turns, over] = [0, false];
+        const turn = () => {
+          turns++;
+          onTurn();
+          if (!over) setImmediate(turn);
+        };
+        setImmediate(turn);
+        const { done } = await source.epoch(3, { signal }).next();
+        over = true;
+        return { turns, done };
+      };
+      made.length = 0;
+      const whole = await counted();
+      expect(whole.done).to.equal(false);
+      expect(whole.turns, `shuffle ${shuffle}`).to.be.at.least(shuffle ? 50 : 3);
+      expect(made).to.deep.equal([...source.order(3).subarray(0, 2)]);
+      const abort = new AbortController();
+      const cut = await counted(abort.signal, () => abort.abort());
+      expect(cut.done).to.equal(true);
+      expect(cut.turns).to.be.at.most(4);
+    }
+    expect(made).to.have.length(2);
+  });
+
   it('say which sample a function could not make, and that it runs in the calling thread', async () => {
     const of = (numbers: unknown, more = {}) =>
       refusal(batchesOf(timed({ numbers: numbers as () => Float32Array, ...more }), { shuffle: false }));

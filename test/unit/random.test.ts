@@ -148,6 +148,23 @@ describe('random: distributions', () => {
     for (const bad of [0, -1, 1.5, 2 ** 32 + 1]) expect(() => philox(5).below(bad)).to.throw(SpikeloomError, '2^32');
   });
 
+  it('permutation exchanges every place with one at or before it, from the end, in slices or not', () => {
+    for (const n of [0, 1, 2, 4096, 4097, 4098, 9000]) {
+      const [draws, order] = [philox(11), Array.from({ length: n }, (_, i) => i)];
+      for (let i = n - 1; i > 0; i--) {
+        const j = draws.below(i + 1);
+        [order[i], order[j]] = [order[j]!, order[i]!];
+      }
+      expect([...philox(11).permutation(n)]).to.deep.equal(order);
+      let turns = 0;
+      const pieces = philox(11).permutationInTurns(n);
+      let turn = pieces.next();
+      for (; !turn.done; turn = pieces.next()) turns++;
+      expect([...turn.value]).to.deep.equal(order);
+      expect(turns).to.be.at.least(Math.floor(n / 4097));
+    }
+  });
+
   it('permutation holds every index once, moves them, and treats all orders of three alike', () => {
     fc.assert(
       fc.property(fc.nat(200), fc.nat(), (n, seed) => {

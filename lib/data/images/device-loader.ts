@@ -63,7 +63,8 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
 
   /** As {@link Loader.epoch}. @throws SpikeloomError where the device has no room for the images */
   epoch(epoch: number, { startBatch = 0, signal }: EpochOptions = {}): AsyncIterableIterator<ProgrammedBatch> {
-    return this.#program(epoch, this.#loader.indices(epoch, startBatch), signal);
+    this.#loader.needEpoch(epoch, startBatch);
+    return this.#program(epoch, startBatch, signal);
   }
 
   get #count(): number {
@@ -78,7 +79,7 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
 
   async *#program(
     epoch: number,
-    batches: Iterable<BatchIndices>,
+    startBatch: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<ProgrammedBatch, void, void> {
     this.#resident ??= this.#open();
@@ -87,7 +88,7 @@ export class DeviceLoader implements BatchFeed<ProgrammedBatch> {
     const { height, width } = this.#set;
     const kind = this.#augmentation;
     const draw = drawPrograms(kind, [height, width], this.#loader.options.seed, epoch);
-    for (const batch of batches) {
+    for (const batch of (await this.#loader.plan(epoch, startBatch, signal)) ?? []) {
       this.#loader.refuseIfClosed();
       if (signal?.aborted) return;
       const { indices } = batch;

@@ -87,7 +87,7 @@ const KNOWN: Record<keyof NumberSetInit, true> = {
   ...({ targets: true, targetShape: true, count: true } as const),
 };
 
-/** An epoch draws an order of all of them at once (Philox.permutation()). */
+/** Of which an epoch draws an order (Philox.permutation()). */
 const MOST_SAMPLES = 2 ** 26;
 
 /** As define() has it. */
