@@ -236,6 +236,7 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   tanhGrad: each('gy', 3),
   toReal: none,
   toBf16: none,
+  zero: none,
 };
 
 /** Inputs of which only the shape is used, and memory that is filled, which crosses once. */
@@ -247,6 +248,7 @@ const UNREAD: Readonly<Record<string, readonly string[]>> = {
   max: ['y'],
   permute: ['y'],
   sum: ['y'],
+  zero: ['y'],
 };
 
 /** Ops that touch a part of a tensor: all their bytes. */

@@ -87,6 +87,7 @@ function elementwise({ real, spikes, given }: Makers, shape: number[]): void {
   const s = spikes(shape);
   for (const other of [y, s]) op('add').run({ x, y: other }, {}, { types: { z: 'f32' } });
   op('fill').run({ x }, { value: 1 });
+  op('zero').run({ y: real(shape) });
   op('mul').run({ x, y });
   op('scale').run({ x }, { factor: 2 });
   op('reluGrad').run({ gy: x, y: op('relu').run({ x }).y });

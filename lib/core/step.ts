@@ -342,9 +342,10 @@ export class RecordedStep<R> implements StepPlan, Disposable {
  * Records what `body` does on a device without running any of it, plans the memory, and returns a step that replays it.
  *
  * In `body` nothing is computed yet: it is run once, numbers of what it makes can neither be written nor read (the step
- * is refused then), and what it decides (in JavaScript) stays decided. Inputs are tensors made before, written by set() before a replay. Tensors
- * that the step uses stay in memory until dispose(), even where they were freed meanwhile. A replay has the same bits
- * as the calls themselves. backward() and the update that uses up its gradients belong into the same step.
+ * is refused then; zeros() are made anew by every replay), and what it decides (in JavaScript) stays decided. Inputs
+ * are tensors made before, written by set() before a replay. Tensors that the step uses stay in memory until dispose(),
+ * even where they were freed meanwhile. A replay has the same bits as the calls themselves. backward() and the update
+ * that uses up its gradients belong into the same step.
  *
  * @throws SpikeloomError for a recording inside a recording, when there is not enough memory, and whatever `body`
  * throws; nothing is kept then

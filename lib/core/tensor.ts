@@ -372,10 +372,17 @@ export function tensor(data: HostArray | readonly number[], options: TensorOptio
   return made;
 }
 
-/** A tensor of zeros. @throws SpikeloomError as {@link empty} */
+let makeZeros = (_t: Tensor): boolean => false;
+
+/** @internal `make` makes a tensor zeros by a call, and says whether it did: while a step is recorded. */
+export function onZeros(make: (t: Tensor) => boolean): void {
+  makeZeros = make;
+}
+
+/** A tensor of zeros; in a step that is recorded, anew at every replay. @throws SpikeloomError as {@link empty} */
 export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
   const made = empty(shape, dtype, on);
-  write(made.handle);
+  if (!makeZeros(made)) write(made.handle);
   return made;
 }
 

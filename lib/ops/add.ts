@@ -1,11 +1,22 @@
-import { nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
+import {
+  isStepRecording,
+  nativeOp,
+  needTensors,
+  type RealType,
+  record,
+  SpikeloomError,
+  type Tensor,
+} from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
+import { noteMade } from '../core/step.ts';
 import { provideSums } from '../core/tape.ts';
+import { onZeros } from '../core/tensor.ts';
 import { areAlike, combined, foldedTo } from './broadcast.ts';
 import { inReal } from './to-real.ts';
 
 const forward = nativeOp<'z'>('add');
 const fill = nativeOp<'y'>('fill');
+const zero = nativeOp<never>('zero');
 
 export interface AddOptions {
   /**
@@ -48,6 +59,13 @@ export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
   );
   return z;
 }
+
+onZeros((y) => {
+  if (!isStepRecording()) return false;
+  zero.run({ y });
+  noteMade(y);
+  return true;
+});
 
 provideSums({
   add: sum,

@@ -12,7 +12,7 @@ Storage& memoryOf(Engine& engine, int64_t handle) {
   if (!storage || !Recorder::isVirtual(storage)) return *storage;
   refuse(engine.env,
          "what is made while a step is recorded has no memory yet, so its numbers cannot be written or read there; make constants and inputs "
-         "before the recording, and read results behind a replay");
+         "before the recording, as by tensor(), and read results behind a replay");
 }
 
 // The part of a tensor that begins at an index of its first axis and has so many bytes in the host's order.

@@ -1,5 +1,6 @@
 import { backward, nativeOp } from '../../lib/core/index.ts';
 import { add } from '../../lib/ops/add.ts';
+import { slice } from '../../lib/ops/slice.ts';
 import { host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 const channelCounts = [1, 31, 32, 33, 64];
@@ -82,4 +83,27 @@ export const start: OpTable = {
     ),
     ...(x!.data.length === 1 ? [host(x!.shape, [2])] : []),
   ],
+};
+
+const zero = nativeOp<never>('zero');
+
+/** As zeros() in a recorded step. */
+export const zeroed: OpTable = {
+  name: 'zero',
+  natives: ['zero'],
+  cases: [
+    ...[[1], [3, 33], [2, 1, 33, 3, 5], [40001]].flatMap((shape) =>
+      (['real', 'i32', 'u8'] as const).map((kind) => ({
+        name: `[${shape}] of ${kind}`,
+        inputs: () => ({ x: { ...noise(shape), data: noise(shape).data.map(() => 3), kind } }),
+      })),
+    ),
+    ...channelCounts.map((c) => ({ name: `spikes, ${c} channels`, inputs: () => ({ x: spikes(shapeOf(c), 1) }) })),
+  ],
+  run({ x }) {
+    const y = slice(x!, { axis: 0 }); // a copy
+    zero.run({ y });
+    return [y];
+  },
+  twin: ({ x }) => [{ ...x!, data: x!.data.map(() => 0) }],
 };

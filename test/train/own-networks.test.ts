@@ -39,10 +39,10 @@ function attention(x: Tensor, p: Parameters, { heads, scale }: { heads: number; 
   return ops.mean(ops.reshape(ops.linear(s, p.out!), [T, B, N, -1]), { axes: [0, 2] });
 }
 
-/** Neurons that see the input and their own spikes of the step before, `silent` at first: x [T,B,F] to logits [B,K]. */
-function recurrent(x: Tensor, p: Parameters, { silent }: { silent: Tensor }): Tensor {
-  const T = x.shape[0]!;
-  let h = silent;
+/** Neurons that see the input and their own spikes of the step before, none at first: x [T,B,F] to logits [B,K]. */
+function recurrent(x: Tensor, p: Parameters): Tensor {
+  const [T, B] = x.shape as [number, number];
+  let h = zeros([1, B, p.cell!.shape[0]!], 'f64', x.device);
   let v0: Tensor | undefined;
   const steps: Tensor[] = [];
   for (let t = 0; t < T; t++) {
@@ -71,8 +71,7 @@ for (const on of testDevices) {
         const p = Object.fromEntries(names.map((key) => [key, parameter(put(tensors[`param.${key}`]!))]));
         const x = put(tensors.x!);
         const labels = tensor(Int32Array.from(tensors.labels!.data), { device: at });
-        const silent = zeros([1, x.shape[1]!, p.cell?.shape[0] ?? 1], 'f64', at); // a constant is made before a recording
-        const loss = () => ops.crossEntropy(networks[name]!(x, p, { ...attributes, silent }), labels);
+        const loss = () => ops.crossEntropy(networks[name]!(x, p, attributes), labels);
 
         scope(() => backward(loss()));
         for (const key of names) {
@@ -100,7 +99,7 @@ for (const on of testDevices) {
         for (const key of names)
           expect(relative(await p[key]!.array(), tensors[`after.${key}`]!), `${key} afterwards`).to.be.below(1e-12);
         step.dispose();
-        for (const t of [x, labels, silent, ...Object.values(p)]) t.dispose();
+        for (const t of [x, labels, ...Object.values(p)]) t.dispose();
       });
     }
   });

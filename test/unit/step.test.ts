@@ -18,11 +18,13 @@ import {
   stepInput,
   type Tensor,
   tensor,
+  zeros,
 } from '../../lib/core/index.ts';
 import { conv2d, define, dropout, globalAvgPool, lif, linear, meanOverTime, norm } from '../../lib/nn/index.ts';
 import { add } from '../../lib/ops/add.ts';
 import { crossEntropy } from '../../lib/ops/cross-entropy.ts';
 import { mul } from '../../lib/ops/mul.ts';
+import { sgdUpdate } from '../../lib/ops/optimizer-updates.ts';
 import { relu } from '../../lib/ops/relu.ts';
 import { adamw, lamb, sgd } from '../../lib/optim/index.ts';
 import { freeGarbage } from '../support/garbage.ts';
@@ -162,6 +164,27 @@ describe('a recorded step', () => {
     for (const disposable of [step, step, ...others, more]) disposable.dispose();
     expect(memory()).to.deep.equal(before);
     expect(() => step.replay()).to.throw(SpikeloomError, 'record it again');
+  });
+
+  it('makes zeros anew at every replay, whatever was written into them', async () => {
+    const before = memory();
+    const w = tensor([1, -1]);
+    const rate = tensor([1]);
+    const step = recordStep(cpu, () => {
+      const state = zeros([2]);
+      const [whole, spikes] = [zeros([3], 'i32'), zeros([1, 40], 'spike')];
+      sgdUpdate(rate, { w: state, g: w, weightDecay: 0 });
+      return { state, whole, spikes };
+    });
+    expect(await step.result.whole.array().catch(String)).to.match(/was not replayed yet; replay it first/);
+    for (let i = 0; i < 2; i++) {
+      step.replay();
+      expect([...(await step.result.state.array())]).to.deep.equal([-1, 1]);
+      expect([...(await step.result.whole.array())]).to.deep.equal([0, 0, 0]);
+      expect([...(await step.result.spikes.array())]).to.deep.equal(new Array(40).fill(0));
+    }
+    for (const disposable of [step, w, rate]) disposable.dispose();
+    expect(memory()).to.deep.equal(before);
   });
 
   it('refuses what cannot be recorded, and keeps nothing then', async () => {

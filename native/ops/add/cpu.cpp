@@ -56,7 +56,16 @@ void fill(const Call& call) {
   });
 }
 
+template <class T>
+void zero(const Call& call) {
+  char* y = as<char>(call.tensors[0]);
+  parallelRange(call, static_cast<int64_t>(storedBytes(call.tensors[0])), 65536, [&](int64_t begin, int64_t end) {
+    std::memset(y + begin, 0, static_cast<size_t>(end - begin));
+  });
+}
+
 SPIKELOOM_KERNEL(kAdd, add)
 SPIKELOOM_KERNEL(kFill, fill)
+SPIKELOOM_KERNEL(kZero, zero)
 
 #include "cpu/level_end.inl"

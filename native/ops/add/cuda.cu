@@ -40,8 +40,18 @@ void fill(const Call& call) {
   forEach(call, count(y), Fill<T>{as<T>(y), static_cast<T>(call.attributes[0])});
 }
 
+// Whole words, and the bytes behind the last one.
+template <class T>
+void zero(const Call& call) {
+  const TensorView& y = call.tensors[0];
+  const int64_t bytes = static_cast<int64_t>(storedBytes(y)), words = bytes / 4;
+  if (words > 0) forEach(call, words, Fill<uint32_t>{as<uint32_t>(y), 0});
+  if (bytes % 4 != 0) forEach(call, bytes % 4, Fill<uint8_t>{as<uint8_t>(y) + words * 4, 0});
+}
+
 SPIKELOOM_CUDA_KERNEL(kAdd, add)
 SPIKELOOM_CUDA_KERNEL(kFill, fill)
+SPIKELOOM_CUDA_KERNEL(kZero, zero)
 
 }  // namespace
 }  // namespace spikeloom::cuda
