@@ -47,6 +47,9 @@ export function keep<X extends Tensor>(tensor: X): X {
   return tensor;
 }
 
+/** @internal Whether the innermost scope owns a tensor: it was made there, and nobody keeps it. */
+export const isMadeHere = (tensor: Tensor): boolean => scopes.at(-1)?.has(tensor) ?? false;
+
 /** @internal Keeps those of the tensors that the innermost scope owns, and returns them. */
 export function keepMade(tensors: Iterable<Tensor>): Tensor[] {
   const mine = scopes.at(-1);

@@ -1,11 +1,11 @@
 // Layers of the user's own: a definition in functions, made the kind that plans and networks know all layers by.
 import { z } from 'zod';
 import { SpikeloomError, UnmadeError } from '../core/errors.ts';
-import { describe, elements, type RealType, type Tensor } from '../core/index.ts';
+import { describe, elements, isRecording, type RealType, type Tensor } from '../core/index.ts';
 import { contentOf, isPromise, kindOf, needArguments, needOptions } from '../core/options.ts';
 import { copyOfPlain, plainData } from '../core/plain-data.ts';
 import { needAnswered } from '../core/step.ts';
-import { isTensor } from '../core/tensor.ts';
+import { isMadeHere, isTensor } from '../core/tensor.ts';
 import { reshape } from '../ops/reshape.ts';
 import { layerKinds } from './kinds.ts';
 import {
@@ -308,8 +308,9 @@ function passOf(definition: LayerDefinition, layer: Layer, x: Tensor, run: Run):
   const made = withoutNumbers(planned, () =>
     checkedPass(definition.forward(x, tensors, { ...place, training, real, counter, seed }), x, run),
   );
-  const isHeld = held.some(([, tensor]) => tensor === made);
-  return isHeld ? reshape(made, made.shape) : made; // a pass frees what its layers made, not what they hold
+  // without the tape a pass runs each layer in a scope, and frees what it made, not what it holds or was given
+  const isOthers = held.some(([, tensor]) => tensor === made) || (!isRecording() && !isMadeHere(made));
+  return isOthers ? reshape(made, made.shape) : made;
 }
 
 /** Names the layer where its forward() writes or reads numbers while a step is recorded. */

@@ -8,6 +8,7 @@ import {
   backward,
   cudaBackend,
   device,
+  keep,
   noGrad,
   OutOfMemoryError,
   scope,
@@ -195,6 +196,42 @@ describe('networks with layers of your own', () => {
     expect(gradient.reduce((sum, g) => sum + g)).to.be.closeTo(1, 1e-5);
     x.dispose();
   });
+
+  for (const [whence, give] of Object.entries({
+    'that is theirs from before': (kept: Tensor) => () => kept,
+    'that they keep since their first pass': () => {
+      let kept: Tensor | undefined;
+      return (x: Tensor) => {
+        kept ??= keep(ops.shift(x, 0));
+        return kept;
+      };
+    },
+    'that they were given': () => (x: Tensor) => x,
+  })) {
+    it(`may give a tensor ${whence}: a pass frees it not, first, last or between layers`, async () => {
+      const x = toDevice(noise([2, 1, 3, 6, 5], 4), 'f32', 'cpu');
+      const kept = toDevice(noise([2, 1, 3, 6, 5], 4), 'f32', 'cpu');
+      const scaled = [...(await x.array())].map((value) => 2 * Number(value));
+      const twice = () => same({ forward: (t: Tensor) => ops.scale(t, 2) }, 'twice')();
+      for (const at of [0, 1]) {
+        const own = same({ forward: give(kept) })();
+        using net = netOf(at === 0 ? [own, twice()] : [twice(), own]);
+        const handles = device().stats().handles;
+        for (let pass = 0; pass < 3; pass++) {
+          const y = noGrad(() => net(x));
+          const numbers = [...(await y.array())].map(Number);
+          y.dispose();
+          if (at === 0 || whence.endsWith('given')) expect(numbers).to.deep.equal(scaled);
+          expect(numbers.some((value) => value !== 0)).to.equal(true);
+          await x.array();
+          await kept.array();
+        }
+        const more = device().stats().handles - handles;
+        expect(more, 'handles').to.equal(whence.endsWith('pass') ? 1 : 0);
+      }
+      for (const held of [x, kept]) held.dispose();
+    });
+  }
 
   it('save and load their tensors under path and role', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'own-layers-'));
