@@ -259,12 +259,13 @@ usable() {
 }
 
 # the first words of the tables' names
-ops() { sed -n "s/^  name: ['\`]\([A-Za-z0-9]*\).*/\1/p" "$work"/tree/test/ops/*.ts | sort -u; }
+ops() { (cd "$work/tree" && node --import tsx test/support/table-names.ts); }
 
 tables() {
   item seam 120 $(mocha) test/unit/cuda-seam.test.ts test/unit/device-graphs.test.ts
   mkdir -p "$out/tables"
-  for op in $(ops); do
+  named=$(ops)
+  for op in $named; do
     item "tables-$op" 240 env SPIKELOOM_TEST_COUNTS="$out/tables/$op.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts -g " $op\b.* on cuda "
   done
   item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-added-gradient.test.ts \
@@ -287,8 +288,9 @@ verify() {
 sanitizer() {
   [ -z "$emulated" ] || { say 'sanitizer: the emulated device checks every access by itself'; return; }
   command -v compute-sanitizer > /dev/null || { lacks sanitizer compute-sanitizer nvcc; return 0; }
+  named=${sanitized-$(ops)}
   for tool in memcheck racecheck; do
-    for op in ${sanitized-$(ops)}; do
+    for op in $named; do
       item "$tool-$op" 240 compute-sanitizer --tool $tool --error-exitcode 9 $(mocha) test/ops/cuda.test.ts -g " $op\b.* on cuda .*twice with the same bits"
     done
     # products by groups of warps are bf16's alone
