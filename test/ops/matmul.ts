@@ -71,6 +71,11 @@ export const table: OpTable = {
     item([], [20, 600, 9]), // terms in parts
     item([40], [3, 2, 4]), // several batches a task
     item([300], [3, 2, 4], { shared: true }), // a gradient of many terms
+    item([40], [30, 20, 40], { shared: true }), // the same in slices
+    item([2], [70, 9, 40], { shared: true, transposeA: true }),
+    item([], [33, 1000, 20]), // terms in parts and slices
+    item([], [9, 1000, 70], {}, { a: 0.3 }),
+    ...[1, 2, 3, 5, 6, 7].map((rows) => item([2], [8 + rows, 40, 35])), // rows behind whole tiles
     ...[1, 31, 32, 33, 64].flatMap((k) => [
       item([2], [9, k, 5], {}, { a: 0.4 }),
       item([2], [9, k, k], { transposeB: true }, { a: 0.4, b: 0.3 }),
