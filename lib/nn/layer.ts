@@ -94,7 +94,10 @@ export interface Run {
   readonly training: boolean;
   /** Type of the network's numbers: what spikes become where they are summed. */
   readonly real: RealType;
-  /** What convolutions, and pools in front of one, store their output and gradients in where it is not `real`. */
+  /**
+   * What convolutions, pools in front of one, and linear layers in front of neurons store their output and gradients in
+   * where it is not `real`.
+   */
   readonly precision?: 'bf16' | undefined;
   /**
    * Number of the training pass, i32[2] (low and high word): with `seed`, which is the layer's own, it names the random

@@ -32,7 +32,8 @@ import type { Summary, SummaryOptions } from './summary.ts';
 
 /**
  * 'bf16': what convolutions make, and the gradients with respect to it and to what they read, are stored as bf16, and
- * their factors are rounded to it. Parameters, their gradients, statistics, membranes and all sums stay f32.
+ * their factors are rounded to it; likewise of linear layers in front of neurons, but for the gradients with respect to
+ * what they read, which are f32. Other linear layers (heads) compute in f32. Parameters, their gradients, statistics, membranes and all sums stay f32.
  */
 export type Precision = 'fp32' | 'bf16';
 
@@ -41,7 +42,7 @@ export interface NetOptions {
   seed?: number | undefined;
   /** Type of parameters and arithmetic. Default 'f32'. */
   dtype?: RealType | undefined;
-  /** Of convolutions. Default 'fp32'; 'bf16' needs dtype 'f32'. */
+  /** Of convolutions and linear layers. Default 'fp32'; 'bf16' needs dtype 'f32'. */
   precision?: Precision | undefined;
   /**
    * Recompute the convolutions in front of lif(), ifNode() and plif() in the backward pass instead of keeping their
@@ -379,7 +380,8 @@ export class Net extends Callable {
     const isConvolution = kind.kind === 'conv2d';
     // in front of a convolution averages are stored as bf16, and the gradients of pools
     const isPool = kind.kind === 'avgPool2d' || (kind.kind === 'maxPool2d' && x.dtype === 'spike');
-    const isStored = isConvolution ? this.precision === 'bf16' : isPool && pass.rounded && reader === 'conv2d';
+    const isProduct = isConvolution || (kind.kind === 'linear' && (layers[at + 1]?.neurons ?? 0) > 0);
+    const isStored = isProduct ? this.precision === 'bf16' : isPool && pass.rounded && reader === 'conv2d';
     const run = { ...this.#run(planned, pass), precision: isStored ? ('bf16' as const) : undefined };
     const forward = () => {
       const made = kind.forward(planned.layer, isConvolution ? this.#rounding(input, pass) : input, run);

@@ -49,7 +49,7 @@ export {
   type Surrogate,
   surrogates,
 } from './lif.ts';
-export { linear } from './linear.ts';
+export { type LinearOptions, linear } from './linear.ts';
 export { type DeviceLog, logMetrics } from './log-metrics.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
 export { type ArgmaxOptions, argmax, type MaxOptions, max } from './max.ts';

@@ -227,8 +227,14 @@ describe('training layers of your own', () => {
       const { reports } = await go(of(look), { epochs: 1, record: false });
       expect(reports).to.have.length(1);
     }
-    const calls = await go(of(() => zeros([1])), { epochs: 1, record: false });
-    const recorded = await go(of(() => zeros([1])), { epochs: 1 }); // made by a call
+    const calls = await go(
+      of(() => zeros([1])),
+      { epochs: 1, record: false },
+    );
+    const recorded = await go(
+      of(() => zeros([1])),
+      { epochs: 1 },
+    ); // made by a call
     expect(recorded.reports[0]!.loss).to.equal(calls.reports[0]!.loss);
     await nextTurn(); // an unhandled rejection would end the test
     expect(() => trainingMemory(of(looks[0]!), { batch: 4 })).to.throw(SpikeloomError, said);

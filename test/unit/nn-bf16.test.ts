@@ -54,6 +54,18 @@ const designs: Record<string, nn.Layer[]> = {
     }),
     lif(),
   ],
+  'linear layers in front of neurons': [
+    ...[
+      conv2d(6, { kernel: 3 }),
+      lif(),
+      flatten(),
+      linear(70, { std: 0.2 }),
+      lif(),
+      linear(33, { std: 0.3 }),
+      cubaLif(),
+    ],
+    ...[linear(40, { bias: false, std: 0.3 }), plif(), linear(9, { std: 0.4 })],
+  ],
   'the last layer': [conv2d(2, { kernel: 3 })],
 };
 
@@ -114,7 +126,9 @@ function oneByOne(net: nn.Net, layers: readonly PlannedLayer[], x: Tensor): Tens
       case 'flatten':
         return ops.reshape(from, [from.shape[0]!, from.shape[1]!, from.size / from.shape[0]! / from.shape[1]!]);
       case 'linear':
-        return ops.linear(from, own('weight'), own('bias'));
+        return next && next.neurons > 0
+          ? ops.toReal(ops.linear(from, own('weight'), own('bias'), { precision: 'bf16' }))
+          : ops.linear(from, own('weight'), own('bias'));
       case 'meanOverTime':
         return from.shape[0] === 1 ? ops.reshape(from, from.shape.slice(1)) : ops.meanOverTime(from);
       default:

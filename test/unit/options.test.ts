@@ -93,6 +93,7 @@ describe('a misspelled option is refused by', () => {
     globalAvgPool: () => ops.globalAvgPool(frames(), bad),
     ifNode: () => ops.ifNode(frames(), { decay: 0.5 } as never),
     lif: () => ops.lif(frames(), bad),
+    'linear (op)': () => ops.linear(cut([2, 3]), cut([4, 3]), undefined, bad),
     lifWithState: () => ops.lifWithState(frames(), bad),
     matmul: () => ops.matmul(cut([2, 3]), cut([3, 2]), bad),
     'max (op)': () => ops.max(four(), bad),

@@ -51,7 +51,8 @@ export const linearKind: LayerKind<z.output<typeof schema>> = {
     };
   },
   forward({ bias }, x, run) {
-    return multiply(x, run.tensor('weight'), bias ? run.tensor('bias') : undefined);
+    const { precision } = run;
+    return multiply(x, run.tensor('weight'), bias ? run.tensor('bias') : undefined, { precision });
   },
 };
 
