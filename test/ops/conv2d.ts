@@ -23,14 +23,14 @@ function twin({ x, w, bias }: HostInputs, options: Options) {
         const source = x!.data.subarray((n * C + c) * H * W, (n * C + c + 1) * H * W);
         for (let i = 0; i < kh; i++) {
           for (let j = 0; j < kw; j++) {
+            // the outputs whose column q * sw + j - pw lies inside
+            const first = Math.max(0, Math.ceil((pw - j) / sw));
+            const end = Math.min(Q, Math.floor((W - 1 + pw - j) / sw) + 1);
             const weight = w!.data[((o * C + c) * kh + i) * kw + j]!;
             for (let p = 0; p < P; p++) {
               const h = p * sh + i - ph;
               if (h < 0 || h >= H) continue;
-              for (let q = 0; q < Q; q++) {
-                const v = q * sw + j - pw;
-                if (v >= 0 && v < W) plane[p * Q + q]! += weight * source[h * W + v]!;
-              }
+              for (let q = first; q < end; q++) plane[p * Q + q]! += weight * source[h * W + q * sw + j - pw]!;
             }
           }
         }

@@ -46,15 +46,15 @@ const hostType = { f32: Float32Array, spike: Uint8Array, i32: Int32Array, u8: Ui
 export function toDevice(host: HostTensor, real: RealType, on: string): Tensor {
   const { shape, kind } = host;
   if (kind === 'real') {
-    const data = real === 'f64' ? host.data : Float32Array.from(host.data);
+    const data = real === 'f64' ? host.data : new Float32Array(host.data);
     return tensor(data, { shape, dtype: real, device: device(on) });
   }
-  return tensor(hostType[kind].from(host.data), { shape, dtype: kind, device: device(on) });
+  return tensor(new hostType[kind](host.data), { shape, dtype: kind, device: device(on) });
 }
 
 export async function toHost(t: Tensor): Promise<HostTensor> {
   const kind = t.dtype === 'f32' || t.dtype === 'f64' ? 'real' : (t.dtype as HostTensor['kind']);
-  return { shape: t.shape, kind, data: Float64Array.from(await t.array()) };
+  return { shape: t.shape, kind, data: new Float64Array(await t.array()) };
 }
 
 /** The elements as bytes, to be compared to the bit. */
@@ -64,23 +64,38 @@ export const bytesOf = async (t: Tensor): Promise<Buffer> => Buffer.from((await 
 export function difference(actual: Float64Array, expected: Float64Array, floor = 1e-3): number {
   let worst = 0;
   let scale = floor;
-  for (const e of expected) scale = Math.max(scale, Math.abs(e));
-  expected.forEach((e, i) => {
-    const d = Math.abs(actual[i]! - e);
+  for (let i = 0; i < expected.length; i++) {
+    scale = Math.max(scale, Math.abs(expected[i]!));
+    const d = Math.abs(actual[i]! - expected[i]!);
     worst = Number.isNaN(d) ? Number.POSITIVE_INFINITY : Math.max(worst, d);
-  });
+  }
   return worst / scale;
 }
 
-/** Weights for the outputs, so that every element of every output counts differently in the loss. */
+/** Weights for the outputs, so that every element of every output counts differently in the loss. Not to be changed. */
 function weights(size: number, output: number): Float64Array {
-  return Float64Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + output) + 0.3);
+  const key = `${size}, ${output}`;
+  let made = madeWeights.get(key);
+  if (!made) {
+    made = new Float64Array(size);
+    for (let i = 0; i < size; i++) made[i] = Math.sin(0.7 * i + output) + 0.3;
+    madeWeights.set(key, made);
+  }
+  return made;
 }
+const madeWeights = new Map<string, Float64Array>();
 
 export interface Result {
   outputs: HostTensor[];
   gradients: Record<string, Float64Array>;
 }
+
+/** The inputs of a case, made once for its tests, which follow each other. Not to be changed. */
+function inputsOf(item: OpCase): HostInputs {
+  if (latest?.item !== item) latest = { item, inputs: item.inputs() };
+  return latest.inputs;
+}
+let latest: { item: OpCase; inputs: HostInputs } | undefined;
 
 /** Outputs, and the gradients of sum(weights * outputs) over the outputs that carry one. */
 export async function evaluate(
@@ -91,7 +106,7 @@ export async function evaluate(
   run = table.run,
 ): Promise<Result> {
   const made: Tensors = {};
-  for (const [name, host] of Object.entries(item.inputs())) made[name] = toDevice(host, real, on);
+  for (const [name, host] of Object.entries(inputsOf(item))) made[name] = toDevice(host, real, on);
   try {
     return await evaluateOn(table, item, real, on, run, made);
   } finally {
@@ -122,7 +137,7 @@ async function evaluateOn(
   const result: Result = { outputs: await Promise.all(outputs.map(toHost)), gradients: {} };
   for (const name of wanted) {
     const grad = made[name]!.grad;
-    result.gradients[name] = grad ? Float64Array.from(await grad.array()) : new Float64Array(made[name]!.size);
+    result.gradients[name] = grad ? new Float64Array(await grad.array()) : new Float64Array(made[name]!.size);
   }
   for (const t of outputs) t.dispose();
   return result;
@@ -138,10 +153,9 @@ async function lossAt(table: OpTable, item: OpCase, inputs: HostInputs, on: stri
   for (const [i, y] of outputs.entries()) {
     const values = await y.array();
     y.dispose();
-    if (counted[i])
-      weights(values.length, i).forEach((w, k) => {
-        loss += w * values[k]!;
-      });
+    if (!counted[i]) continue;
+    const factors = weights(values.length, i);
+    for (let k = 0; k < values.length; k++) loss += factors[k]! * values[k]!;
   }
   for (const t of Object.values(made)) t.dispose();
   return loss;
@@ -164,9 +178,10 @@ async function checkDifferences(
     const h = 1e-5;
     const [up, down] = await Promise.all(
       [h, -h].map((step) => {
-        const inputs = item.inputs();
-        inputs[name]!.data[i]! += step;
-        return lossAt(table, item, inputs, on);
+        const inputs = inputsOf(item);
+        const data = inputs[name]!.data.slice();
+        data[i]! += step;
+        return lossAt(table, item, { ...inputs, [name]: { ...inputs[name]!, data } }, on);
       }),
     );
     const numeric = (up! - down!) / (2 * h);
@@ -185,13 +200,8 @@ async function checkSpikeGradient(
   name: string,
   gradient: Float64Array,
 ): Promise<void> {
-  const asReal: OpCase = {
-    ...item,
-    inputs: () => {
-      const inputs = item.inputs();
-      return { ...inputs, [name]: { ...inputs[name]!, kind: 'real' } };
-    },
-  };
+  const inputs = inputsOf(item);
+  const asReal: OpCase = { ...item, inputs: () => ({ ...inputs, [name]: { ...inputs[name]!, kind: 'real' } }) };
   const real = await evaluate(table, asReal, 'f64', on);
   const limit = gradient.every((g) => g === Math.fround(g)) ? 1e-6 : 1e-12; // what is made of spikes may be f32
   expect(difference(gradient, real.gradients[name]!), `gradient of the spikes '${name}'`).to.be.below(limit);
@@ -231,7 +241,7 @@ function describeCase(table: OpTable, item: OpCase, on: string): void {
   it(`${item.name}: gradients equal finite differences, and f32 follows f64`, async () => {
     const run = table.smooth ?? table.run;
     const exact = await evaluate(table, item, 'f64', on, run);
-    const given = item.inputs();
+    const given = inputsOf(item);
     for (const [name, gradient] of Object.entries(exact.gradients)) {
       if (given[name]!.kind === 'real') await checkDifferences(table, item, on, name, gradient);
       else await checkSpikeGradient(table, item, on, name, gradient);
