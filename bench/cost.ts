@@ -30,11 +30,19 @@ export function bytesOf({ dtype, shape }: Operand): number {
 }
 
 /** How many (output, kernel element) pairs of an axis read a pixel of the picture. */
-function insidePairs(size: number, outputs: number, kernel: number, stride: number, padding: number): number {
+function insidePairs(
+  size: number,
+  outputs: number,
+  kernel: number,
+  stride: number,
+  padding: number,
+  dilation = 1,
+): number {
   let pairs = 0;
   for (let p = 0; p < outputs; p++) {
     const start = p * stride - padding;
-    pairs += Math.max(0, Math.min(size, start + kernel) - Math.max(0, start));
+    const end = Math.min(kernel, Math.ceil((size - start) / dilation));
+    pairs += Math.max(0, end - Math.max(0, Math.ceil(-start / dilation)));
   }
   return pairs;
 }
@@ -59,13 +67,13 @@ function convolution(picture: string, result: string): Flops {
   return (call) => {
     const x = operand(call, picture).shape;
     const y = operand(call, result).shape;
-    const [C, H, W] = x.slice(-3) as [number, number, number];
-    const [O, P, Q] = y.slice(-3) as [number, number, number];
-    const w = call.inputs.w ?? call.outputs.gw;
-    const [kh, kw] = (w?.shape.slice(-2) ?? []) as [number, number];
-    const { sh, sw, ph, pw } = call.attributes as Record<string, number>;
-    const pairs = insidePairs(H, P, kh, sh!, ph!) * insidePairs(W, Q, kw, sw!, pw!);
-    return 2 * elements(x.slice(0, -3)) * C * O * pairs;
+    const [H, W] = x.slice(-2) as [number, number];
+    const [P, Q] = y.slice(-2) as [number, number];
+    const w = operand(call, call.inputs.w ? 'w' : 'gw').shape;
+    const [O, inputs, kh, kw] = w as [number, number, number, number];
+    const { sh, sw, ph, pw, dh, dw } = call.attributes as Record<string, number>;
+    const pairs = insidePairs(H, P, kh, sh!, ph!, dh) * insidePairs(W, Q, kw, sw!, pw!, dw);
+    return 2 * elements(x.slice(0, -3)) * inputs * O * pairs;
   };
 }
 
@@ -180,6 +188,9 @@ const FLOPS: Readonly<Record<string, Flops>> = {
   globalAvgPool: each('x', 1),
   globalAvgPoolGrad: each('gx', 1),
   gradNorm: each('g', 2),
+  groupConv2d: convolution('x', 'y'),
+  groupConv2dGradW: convolution('x', 'gy'),
+  groupConv2dGradX: convolution('gx', 'gy'),
   lambUpdate: each('w', 18),
   lif: each('x', 4),
   lifGrad: each('x', 12),

@@ -197,6 +197,13 @@ function layers({ real, spikes, given, cleared }: Makers, shape: number[]): void
     op('conv2dGradW').run({ gy, x: input }, window, { dims: { kh: 3, kw: 3 } });
   }
   op('conv2dGradX').run({ gy, w }, window, { dims: { H, W }, types: { gx: 'f32' } });
+  const depthwise = real([C, 1, 3, 3]);
+  const spread = { ...window, dh: 1, dw: 1 };
+  for (const input of [x, spikes(shape)]) {
+    op('groupConv2d').run({ x: input, w: depthwise }, spread, { dims: { P: H, Q: W }, types: { y: 'f32' } });
+    op('groupConv2dGradW').run({ gy, x: input }, spread, { dims: { G: 1, kh: 3, kw: 3 } });
+  }
+  op('groupConv2dGradX').run({ gy, w: depthwise }, spread, { dims: { C, H, W }, types: { gx: 'f32' } });
 }
 
 /** A layer from the convolution's output to spikes and back, as one: see fire() in lib/ops. */

@@ -12,9 +12,14 @@ import {
 } from '../core/index.ts';
 import { contentOf, needOptions } from '../core/options.ts';
 
-const forward = nativeOp<'y' | 'mean' | 'var'>('conv2d');
-const gradX = nativeOp<'gx'>('conv2dGradX');
-const gradW = nativeOp<'gw' | 'gb'>('conv2dGradW');
+const kernels = (name: string) => ({
+  forward: nativeOp<'y' | 'mean' | 'var'>(name),
+  gradX: nativeOp<'gx'>(`${name}GradX`),
+  gradW: nativeOp<'gw' | 'gb'>(`${name}GradW`),
+});
+const whole = kernels('conv2d');
+/** With groups or dilation. */
+const grouped = kernels('groupConv2d');
 
 /** One number for both axes, or [vertical, horizontal]. */
 export type Pair = number | readonly [number, number];
@@ -28,14 +33,21 @@ export interface Conv2dOptions {
   stride?: Pair;
   /** Zeros around the picture. */
   padding?: Pair;
+  /** Channels are cut into so many groups, each convolved by itself; it divides C and O. C: depthwise. Default 1. */
+  groups?: number | undefined;
+  /** Pixels from one kernel element to the next. Default 1. */
+  dilation?: Pair | undefined;
   /**
    * 'bf16' (with weights in f32): y is stored as bf16, and so is the gradient of spikes or of a bf16 x; activations,
-   * weights and gradients are rounded to bf16 as factors, all sums are f32. Default: everything in the weights' type.
+   * weights and gradients are rounded to bf16 as factors (not with groups or dilation), all sums are f32. Default:
+   * everything in the weights' type.
    */
   precision?: 'bf16' | undefined;
 }
 
-const KNOWN: Record<keyof Conv2dOptions, true> = { bias: true, stride: true, padding: true, precision: true };
+const KNOWN: Record<keyof Conv2dOptions, true> = {
+  ...({ bias: true, stride: true, padding: true, groups: true, dilation: true, precision: true } as const),
+};
 
 /** Mean and biased variance of y per output channel, over everything else, [O]. They carry no gradient. */
 export interface ChannelMoments {
@@ -43,9 +55,30 @@ export interface ChannelMoments {
   var: Tensor;
 }
 
-/** Output size along one axis: floor((size + 2 padding - kernel) / stride) + 1. */
-export function convolvedSize(size: number, kernel: number, stride: number, padding: number): number {
-  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
+/** Pixels that a kernel covers along one axis: dilation (kernel - 1) + 1. */
+export const coveredSize = (kernel: number, dilation: number): number => dilation * (kernel - 1) + 1;
+
+/** Output size along one axis: floor((size + 2 padding - covered) / stride) + 1. */
+export function convolvedSize(size: number, covered: number, stride: number, padding: number): number {
+  return Math.floor((size + 2 * padding - covered) / stride) + 1;
+}
+
+/** @throws SpikeloomError where channels and weights do not fit the groups */
+function needGroups(x: Tensor, w: Tensor, groups: number): void {
+  if (!Number.isSafeInteger(groups) || groups < 1)
+    throw new SpikeloomError(`conv2d: groups is a whole number of at least 1, not ${contentOf(groups)}`);
+  const C = x.shape.at(-3)!;
+  const [O, inputs] = w.shape as [number, number];
+  if (C % groups !== 0 || O % groups !== 0) {
+    throw new SpikeloomError(
+      `conv2d: groups divides the input and the output channels, but there are ${groups} groups, ${C} inputs (${describe(x)}) and ${O} outputs (${describe(w)}); change the channels or the groups`,
+    );
+  }
+  if (inputs !== C / groups) {
+    throw new SpikeloomError(
+      `conv2d: weights are [O,C/groups,kh,kw], and ${C} channels in ${groups} groups make ${C / groups}, but w has ${inputs} (${describe(w)}); make w [${[O, C / groups, ...w.shape.slice(2)]}]`,
+    );
+  }
 }
 
 function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
@@ -56,6 +89,8 @@ function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
     );
   const [sh, sw] = pair(options.stride ?? 1);
   const [ph, pw] = pair(options.padding ?? 0);
+  const [dh, dw] = pair(options.dilation ?? 1);
+  const groups = options.groups ?? 1;
   const [H, W] = x.shape.slice(-2) as [number, number];
   const [kh, kw] = w.shape.slice(-2) as [number, number];
   if (
@@ -66,35 +101,52 @@ function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
       `conv2d: stride is a whole number of at least 1, below 2^31, and padding of at least 0, below 2^20; not stride ${contentOf([sh, sw])}, padding ${contentOf([ph, pw])}`,
     );
   }
-  const dims = { P: convolvedSize(H, kh, sh, ph), Q: convolvedSize(W, kw, sw, pw) };
-  if (dims.P < 1 || dims.Q < 1) {
+  if (![dh, dw].every((d) => Number.isSafeInteger(d) && d >= 1 && d < 2 ** 20)) {
     throw new SpikeloomError(
-      `conv2d: a ${kh}x${kw} kernel does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`,
+      `conv2d: dilation is a whole number of at least 1, below 2^20, not ${contentOf([dh, dw])}`,
+    );
+  }
+  const isWhole = groups === 1 && dh === 1 && dw === 1;
+  if (!isWhole && w.shape.length === 4) needGroups(x, w, groups);
+  const covered = [coveredSize(kh, dh), coveredSize(kw, dw)] as const;
+  const dims = { P: convolvedSize(H, covered[0], sh, ph), Q: convolvedSize(W, covered[1], sw, pw) };
+  if (dims.P < 1 || dims.Q < 1) {
+    const dilated = dh * dw > 1 ? ` of dilation ${dh},${dw}` : '';
+    throw new SpikeloomError(
+      `conv2d: a ${kh}x${kw} kernel${dilated} does not fit into ${H}x${W} with padding ${ph},${pw}; make the input or the padding larger`,
     );
   }
   if (options.precision === 'bf16' && w.dtype !== 'f32') {
     throw new SpikeloomError(`conv2d: precision 'bf16' rounds weights in f32, not in ${w.dtype}; make the weights f32`);
   }
-  return { attributes: { sh, sw, ph, pw }, dims, source: { H, W }, kernel: { kh, kw } };
+  const window = { sh, sw, ph, pw };
+  return {
+    ops: isWhole ? whole : grouped,
+    attributes: isWhole ? window : { ...window, dh, dw },
+    dims,
+    source: { C: x.shape.at(-3)!, H, W },
+    kernel: { G: w.shape.at(-3)!, kh, kw },
+  };
 }
 
 function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean) {
   const { bias, precision } = options;
-  const { attributes, dims, source, kernel } = geometry(x, w, options);
+  const { ops, attributes, dims, source, kernel } = geometry(x, w, options);
   const real = w.dtype as RealType;
-  const made = forward.run({ x, w, bias }, attributes, {
+  const made = ops.forward.run({ x, w, bias }, attributes, {
     dims,
     types: { y: precision ?? real },
     want: wantMoments ? ['mean', 'var'] : [],
+    calledAs: 'conv2d',
   });
   const gradientType = x.dtype === 'spike' ? (precision ?? real) : x.dtype;
   const backward: Backward = ([gy], [needX, needW, needBias], take) => {
     const add = needX ? take(0) : undefined;
     const { gx } = needX
-      ? gradX.run({ gy, w, add }, attributes, { dims: source, types: { gx: gradientType }, reuse: { gx: add } })
+      ? ops.gradX.run({ gy, w, add }, attributes, { dims: source, types: { gx: gradientType }, reuse: { gx: add } })
       : {};
     if (!needW && !needBias) return [gx];
-    const { gw, gb } = gradW.run({ gy, x: forBackward(x) }, attributes, {
+    const { gw, gb } = ops.gradW.run({ gy, x: forBackward(x) }, attributes, {
       dims: kernel,
       want: needBias ? ['gb'] : [],
       real,
@@ -106,14 +158,16 @@ function run(x: Tensor, w: Tensor, options: Conv2dOptions, wantMoments: boolean)
 }
 
 /**
- * y[n,o,p,q] = bias[o] + sum over c,i,j of w[o,c,i,j] x[n,c,p*stride+i-padding,q*stride+j-padding], x being 0 outside
- * of the picture (cross-correlation, as in PyTorch's conv2d; groups = 1, dilation 1).
+ * y[n,o,p,q] = bias[o] + sum over k,i,j of w[o,k,i,j] x[n,c,p*stride+i*dilation-padding,q*stride+j*dilation-padding], x
+ * being 0 outside of the picture (cross-correlation, as in PyTorch's conv2d). k counts the C / groups channels c of the
+ * group that o belongs to; without groups it is c.
  *
  * @param x [..., C, H, W], real, bf16 or spikes: a spike's product with a weight is the weight itself, so nothing is
  * rounded but the sum
- * @param w [O, C, kh, kw]
+ * @param w [O, C / groups, kh, kw]
  * @returns [..., O, P, Q] of the weights' type, or bf16: see `precision`
- * @throws SpikeloomError when the kernel does not fit into the padded picture
+ * @throws SpikeloomError when the kernel does not fit into the padded picture, or groups do not divide the channels
+ * @example conv2d(x, w, { padding: 3, groups: x.shape.at(-3) }) // depthwise: w [C, 1, 7, 7]
  */
 export function conv2d(x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor {
   needOptions('conv2d', options, KNOWN);

@@ -1,36 +1,42 @@
-import { conv2d, convolvedSize, type Pair, pair } from '../../lib/ops/conv2d.ts';
+import { conv2d, convolvedSize, coveredSize, type Pair, pair } from '../../lib/ops/conv2d.ts';
 import { type HostInputs, host, noise, type OpCase, type OpTable, spikes } from '../support/op-table.ts';
 
 interface Options {
   stride?: Pair;
   padding?: Pair;
+  groups?: number;
+  dilation?: Pair;
 }
 
-function twin({ x, w, bias }: HostInputs, options: Options) {
+export function convolved({ x, w, bias }: HostInputs, options: Options) {
   const [sh, sw] = pair(options.stride ?? 1);
   const [ph, pw] = pair(options.padding ?? 0);
+  const [dh, dw] = pair(options.dilation ?? 1);
   const [C, H, W] = x!.shape.slice(-3) as [number, number, number];
-  const [O, , kh, kw] = w!.shape as [number, number, number, number];
-  const P = convolvedSize(H, kh, sh, ph);
-  const Q = convolvedSize(W, kw, sw, pw);
+  const [O, inputs, kh, kw] = w!.shape as [number, number, number, number];
+  const outputs = O / (options.groups ?? 1);
+  const P = convolvedSize(H, coveredSize(kh, dh), sh, ph);
+  const Q = convolvedSize(W, coveredSize(kw, dw), sw, pw);
   const lead = x!.shape.slice(0, -3);
   const N = lead.reduce((n, d) => n * d, 1);
   const y = host([...lead, O, P, Q], new Float64Array(N * O * P * Q));
   for (let n = 0; n < N; n++) {
     for (let o = 0; o < O; o++) {
       const plane = y.data.subarray((n * O + o) * P * Q, (n * O + o + 1) * P * Q).fill(bias ? bias.data[o]! : 0);
-      for (let c = 0; c < C; c++) {
+      for (let k = 0; k < inputs; k++) {
+        const c = Math.floor(o / outputs) * inputs + k;
         const source = x!.data.subarray((n * C + c) * H * W, (n * C + c + 1) * H * W);
         for (let i = 0; i < kh; i++) {
           for (let j = 0; j < kw; j++) {
-            // the outputs whose column q * sw + j - pw lies inside
-            const first = Math.max(0, Math.ceil((pw - j) / sw));
-            const end = Math.min(Q, Math.floor((W - 1 + pw - j) / sw) + 1);
-            const weight = w!.data[((o * C + c) * kh + i) * kw + j]!;
+            // the outputs whose column q * sw + j * dw - pw lies inside
+            const column = j * dw - pw;
+            const first = Math.max(0, Math.ceil(-column / sw));
+            const end = Math.min(Q, Math.floor((W - 1 - column) / sw) + 1);
+            const weight = w!.data[((o * inputs + k) * kh + i) * kw + j]!;
             for (let p = 0; p < P; p++) {
-              const h = p * sh + i - ph;
+              const h = p * sh + i * dh - ph;
               if (h < 0 || h >= H) continue;
-              for (let q = first; q < end; q++) plane[p * Q + q]! += weight * source[h * W + q * sw + j - pw]!;
+              for (let q = first; q < end; q++) plane[p * Q + q]! += weight * source[h * W + q * sw + column]!;
             }
           }
         }
@@ -40,7 +46,14 @@ function twin({ x, w, bias }: HostInputs, options: Options) {
   return [y];
 }
 
-function item(name: string, x: number[], w: number[], options: Options = {}, rate?: number, bias = false): OpCase {
+export function item(
+  name: string,
+  x: number[],
+  w: number[],
+  options: Options = {},
+  rate?: number,
+  bias = false,
+): OpCase {
   return {
     name,
     options: { ...options },
@@ -127,6 +140,6 @@ export const table: OpTable = {
     item('all firing', [1, 1, 33, 4, 4], [5, 33, 3, 3], same, 1, true),
   ],
   run: ({ x, w, bias }, options) => [conv2d(x!, w!, { ...options, bias })],
-  twin,
+  twin: convolved,
   gradients: ['x', 'w', 'bias'],
 };
