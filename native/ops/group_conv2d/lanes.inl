@@ -20,6 +20,8 @@ struct Lanes {
     blocksOfGroup = upTo(lanes, kBlock) / kBlock;
     blocks = shared ? groups * blocksOfGroup : upTo(groups * lanes, kBlock) / kBlock;
   }
+  // Whether lanes are the source's channels as they are.
+  bool isPicture() const { return !shared && planes == 1 && lanes == 1; }
   int64_t targets() const { return groups * lanes; }
   int64_t sources() const { return groups * planes; }
   int64_t groupOf(int64_t block) const { return block / blocksOfGroup; }  // of shared ones
@@ -33,7 +35,7 @@ struct Lanes {
 };
 
 // Numbers for every (tap, plane, channel of a block): [block][tap][plane][kBlock], the weights of a product or the sums of
-// their gradients. at(target channel, plane, tap) is where they rest.
+// their gradients.
 struct BlockedWeights {
   const Lanes& m;
   int64_t taps;
@@ -42,6 +44,7 @@ struct BlockedWeights {
   int64_t size() const { return m.blocks * ofBlock(); }
   int64_t offset(int64_t tap, int64_t plane) const { return (tap * m.planes + plane) * kBlock; }
 
+  // body(target channel, plane, tap, place) for every number of a block.
   template <class F>
   void eachOfBlock(int64_t block, F&& body) const {
     const int64_t first = m.first(block), end = m.end(block);
@@ -50,6 +53,13 @@ struct BlockedWeights {
         for (int64_t c = first; c < end; c++) body(c, k, tap, block * ofBlock() + offset(tap, k) + c - first);
       }
     }
+  }
+
+  // at(target channel, plane, tap) into `to`, zeros behind a block's channels.
+  template <class T, class F>
+  void pack(T* to, F&& at) const {
+    for (int64_t i = 0; i < size(); i++) to[i] = 0;
+    for (int64_t b = 0; b < m.blocks; b++) eachOfBlock(b, [&](int64_t c, int64_t k, int64_t tap, int64_t place) { to[place] = at(c, k, tap); });
   }
 };
 
