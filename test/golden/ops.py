@@ -80,6 +80,31 @@ def conv2d(g):
     return gathered('conv2d', cases)
 
 
+def group_conv2d(g):
+    plan = {  # x, outputs, kernel, stride, padding, dilation, groups, bias, spikes
+        'depthwise3x3': ((2, 2, 5, 5, 7), 5, (3, 3), 1, 1, 1, 5, True, False),
+        'depthwise7x7': ((1, 2, 3, 6, 5), 3, (7, 7), 1, 3, 1, 3, False, False),
+        'depthwisestride2': ((2, 1, 4, 7, 8), 4, (3, 3), 2, 1, 1, 4, False, False),
+        'multiplier': ((1, 2, 3, 4, 5), 6, (3, 2), 1, 1, 1, 3, True, False),
+        'groups': ((1, 2, 6, 5, 4), 4, (3, 3), 1, 1, 1, 2, True, False),
+        'dilated': ((1, 2, 3, 7, 8), 4, (3, 3), 1, 2, 2, 1, False, False),
+        'uneven': ((1, 1, 4, 9, 10), 6, (2, 3), (3, 2), (1, 4), (2, 3), 2, True, False),
+        'spikes33': ((1, 2, 33, 4, 3), 33, (3, 3), 1, 2, 2, 33, False, True),
+        'spikesgroups': ((2, 1, 6, 4, 5), 9, (3, 3), 2, 1, 1, 3, False, True),
+    }
+    cases = {}
+    for case, (shape, outputs, kernel, stride, padding, dilation, groups, bias, spikes) in plan.items():
+        x = draw(g, *shape)
+        weight = draw(g, outputs, shape[2] // groups, *kernel, scale=0.3)
+        inputs = dict(x=(x > 0.6).double() if spikes else x, weight=weight)
+        if bias:
+            inputs['bias'] = draw(g, outputs)
+        attributes = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        run = each_step(lambda x, **rest: F.conv2d(x, **rest, **attributes))
+        cases[case] = attributes, traced(g, run, inputs)
+    return gathered('conv2d', cases)
+
+
 def avg_pool2d(g):
     plan = {  # x, kernel, stride, padding, ceil_mode, count_include_pad
         'half': ((2, 2, 3, 6, 8), 2, 2, 0, False, True),
@@ -332,7 +357,7 @@ def recurrent_lif(g):
     return gathered('recurrent_lif', cases)
 
 
-OPS = {'op-batch-norm': batch_norm, 'op-conv2d': conv2d, 'op-avg-pool2d': avg_pool2d, 'op-max-pool2d': max_pool2d,
-       'op-cross-entropy': cross_entropy, 'op-bce-with-logits': bce_with_logits, 'op-optimizers': optimizers,
-       'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules, 'op-adaptive-lif': adaptive_lif,
-       'op-recurrent-lif': recurrent_lif}
+OPS = {'op-batch-norm': batch_norm, 'op-conv2d': conv2d, 'op-group-conv2d': group_conv2d, 'op-avg-pool2d': avg_pool2d,
+       'op-max-pool2d': max_pool2d, 'op-cross-entropy': cross_entropy, 'op-bce-with-logits': bce_with_logits,
+       'op-optimizers': optimizers, 'op-clip-grad-norm': clip_grad_norm, 'op-cosine': schedules,
+       'op-adaptive-lif': adaptive_lif, 'op-recurrent-lif': recurrent_lif}
