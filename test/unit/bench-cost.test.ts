@@ -87,6 +87,18 @@ describe('bench: what calls cost', () => {
     expect(costOf(on(3)).products).to.equal('split');
   });
 
+  it('with groups it counts the products of a group, with dilation those taps that meet the picture', () => {
+    const call = (dilation: number): Call => ({
+      op: 'groupConv2d',
+      inputs: { x: f32(1, 1, 4, 5, 5), w: f32(8, 2, 3, 3) },
+      outputs: { y: f32(1, 1, 8, 5, 5) },
+      attributes: { sh: 1, sw: 1, ph: dilation, pw: dilation, dh: dilation, dw: dilation },
+    });
+    expect(costOf(call(1)).flops).to.equal(2 * 2 * 8 * 13 * 13);
+    expect(costOf(call(2)).flops).to.equal(2 * 2 * 8 * 11 * 11);
+    expect(costOf(call(2)).products).to.equal('plain');
+  });
+
   it('what is updated in place is read and written', () => {
     const inputs = { w: f32(100), g: f32(100), hyper: f32(1) };
     const cost = costOf({ op: 'sgdUpdate', inputs, outputs: {}, attributes: { weightDecay: 0 } });

@@ -24,6 +24,10 @@ const designs: Record<string, nn.Layer[]> = {
   'averages in front of neurons': [
     ...[conv2d(7, { kernel: 3 }), avgPool2d(2), ifNode(), conv2d(32, { kernel: 3, bias: true }), avgPool2d(2), lif()],
   ],
+  'convolutions with groups': [
+    ...[conv2d(9, { kernel: 3, groups: 3 }), lif(), conv2d(9, { kernel: 3, groups: 9 }), maxPool2d(2), lif()],
+    ...[conv2d(6, { kernel: 3, groups: 3, dilation: 2, bias: true }), lif()],
+  ],
   'neurons alone': [conv2d(9, { kernel: 3 }), lif(), conv2d(16, { kernel: 3, stride: 2 }), lif({ surrogate: 'atan' })],
   'two convolutions side by side': [conv2d(5, { kernel: 1 }), conv2d(6, { kernel: 3 }), lif()],
   'norms without neurons': [

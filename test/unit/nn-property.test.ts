@@ -25,6 +25,10 @@ function planOf(json: unknown): ModelPlan | undefined {
 const count = fc.integer({ min: 0, max: 9 });
 const plain: fc.Arbitrary<object> = fc.oneof(
   fc.record({ kind: fc.constant('conv2d'), channels: count, kernel: count, stride: count, padding: count }),
+  fc.record({
+    ...{ kind: fc.constant('conv2d'), channels: count, kernel: fc.constantFrom(1, 3) },
+    ...{ groups: fc.constantFrom(1, 3), dilation: count },
+  }),
   fc.record({ kind: fc.constantFrom('avgPool2d', 'maxPool2d'), kernel: count, stride: count, ceilMode: fc.boolean() }),
   fc.record({ kind: fc.constant('fsta'), basis: count, reduction: count }),
   fc.record({ kind: fc.constant('linear'), features: count }),

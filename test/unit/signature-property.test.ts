@@ -133,6 +133,15 @@ const calls: Record<string, Call> = {
   toReal: ([x]) => ops.toReal(x!),
   conv2d: ([x, w], _, { stride, padding }) => ops.conv2d(x!, w!, { stride, padding }),
   'conv2d with bias': ([x, w, bias], _, { stride, padding }) => ops.conv2d(x!, w!, { bias: bias!, stride, padding }),
+  'conv2d with groups': ([x, w], [groups, dilation], { stride, padding }) =>
+    ops.conv2d(x!, w!, { stride, padding, groups, dilation }),
+  'depthwise conv2d': ([x], [dilation], { stride, padding }) =>
+    ops.conv2d(x!, zeros([x!.shape.at(-3)!, 1, 2, 1], x!.dtype), {
+      stride,
+      padding,
+      groups: x!.shape.at(-3)!,
+      dilation,
+    }),
   maxPool2d: ([x], _, options) => ops.maxPool2d(x!, options),
   avgPool2d: ([x], _, options) => ops.avgPool2d(x!, options),
   globalAvgPool: ([x]) => ops.globalAvgPool(x!),
@@ -200,7 +209,7 @@ function accepted(call: Call, inputs: Made[], numbers: number[], options: Window
 }
 
 describe('ops: any shapes, types and numbers', () => {
-  const seldom = new Set(['fstaGate', 'dropout', 'recurrentLif']); // random arguments hardly ever fit
+  const seldom = new Set(['conv2d with groups', 'fstaGate', 'dropout', 'recurrentLif']); // random arguments hardly ever fit
 
   for (const [name, call] of Object.entries(calls)) {
     it(`${name} works or refuses with a SpikeloomError`, async () => {
