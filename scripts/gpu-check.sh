@@ -65,11 +65,11 @@ pack() {
   [ -d node_modules/tsx ] || die "pack needs the npm packages; run npm ci"
   pack_node "$folder"
   pack_built "$folder"
-  # without results, pictures, and the golden files of data sets, which no piece reads; training-resnet19 stands for its
+  # without results, pictures, and the golden files of data sets and of most ops, which no piece reads; training-resnet19 stands for its
   # network, too. The images that ship become smaller in the archive where nothing has packed them before
   staged=$(mktemp -d)
   git ls-files -- native lib test bench scripts recipes docs datasets examples '*.json' '*.md' binding.gyp CMakeLists.txt LICENSE |
-    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^test/golden/network-resnet19' -e '^package-lock.json$' |
+    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^test/golden/op-[^go]' -e '^test/golden/network-resnet19' -e '^package-lock.json$' |
     tar -cf - -T - | tar -C "$staged" -xf -
   gunzip "$staged"/datasets/fashion-mnist-small/*.gz
   tar -C "$staged" -cf - . | squeeze > "$folder/sources.tar.xz"
@@ -269,7 +269,7 @@ tables() {
     item "tables-$op" 240 env SPIKELOOM_TEST_COUNTS="$out/tables/$op.json" $(mocha) --reporter test/support/reporter.cjs test/ops/cuda.test.ts -g " $op\b.* on cuda "
   done
   item convolutions 300 $(mocha) test/unit/conv2d-bf16.test.ts test/unit/conv2d-added-gradient.test.ts \
-    test/unit/conv2d-input-gradient.test.ts test/unit/conv2d-single-terms.test.ts -g 'on cuda'
+    test/unit/conv2d-input-gradient.test.ts test/unit/conv2d-single-terms.test.ts test/unit/group-conv2d.test.ts -g 'on cuda'
   item units 300 $(mocha) test/unit/cuda-device.test.ts test/unit/merged-calls.test.ts test/train/log-every.test.ts test/unit/current.test.ts test/unit/lif-bits.test.ts test/unit/bad-data.test.ts \
     test/train/own-networks.test.ts
   item networks 470 env SPIKELOOM_TEST_COUNTS="$out/networks.json" $(mocha) --reporter test/support/reporter.cjs test/train/device.test.ts
