@@ -67,7 +67,13 @@ function lowerLevels() {
 
 /** The longest first. */
 function againRuns() {
-  const convolutions = units('conv2d-bf16', 'conv2d-added-gradient', 'conv2d-input-gradient', 'conv2d-single-terms');
+  const convolutions = units(
+    'conv2d-bf16',
+    'conv2d-added-gradient',
+    'conv2d-input-gradient',
+    'conv2d-single-terms',
+    'group-conv2d',
+  );
   const cuda = { SPIKELOOM_CUDA: 'emulated' };
   const fused = units(
     'current',
