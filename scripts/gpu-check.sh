@@ -69,7 +69,7 @@ pack() {
   # network, too. The images that ship become smaller in the archive where nothing has packed them before
   staged=$(mktemp -d)
   git ls-files -- native lib test bench scripts recipes docs datasets examples '*.json' '*.md' binding.gyp CMakeLists.txt LICENSE |
-    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^test/golden/op-[^go]' -e '^test/golden/network-resnet19' -e '^package-lock.json$' |
+    grep -v -e '^bench/results/' -e '^docs/pictures/' -e '^test/golden/.*/' -e '^test/golden/op-[^go]' -e '^test/golden/op-opt' -e '^test/golden/network-resnet19' -e '^package-lock.json$' |
     tar -cf - -T - | tar -C "$staged" -xf -
   gunzip "$staged"/datasets/fashion-mnist-small/*.gz
   tar -C "$staged" -cf - . | squeeze > "$folder/sources.tar.xz"

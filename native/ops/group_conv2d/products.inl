@@ -128,16 +128,26 @@ void lineOfBlock(const Lanes& m, const SourceRows<T>& rows, const Line& line, in
   }
 }
 
-// A line of the blocks b0 <= b < b1.
+// A line of the blocks b0 <= b < b1. In f32 the usual depthwise kernels have loops of their own.
 template <class T>
 void addLine(const Lanes& m, const SourceRows<T>& rows, const Line& line, int64_t b0, int64_t b1, const T* weights, int64_t ofBlock, const Target<T>& target) {
   for (int64_t b = b0; b < b1; b++) {
     const T* w = weights + b * ofBlock;
-    if (m.shared) lineOfBlock<T, true, 0>(m, rows, line, b, w, target);
-    else if (line.wide == 3) lineOfBlock<T, false, 3>(m, rows, line, b, w, target);
-    else if (line.wide == 5) lineOfBlock<T, false, 5>(m, rows, line, b, w, target);
-    else if (line.wide == 7) lineOfBlock<T, false, 7>(m, rows, line, b, w, target);
-    else lineOfBlock<T, false, 0>(m, rows, line, b, w, target);
+    if (m.shared) {
+      lineOfBlock<T, true, 0>(m, rows, line, b, w, target);
+      continue;
+    }
+    if constexpr (sizeof(T) == 4) {
+      if (line.wide == 3) {
+        lineOfBlock<T, false, 3>(m, rows, line, b, w, target);
+        continue;
+      }
+      if (line.wide == 7) {
+        lineOfBlock<T, false, 7>(m, rows, line, b, w, target);
+        continue;
+      }
+    }
+    lineOfBlock<T, false, 0>(m, rows, line, b, w, target);
   }
 }
 
