@@ -212,7 +212,7 @@ describe('conv2d with groups in models', () => {
       [[4, 3, 2], [[4, 4, 3, 3]], 4 * 6 * 4 * 9],
     ]);
     const deviations = [...plan.walk()].map(({ parameters }) => (parameters[0]!.init as { std: number }).std);
-    expect(deviations).to.deep.equal([9, 27, 36, 36].map((n) => Math.sqrt(2 / n)));
+    expect(deviations).to.deep.equal([9, 54, 36, 36].map((n) => Math.sqrt(2 / n)));
     expect(renderSummary(plan.summary())).to.include('total');
   });
 

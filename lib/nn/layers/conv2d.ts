@@ -32,7 +32,7 @@ type Checked = z.output<typeof schema>;
  * Convolution of every time step: y[t,b,o] = sum_c w[o,c] (*) x[t,b,c] (+ bias[o]), square kernel, zero padding; with
  * `groups` over the C / groups channels of o's group alone, as in PyTorch.
  * [C,H,W] -> [channels,P,Q], P = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. Weights start normal
- * with standard deviation sqrt(2 / (kernel^2 channels)), with groups sqrt(2 / (kernel^2 C / groups)), biases at 0.
+ * with standard deviation sqrt(2 / (kernel^2 channels / groups)), the outputs that an input reaches, biases at 0.
  * @example conv2d(64, { kernel: 3 })
  * @example conv2d(64, { kernel: 7, groups: 64 }) // depthwise, behind 64 channels
  */
@@ -74,7 +74,7 @@ export const conv2dKind: LayerKind<Checked> = {
     const weight = {
       role: 'weight',
       shape: [channels, ofGroup, kernel, kernel],
-      init: { std: Math.sqrt(2 / (kernel * kernel * (groups > 1 ? ofGroup : channels))) },
+      init: { std: Math.sqrt(2 / (kernel * kernel * (channels / groups))) },
     };
     return {
       output: { shape, spikes: false, timed: true },
