@@ -28,6 +28,9 @@ struct PoolAxis {
     return (end < size + padding ? end : size + padding) - begin;
   }
 
+  // Whether every pixel lies in one window.
+  SPIKELOOM_HD bool isTiled() const { return kernel == stride && padding == 0 && places * kernel == size; }
+
   // The windows that hold a pixel.
   SPIKELOOM_HD PoolSpan covering(int64_t pixel) const {
     const int64_t first = pixel + padding - kernel + 1;

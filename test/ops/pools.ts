@@ -140,9 +140,10 @@ const spikeGradient = nativeOp<'gx'>('spikeMaxPool2dGrad');
 export const largestOfSpikesGradient: OpTable = {
   name: 'spikeMaxPool2dGrad',
   natives: ['spikeMaxPool2dGrad'],
-  cases: [...spikeWindows, { kernel: [2, 3] as const, stride: 1 }].flatMap((window) =>
+  // the last: windows that cover the picture side by side
+  cases: [...spikeWindows, { kernel: [2, 3] as const, stride: 1 }, { kernel: [5, 2] as const }].flatMap((window) =>
     fired.map(([name, shape, rate]) => ({
-      name: `${name}, kernel ${window.kernel}, stride ${window.stride ?? 'the same'}`,
+      name: `${name}, kernel ${window.kernel}, stride ${'stride' in window ? window.stride : 'the same'}`,
       inputs: () => {
         const x = spikes(shape, rate);
         return { x, gy: noise(windows({ x }, window, () => 0)[0], 8) };

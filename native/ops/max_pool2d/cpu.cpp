@@ -107,6 +107,46 @@ void maxPool2dGrad(const Call& call) {
   });
 }
 
+// to = from where the bits of a pixel's words are set, else 0.
+template <class T, class X>
+void copyWhere(const uint32_t* words, const X* from, X* to, int64_t C) {
+#if SPIKELOOM_LEVEL_NOW >= 2
+  if constexpr (sizeof(X) == 2) {
+    for (int64_t c = 0; c < C; c += 32) {
+      const __mmask32 there = C - c >= 32 ? ~0u : (1u << (C - c)) - 1u;
+      _mm512_mask_storeu_epi16(to + c, there, _mm512_maskz_loadu_epi16(words[c / 32] & there, from + c));
+    }
+    return;
+  }
+#endif
+  eachVector<T>(C, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+    storeLanes<T>(to + c, whereSet<T>(laneMask<T>(words, c), loadLanes<T>(from + c, lanes)), lanes);
+  });
+}
+
+// Where every pixel lies in one window (see wonOfWindow): a window's pixels are read and written together.
+template <class T, class X>
+void spreadToTiles(const Call& call, const PoolWindow& s, const X* gy, X* gx) {
+  const int64_t words = spikeWords(s.C), size = s.h.kernel * s.w.kernel;
+  parallelFor(call, s.N * s.h.places, [=, &call](int64_t task, int thread) {
+    uint32_t* const won = scratch<uint32_t>(call, thread, 0, size * words);
+    const int64_t row = task * s.h.kernel * s.w.size;  // pixels of all pictures before the windows'
+    const uint32_t* bits = as<uint32_t>(call.tensors[1]) + row * words;
+    for (int64_t q = 0; q < s.w.places; q++) {
+      const auto pixel = [&](int64_t i) { return i / s.w.kernel * s.w.size + q * s.w.kernel + i % s.w.kernel; };
+      std::fill(won, won + words, 0u);
+      for (int64_t i = 1; i < size; i++) {
+        const uint32_t *before = bits + pixel(i - 1) * words, *here = bits + pixel(i) * words;
+        uint32_t *all = won, *to = won + i * words;  // all: of the pixels before
+        for (int64_t k = 0; k < words; k++) all[k] |= before[k], to[k] = here[k] & ~all[k];
+      }
+      const uint32_t *first = bits + pixel(0) * words, *last = bits + pixel(size - 1) * words;
+      for (int64_t k = 0; k < words; k++) won[k] = first[k] | ~(won[k] | last[k]);
+      for (int64_t i = 0; i < size; i++) copyWhere<T>(won + i * words, gy + (task * s.w.places + q) * s.C, gx + (row + pixel(i)) * s.C, s.C);
+    }
+  });
+}
+
 template <class T, class G, class X>
 void spreadToSpikes(const Call& call, const PoolWindow& s, const G* gy, X* gx) {
   const int64_t words = spikeWords(s.C), most = std::min(s.h.places, s.h.kernel) * std::min(s.w.places, s.w.kernel);
@@ -142,7 +182,12 @@ void spikeMaxPool2dGrad(const Call& call) {
   const TensorView &gy = call.tensors[0], &gx = call.tensors[2];
   const PoolWindow s = poolWindow(gx, gy, call.attributes);
   withStorage<T>(gy, [&]<class G>() {
-    withStorage<T>(gx, [&]<class X>() { spreadToSpikes<T>(call, s, as<G>(gy), as<X>(gx)); });
+    withStorage<T>(gx, [&]<class X>() {
+      if constexpr (std::is_same_v<G, X>) {
+        if (s.h.isTiled() && s.w.isTiled()) return spreadToTiles<T>(call, s, as<X>(gy), as<X>(gx));
+      }
+      spreadToSpikes<T>(call, s, as<G>(gy), as<X>(gx));
+    });
   });
 }
 
