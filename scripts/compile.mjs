@@ -40,13 +40,13 @@ function compile({ source, product, flags, compiler: own = compiler }) {
 }
 
 /**
- * Compiles the units ({ source, product, flags, compiler? }) that are not current; `script` is the file that sets the
+ * Compiles the units ({ source, product, flags, compiler? }) that are not current; `setters` are the files that set the
  * flags.
  */
-export async function compileStale(who, units, script) {
+export async function compileStale(who, units, ...setters) {
   const stale = units.filter(({ product }) => {
     const inputs = inputsOf(product);
-    return !inputs || !isCurrent(product, [script, ...inputs]);
+    return !inputs || !isCurrent(product, [...setters, ...inputs]);
   });
   if (stale.length === 0) return;
   stale.sort((a, b) => Number(b.source === LONGEST) - Number(a.source === LONGEST));
