@@ -96,8 +96,9 @@ function bindType(signature: Signature, spec: TensorSpec, t: Tensor, binding: Bi
   const isReal = t.dtype === 'f32' || t.dtype === 'f64';
   const takesReals = spec.types.includes('real');
   if (!isReal || !takesReals) {
-    const remedy = t.dtype === 'spike' && takesReals ? '; ops.toReal() makes numbers of spikes' : '';
-    fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}${remedy}`);
+    const remedy = { spike: '; ops.toReal() makes numbers of spikes', bf16: '; ops.toReal() makes f32 of bf16' };
+    const said = (takesReals && remedy[t.dtype as keyof typeof remedy]) || '';
+    fail(signature, `'${spec.name}' is ${spec.types.join(' or ')}, not ${t.dtype}${said}`);
   }
   binding.real ??= t.dtype as RealType;
   if (binding.real !== t.dtype)

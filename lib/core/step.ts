@@ -9,6 +9,7 @@ import {
   keep,
   keepMade,
   leaveScopes,
+  onParameter,
   onUnanswered,
   openScope,
   passOut,
@@ -54,6 +55,7 @@ export type StepTurns<R> = (cut: () => void) => Generator<void, R, void>;
 const REST_MS = 1;
 
 interface Recording {
+  readonly device: Device;
   /** For every part: what is written before it is replayed. */
   readonly hooks: (() => void)[][];
   /** Tensors that got their gradient in the recording. */
@@ -119,20 +121,30 @@ export function stepInput(make: () => Tensor): Tensor {
   }
 }
 
+/** @internal Whether calls on a device are being recorded: those on others run at once. */
+export const isRecordedOn = (device: Device): boolean => current?.device === device;
+
 /** @internal A call writes into a tensor that existed before it; in a recorded step every replay does. */
-export function noteWrite({ writes }: Tensor): void {
-  if (current) current.written.set(writes, timesWritten({ writes }) + 1);
+export function noteWrite({ writes, device }: Tensor): void {
+  if (isRecordedOn(device)) current!.written.set(writes, timesWritten({ writes }) + 1);
   else writes.count++;
 }
 
 /** @internal A call makes a tensor. */
-export function noteMade({ writes }: Tensor): void {
-  current?.made.add(writes);
+export function noteMade({ writes, device }: Tensor): void {
+  if (isRecordedOn(device)) current!.made.add(writes);
 }
 
 /** @internal How often a tensor was written so far; while a step is recorded: by its calls. */
 export const timesWritten = ({ writes }: Pick<Tensor, 'writes'>): number =>
   current ? (current.written.get(writes) ?? 0) : writes.count;
+
+onParameter(({ writes }) => {
+  if (current?.made.has(writes))
+    throw new SpikeloomError(
+      'a parameter keeps its numbers from step to step, but what a recorded step makes is made anew by every replay; make it before the step',
+    );
+});
 
 /** @internal What tells the recording under way from others; undefined: none is. */
 export const recordingUnderWay = (): object | undefined => current;
@@ -173,7 +185,14 @@ interface Recorded<R> {
 function* recordCalls<R>(device: Device, body: StepTurns<R>, dry: boolean): Generator<void, Recorded<R>, void> {
   needDevice(device);
   needArguments('a recorded step', 'a function', { body });
-  const recording: Recording = { hooks: [[]], leaves: new Set(), inputs: [], written: new Map(), made: new WeakSet() };
+  const recording: Recording = {
+    device,
+    hooks: [[]],
+    leaves: new Set(),
+    inputs: [],
+    written: new Map(),
+    made: new WeakSet(),
+  };
   const cut = () => {
     if (current !== recording) throw new SpikeloomError('a step is cut into parts while it is recorded, not later');
     native().cutRecording();

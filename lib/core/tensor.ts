@@ -389,9 +389,20 @@ export function zeros(shape: Shape, dtype: DType = 'f32', on?: Device): Tensor {
   return made;
 }
 
-/** Marks a tensor as trainable and keeps it: backward() fills its `grad`. */
+let checkParameter: (t: Tensor) => void = () => {};
+
+/** @internal `check` throws for a tensor that cannot be a parameter. */
+export function onParameter(check: (t: Tensor) => void): void {
+  checkParameter = check;
+}
+
+/**
+ * Marks a tensor as trainable and keeps it: backward() fills its `grad`.
+ * @throws SpikeloomError for a tensor that the step under way makes, which is being recorded
+ */
 export function parameter(t: Tensor): Tensor {
   needTensors('parameter()', { t });
+  checkParameter(t);
   t.requiresGrad = true;
   return keep(t);
 }

@@ -30,8 +30,8 @@ export interface FiringGroup {
 }
 
 /**
- * A convolution of at most so many products an output (of an image's few channels, or 1x1) is always recomputed in the
- * backward pass: it takes little time beside what its output takes of the memory.
+ * A convolution of at most so many products an output (of an image's few channels, depthwise, or 1x1) is always recomputed
+ * in the backward pass: it takes little time beside what its output takes of the memory.
  */
 const CHEAP_PRODUCTS = 64;
 

@@ -305,8 +305,10 @@ function passOf(definition: LayerDefinition, layer: Layer, x: Tensor, run: Run):
   const held = [...parameters, ...buffers, ...constants].map(({ role }) => [role, run.tensor(role)] as const);
   const place = placeOf(layer, input, steps);
   const tensors = Object.fromEntries(held);
+  // a pass without the tape frees x behind the layer, which may keep what it was given
+  const given = isRecording() ? x : reshape(x, x.shape);
   const made = withoutNumbers(planned, () =>
-    checkedPass(definition.forward(x, tensors, { ...place, training, real, counter, seed }), x, run),
+    checkedPass(definition.forward(given, tensors, { ...place, training, real, counter, seed }), x, run),
   );
   // without the tape a pass runs each layer in a scope, and frees what it made, not what it holds or was given
   const isOthers = held.some(([, tensor]) => tensor === made) || (!isRecording() && !isMadeHere(made));

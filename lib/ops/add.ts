@@ -1,14 +1,6 @@
-import {
-  isStepRecording,
-  nativeOp,
-  needTensors,
-  type RealType,
-  record,
-  SpikeloomError,
-  type Tensor,
-} from '../core/index.ts';
+import { nativeOp, needTensors, type RealType, record, SpikeloomError, type Tensor } from '../core/index.ts';
 import { needOptions } from '../core/options.ts';
-import { noteMade } from '../core/step.ts';
+import { isRecordedOn, noteMade } from '../core/step.ts';
 import { provideSums } from '../core/tape.ts';
 import { onZeros } from '../core/tensor.ts';
 import { areAlike, combined, foldedTo } from './broadcast.ts';
@@ -61,7 +53,7 @@ export function add(x: Tensor, y: Tensor, options: AddOptions = {}): Tensor {
 }
 
 onZeros((y) => {
-  if (!isStepRecording()) return false;
+  if (!isRecordedOn(y.device)) return false;
   zero.run({ y });
   noteMade(y);
   return true;

@@ -24,8 +24,15 @@ const grouped = kernels('groupConv2d');
 /** One number for both axes, or [vertical, horizontal]. */
 export type Pair = number | readonly [number, number];
 
-export const pair = (value: Pair): readonly [number, number] =>
-  Array.isArray(value) ? (value as [number, number]) : [value as number, value as number];
+/** @throws SpikeloomError for an array of other than two */
+export function pair(value: Pair): readonly [number, number] {
+  if (!Array.isArray(value)) return [value as number, value as number];
+  if (value.length !== 2)
+    throw new SpikeloomError(
+      `what a window has for its two axes is one number or [vertical, horizontal], not ${contentOf(value)}`,
+    );
+  return value as [number, number];
+}
 
 export interface Conv2dOptions {
   /** One number per output channel, [O]. */
@@ -62,6 +69,9 @@ export const coveredSize = (kernel: number, dilation: number): number => dilatio
 export function convolvedSize(size: number, covered: number, stride: number, padding: number): number {
   return Math.floor((size + 2 * padding - covered) / stride) + 1;
 }
+
+/** With groups or dilation a row is laid out from its first to its last tap, whatever lies between. */
+const MOST_BESIDE = 2 ** 16;
 
 /** @throws SpikeloomError where channels and weights do not fit the groups */
 function needGroups(x: Tensor, w: Tensor, groups: number): void {
@@ -107,8 +117,19 @@ function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
     );
   }
   const isWhole = groups === 1 && dh === 1 && dw === 1;
+  const [C, inputs] = [x.shape.at(-3)!, w.shape.at(-3)!];
+  if (groups === 1 && C > inputs && C % inputs === 0) {
+    throw new SpikeloomError(
+      `conv2d: w reads ${inputs} channels (${describe(w)}), but x has ${C} (${describe(x)}); make them equal, or give groups: ${C / inputs} where each group has weights of its own`,
+    );
+  }
   if (!isWhole && w.shape.length === 4) needGroups(x, w, groups);
   const covered = [coveredSize(kh, dh), coveredSize(kw, dw)] as const;
+  if (!isWhole && [...covered, ph, pw].some((pixels) => pixels > MOST_BESIDE)) {
+    throw new SpikeloomError(
+      `conv2d: with groups or dilation a kernel covers at most ${MOST_BESIDE} pixels along an axis, and padding has at most as many; not ${covered} and ${ph},${pw}`,
+    );
+  }
   const dims = { P: convolvedSize(H, covered[0], sh, ph), Q: convolvedSize(W, covered[1], sw, pw) };
   if (dims.P < 1 || dims.Q < 1) {
     const dilated = dh * dw > 1 ? ` of dilation ${dh},${dw}` : '';
@@ -124,8 +145,8 @@ function geometry(x: Tensor, w: Tensor, options: Conv2dOptions) {
     ops: isWhole ? whole : grouped,
     attributes: isWhole ? window : { ...window, dh, dw },
     dims,
-    source: { C: x.shape.at(-3)!, H, W },
-    kernel: { G: w.shape.at(-3)!, kh, kw },
+    source: { C, H, W },
+    kernel: { G: inputs, kh, kw },
   };
 }
 

@@ -59,9 +59,13 @@ export class Optimizer implements Disposable {
 
   /**
    * @throws SpikeloomError for no parameters, a name given twice, parameters of several types or on several devices, and
-   *   a group that names none of them
+   *   a group that names none of them; and in a step that is being recorded
    */
   constructor(parameters: readonly NamedParameter[], settings: OptimizerSettings) {
+    if (isStepRecording())
+      throw new SpikeloomError(
+        'an optimizer keeps its state from step to step, but what a recorded step makes is made anew by every replay; make it before the step',
+      );
     this.settings = settings;
     this.rate = settings.lr;
     this.rule = ruleOf(settings);

@@ -264,4 +264,21 @@ describe('training layers of your own', () => {
     expect(count() - before).to.equal(1);
     for (const held of [y, x]) held.dispose();
   });
+
+  it('may keep what it was given, in a pass without the tape, too', async () => {
+    const seen: Tensor[] = [];
+    const keeping = api.layer({
+      kind: 'keeping',
+      forward(x) {
+        seen.push(api.keep(x));
+        return mul(x, x);
+      },
+    });
+    using net = define('kept', () => [globalAvgPool(), linear(4), keeping(), meanOverTime()])(shape);
+    const x = toDevice(noise([2, 3, 7, 5], 4), 'f32', 'cpu');
+    const y = noGrad(() => net.eval()(x));
+    const given = await seen[0]!.array();
+    expect(given.some((value) => value !== 0)).to.equal(true);
+    for (const held of [...seen, y, x]) held.dispose();
+  });
 });

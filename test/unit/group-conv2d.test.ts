@@ -269,6 +269,17 @@ describe('conv2d with groups refuses', () => {
     ['no dilation', call([6, 6, 3, 3], { dilation: 0 }), /dilation is a whole number of at least 1, below 2\^20/],
     ['a dilation of NaN', call([6, 6, 3, 3], { dilation: [1, Number.NaN] }), /dilation is a whole number/],
     ['a kernel that does not fit', call([6, 6, 3, 3], { dilation: 4 }), /3x3 kernel of dilation 4,4 does not fit/],
+    [
+      'groups that were left out',
+      call([6, 1, 3, 3], {}),
+      /w reads 1 channels .* x has 6 .*, or give groups: 6 where each/,
+    ],
+    [
+      'a dilation of three',
+      call([6, 6, 3, 3], { dilation: [1, 2, 3] }),
+      /one number or \[vertical, horizontal\], not \[1,/,
+    ],
+    ['a kernel of many pixels', call([6, 6, 3, 3], { dilation: 1e5, padding: 1e5 }), /covers at most 65536 pixels/],
     ['weights of three axes', call([6, 1, 3], { groups: 6 }), /^conv2d: /],
     ['a bias of another size', call([6, 1, 3, 3], { groups: 6, bias: zeros([5]) }), /^conv2d: dimension O/],
   ];

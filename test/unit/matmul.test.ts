@@ -43,7 +43,11 @@ describe('matmul', () => {
       refuse(zeros([4, 5]), zeros([3, 5, 4]), /^matmul: the axes before the last two agree/);
       refuse(zeros([5]), zeros([5, 4]), /^matmul: factors have two axes or more, not f32\[5\] by f32\[5,4\]/);
       refuse(x, zeros([5, 2], 'f64'), /^matmul: 'b' is f64 where another input is f32; make them the same type$/);
-      refuse(zeros([2, 3], 'bf16'), zeros([3, 2]), /^matmul: 'a' is real or spike, not bf16$/);
+      refuse(
+        zeros([2, 3], 'bf16'),
+        zeros([3, 2]),
+        /^matmul: 'a' is real or spike, not bf16; ops\.toReal\(\) makes f32 of bf16$/,
+      );
       refuse(x, 3, /^matmul: 'b' is a tensor, not 3$/);
       refuse(x, zeros([5, 2]), /^matmul: transposeB is true or false, not 1$/, { transposeB: 1 });
       refuse(x, zeros([5, 2]), /^matmul: a real type is f32 or f64, not "bf16"$/, { real: 'bf16' });

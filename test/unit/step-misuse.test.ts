@@ -13,6 +13,7 @@ import {
   stepInput,
   type Tensor,
   tensor,
+  zeros,
 } from '../../lib/core/index.ts';
 import '../../lib/ops/add.ts';
 import { sum } from '../../lib/ops/index.ts';
@@ -104,6 +105,27 @@ describe('what a recorded step makes', () => {
     step.replay();
     expect([...(await step.result.g.array())]).to.deep.equal([4, 6]);
     for (const each of [step, w, given]) each.dispose();
+  });
+});
+
+describe('what lives on from step to step', () => {
+  it('is no parameter that a recorded step makes', () => {
+    expect(() => recordStep(cpu, () => parameter(zeros([2])))).to.throw(
+      SpikeloomError,
+      /^a parameter keeps .* before the/,
+    );
+    expect(() => recordStep(cpu, () => parameter(relu(zeros([2]))))).to.throw(SpikeloomError, /^a parameter keeps/);
+    const before = tensor([1, 2]);
+    using step = recordStep(cpu, () => ({ y: mul(parameter(before), before) }));
+    expect(step.calls).to.equal(1);
+    before.dispose();
+  });
+
+  it('is no optimizer that a recorded step makes, whose state would begin anew at every replay', () => {
+    const w = parameter(tensor([2, 3]));
+    const body = () => void sgd({ lr: 0.5, momentum: 0.9 })([{ name: 'w', tensor: w }]);
+    expect(() => recordStep(cpu, body)).to.throw(SpikeloomError, /^an optimizer keeps its state .* before the step$/);
+    w.dispose();
   });
 });
 
