@@ -71,46 +71,42 @@ struct SurrogateLanes {
     for (int j = 0; j < kCount; j++) z[j] = magnitudeOf<T>(z[j]) <= T(0.5) ? tanh.quarter * p[j] : Vec<T>{};
   }
 
-  // In place of each of `count` vectors z: the kind is looked up once for all of them.
-  __attribute__((noinline)) void derivatives(Vec<T>* z, int64_t count) const {
-    const auto each = [=](auto&& derivative) __attribute__((always_inline)) {
-      for (int64_t i = 0; i < count; i++) z[i] = derivative(z[i], magnitudeOf<T>(z[i]));
-    };
-    const Vec<T> zero{};
-    if (isGentleTanh()) {
-      constexpr int kSide = 4;
-      int64_t i = 0;
-      for (; i + kSide <= count; i += kSide) gentleTanh(*reinterpret_cast<Vec<T>(*)[kSide]>(z + i));
-      for (; i < count; i++) gentleTanh(*reinterpret_cast<Vec<T>(*)[1]>(z + i));
-    } else if (kind == Surrogate::tanh) {
-      each([=, this](Vec<T>, Vec<T> far) { return far <= T(0.5) ? bell(tanh.scale, expNegativeLanes<T>(T(-2) * tanh.k * far)) : zero; });
-    } else if (kind == Surrogate::atan) {
-      each([=, this](Vec<T> x, Vec<T>) {
-        const Vec<T> y = atan.slope * x;
-        return atan.half / (T(1) + y * y);
-      });
-    } else if (kind == Surrogate::sigmoid) {
-      each([=, this](Vec<T>, Vec<T> far) { return bell(sigmoid.alpha, expNegativeLanes<T>(-sigmoid.alpha * far)); });
-    } else if (kind == Surrogate::rectangle) {
-      each([=, this](Vec<T>, Vec<T> far) { return far < rectangle.half ? splat(rectangle.inverse) : zero; });
-    } else if (kind == Surrogate::fastSigmoid) {
-      each([=, this](Vec<T>, Vec<T> far) {
-        const Vec<T> y = T(1) + fastSigmoid.slope * far;
-        return T(1) / (y * y);
-      });
-    } else {
-      each([=, this](Vec<T>, Vec<T> far) {
-        const Vec<T> height = T(1) - far * triangle.inverse;
-        return (height > zero ? height : zero) * triangle.inverse;
-      });
-    }
+  // In line for the default of float; a call for the others, so that the registers around it are not given up for them.
+  __attribute__((always_inline)) Vec<T> derivative(Vec<T> z) const {
+    if (!isGentleTanh()) return other(z);
+    Vec<T> one[1] = {z};
+    gentleTanh(one);
+    return one[0];
   }
 
-  // Of one, in line for the default of float.
-  __attribute__((always_inline)) Vec<T> derivative(Vec<T> z) const {
-    Vec<T> one[1] = {z};
-    if (isGentleTanh()) gentleTanh(one);
-    else derivatives(one, 1);
-    return one[0];
+  // In place of each of `count` vectors.
+  __attribute__((noinline)) void derivatives(Vec<T>* z, int64_t count) const {
+    constexpr int kSide = 4;
+    int64_t i = 0;
+    if (isGentleTanh()) {
+      for (; i + kSide <= count; i += kSide) gentleTanh(*reinterpret_cast<Vec<T>(*)[kSide]>(z + i));
+      for (; i < count; i++) gentleTanh(*reinterpret_cast<Vec<T>(*)[1]>(z + i));
+    }
+    for (; i < count; i++) z[i] = formula(z[i]);
+  }
+
+ private:
+  __attribute__((noinline)) Vec<T> other(Vec<T> z) const { return formula(z); }
+
+  __attribute__((always_inline)) Vec<T> formula(Vec<T> z) const {
+    const Vec<T> zero{}, far = magnitudeOf<T>(z);
+    if (kind == Surrogate::tanh) return far <= T(0.5) ? bell(tanh.scale, expNegativeLanes<T>(T(-2) * tanh.k * far)) : zero;
+    if (kind == Surrogate::atan) {
+      const Vec<T> y = atan.slope * z;
+      return atan.half / (T(1) + y * y);
+    }
+    if (kind == Surrogate::sigmoid) return bell(sigmoid.alpha, expNegativeLanes<T>(-sigmoid.alpha * far));
+    if (kind == Surrogate::rectangle) return far < rectangle.half ? splat(rectangle.inverse) : zero;
+    if (kind == Surrogate::fastSigmoid) {
+      const Vec<T> y = T(1) + fastSigmoid.slope * far;
+      return T(1) / (y * y);
+    }
+    const Vec<T> height = T(1) - far * triangle.inverse;
+    return (height > zero ? height : zero) * triangle.inverse;
   }
 };

@@ -105,14 +105,13 @@ void adaptiveLifGrad(const Call& call) {
       }
     }
     States<T> gradients(c.size);
-    Vec<T> d[Chunk<T>::kMost];
     for (int64_t t = g.steps - 1; t >= 0; t--) {
-      for (int j = 0; j < c.size; j++) d[j] = neuron.distance(u[t * c.size + j], a[t * c.size + j]);
-      surrogate.derivatives(d, c.size);
       for (int j = 0; j < c.size; j++) {
-        const Vec<T> arrived = c.read(gs + t * g.elements, j), back = neuron.lif.perVth(d[j]);
+        const int64_t at = t * c.size + j;
+        const Vec<T> d = neuron.lif.perVth(surrogate.derivative(neuron.distance(u[at], a[at])));
+        const Vec<T> arrived = c.read(gs + t * g.elements, j);
         c.write(gx + t * g.elements, j,
-                neuron.back(arrived, u[t * c.size + j], c.maskOf(fired(t), j), back, gradients.v[j], gradients.i[j], gradients.a[j]));
+                neuron.back(arrived, u[at], c.maskOf(fired(t), j), d, gradients.v[j], gradients.i[j], gradients.a[j]));
       }
     }
   });

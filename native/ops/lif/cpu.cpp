@@ -98,7 +98,7 @@ struct LifGradient {
 
   // Back through time for one chunk; returns its part of dL/ddecay.
   double chunk(const Chunk<T>& c, int thread, const SurrogateLanes<T>& surrogate) const {
-    Vec<T> G[kMost], gu[kMost], d[kMost];
+    Vec<T> G[kMost], gu[kMost];
     Vec<T>* const u = scratch<Vec<T>>(call, thread, 0, g.steps * c.size);
     recompute(c, u);
     for (int j = 0; j < c.size; j++) G[j] = c.read(gv, j);
@@ -106,10 +106,9 @@ struct LifGradient {
     for (int64_t t = g.steps - 1; t >= 0; t--) {
       const Vec<T>* const ut = u + t * c.size;
       const X* const gst = gs == nullptr ? nullptr : gs + t * g.elements;
-      for (int j = 0; j < c.size; j++) d[j] = neuron.distance(ut[j]);
-      surrogate.derivatives(d, c.size);
       for (int j = 0; j < c.size; j++) {
-        gu[j] = neuron.gradient(c.read(gst, j), G[j], ut[j], c.maskOf(fired(c, t), j), neuron.perVth(d[j]));
+        const Vec<T> d = neuron.perVth(surrogate.derivative(neuron.distance(ut[j])));
+        gu[j] = neuron.gradient(c.read(gst, j), G[j], ut[j], c.maskOf(fired(c, t), j), d);
         c.write(gx + t * g.elements, j, gu[j]);
         G[j] = neuron.decay * gu[j];
       }
