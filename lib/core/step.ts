@@ -125,9 +125,9 @@ export function stepInput(make: () => Tensor): Tensor {
 export const isRecordedOn = (device: Device): boolean => current?.device === device;
 
 /** @internal A call writes into a tensor that existed before it; in a recorded step every replay does. */
-export function noteWrite({ writes, device }: Tensor): void {
-  if (isRecordedOn(device)) current!.written.set(writes, timesWritten({ writes }) + 1);
-  else writes.count++;
+export function noteWrite(tensor: Tensor): void {
+  if (isRecordedOn(tensor.device)) current!.written.set(tensor.writes, timesWritten(tensor) + 1);
+  else tensor.writes.count++;
 }
 
 /** @internal A call makes a tensor. */
@@ -136,8 +136,8 @@ export function noteMade({ writes, device }: Tensor): void {
 }
 
 /** @internal How often a tensor was written so far; while a step is recorded: by its calls. */
-export const timesWritten = ({ writes }: Pick<Tensor, 'writes'>): number =>
-  current ? (current.written.get(writes) ?? 0) : writes.count;
+export const timesWritten = ({ writes, device }: Tensor): number =>
+  isRecordedOn(device) ? (current!.written.get(writes) ?? 0) : writes.count;
 
 onParameter(({ writes }) => {
   if (current?.made.has(writes))

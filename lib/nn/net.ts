@@ -33,7 +33,8 @@ import type { Summary, SummaryOptions } from './summary.ts';
 /**
  * 'bf16': what convolutions make, and the gradients with respect to it and to what they read, are stored as bf16, and
  * their factors are rounded to it; likewise of linear layers in front of neurons, but for the gradients with respect to
- * what they read, which are f32. Other linear layers (heads) compute in f32. Parameters, their gradients, statistics, membranes and all sums stay f32.
+ * what they read, which are f32. Other linear layers (heads) compute in f32. Parameters, their gradients, statistics,
+ * membranes and all sums stay f32.
  */
 export type Precision = 'fp32' | 'bf16';
 

@@ -12,12 +12,15 @@ import {
 } from '../layer.ts';
 import { windowSize } from '../window.ts';
 
+/** The default of the largest kernel and dilation. */
+const MOST_PADDING = 255 * 127;
+
 const schema = layerSchema('conv2d', {
   channels: integer(1, MAX_WIDTH),
   kernel: integer(1, 255),
   stride: integer(1, 255).default(1),
   /** Zeros on each side. Default: dilation floor(kernel / 2), which keeps the size for odd kernels and stride 1. */
-  padding: integer(0, 255 * 127).optional(),
+  padding: integer(0, MOST_PADDING).optional(),
   /** The channels are cut into so many groups, each convolved by itself; as many as input channels: depthwise. Default 1. */
   groups: integer(1, MAX_WIDTH).optional(),
   /** Pixels from one kernel element to the next. Default 1. */
