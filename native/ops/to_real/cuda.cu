@@ -74,10 +74,7 @@ void convertElements(const Call& call) {
 
 template <class T>
 void convert(const Call& call) {
-  const bool isWide = call.tensors[0].dtype == DType::f64, becomesWide = call.tensors[1].dtype == DType::f64;
-  if (isWide == becomesWide) return convertElements<T, T>(call);
-  if (isWide) return convertElements<double, float>(call);
-  convertElements<float, double>(call);
+  withConversion<T>(call, [&]<class From, class To>() { convertElements<From, To>(call); });
 }
 
 template <class T>
