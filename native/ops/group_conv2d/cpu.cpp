@@ -72,6 +72,20 @@ struct Shared {
   }
 };
 
+// body(rows, b0, b1, n, r) for the rows r of a unit's images n, over and over for as many blocks b0 <= b < b1 as the first
+// cache takes at a time.
+template <class T, class F>
+void eachRow(const Call& call, int thread, const Lanes& m, const TensorView& from, const Extent& extent, const Units::Unit& s, F&& body) {
+  const int64_t together = blocksTogether<T>(m, extent);
+  for (int64_t b0 = 0; b0 < m.blocks; b0 += together) {
+    const int64_t b1 = std::min(b0 + together, m.blocks);
+    SourceRows<T> rows(call, thread, m, from, extent, b0, b1);
+    for (int64_t n = s.n0; n < s.n1; n++) {
+      for (int64_t r = s.r0; r < s.r1; r++) body(rows, b0, b1, n, r);
+    }
+  }
+}
+
 template <class T>
 void groupConv2d(const Call& call) {
   const TensorView &x = call.tensors[0], &y = call.tensors[3], &mean = call.tensors[4], &var = call.tensors[5];
@@ -85,23 +99,17 @@ void groupConv2d(const Call& call) {
   const Shared<T> shared(call, blocked.size() + (wantMoments ? units.count * 2 * g.O : 0), g.taps());
   T *packed = shared.numbers, *parts = packed + blocked.size();
   blocked.pack(packed, [=](int64_t o, int64_t k, int64_t tap) { return w[g.weight(o, k, tap)]; });
-  const int64_t column = SourceRows<T>::column(m), together = blocksTogether<T>(m, extent);
+  const int64_t column = SourceRows<T>::column(m);
   const Taps taps = inputTaps(g, blocked, column, 0, 1, shared.taps);
   const Target<T> target{y, TensorView{}, bias, g.O};
   parallelFor(call, units.count, [&](int64_t u, int thread) {
     const Units::Unit s = units.at(u);
     int64_t* found = scratch<int64_t>(call, thread, 3, g.kh);
-    for (int64_t b0 = 0; b0 < m.blocks; b0 += together) {
-      const int64_t b1 = std::min(b0 + together, m.blocks);
-      SourceRows<T> rows(call, thread, m, x, extent, b0, b1);
-      for (int64_t n = s.n0; n < s.n1; n++) {
-        for (int64_t p = s.r0; p < s.r1; p++) {
-          findRows(g, rows, n, p, found);
-          const Line line{inside(taps, found), found, (n * g.P + p) * g.Q, 1, g.Q, g.sw * column, neighbours(g, m)};
-          addLine<T>(m, rows, line, b0, b1, packed, blocked.ofBlock(), target);
-        }
-      }
-    }
+    eachRow<T>(call, thread, m, x, extent, s, [&](auto& rows, int64_t b0, int64_t b1, int64_t n, int64_t p) {
+      findRows(g, rows, n, p, found);
+      const Line line{inside(taps, found), found, (n * g.P + p) * g.Q, 1, g.Q, g.sw * column, neighbours(g, m)};
+      addLine<T>(m, rows, line, b0, b1, packed, blocked.ofBlock(), target);
+    });
     const int64_t first = (s.n0 * g.P + s.r0) * g.Q, made = (s.n1 - s.n0) * (s.r1 - s.r0) * g.Q;
     if (!wantMoments) return;
     withStorage<T>(y, [&]<class Y>() { partMoments<T>(as<Y>(y) + first * g.O, made, g.O, g.O, parts + u * 2 * g.O); });
@@ -137,7 +145,7 @@ void groupConv2dGradX(const Call& call) {
   const Shared<T> shared(call, blocked.size(), g.taps());
   T* packed = shared.numbers;
   blocked.pack(packed, [=](int64_t c, int64_t k, int64_t tap) { return w[g.weight(c / g.inputs * g.outputs + k, c % g.inputs, tap)]; });
-  const int64_t column = SourceRows<T>::column(m), together = blocksTogether<T>(m, extent);
+  const int64_t column = SourceRows<T>::column(m);
   std::vector<Taps> phases;  // each tap is in one of them
   Tap* next = shared.taps;
   for (int64_t phase = 0; phase < phasesDown * phasesAlong; phase++) {
@@ -148,23 +156,17 @@ void groupConv2dGradX(const Call& call) {
   parallelFor(call, units.count, [&](int64_t u, int thread) {
     const Units::Unit s = units.at(u);
     int64_t* found = scratch<int64_t>(call, thread, 3, g.kh);
-    for (int64_t b0 = 0; b0 < m.blocks; b0 += together) {
-      const int64_t b1 = std::min(b0 + together, m.blocks);
-      SourceRows<T> rows(call, thread, m, gy, extent, b0, b1);
-      for (int64_t n = s.n0; n < s.n1; n++) {
-        for (int64_t h = s.r0; h < s.r1; h++) {
-          for (int64_t i = 0; i < g.kh; i++) {
-            const int64_t down = h + g.ph - i * g.dh;
-            found[i] = down >= 0 && down % g.sh == 0 && down / g.sh < g.P ? rows.need(n, down / g.sh) : -1;
-          }
-          for (int64_t v = 0; v < phasesAlong; v++) {
-            const Taps taps = inside(phases[static_cast<size_t>(h % g.sh * phasesAlong + v)], found);
-            const Line line{taps, found, (n * g.H + h) * g.W + v, g.sw, (g.W - v + g.sw - 1) / g.sw, column, neighbours(g, m)};
-            addLine<T>(m, rows, line, b0, b1, packed, blocked.ofBlock(), target);
-          }
-        }
+    eachRow<T>(call, thread, m, gy, extent, s, [&](auto& rows, int64_t b0, int64_t b1, int64_t n, int64_t h) {
+      for (int64_t i = 0; i < g.kh; i++) {
+        const int64_t down = h + g.ph - i * g.dh;
+        found[i] = down >= 0 && down % g.sh == 0 && down / g.sh < g.P ? rows.need(n, down / g.sh) : -1;
       }
-    }
+      for (int64_t v = 0; v < phasesAlong; v++) {
+        const Taps taps = inside(phases[static_cast<size_t>(h % g.sh * phasesAlong + v)], found);
+        const Line line{taps, found, (n * g.H + h) * g.W + v, g.sw, (g.W - v + g.sw - 1) / g.sw, column, neighbours(g, m)};
+        addLine<T>(m, rows, line, b0, b1, packed, blocked.ofBlock(), target);
+      }
+    });
   });
 }
 
